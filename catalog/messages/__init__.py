@@ -1,0 +1,1 @@
+"""Versioned, frozen messages between the applications, and the default queue."""

@@ -1,0 +1,122 @@
+"""The capability handshake between gateway and connector: what is said, and how it is signed (S1 steps 9-12).
+
+Each side has an Ed25519 key. The gateway's public key stands in the connector's policy file, the platform's was
+given at enrolment; so a relay or whoever sits between the exit relay and the connector can neither forge a
+grant nor replay one (every answer repeats the nonce of its question).
+
+A signed message is ``{"payload": {...}, "key": "<base64 public key>", "signature": "<base64>"}``; the signature
+covers ``DOMAIN + canonical JSON of payload`` (sorted keys, no spaces, UTF-8).
+"""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from catalog.errors import CloudMisbehaved
+
+DOMAIN = b"crossway-handshake-v1\n"
+
+
+class Capability(StrEnum):
+    """What a platform can grant. The verbs of a capability are granted one by one, see CAPABILITY_VERBS."""
+
+    MACHINE = "machine"
+    IMAGE = "image"
+    SIZE = "size"
+    LOCATION = "location"
+    KEY_PAIR = "key-pair"
+    VOLUME = "volume"
+
+
+CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
+    Capability.MACHINE: ("create", "list", "reboot", "stop", "start", "destroy"),
+    Capability.IMAGE: ("list",),
+    Capability.SIZE: ("list",),
+    Capability.LOCATION: ("list",),
+    Capability.KEY_PAIR: ("list",),
+    Capability.VOLUME: ("list",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceInformation:
+    """What a platform says it has: its provider kind, regions and services, as plain words."""
+
+    provider: str
+    region: str
+    services: tuple[str, ...]  # capability names, e.g. ("machine", "image", "size")
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationRequest:
+    """The gateway asks the owner for ``wanted`` (capability -> verbs), repeating the service information it saw."""
+
+    request_id: str  # the grant's id: repeating it never makes a second request
+    platform: str  # the platform's name
+    gateway: str
+    service_information: ServiceInformation
+    wanted: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantedCapability:
+    """One granted capability: its verbs, the most machines at once (None = unlimited) and its end (epoch s)."""
+
+    capability: str
+    verbs: tuple[str, ...]
+    quota: int | None = None
+    expires_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The owner's answer. Only grants are answered: what is denied is absent; ``pending`` means ask again later."""
+
+    request_id: str
+    granted: tuple[GrantedCapability, ...]
+    pending: tuple[str, ...] = ()  # capabilities whose owner has yet to say
+    signed: str = ""  # the signed message as it came, kept as evidence
+
+
+def canonical(payload: dict[str, Any]) -> bytes:
+    """Return the bytes that a signature covers."""
+    return DOMAIN + json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sign(payload: dict[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
+    """Return ``payload`` wrapped with the public key and the signature of ``key``."""
+    return {
+        "payload": payload,
+        "key": public_text(key.public_key()),
+        "signature": base64.b64encode(key.sign(canonical(payload))).decode(),
+    }
+
+
+def verified(message: object, expected_key: str) -> dict[str, Any]:
+    """Return the payload of ``message`` if ``expected_key`` (base64) signed it.
+
+    Raises CloudMisbehaved for a wrong shape, another key or a bad signature.
+    """
+    if not isinstance(message, dict) or not isinstance(message.get("payload"), dict):
+        raise CloudMisbehaved("the handshake message is not a signed JSON object")
+    if message.get("key") != expected_key:
+        raise CloudMisbehaved("the handshake message is signed by another key than the one enrolled")
+    try:
+        signature = base64.b64decode(str(message.get("signature", "")), validate=True)
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(expected_key, validate=True))
+        public.verify(signature, canonical(message["payload"]))
+    except (ValueError, InvalidSignature) as error:
+        raise CloudMisbehaved("the signature of the handshake message does not verify") from error
+    payload: dict[str, Any] = message["payload"]
+    return payload
+
+
+def public_text(key: Ed25519PublicKey) -> str:
+    """Return the 32 raw bytes of ``key`` in base64: the form that policy files and enrolments use."""
+    return base64.b64encode(key.public_bytes_raw()).decode()

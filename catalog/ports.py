@@ -1,0 +1,260 @@
+"""What the catalog needs from the world, each as a small protocol; ``drivers`` and ``gateway`` implement them.
+
+Every implementation, in-memory ones included, passes the suite of the same name in ``tests/contracts``.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from catalog.messages.contracts import Message
+from catalog.messages.handshake import AuthorizationRequest, Decision, ServiceInformation
+from catalog.model.ids import PlatformId
+from catalog.secrets import Secret
+
+
+class Clock(Protocol):
+    """The only source of wall time."""
+
+    def now_s(self) -> float:
+        """Return seconds since the Unix epoch (UTC)."""
+        ...
+
+
+class Checkpoint(Protocol):
+    """Told of every step of a saga as it passes; production ignores it, crash tests die at it."""
+
+    def reached(self, step: str) -> None:
+        """Note that ``step`` (such as ``connect.tunnel.begin``) was reached. Returns at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A host (name or IP literal) and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedEndpoint:
+    """A URL that an admin approved, with the address to dial for it.
+
+    ``ca_pem`` is the only authority trusted for it when given; otherwise the system's are.
+    """
+
+    url: str
+    dial: Address
+    ca_pem: str | None = None
+
+
+class Dialer(Protocol):
+    """Reach approved addresses of one platform through its tunnel. Thread-safe; called from driver threads."""
+
+    def dial(self, address: Address, *, timeout_s: float) -> socket.socket:
+        """Return a connected, blocking stream socket to ``address`` as seen from the end of the tunnel.
+
+        Raises CloudUnavailable when there is no tunnel or the far end refuses, CloudTimedOut after ``timeout_s``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudAccount:
+    """Everything needed to log in at one platform as its primary account."""
+
+    platform: PlatformId
+    provider: str  # a key of drivers.registry, such as "ec2", "openstack", "simulated"
+    region: str
+    endpoint: ApprovedEndpoint
+    account: str  # user name, access key id
+    secret: Secret
+    options: Mapping[str, str] = field(default_factory=dict)  # allow-listed per provider, e.g. project, domain
+
+
+class MachineStatus(StrEnum):
+    """A machine's state as the cloud tells it, reduced to what decisions need."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudMachine:
+    """One machine as a cloud reports it. ``tags`` holds what we wrote at its creation."""
+
+    cloud_id: str
+    name: str
+    status: MachineStatus
+    addresses: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""  # the cloud's own words when status is FAILED, control characters removed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudSize:
+    """A machine size on offer. ``memory_mib`` in MiB, ``disk_gib`` in GiB, price None when unknown."""
+
+    cloud_id: str
+    name: str
+    vcpu: float | None
+    memory_mib: int
+    disk_gib: int | None
+    price_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudItem:
+    """An image, location, key pair or volume: its id at the cloud, its name, a few facts."""
+
+    cloud_id: str
+    name: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSpec:
+    """What to create. ``name`` and ``tags`` carry the order's id, so that it can be found again."""
+
+    name: str
+    size: str
+    image: str
+    tags: Mapping[str, str]
+    location: str | None = None
+    key_pair: str | None = None
+    client_token: str = ""  # passed on where the cloud honours one (EC2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Evidence of what an account can really do: the call made, when it was answered, and how."""
+
+    capability: str
+    allowed: bool
+    request: str  # such as "DescribeImages" or "DryRun RunInstances"
+    detail: str = ""
+
+
+class MachineAction(StrEnum):
+    """What may be asked of a machine that exists."""
+
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    DESTROY = "destroy"
+
+
+class CloudDriver(Protocol):
+    """One platform's cloud, as its primary account sees it, reached through its tunnel.
+
+    Every call has a deadline and raises only: CloudUnavailable, CloudRefused, CloudCredentialsRefused,
+    CloudTimedOut (outcome unknown), CloudMisbehaved, CertificateRefused, DialRefused. All but create_machine may be repeated
+    freely; before repeating create_machine look for the order's machines with find_machines.
+    """
+
+    async def log_in(self) -> ServiceInformation:
+        """Prove the credentials and return the service list, reading nothing else. Allowed before any grant."""
+        ...
+
+    async def prove(self, capability: str) -> Proof:
+        """Return whether the account can really use ``capability``, by a harmless call."""
+        ...
+
+    async def sizes(self) -> Sequence[CloudSize]: ...
+
+    async def images(self) -> Sequence[CloudItem]: ...
+
+    async def locations(self) -> Sequence[CloudItem]: ...
+
+    async def key_pairs(self) -> Sequence[CloudItem]: ...
+
+    async def volumes(self) -> Sequence[CloudItem]: ...
+
+    async def machines(self) -> Sequence[CloudMachine]:
+        """Return every machine of the account, complete or not at all (raises CloudMisbehaved when truncated)."""
+        ...
+
+    async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
+        """Return the machines, not gone, whose tags include all of ``tags``; complete or not at all."""
+        ...
+
+    async def create_machine(self, spec: MachineSpec) -> CloudMachine:
+        """Ask for a machine. Not repeatable blindly: after CloudTimedOut or CloudUnavailable look first."""
+        ...
+
+    async def machine(self, cloud_id: str) -> CloudMachine | None:
+        """Return the machine, or None when the cloud does not know it."""
+        ...
+
+    async def act(self, cloud_id: str, action: MachineAction) -> None:
+        """Start, stop, reboot or destroy. Destroying what is gone succeeds."""
+        ...
+
+    async def close(self) -> None:
+        """End its threads' idle ones; calls under way keep theirs until they return."""
+        ...
+
+
+class Clouds(Protocol):
+    """Where to find the driver of a platform; a call made through it is counted in the platform's sessions."""
+
+    async def driver(self, platform: PlatformId) -> CloudDriver:
+        """Return the driver. Raises CloudUnavailable when the platform has no established connection."""
+        ...
+
+
+class PlatformLink(Protocol):
+    """Speak to a platform's connector, over the tunnel, in signed messages (S1 steps 9-12).
+
+    Raises CloudUnavailable, CloudTimedOut or CloudMisbehaved (bad signature, wrong shape, too large).
+    """
+
+    async def service_information(self) -> ServiceInformation:
+        """Return what the platform's owner says it has. May be repeated."""
+        ...
+
+    async def authorize(self, request: AuthorizationRequest) -> Decision:
+        """Put ``request`` to the owner. Repeating the same request id returns the same decision once there is one."""
+        ...
+
+
+class MessageQueue(Protocol):
+    """Durable, at-least-once messages between the applications."""
+
+    async def publish(self, topic: str, message: Message) -> None:
+        """Return once ``message`` is durable. Publishing the same message id again is harmless."""
+        ...
+
+    async def consume(
+        self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4
+    ) -> None:
+        """Hand every message of ``topic`` to ``handle`` until cancelled.
+
+        A message is forgotten only after ``handle`` returned; when it raised, the message comes again later
+        (with a growing pause, at most ``redelivery_limit`` times; then it is kept as dead with the reason).
+        """
+        ...
+
+
+class KeyProvider(Protocol):
+    """Key-encryption keys for sealing credentials."""
+
+    def current(self) -> tuple[str, bytes]:
+        """Return the id and the 32 bytes of the key that new seals use."""
+        ...
+
+    def by_id(self, key_id: str) -> bytes:
+        """Return the 32 bytes of ``key_id``. Raises SealBroken when it is not known."""
+        ...
+

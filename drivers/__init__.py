@@ -1,0 +1,1 @@
+"""Speak to everything we did not write: clouds, queues, platforms."""

@@ -1,0 +1,1 @@
+"""The front door: HTTP in, connections, background work, settings, composition."""
