@@ -159,8 +159,8 @@ class CloudDriver(Protocol):
     """One platform's cloud, as its primary account sees it, reached through its tunnel.
 
     Every call has a deadline and raises only: CloudUnavailable, CloudRefused, CloudCredentialsRefused,
-    CloudTimedOut (outcome unknown), CloudMisbehaved, CertificateRefused, DialRefused. All but create_machine may be repeated
-    freely; before repeating create_machine look for the order's machines with find_machines.
+    CloudTimedOut (outcome unknown), CloudMisbehaved, CertificateRefused, DialRefused. All but create_machine may be
+    repeated freely; before repeating create_machine look for the order's machines with find_machines.
     """
 
     async def log_in(self) -> ServiceInformation:
@@ -182,7 +182,7 @@ class CloudDriver(Protocol):
     async def volumes(self) -> Sequence[CloudItem]: ...
 
     async def machines(self) -> Sequence[CloudMachine]:
-        """Return every machine of the account, complete or not at all (raises CloudMisbehaved when truncated)."""
+        """Return every machine of the account, complete or not at all (CloudMisbehaved when truncated)."""
         ...
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
@@ -207,7 +207,7 @@ class CloudDriver(Protocol):
 
 
 class Clouds(Protocol):
-    """Where to find the driver of a platform; a call made through it is counted in the platform's sessions."""
+    """Where to find the driver of a platform; each call is counted in its sessions."""
 
     async def driver(self, platform: PlatformId) -> CloudDriver:
         """Return the driver. Raises CloudUnavailable when the platform has no established connection."""
@@ -225,7 +225,7 @@ class PlatformLink(Protocol):
         ...
 
     async def authorize(self, request: AuthorizationRequest) -> Decision:
-        """Put ``request`` to the owner. Repeating the same request id returns the same decision once there is one."""
+        """Put ``request`` to the owner. The same request id gets the same decision."""
         ...
 
 
@@ -236,9 +236,7 @@ class MessageQueue(Protocol):
         """Return once ``message`` is durable. Publishing the same message id again is harmless."""
         ...
 
-    async def consume(
-        self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4
-    ) -> None:
+    async def consume(self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4) -> None:
         """Hand every message of ``topic`` to ``handle`` until cancelled.
 
         A message is forgotten only after ``handle`` returned; when it raised, the message comes again later
@@ -257,4 +255,3 @@ class KeyProvider(Protocol):
     def by_id(self, key_id: str) -> bytes:
         """Return the 32 bytes of ``key_id``. Raises SealBroken when it is not known."""
         ...
-

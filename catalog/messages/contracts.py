@@ -112,7 +112,14 @@ class MachineProgress(Message):
 
 TYPES: dict[str, type[Message]] = {
     kind.type: kind
-    for kind in (CreateMachine, DestroyMachine, MachineCreated, MachineFailed, MachineDestroyed, MachineProgress)
+    for kind in (
+        CreateMachine,
+        DestroyMachine,
+        MachineCreated,
+        MachineFailed,
+        MachineDestroyed,
+        MachineProgress,
+    )
 }
 
 
@@ -123,7 +130,10 @@ def from_json(text: str) -> Message:
     if kind is None:
         raise InvalidValue(f"unknown message type {raw.get('type')!r}", field="type")
     if raw.get("version") not in (kind.version, kind.version - 1):
-        raise InvalidValue(f"{kind.type} has version {raw.get('version')!r}; this program reads {kind.version}", field="version")
+        raise InvalidValue(
+            f"{kind.type} has version {raw.get('version')!r}; this program reads {kind.version}",
+            field="version",
+        )
     known = {f.name: raw[f.name] for f in dataclasses.fields(kind) if f.name in raw}
     if "addresses" in known:
         known["addresses"] = tuple(known["addresses"])

@@ -1,0 +1,85 @@
+"""Grants and standing rules: what the owner granted and what the gateway accepted (S1 steps 10-12)."""
+
+from enum import StrEnum
+
+from sqlalchemy import String, UniqueConstraint
+from sqlmodel import Field
+
+from catalog.model.ids import ConnectionId, GrantId, PlatformId
+from catalog.model.lifecycle import Transitions
+from catalog.model.rows import Row, enum_column, json_column
+
+
+class GrantState(StrEnum):
+    """Where a grant stands; only ACCEPTED ones become offers."""
+
+    REQUESTED = "requested"
+    GRANTED = "granted"
+    DENIED = "denied"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+class GrantEvent(StrEnum):
+    """What the owner, an admin or time can do to a grant."""
+
+    GRANT = "grant"
+    DENY = "deny"
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+    REVOKE = "revoke"
+    EXPIRE = "expire"
+    ASK_AGAIN = "ask-again"
+
+
+_S, _E = GrantState, GrantEvent
+
+GRANT_TRANSITIONS: Transitions[GrantState, GrantEvent] = {
+    _S.REQUESTED: {_E.GRANT: _S.GRANTED, _E.DENY: _S.DENIED, _E.ASK_AGAIN: _S.REQUESTED},
+    _S.GRANTED: {
+        _E.ACCEPT: _S.ACCEPTED,
+        _E.REFUSE: _S.REFUSED,
+        _E.REVOKE: _S.REVOKED,
+        _E.EXPIRE: _S.EXPIRED,
+    },
+    _S.ACCEPTED: {_E.REVOKE: _S.REVOKED, _E.EXPIRE: _S.EXPIRED},
+    # Asking again is a new decision of the owner; what was once granted never comes back by itself.
+    _S.DENIED: {_E.ASK_AGAIN: _S.REQUESTED},
+    _S.REFUSED: {_E.ASK_AGAIN: _S.REQUESTED},
+    _S.REVOKED: {_E.ASK_AGAIN: _S.REQUESTED},
+    _S.EXPIRED: {_E.ASK_AGAIN: _S.REQUESTED},
+}
+
+
+class Grant(Row, table=True):
+    """One capability of one platform: which verbs, how many machines at once, until when."""
+
+    # "grant" is an SQL keyword
+    __tablename__ = "capability_grant"
+    __table_args__ = (UniqueConstraint("platform_id", "capability"),)
+
+    id: GrantId = Field(primary_key=True, sa_type=String)
+    platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
+    connection_id: ConnectionId = Field(foreign_key="connection.id", sa_type=String)
+    request_id: str
+    capability: str
+    verbs: list[str] = json_column(list)
+    quota: int | None = None
+    expires_at_s: float | None = None
+    state: GrantState = enum_column(GrantState, GrantState.REQUESTED, index=True)
+    evidence: str = ""  # the owner's signed answer as it came
+    # [{"request", "allowed", "detail", "at_s"}], newest last: what the account could really do
+    proofs: list[dict[str, object]] = json_column(list)
+
+
+class GrantRule(Row, table=True):
+    """A standing rule: what is granted by ``platform`` ("*" = any) for ``capability`` ("*" = any) is accepted."""
+
+    __tablename__ = "grant_rule"
+    __table_args__ = (UniqueConstraint("platform", "capability"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    platform: str
+    capability: str

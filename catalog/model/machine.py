@@ -1,0 +1,88 @@
+"""A machine (a VM at a platform) from intent to gone, and the pools that keep some ready (S2)."""
+
+from enum import StrEnum
+
+from sqlalchemy import String
+from sqlmodel import Field
+
+from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, TenantId
+from catalog.model.lifecycle import Transitions
+from catalog.model.rows import Row, enum_column, json_column
+
+
+class MachineState(StrEnum):
+    """Where a machine stands."""
+
+    BUILDING = "building"
+    IDLE = "idle"
+    IN_USE = "in-use"
+    RETURNED = "returned"
+    DESTROYING = "destroying"
+    GONE = "gone"
+
+
+class MachineEvent(StrEnum):
+    """What can happen to a machine."""
+
+    BUILT = "built"  # for a pool: it waits there
+    DELIVERED = "delivered"  # for an order: it goes to the tenant at once
+    BUILD_FAILED = "build-failed"
+    CLAIM = "claim"
+    GIVE_BACK = "give-back"
+    RETIRE = "retire"
+    DESTROYED = "destroyed"
+
+
+_S, _E = MachineState, MachineEvent
+
+MACHINE_TRANSITIONS: Transitions[MachineState, MachineEvent] = {
+    # A failed build may have left half a machine in the cloud, so it is destroyed too.
+    _S.BUILDING: {
+        _E.BUILT: _S.IDLE,
+        _E.DELIVERED: _S.IN_USE,
+        _E.BUILD_FAILED: _S.DESTROYING,
+        _E.RETIRE: _S.DESTROYING,
+    },
+    _S.IDLE: {_E.CLAIM: _S.IN_USE, _E.RETIRE: _S.DESTROYING},
+    _S.IN_USE: {_E.GIVE_BACK: _S.RETURNED, _E.RETIRE: _S.DESTROYING},
+    # No way leads from here back to IDLE: a tenant's data may only return to a pool through a proven wipe,
+    # and until there is one a returned machine is destroyed.
+    _S.RETURNED: {_E.RETIRE: _S.DESTROYING},
+    _S.DESTROYING: {_E.DESTROYED: _S.GONE},
+    _S.GONE: {},
+}
+
+
+class Machine(Row, table=True):
+    """One VM. ``attempt`` counts creations asked of the provisioner; its messages carry it back."""
+
+    id: MachineId = Field(primary_key=True, sa_type=String)
+    platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
+    offer_id: OfferId = Field(foreign_key="offer.id", sa_type=String)
+    pool_id: PoolId | None = Field(default=None, foreign_key="pool.id", sa_type=String, index=True)
+    order_id: OrderId | None = Field(default=None, sa_type=String, index=True)
+    tenant_id: TenantId | None = Field(default=None, sa_type=String, index=True)
+    state: MachineState = enum_column(MachineState, MachineState.BUILDING, index=True)
+    name: str
+    size: str
+    image: str
+    cloud_id: str | None = None
+    addresses: list[str] = json_column(list)
+    attempt: int = 1
+    reason: str = ""
+
+
+class Pool(Row, table=True):
+    """Keep ``idle_target`` machines of one offer, size and image ready; more idle than ``idle_limit`` are destroyed."""
+
+    id: PoolId = Field(primary_key=True, sa_type=String)
+    name: str = Field(unique=True)
+    offer_id: OfferId = Field(foreign_key="offer.id", sa_type=String, index=True)
+    size: str
+    image: str
+    idle_target: int = 1
+    idle_limit: int = 2
+    building_limit: int = 2
+    enabled: bool = True
+    failures_in_a_row: int = 0
+    reason: str = ""

@@ -1,0 +1,44 @@
+"""The transport network as an admin declares it: sites, relays and links between sites."""
+
+from sqlalchemy import String, UniqueConstraint
+from sqlmodel import Field
+
+from catalog.model.ids import LinkId, RelayId, SiteId
+from catalog.model.rows import Row, json_column
+
+
+class Site(Row, table=True):
+    """A place where relays and platforms are; ``latitude`` and ``longitude`` in degrees when known."""
+
+    id: SiteId = Field(primary_key=True, sa_type=String)
+    name: str = Field(unique=True)
+    region: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class Relay(Row, table=True):
+    """A host with plain sshd that forwards. ``host_key`` is one OpenSSH public key line, pinned by an admin."""
+
+    id: RelayId = Field(primary_key=True, sa_type=String)
+    name: str = Field(unique=True)
+    site_id: SiteId = Field(foreign_key="site.id", sa_type=String, index=True)
+    host: str
+    port: int = 22
+    user: str
+    host_key: str
+    # site name -> "host:port": what to dial when coming from that site, where it differs from host and port
+    addresses_from: dict[str, str] = json_column()
+    enabled: bool = True
+
+
+class SiteLink(Row, table=True):
+    """Hosts of ``source`` may dial hosts of ``target`` (and back, when ``both_ways``)."""
+
+    __table_args__ = (UniqueConstraint("source_id", "target_id"),)
+
+    id: LinkId = Field(primary_key=True, sa_type=String)
+    source_id: SiteId = Field(foreign_key="site.id", sa_type=String)
+    target_id: SiteId = Field(foreign_key="site.id", sa_type=String)
+    both_ways: bool = True
+    price_usd_per_gb: float | None = None

@@ -1,0 +1,56 @@
+"""The service catalog: an entry per capability, an offer per entry and platform, and the inventory behind it."""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import String, UniqueConstraint
+from sqlmodel import Field
+
+from catalog.model.ids import EntryId, GrantId, OfferId, PlatformId
+from catalog.model.rows import Row, enum_column, json_column
+
+
+class CatalogEntry(Row, table=True):
+    """One service of the catalog; created the first time any platform is granted its capability."""
+
+    __tablename__ = "catalog_entry"
+
+    id: EntryId = Field(primary_key=True, sa_type=String)
+    capability: str = Field(unique=True)
+    title: str
+
+
+class OfferState(StrEnum):
+    """Whether tenants can use an offer."""
+
+    OFFERED = "offered"
+    DEGRADED = "degraded"  # a proof failed: still shown, with the reason, but not for new orders
+    WITHDRAWN = "withdrawn"
+
+
+class Offer(Row, table=True):
+    """An entry at one platform, backed by one accepted grant."""
+
+    __table_args__ = (UniqueConstraint("entry_id", "platform_id"),)
+
+    id: OfferId = Field(primary_key=True, sa_type=String)
+    entry_id: EntryId = Field(foreign_key="catalog_entry.id", sa_type=String, index=True)
+    platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
+    grant_id: GrantId = Field(foreign_key="capability_grant.id", sa_type=String)
+    state: OfferState = enum_column(OfferState, OfferState.OFFERED, index=True)
+    reason: str = ""
+    facts: dict[str, Any] = json_column()
+
+
+class InventoryItem(Row, table=True):
+    """A size, image, location, key pair or volume of a platform as last read, completely or not at all."""
+
+    __tablename__ = "inventory_item"
+    __table_args__ = (UniqueConstraint("platform_id", "kind", "cloud_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
+    kind: str  # a Capability value: "size", "image", "location", "key-pair", "volume"
+    cloud_id: str
+    name: str
+    facts: dict[str, Any] = json_column()

@@ -1,0 +1,98 @@
+"""A tenant's order for one machine, and the keys that make repeating a POST harmless."""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import String
+from sqlmodel import Field
+
+from catalog.model.ids import MachineId, OfferId, OrderId, TenantId
+from catalog.model.lifecycle import Transitions
+from catalog.model.rows import Row, enum_column, json_column
+
+
+class OrderState(StrEnum):
+    """Where an order stands; every order ends in FULFILLED, FAILED or CANCELLED."""
+
+    PLACED = "placed"
+    CREATING = "creating"
+    FULFILLED = "fulfilled"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class OrderEvent(StrEnum):
+    """What can happen to an order."""
+
+    SERVE_FROM_POOL = "serve-from-pool"
+    CREATE = "create"
+    CREATED = "created"
+    CREATE_AGAIN = "create-again"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+_S, _E = OrderState, OrderEvent
+
+ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
+    _S.PLACED: {
+        _E.SERVE_FROM_POOL: _S.FULFILLED,
+        _E.CREATE: _S.CREATING,
+        _E.FAIL: _S.FAILED,
+        _E.CANCEL: _S.CANCELLED,
+    },
+    _S.CREATING: {
+        _E.CREATED: _S.FULFILLED,
+        _E.CREATE_AGAIN: _S.CREATING,
+        _E.FAIL: _S.FAILED,
+        _E.CANCEL: _S.CANCELLED,
+    },
+    _S.FULFILLED: {},
+    _S.FAILED: {},
+    _S.CANCELLED: {},
+}
+
+
+class Order(Row, table=True):
+    """One machine for one tenant. ``served_from`` is "pool" or "cold" once it is known."""
+
+    # "order" is an SQL keyword
+    __tablename__ = "machine_order"
+
+    id: OrderId = Field(primary_key=True, sa_type=String)
+    tenant_id: TenantId = Field(foreign_key="tenant.id", sa_type=String, index=True)
+    offer_id: OfferId = Field(foreign_key="offer.id", sa_type=String)
+    name: str
+    size: str
+    image: str
+    state: OrderState = enum_column(OrderState, OrderState.PLACED, index=True)
+    machine_id: MachineId | None = Field(default=None, sa_type=String)
+    served_from: str = ""
+    attempts: int = 0
+    code: str = ""
+    reason: str = ""
+    next_attempt_at_s: float | None = None  # when a failed creation is tried again
+    finished_at_s: float | None = None
+
+
+class IdempotencyRecord(Row, table=True):
+    """The answer to a POST, kept under (principal, key) so that a repeat gets the same answer and no effect."""
+
+    __tablename__ = "idempotency_record"
+
+    principal: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_hash: str
+    status: int
+    headers: dict[str, str] = json_column()
+    # Tokens are shown once: a repeat of their POST gets the record without the token text.
+    body: dict[str, Any] = json_column()
+
+
+class WeightSet(Row, table=True):
+    """The gateway's live route weights; row "gateway" is the one in force."""
+
+    __tablename__ = "weight_set"
+
+    name: str = Field(primary_key=True)
+    values: dict[str, float] = json_column()

@@ -1,0 +1,42 @@
+"""What every row shares: epoch-second times, a version for optimistic locking, JSON columns.
+
+Times are floats in seconds since the Unix epoch (UTC): SQLite forgets time zones, a number has none to forget.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, Enum
+from sqlmodel import Field, SQLModel
+
+
+class Row(SQLModel):
+    """The base of every table: when it was made, when it last changed, and how often (``version``)."""
+
+    version: int = 1
+    created_at_s: float = 0.0
+    updated_at_s: float = 0.0
+
+
+def json_column(default: Any = dict) -> Any:
+    """Return a field that keeps a JSON document; assign a new value to change it, never mutate in place."""
+    return Field(default_factory=default, sa_column=Column(JSON, nullable=False))
+
+
+def enum_column(kind: type[StrEnum], default: StrEnum | None = None, *, index: bool = False) -> Any:
+    """Return a field that keeps a member of ``kind`` by its value, with a CHECK that refuses anything else.
+
+    Text and CHECK rather than a native enum: PostgreSQL's are painful to extend.
+    """
+    column = Column(
+        Enum(
+            kind,
+            native_enum=False,
+            create_constraint=True,
+            length=32,
+            values_callable=lambda members: [m.value for m in members],
+        ),
+        nullable=False,
+        index=index,
+    )
+    return Field(sa_column=column) if default is None else Field(default=default, sa_column=column)
