@@ -28,7 +28,7 @@ def enum_column(kind: type[StrEnum], default: StrEnum | None = None, *, index: b
 
     Text and CHECK rather than a native enum: PostgreSQL's are painful to extend.
     """
-    column = Column(
+    column: Column[Any] = Column(
         Enum(
             kind,
             native_enum=False,

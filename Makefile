@@ -1,0 +1,45 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Each sets up what it lacks.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test lint bench setup lock clean
+
+help:
+	@echo "make demo   set up, then run the whole of Crossway in one terminal until Ctrl-C"
+	@echo "make test   set up, then pass every test (installs Debian packages when it may)"
+	@echo "make lint   ruff and mypy"
+	@echo "make bench  every benchmark, one JSON object a line"
+	@echo "make lock   resolve requirements.lock again"
+
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/setup-python $(VENV)
+	@touch $@
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	@.ci/setup-system demo
+	@$(VENV)/bin/crossway demo $(DEMO)
+
+test: $(STAMP)
+	@.ci/setup-system test
+	@$(PYTHON) -m pytest $(PYTEST)
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(STAMP)
+	@.ci/setup-system test
+	@for module in tests/bench/*.py; do $(PYTHON) -m tests.bench.$$(basename $$module .py) --json || exit 1; done
+
+# Hashes, but no addresses: whoever installs chooses the index.
+lock:
+	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --python-version 3.11 -o requirements.lock
+
+clean:
+	rm -rf $(VENV) var dist .mypy_cache .ruff_cache .pytest_cache

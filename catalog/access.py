@@ -1,0 +1,214 @@
+"""Who may do what: tokens, principals, and one table from permission to roles; what is not in it is denied.
+
+A token's text is random and shown once; only its SHA-256 is kept, which is enough because nobody guesses 256 bits.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from catalog import addresses, naming
+from catalog.errors import Denied, InvalidValue
+from catalog.model.access import Enrolment, Role, Tenant, Token
+from catalog.model.ids import TenantId, TokenId, new_id
+from catalog.model.platform import Platform, Purpose
+from catalog.store import principals, rows
+from catalog.store.database import Tx
+
+ENROLMENT_TTL_S = 24 * 3600.0
+_TOKEN_BYTES = 32  # 43 URL-safe characters
+
+_ALL = frozenset(Role)
+_ADMIN = frozenset({Role.ADMIN})
+_PLATFORM = frozenset({Role.ADMIN, Role.PLATFORM})
+_TENANT = frozenset({Role.ADMIN, Role.TENANT})
+
+# A role beside ADMIN may act on its own things only: see ``owns``.
+PERMISSIONS: Mapping[str, frozenset[Role]] = {
+    "self:read": _ALL,
+    "catalog:read": _ALL,
+    "tenant:read": _ADMIN,
+    "tenant:write": _ADMIN,
+    "token:read": _ADMIN,
+    "token:write": _ADMIN,
+    "enrolment:read": _ADMIN,
+    "enrolment:write": _ADMIN,
+    "network:read": _ADMIN,
+    "network:write": _ADMIN,
+    "weights:read": _ADMIN,
+    "weights:write": _ADMIN,
+    "pool:read": _ADMIN,
+    "pool:write": _ADMIN,
+    "background:read": _ADMIN,
+    "metrics:read": _ADMIN,
+    "platform:read": _PLATFORM,
+    "platform:write": _PLATFORM,
+    # Where the gateway may connect to is never the platform's own word.
+    "platform:approve": _ADMIN,
+    "connection:read": _PLATFORM,
+    "connection:write": _PLATFORM,
+    # Consent is the target owner's alone: an admin who could give it would make it worthless.
+    "connection:consent": frozenset({Role.PLATFORM}),
+    "grant:read": _PLATFORM,
+    "grant:revoke": _PLATFORM,
+    "grant:write": _ADMIN,
+    "order:read": _TENANT,
+    "order:write": frozenset({Role.TENANT}),
+    "order:cancel": _TENANT,
+    "machine:read": _TENANT,
+    "machine:write": _TENANT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is calling: ``subject_id`` is the tenant or platform that the token speaks for, empty for an admin."""
+
+    role: Role
+    subject_id: str
+    token_id: TokenId
+    name: str
+
+
+def require(principal: Principal, permission: str) -> None:
+    """Raise Denied unless the principal's role has ``permission``; an unknown permission is nobody's."""
+    if principal.role not in PERMISSIONS.get(permission, frozenset()):
+        raise Denied(f"a token of role '{principal.role.value}' may not do this", detail=permission)
+
+
+def owns(principal: Principal, *subject_ids: str | None) -> bool:
+    """Return whether the principal may see things of these tenants or platforms: an admin all, others their own."""
+    return principal.role is Role.ADMIN or (bool(principal.subject_id) and principal.subject_id in subject_ids)
+
+
+def create_tenant(tx: Tx, *, name: str, now_s: float) -> Tenant:
+    """Return the new tenant. Raises AlreadyExists for a name in use, InvalidValue for one outside the grammar."""
+    tenant = Tenant(id=TenantId(new_id("tenant", now_s)), name=naming.name(name))
+    return rows.insert(tx, tenant, now_s)
+
+
+def issue_token(
+    tx: Tx,
+    *,
+    role: Role,
+    name: str,
+    subject_id: str = "",
+    ttl_s: float | None = None,
+    now_s: float,
+) -> tuple[Token, str]:
+    """Return a new token and its text, which nobody can show again; ``ttl_s`` None means until revoked.
+
+    Raises NotFound when ``subject_id`` is no tenant (or platform) for that role, InvalidValue for a bad ttl or name.
+    """
+    _check_subject(tx, role, subject_id)
+    text = _text(role.value)
+    token = Token(
+        id=TokenId(new_id("token", now_s)),
+        digest=digest(text),
+        role=role,
+        name=naming.label(name, field="name"),
+        subject_id=subject_id,
+        expires_at_s=None if ttl_s is None else now_s + _positive(ttl_s),
+    )
+    return rows.insert(tx, token, now_s), text
+
+
+def authenticate(tx: Tx, text: str, now_s: float) -> Principal | None:
+    """Return who ``text`` speaks for; None when it is unknown, expired or revoked, without saying which."""
+    token = rows.first(tx, Token, digest=digest(text))
+    if token is None or token.revoked_at_s is not None or _over(token.expires_at_s, now_s):
+        return None
+    return Principal(role=token.role, subject_id=token.subject_id, token_id=token.id, name=token.name)
+
+
+def revoke_token(tx: Tx, token_id: str, now_s: float) -> Token:
+    """Make the token worthless from now on, and return it; revoking again changes nothing. Raises NotFound."""
+    token = rows.by_id(tx, Token, token_id)
+    if token.revoked_at_s is not None:
+        return token
+    return rows.update(tx, token, {"revoked_at_s": now_s}, now_s)
+
+
+def create_enrolment(
+    tx: Tx,
+    *,
+    platform_name: str,
+    endpoints: Sequence[Mapping[str, object]],
+    ttl_s: float | None = None,
+    now_s: float,
+) -> tuple[Enrolment, str]:
+    """Return a permission for one platform to enrol once, and its text.
+
+    Each of ``endpoints`` is {"purpose", "url", "dial", "dials_from"?, "ca_pem"?}; what stands here is approved, an
+    ``http`` URL included. Raises InvalidValue naming the field, AlreadyExists when the platform's name is taken.
+    """
+    naming.name(platform_name, field="platform_name")
+    naming.refuse_taken(tx, Platform, platform_name, field="platform_name")
+    approved = [_approved(index, endpoint) for index, endpoint in enumerate(endpoints)]
+    if len({endpoint["purpose"] for endpoint in approved}) < len(approved):
+        raise InvalidValue("each purpose may be approved once", field="endpoints", fix="one 'api', one 'connector'")
+    text = _text("enrol")
+    enrolment = Enrolment(
+        id=TokenId(new_id("enrolment", now_s)),
+        digest=digest(text),
+        platform_name=platform_name,
+        endpoints=approved,
+        expires_at_s=now_s + _positive(ENROLMENT_TTL_S if ttl_s is None else ttl_s),
+    )
+    return rows.insert(tx, enrolment, now_s), text
+
+
+def use_enrolment(tx: Tx, text: str, now_s: float) -> Enrolment:
+    """Return the enrolment of ``text`` and use it up, in the transaction of what it is used for.
+
+    Raises Denied when it is unknown, expired or used, without saying which.
+    """
+    enrolment = rows.first(tx, Enrolment, digest=digest(text))
+    if enrolment is None or _over(enrolment.expires_at_s, now_s) or not principals.use_up(tx, enrolment, now_s):
+        raise Denied("the enrolment token is not valid", fix="ask an admin of the gateway for a new one")
+    return enrolment
+
+
+def digest(text: str) -> str:
+    """Return the hex SHA-256 under which a token's text is found."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(kind: str) -> str:
+    return f"cw_{kind}_{secrets.token_urlsafe(_TOKEN_BYTES)}"
+
+
+def _over(end_s: float | None, now_s: float) -> bool:
+    return end_s is not None and end_s <= now_s
+
+
+def _positive(ttl_s: float) -> float:
+    if not 0 < ttl_s < float("inf"):
+        raise InvalidValue("a time to live is a positive number of seconds", field="ttl_s", fix="such as 86400")
+    return ttl_s
+
+
+def _check_subject(tx: Tx, role: Role, subject_id: str) -> None:
+    match role:
+        case Role.TENANT:
+            rows.by_id(tx, Tenant, subject_id)
+        case Role.PLATFORM:
+            rows.by_id(tx, Platform, subject_id)
+        case Role.ADMIN:
+            if subject_id:
+                raise InvalidValue("an admin's token speaks for no tenant or platform", field="subject_id", fix="''")
+
+
+def _approved(index: int, endpoint: Mapping[str, object]) -> dict[str, object]:
+    field = f"endpoints[{index}]"
+    if endpoint.get("purpose") not in set(Purpose):
+        raise InvalidValue("an endpoint is for 'api' or 'connector'", field=f"{field}.purpose", fix="api, connector")
+    ca_pem = endpoint.get("ca_pem")
+    return {
+        "purpose": str(endpoint["purpose"]),
+        "url": addresses.url(str(endpoint.get("url", "")), field=f"{field}.url"),
+        "dial": str(addresses.address(str(endpoint.get("dial", "")), field=f"{field}.dial")),
+        "dials_from": naming.by_site(endpoint.get("dials_from") or {}, field=f"{field}.dials_from"),
+        "ca_pem": None if ca_pem is None else addresses.authority(str(ca_pem), field=f"{field}.ca_pem"),
+    }

@@ -1,0 +1,62 @@
+"""Begin and end machines: the row changes and the message to the provisioner leave in one transaction."""
+
+from sqlmodel import Session
+
+from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
+from catalog.model.ids import MachineId, MessageId, new_id
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.store import outbox, rows
+
+TAG_MACHINE = "crossway-machine"
+TAG_ORDER = "crossway-order"
+
+
+def cloud_name(machine: MachineId, wanted: str | None) -> str:
+    """Return the machine's name at its cloud: ``wanted`` or "crossway", made unique by the machine's id."""
+    return f"{wanted or 'crossway'}-{machine.rpartition('_')[2].lower()}"
+
+
+def ask_creation(tx: Session, machine: Machine, *, deadline_s: float, now_s: float) -> None:
+    """Ask the provisioner for ``machine``'s current attempt; ``deadline_s`` is its allowance until it runs."""
+    message = CreateMachine(
+        id=MessageId(new_id("message", now_s)),
+        created_at_s=now_s,
+        machine=machine.id,
+        platform=machine.platform_id,
+        name=machine.name,
+        size=machine.size,
+        image=machine.image,
+        attempt=machine.attempt,
+        order=machine.order_id,
+        tags=tags(machine),
+        deadline_s=deadline_s,
+    )
+    outbox.put(tx, TO_PROVISIONER, message, now_s)
+
+
+def dispose(tx: Session, machine: Machine, event: MachineEvent, now_s: float, *, reason: str = "") -> None:
+    """Take ``machine`` to its destruction along ``event`` and ask the provisioner for it. Raises WrongState."""
+    rows.move(tx, machine, MACHINE_TRANSITIONS, event, now_s, {"reason": reason})
+    ask_destruction(tx, machine, now_s)
+
+
+def ask_destruction(tx: Session, machine: Machine, now_s: float) -> None:
+    """Ask the provisioner to leave nothing of ``machine`` at its platform."""
+    message = DestroyMachine(
+        id=MessageId(new_id("message", now_s)),
+        created_at_s=now_s,
+        machine=machine.id,
+        platform=machine.platform_id,
+        cloud_id=machine.cloud_id,
+        tags=tags(machine),
+    )
+    outbox.put(tx, TO_PROVISIONER, message, now_s)
+
+
+def tags(machine: Machine) -> dict[str, str]:
+    """Return what its machine carries in the cloud, so that it is found again whatever was forgotten.
+
+    The provisioner adds whose it is. A machine from a pool keeps the tags of its creation.
+    """
+    order = {TAG_ORDER: machine.order_id} if machine.order_id and machine.pool_id is None else {}
+    return {TAG_MACHINE: machine.id, **order}

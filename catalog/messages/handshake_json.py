@@ -1,0 +1,251 @@
+"""The JSON shapes of the handshake over HTTP, and their limits: one truth for connector and gateway (S1 steps 9-12).
+
+Pure. What comes from the other side passes these strict models before anything looks at it: exact types, lengths,
+no control or other unprintable characters, known names. Errors never repeat what the other side sent.
+"""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from catalog.errors import CloudMisbehaved
+from catalog.messages.handshake import (
+    AuthorizationRequest,
+    Decision,
+    GrantedCapability,
+    ServiceInformation,
+    verified,
+)
+
+INFORMATION_PATH = "/v1/service-information"
+AUTHORIZATIONS_PATH = "/v1/authorizations"
+BODY_LIMIT_BYTES = 256 * 1024
+CLOCK_WINDOW_S = 120.0  # how far the clocks of the two sides may differ
+
+
+class Refusal(StrEnum):
+    """Why a connector refuses a question; the code stands in the body of its answer, see REFUSALS."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_GATEWAY = "unknown-gateway"
+    WRONG_PLATFORM = "wrong-platform"
+    STALE = "stale"
+    UNKNOWN_PATH = "unknown-path"
+    WRONG_METHOD = "wrong-method"
+    TOO_SLOW = "too-slow"
+    REPLAYED = "replayed"
+    CHANGED_REQUEST = "changed-request"
+    TOO_LARGE = "too-large"
+    BUSY = "busy"
+
+
+REFUSALS: dict[Refusal, tuple[int, str]] = {
+    Refusal.MALFORMED: (400, "the message has not the shape of a handshake question"),
+    Refusal.UNKNOWN_GATEWAY: (403, "the message is not signed by the gateway named in connector.gateway_key"),
+    Refusal.WRONG_PLATFORM: (403, "this connector speaks for another platform than the one that was asked"),
+    Refusal.STALE: (403, f"the message was made more than {CLOCK_WINDOW_S:.0f} s from now: compare both clocks"),
+    Refusal.UNKNOWN_PATH: (404, f"there are only {INFORMATION_PATH} and {AUTHORIZATIONS_PATH}"),
+    Refusal.WRONG_METHOD: (405, "questions are put with POST"),
+    Refusal.TOO_SLOW: (408, "the body did not arrive in time"),
+    Refusal.REPLAYED: (409, "the nonce was used before"),
+    Refusal.CHANGED_REQUEST: (409, "the same request id asked for something else before"),
+    Refusal.TOO_LARGE: (413, f"the body is larger than {BODY_LIMIT_BYTES} bytes"),
+    Refusal.BUSY: (503, "the connector cannot decide durably now; ask again"),
+}
+
+
+def _printable(text: str) -> str:
+    # isprintable is false for every control, format (bidi, zero width), surrogate and line-breaking character.
+    if not text.isprintable():
+        raise ValueError("holds unprintable characters")
+    return text
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+OptionalText = Annotated[str, StringConstraints(max_length=500), AfterValidator(_printable)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Nonce = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
+RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+Names = Annotated[list[Name], Field(max_length=64)]
+Verbs = Annotated[list[Name], Field(min_length=1, max_length=64)]
+Instant = Annotated[float, Field(gt=0, lt=1e11)]  # epoch seconds, before the year 5138
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _InformationShape(_Shape):
+    provider: Text
+    region: OptionalText
+    services: Names
+    facts: Annotated[dict[Text, OptionalText], Field(max_length=64)] = {}
+
+
+class _RequestShape(_Shape):
+    request_id: RequestId
+    platform: Text
+    gateway: Text
+    service_information: _InformationShape
+    wanted: Annotated[dict[Name, Verbs], Field(min_length=1, max_length=64)]
+
+
+class Question(_Shape):
+    """What the gateway signs to ask for the service information."""
+
+    nonce: Nonce
+    gateway: Text
+    platform: Text
+    issued_at_s: Instant
+
+
+class AuthorizationQuestion(Question):
+    """What the gateway signs to ask for capabilities."""
+
+    request: _RequestShape
+
+    def authorization_request(self) -> AuthorizationRequest:
+        """Return the request as the value that policies decide on."""
+        shape = self.request
+        return AuthorizationRequest(
+            request_id=shape.request_id,
+            platform=shape.platform,
+            gateway=shape.gateway,
+            service_information=_information(shape.service_information),
+            wanted={capability: tuple(verbs) for capability, verbs in shape.wanted.items()},
+        )
+
+
+class _Answer(BaseModel):
+    # Unknown fields of an answer are ignored, so that a newer connector can speak to an older gateway.
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+    nonce: Nonce
+
+
+class _InformationAnswer(_Answer):
+    service_information: _InformationShape
+
+
+class _GrantedShape(_Shape):
+    capability: Name
+    verbs: Verbs
+    quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    expires_at_s: Instant | None = None
+
+
+class _DecisionAnswer(_Answer):
+    request_id: RequestId
+    granted: Annotated[list[_GrantedShape], Field(max_length=64)]
+    pending: Names
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_json(body: bytes) -> object:
+    """Return the JSON value in ``body``. Raises CloudMisbehaved for anything that strict JSON does not allow."""
+    try:
+        value: object = json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise CloudMisbehaved("the handshake message is not JSON") from error
+    return value
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def signed_payload(message: object, key: str) -> dict[str, Any]:
+    """Return the payload that ``key`` (base64) signed. Raises CloudMisbehaved, also for one too deep to check."""
+    try:
+        return verified(message, key)
+    except RecursionError as error:
+        raise CloudMisbehaved("the handshake message is nested too deeply") from error
+
+
+def read(shape: type[M], payload: dict[str, Any]) -> M:
+    """Return ``payload`` as ``shape``. Raises CloudMisbehaved naming the first wrong top-level field."""
+    try:
+        return shape.model_validate(payload)
+    except ValidationError as error:
+        place = error.errors()[0]["loc"][:1]
+        # An unknown field is named by the other side, so its name is not repeated.
+        known = place[0] if place and place[0] in shape.model_fields else "an unknown field"
+        raise CloudMisbehaved(f"the handshake message is wrong at: {known}", field=str(known)) from error
+
+
+def read_information(payload: dict[str, Any], *, nonce: str) -> ServiceInformation:
+    """Return the service information that answers the question ``nonce``. Raises CloudMisbehaved."""
+    answer = read(_InformationAnswer, payload)
+    _same_nonce(answer, nonce)
+    return _information(answer.service_information)
+
+
+def read_decision(payload: dict[str, Any], *, nonce: str, request: AuthorizationRequest, signed: str) -> Decision:
+    """Return the decision that answers ``request``, with ``signed`` kept as evidence.
+
+    Raises CloudMisbehaved, also when the answer goes beyond what was asked: another request, a capability or verb
+    nobody asked for, or the same capability twice.
+    """
+    answer = read(_DecisionAnswer, payload)
+    _same_nonce(answer, nonce)
+    if answer.request_id != request.request_id:
+        raise CloudMisbehaved("the decision answers another request", field="request_id")
+    named = [grant.capability for grant in answer.granted] + answer.pending
+    if len(set(named)) != len(named) or not set(named) <= set(request.wanted):
+        raise CloudMisbehaved("the decision names a capability twice, or one that was not asked for", field="granted")
+    for grant in answer.granted:
+        if not set(grant.verbs) <= set(request.wanted[grant.capability]):
+            raise CloudMisbehaved("the decision grants a verb that was not asked for", field="granted")
+    granted = tuple(
+        GrantedCapability(
+            capability=grant.capability, verbs=tuple(grant.verbs), quota=grant.quota, expires_at_s=grant.expires_at_s
+        )
+        for grant in answer.granted
+    )
+    return Decision(request_id=answer.request_id, granted=granted, pending=tuple(answer.pending), signed=signed)
+
+
+def _same_nonce(answer: _Answer, nonce: str) -> None:
+    if answer.nonce != nonce:
+        raise CloudMisbehaved("the answer repeats another question's nonce", field="nonce")
+
+
+def information_json(information: ServiceInformation) -> dict[str, Any]:
+    """Return ``information`` as JSON values."""
+    return {
+        "provider": information.provider,
+        "region": information.region,
+        "services": list(information.services),
+        "facts": dict(information.facts),
+    }
+
+
+def request_json(request: AuthorizationRequest) -> dict[str, Any]:
+    """Return ``request`` as JSON values."""
+    return {
+        "request_id": request.request_id,
+        "platform": request.platform,
+        "gateway": request.gateway,
+        "service_information": information_json(request.service_information),
+        "wanted": {capability: list(verbs) for capability, verbs in request.wanted.items()},
+    }
+
+
+def granted_json(granted: GrantedCapability) -> dict[str, Any]:
+    """Return one granted capability as JSON values."""
+    return {
+        "capability": granted.capability,
+        "verbs": list(granted.verbs),
+        "quota": granted.quota,
+        "expires_at_s": granted.expires_at_s,
+    }
+
+
+def _information(shape: _InformationShape) -> ServiceInformation:
+    return ServiceInformation(
+        provider=shape.provider, region=shape.region, services=tuple(shape.services), facts=dict(shape.facts)
+    )

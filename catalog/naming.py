@@ -1,0 +1,55 @@
+"""The grammars of names and labels, and the checks that a name is free or known."""
+
+import re
+from collections.abc import Mapping
+
+from catalog import addresses
+from catalog.errors import AlreadyExists, InvalidValue
+from catalog.model.network import Site
+from catalog.model.rows import Row
+from catalog.store import rows
+from catalog.store.database import Tx
+
+# No underscore, so that no name can pass for an id; no ">", which separates the relays of a route.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
+_LABEL_LENGTH = 200
+
+
+def name(text: str, *, field: str = "name") -> str:
+    """Return ``text`` if it can name a thing. Raises InvalidValue."""
+    if not _NAME.fullmatch(text):
+        fix = "1 to 63 of a-z 0-9 . - beginning and ending with a letter or digit"
+        raise InvalidValue("this cannot be a name", field=field, fix=fix)
+    return text
+
+
+def label(text: str, *, field: str, empty: bool = False) -> str:
+    """Return ``text`` if it is printable and short: words for people, never parsed. Raises InvalidValue."""
+    if not (empty or text) or len(text) > _LABEL_LENGTH or not text.isprintable():
+        fix = f"1 to {_LABEL_LENGTH} printable characters"
+        raise InvalidValue("this holds nothing, too much or control characters", field=field, fix=fix)
+    return text
+
+
+def refuse_taken(tx: Tx, kind: type[Row], text: str, *, field: str = "name") -> None:
+    """Raise AlreadyExists when a row of ``kind`` has this name; the table's own UNIQUE remains the judge."""
+    if rows.first(tx, kind, name=text) is not None:
+        raise AlreadyExists(f"another {rows.word(kind)} has the name '{text}'", field=field)
+
+
+def site(tx: Tx, text: str, *, field: str = "site") -> Site:
+    """Return the site with this name or id. Raises InvalidValue naming the field: it is part of another thing."""
+    found = rows.first(tx, Site, name=text) or rows.find(tx, Site, text)
+    if found is None:
+        raise InvalidValue(f"there is no site '{text}'", field=field, fix="the name of a site that exists")
+    return found
+
+
+def by_site(dials: object, *, field: str) -> dict[str, str]:
+    """Return site name -> canonical ``host:port``. Raises InvalidValue; whether the sites exist is not looked at."""
+    if not isinstance(dials, Mapping):
+        raise InvalidValue("this is not a table of sites and addresses", field=field, fix='{"site": "host:port"}')
+    return {
+        name(str(at), field=field): str(addresses.address(str(dial), field=f"{field}.{at}"))
+        for at, dial in dials.items()
+    }

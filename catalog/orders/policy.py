@@ -1,0 +1,17 @@
+"""How creations are tried, tried again and given up."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """At most ``attempts_limit`` creations per order, each allowed ``creation_deadline_s``, with growing pauses."""
+
+    attempts_limit: int = 3
+    first_pause_s: float = 2.0
+    longest_pause_s: float = 60.0
+    creation_deadline_s: float = 900.0
+
+    def pause_s(self, attempts: int) -> float:
+        """Return the pause after ``attempts`` (from 1) failed creations; it doubles each time up to the longest."""
+        return min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(attempts - 1, 30))

@@ -1,0 +1,94 @@
+"""Carry a pool's plan out: rows and messages in one transaction; may be repeated at any moment.
+
+Run when a machine was claimed (so the pool refills at once) and on a timer.
+"""
+
+import logging
+
+from sqlmodel import Session
+
+from catalog import consent
+from catalog.errors import Denied, WrongState
+from catalog.machines import ask_creation, cloud_name, dispose
+from catalog.model.ids import MachineId, PoolId, new_id
+from catalog.model.machine import Machine, MachineEvent, MachineState, Pool
+from catalog.model.offering import Offer, OfferState
+from catalog.orders.policy import RetryPolicy
+from catalog.pool.plan import PoolCensus, PoolPlan, PoolPolicy, plan
+from catalog.store import machines, rows
+
+log = logging.getLogger(__name__)
+
+FAILURE_LIMIT = 5
+
+
+def apply_all(tx: Session, now_s: float, policy: RetryPolicy, *, failure_limit: int = FAILURE_LIMIT) -> int:
+    """Apply every pool's plan and return how many machines were begun or given up."""
+    plans = [apply(tx, pool.id, now_s, policy, failure_limit=failure_limit) for pool in machines.pools(tx)]
+    return sum(each.create + len(each.destroy) for each in plans)
+
+
+def apply(
+    tx: Session, pool_id: PoolId, now_s: float, policy: RetryPolicy | None = None, *, failure_limit: int = FAILURE_LIMIT
+) -> PoolPlan:
+    """Bring the pool towards what its admin asked, return what was done, and keep on the pool why it could not.
+
+    Raises NotFound only. What hinders creation (grant revoked, quota used up, too many failures) is the pool's
+    ``reason``, never an error: the caller may be an order that a pool has no right to fail.
+    """
+    pool = rows.by_id(tx, Pool, pool_id)
+    offer = rows.by_id(tx, Offer, pool.offer_id)
+    room, hindrance = _room(tx, offer, now_s)
+    census = PoolCensus(
+        idle=tuple(machines.idle_of(tx, pool.id)),
+        building=machines.counts_of(tx, pool.id).get(MachineState.BUILDING, 0),
+        failures_in_a_row=pool.failures_in_a_row,
+        room=room,
+    )
+    wanted = PoolPolicy(
+        idle_target=pool.idle_target,
+        idle_limit=pool.idle_limit,
+        building_limit=pool.building_limit,
+        enabled=pool.enabled,
+        failure_limit=failure_limit,
+    )
+    decided = plan(census, wanted)
+    for _ in range(decided.create):
+        _build(tx, pool, offer, now_s, policy or RetryPolicy())
+    for surplus in decided.destroy:
+        dispose(tx, rows.by_id(tx, Machine, surplus), MachineEvent.RETIRE, now_s, reason="surplus of its pool")
+    if not pool.failures_in_a_row and pool.reason != hindrance:
+        rows.update(tx, pool, {"reason": hindrance}, now_s)
+    if decided != PoolPlan():
+        facts = {"pool": pool.id, "create": decided.create, "destroy": len(decided.destroy)}
+        log.info("pool plan applied", extra=facts)
+    return decided
+
+
+def _room(tx: Session, offer: Offer, now_s: float) -> tuple[int | None, str]:
+    """Return how many more machines may be created, and what hinders, in words ("" = nothing)."""
+    try:
+        if offer.state is not OfferState.OFFERED:
+            raise WrongState(f"the offer is {offer.state.value}: {offer.reason}")
+        grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
+    except (Denied, WrongState) as error:
+        return 0, str(error)
+    if grant.quota is None:
+        return None, ""
+    room = max(0, grant.quota - machines.count_at(tx, offer.platform_id))
+    return room, "" if room else f"the grant's quota of {grant.quota} machines is used up"
+
+
+def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPolicy) -> None:
+    machine_id = MachineId(new_id("machine", now_s))
+    machine = Machine(
+        id=machine_id,
+        platform_id=offer.platform_id,
+        offer_id=offer.id,
+        pool_id=pool.id,
+        name=cloud_name(machine_id, None),
+        size=pool.size,
+        image=pool.image,
+    )
+    rows.insert(tx, machine, now_s)
+    ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)

@@ -1,0 +1,20 @@
+"""Hand an idle machine to an order: one statement, so two orders never get the same one (S2)."""
+
+from sqlmodel import Session
+
+from catalog.model.machine import Machine
+from catalog.model.order import Order
+from catalog.store import machines
+
+
+def claim(tx: Session, order: Order, now_s: float) -> Machine | None:
+    """Return the machine that is now ``order``'s, or None when no idle one fits its offer, size and image."""
+    return machines.claim_idle(
+        tx,
+        offer=order.offer_id,
+        size=order.size,
+        image=order.image,
+        order=order.id,
+        tenant=order.tenant_id,
+        now_s=now_s,
+    )

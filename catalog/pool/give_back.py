@@ -1,0 +1,39 @@
+"""End a tenant's use of a machine (S2).
+
+A machine that a tenant used is destroyed: only a proven wipe may bring one back to a pool, and until there is one
+no way leads there.
+"""
+
+from sqlmodel import Session
+
+from catalog.errors import NotFound
+from catalog.machines import dispose
+from catalog.model.ids import MachineId, TenantId
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.store import rows
+
+
+def give_back(tx: Session, machine_id: MachineId, tenant_id: TenantId | None, now_s: float) -> Machine:
+    """Take the machine from its tenant and begin its destruction; ``tenant_id`` None speaks for an admin.
+
+    Raises NotFound for another tenant's machine and WrongState for one that nobody uses.
+    """
+    machine = owned(tx, machine_id, tenant_id)
+    rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.GIVE_BACK, now_s)
+    dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="given back")
+    return machine
+
+
+def destroy(tx: Session, machine_id: MachineId, tenant_id: TenantId | None, now_s: float) -> Machine:
+    """Begin the machine's destruction. Raises NotFound for another tenant's, WrongState once it has begun."""
+    machine = owned(tx, machine_id, tenant_id)
+    dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="destroyed on request")
+    return machine
+
+
+def owned(tx: Session, machine_id: MachineId, tenant_id: TenantId | None) -> Machine:
+    """Return the machine. Raises NotFound also for another tenant's: one must not learn that it exists."""
+    machine = rows.find(tx, Machine, machine_id)
+    if machine is None or (tenant_id is not None and machine.tenant_id != tenant_id):
+        raise NotFound(f"there is no machine '{machine_id}'")
+    return machine

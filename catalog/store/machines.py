@@ -1,0 +1,75 @@
+"""Queries for machines and pools; the claim is the one that must never give a machine to two tenants."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import func, update
+from sqlalchemy import select as sql_select
+from sqlmodel import Session, select
+
+from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, TenantId
+from catalog.model.lifecycle import next_state
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
+from catalog.store.rows import column, find
+
+_STATE = column(Machine, "state")
+_ID = column(Machine, "id")
+
+
+def claim_idle(
+    tx: Session, *, offer: OfferId, size: str, image: str, order: OrderId, tenant: TenantId, now_s: float
+) -> Machine | None:
+    """Take the idle machine that has waited longest for ``order``, in one statement; None when there is none."""
+    waiting = (
+        sql_select(_ID)
+        .where(
+            _STATE == MachineState.IDLE,
+            column(Machine, "offer_id") == offer,
+            column(Machine, "size") == size,
+            column(Machine, "image") == image,
+        )
+        .order_by(column(Machine, "created_at_s"), _ID)
+        .limit(1)
+        # SQLite has one writer and ignores this; elsewhere two claims must not wait for the same row.
+        .with_for_update(skip_locked=True)
+    )
+    claimed = tx.execute(
+        update(Machine)
+        .where(waiting.scalar_subquery() == _ID, _STATE == MachineState.IDLE)
+        .values(
+            state=next_state(MACHINE_TRANSITIONS, MachineState.IDLE, MachineEvent.CLAIM),
+            order_id=order,
+            tenant_id=tenant,
+            version=column(Machine, "version") + 1,
+            updated_at_s=now_s,
+        )
+        .returning(_ID)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    return None if claimed is None else find(tx, Machine, claimed)
+
+
+def count_at(tx: Session, platform: PlatformId) -> int:
+    """Return how many machines the platform may still hold for us: all that are not gone, building ones included."""
+    counted = sql_select(func.count()).where(column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
+    return int(tx.execute(counted).scalar_one())
+
+
+def counts_of(tx: Session, pool: PoolId) -> Mapping[MachineState, int]:
+    """Return how many machines of ``pool`` are in each state; states without any are absent."""
+    counted = sql_select(_STATE, func.count()).where(column(Machine, "pool_id") == pool).group_by(_STATE)
+    return {state: count for state, count in tx.execute(counted).all()}
+
+
+def idle_of(tx: Session, pool: PoolId) -> Sequence[MachineId]:
+    """Return the idle machines of ``pool``, oldest first."""
+    waiting = (
+        sql_select(_ID)
+        .where(column(Machine, "pool_id") == pool, _STATE == MachineState.IDLE)
+        .order_by(column(Machine, "created_at_s"), _ID)
+    )
+    return tuple(tx.execute(waiting).scalars())
+
+
+def pools(tx: Session) -> Sequence[Pool]:
+    """Return every pool, oldest first."""
+    return tx.exec(select(Pool).order_by(column(Pool, "id"))).all()

@@ -1,0 +1,44 @@
+"""Queries for orders and for what they may name: offers by what tenants call them, inventory by kind."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, select
+
+from catalog.model.ids import PlatformId
+from catalog.model.offering import CatalogEntry, InventoryItem, Offer
+from catalog.model.order import Order, OrderState
+from catalog.model.platform import Platform
+from catalog.store.rows import column
+
+
+def due_for_retry(tx: Session, now_s: float, limit: int) -> Sequence[Order]:
+    """Return up to ``limit`` orders whose next attempt is due, most overdue first."""
+    due_at = column(Order, "next_attempt_at_s")
+    return tx.exec(
+        select(Order)
+        .where(column(Order, "state") == OrderState.CREATING, due_at <= now_s)
+        .order_by(due_at, column(Order, "id"))
+        .limit(limit)
+    ).all()
+
+
+def offers_called(tx: Session, text: str, capability: str) -> Sequence[Offer]:
+    """Return the offers that ``text`` names: one by its id, or the one of ``capability`` at the platform so named."""
+    by_id = tx.exec(select(Offer).where(column(Offer, "id") == text)).all()
+    if by_id:
+        return by_id
+    return tx.exec(
+        select(Offer)
+        .join(CatalogEntry, column(CatalogEntry, "id") == column(Offer, "entry_id"))
+        .join(Platform, column(Platform, "id") == column(Offer, "platform_id"))
+        .where(column(CatalogEntry, "capability") == capability, column(Platform, "name") == text)
+    ).all()
+
+
+def inventory(tx: Session, platform: PlatformId, kind: str) -> Sequence[InventoryItem]:
+    """Return what the platform has of ``kind`` ("size", "image", …), in the order it told."""
+    return tx.exec(
+        select(InventoryItem)
+        .where(column(InventoryItem, "platform_id") == platform, column(InventoryItem, "kind") == kind)
+        .order_by(column(InventoryItem, "id"))
+    ).all()

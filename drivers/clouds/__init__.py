@@ -1,0 +1,1 @@
+"""Clouds, reached through libcloud and the platform's own tunnel, and by no other way."""

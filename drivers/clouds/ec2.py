@@ -1,0 +1,245 @@
+"""Amazon EC2 and what speaks its API, as libcloud needs it to be told.
+
+libcloud's driver reads the first page of a list and no more, and finds nothing, without an error, in an answer
+of another XML namespace. Both are mended in the connection class here: every page is fetched and joined, and
+an answer that is not EC2's is refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from libcloud.common.exceptions import BaseHTTPError
+from libcloud.compute.base import Node, NodeImage, NodeLocation, NodeSize
+from libcloud.compute.drivers.ec2 import (
+    NAMESPACE,
+    VALID_EC2_REGIONS,
+    EC2Connection,
+    EC2NodeDriver,
+    EC2NodeLocation,
+    EC2Response,
+    ExEC2AvailabilityZone,
+)
+
+from catalog.errors import CloudMisbehaved, InvalidValue
+from catalog.messages.handshake import Capability, ServiceInformation
+from catalog.ports import CloudAccount, CloudItem, CloudMachine, Dialer, MachineSpec, MachineStatus, Proof
+from drivers.clouds.generic import GenericCloud, named_options
+from drivers.clouds.policy import CallPolicy
+
+_DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
+_PAGES_LIMIT: Final = 200
+_ANY_IMAGE: Final = "ami-00000000"  # a dry run is refused or allowed before the image is looked at
+
+# "shutting-down" cannot be undone, so nothing may be decided on such a machine any more.
+_STATUSES: Final[Mapping[str, MachineStatus]] = {
+    "pending": MachineStatus.PENDING,
+    "running": MachineStatus.RUNNING,
+    "stopping": MachineStatus.STOPPED,
+    "stopped": MachineStatus.STOPPED,
+    "shutting-down": MachineStatus.GONE,
+    "terminated": MachineStatus.GONE,
+}
+
+_DRY_RUNS: Final[Mapping[Capability, str]] = {
+    Capability.MACHINE: "RunInstances",
+    Capability.IMAGE: "DescribeImages",
+    Capability.SIZE: "DescribeInstanceTypes",
+    Capability.LOCATION: "DescribeAvailabilityZones",
+    Capability.KEY_PAIR: "DescribeKeyPairs",
+    Capability.VOLUME: "DescribeVolumes",
+}
+
+
+class WholeResponse(EC2Response):
+    """An EC2 answer whose root is what libcloud will look for."""
+
+    def parse_body(self) -> Any:
+        """Return the root element. Raises CloudMisbehaved when libcloud would find nothing in it."""
+        parent: Any = super()
+        root = parent.parse_body()
+        tag = getattr(root, "tag", "")
+        if not tag.startswith(f"{{{NAMESPACE}}}") or not tag.endswith("Response"):
+            raise CloudMisbehaved(
+                "the answer is not an EC2 answer of the expected version: its lists would come out empty",
+                fix=f"the root element belongs in the namespace {NAMESPACE}",
+            )
+        return root
+
+
+class WholeConnection(EC2Connection):
+    """An EC2 connection that returns whole lists: it follows ``nextToken`` and joins the pages."""
+
+    responseCls = WholeResponse  # noqa: N815 - libcloud's name
+
+    def request(self, action: Any, params: Any = None, *positional: Any, **rest: Any) -> Any:
+        """Return the answer, all pages joined. Raises CloudMisbehaved when the pages do not end."""
+        single: Any = super()
+        driver: Any = self.driver
+        asked = dict(params or {})
+        if asked.get("Action") == "DescribeInstances" and "InstanceId.1" not in asked:
+            asked["MaxResults"] = str(driver.page_count)
+        response = single.request(action, asked, *positional, **rest)
+        token = _next_token(response.object)
+        seen: set[str] = set()
+        while token is not None:
+            if token in seen or len(seen) >= _PAGES_LIMIT:
+                raise CloudMisbehaved("the pages of the cloud's list do not end")
+            seen.add(token)
+            page = single.request(action, {**asked, "NextToken": token}, *positional, **rest).object
+            token = _next_token(page)
+            _join(response.object, page)
+        self.rows_count = _rows_count(response.object)
+        return response
+
+
+class WholeDriver(EC2NodeDriver):
+    """libcloud's driver on a whole connection, without its second request for every list of machines."""
+
+    connectionCls = WholeConnection  # noqa: N815 - libcloud's name
+    page_count = 500
+
+    def ex_describe_addresses(self, nodes: Sequence[Any]) -> dict[str, list[str]]:
+        """Return no further addresses: DescribeInstances has told the public one of each machine."""
+        return {node.id: [] for node in nodes}
+
+
+# libcloud's constructors are untyped; what they return is used as Any throughout.
+_new_driver: Any = WholeDriver
+_new_zone: Any = ExEC2AvailabilityZone
+_new_location: Any = EC2NodeLocation
+
+
+class Ec2Cloud(GenericCloud):
+    """An EC2 account in one region."""
+
+    provider = "ec2"
+
+    def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
+        if account.region not in VALID_EC2_REGIONS:
+            raise InvalidValue("EC2 has no such region", field="region", fix="a region such as eu-central-1")
+        super().__init__(account, dialer, policy)
+
+    def _driver(self) -> Any:
+        driver = _new_driver(
+            self.account.account,
+            self.account.secret.reveal(),
+            secure=self.target.scheme == "https",
+            host=self.target.host,
+            port=self.target.port,
+            region=self.account.region,
+            signature_version="4",  # version 2 puts key and signature into the URL
+        )
+        driver.page_count = self.policy.page_count
+        return driver
+
+    def _log_in(self, driver: Any) -> ServiceInformation:
+        driver.connection.request("/", params={"Action": "DescribeRegions"})
+        if not driver.connection.rows_count:
+            raise CloudMisbehaved("the cloud lists no regions, and it has at least the one asked")
+        return ServiceInformation(
+            provider=self.provider, region=self.account.region, services=tuple(str(kind) for kind in _DRY_RUNS)
+        )
+
+    def _prove(self, driver: Any, capability: Capability) -> Proof:
+        action = _DRY_RUNS[capability]
+        params = {"Action": action, "DryRun": "true"}
+        if capability is Capability.MACHINE:
+            params |= {"ImageId": _ANY_IMAGE, "MinCount": "1", "MaxCount": "1"}
+        try:
+            driver.connection.request("/", params=params)
+        except BaseHTTPError as error:
+            if error.code not in {_DRY_RUN_ALLOWED, _DRY_RUN_DENIED}:
+                raise
+            allowed, detail = error.code == _DRY_RUN_ALLOWED, f"HTTP {error.code}"
+        else:
+            allowed, detail = True, "answered"  # some reads ignore DryRun and simply answer
+        return Proof(capability=capability, allowed=allowed, request=f"DryRun {action}", detail=detail)
+
+    def _list_sizes(self, driver: Any) -> list[NodeSize]:
+        offered = named_options(self.account, "sizes")
+        return [size for size in driver.list_sizes() if not offered or size.id in offered]
+
+    def _list_images(self, driver: Any) -> list[NodeImage]:
+        # Never all: a real region has more than 100,000 images.
+        filters = {"name": named_options(self.account, "image_names")}
+        listed = driver.list_images(
+            ex_owner=self.account.options.get("image_owner", "self"),
+            ex_image_ids=named_options(self.account, "image_ids") or None,
+            ex_filters={name: values for name, values in filters.items() if values} or None,
+        )
+        return _whole(driver, listed)
+
+    def _list_locations(self, driver: Any) -> list[NodeLocation]:
+        return _whole(driver, driver.list_locations())
+
+    def _list_key_pairs(self, driver: Any) -> list[Any]:
+        return _whole(driver, driver.list_key_pairs())
+
+    def _list_volumes(self, driver: Any) -> list[Any]:
+        return _whole(driver, driver.list_volumes())
+
+    def _list_nodes(self, driver: Any) -> list[Node]:
+        return _whole(driver, driver.list_nodes())
+
+    def _find(self, driver: Any, tags: Mapping[str, str]) -> list[CloudMachine]:
+        filters: dict[str, str | list[str]] = {f"tag:{_literal(key)}": _literal(value) for key, value in tags.items()}
+        filters["instance-state-name"] = ["pending", "running", "stopping", "stopped"]
+        return self._bounded(map(self._machine, _whole(driver, driver.list_nodes(ex_filters=filters))))
+
+    def _one(self, driver: Any, cloud_id: str) -> CloudMachine | None:
+        nodes = _whole(driver, driver.list_nodes(ex_node_ids=[cloud_id]))
+        return self._machine(nodes[0]) if nodes else None
+
+    def _location(self, location: NodeLocation) -> CloudItem:
+        # libcloud numbers zones as they come; their name is what a create understands.
+        return CloudItem(cloud_id=location.name, name=self._text(location.name), facts={"country": location.country})
+
+    def _status(self, node: Node) -> MachineStatus:
+        return _STATUSES.get(str(node.extra.get("status")), MachineStatus.UNKNOWN)
+
+    def _reason(self, node: Node) -> str:
+        return str(node.extra.get("reason") or "")
+
+    def _is_missing(self, error: BaseHTTPError) -> bool:
+        return super()._is_missing(error) or str(error.message).startswith("InvalidInstanceID.NotFound")
+
+    def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
+        options: dict[str, Any] = {"ex_metadata": dict(spec.tags), "ex_mincount": 1, "ex_maxcount": 1}
+        if spec.client_token:
+            options["ex_clienttoken"] = spec.client_token
+        if spec.key_pair is not None:
+            options["ex_keyname"] = spec.key_pair
+        if spec.location is not None:
+            zone = _new_zone(spec.location, "available", driver.region_name)
+            options["location"] = _new_location(0, spec.location, driver.country, driver, zone)
+        return options
+
+
+def _whole(driver: Any, listed: Sequence[Any]) -> list[Any]:
+    if driver.connection.rows_count and not listed:
+        raise CloudMisbehaved("the answer holds rows, and libcloud found none of them")
+    return list(listed)
+
+
+def _next_token(root: Any) -> str | None:
+    return root.findtext(f"{{{NAMESPACE}}}nextToken") or None
+
+
+def _rows_count(root: Any) -> int:
+    # Whatever their namespace: rows that libcloud cannot see are just what this number is for.
+    return sum(1 for group in root for row in group if str(row.tag).rpartition("}")[2] == "item")
+
+
+def _join(whole: Any, page: Any) -> None:
+    for group in page:
+        if len(group):
+            known = whole.find(group.tag)
+            if known is None:
+                whole.append(group)
+            else:
+                known.extend(list(group))
+
+
+def _literal(text: str) -> str:
+    # In EC2 filters * and ? are wildcards.
+    return text.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")

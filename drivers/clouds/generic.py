@@ -1,0 +1,329 @@
+"""A CloudDriver over any libcloud compute driver. A provider's file overrides only what is its own.
+
+The methods with an underscore block and run in a platform thread with a driver built for that call alone. Answers
+are parsed into the catalog's values here: ids must look like ids, texts are cleaned and shortened, lists are
+refused when they are longer than any list may be.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar
+
+from libcloud.common.exceptions import BaseHTTPError
+from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLocation, NodeSize, StorageVolume
+from libcloud.compute.types import NodeState
+
+from catalog.errors import CloudMisbehaved, CloudRefused, InvalidValue
+from catalog.messages.handshake import Capability, ServiceInformation
+from catalog.ports import (
+    CloudAccount,
+    CloudItem,
+    CloudMachine,
+    CloudSize,
+    Dialer,
+    MachineAction,
+    MachineSpec,
+    MachineStatus,
+    Proof,
+)
+from drivers.clouds.libcloud_bridge import Bridge
+from drivers.clouds.policy import CallPolicy
+from drivers.clouds.routed_http import Target
+
+T = TypeVar("T")
+Found = TypeVar("Found")
+
+_ID: Final = re.compile(r"[!-~]{1,255}")
+_NOT_FOUND: Final = 404
+_STATUSES: Final[Mapping[str, MachineStatus]] = {
+    NodeState.PENDING: MachineStatus.PENDING,
+    NodeState.STARTING: MachineStatus.PENDING,
+    NodeState.REBOOTING: MachineStatus.PENDING,
+    NodeState.RUNNING: MachineStatus.RUNNING,
+    NodeState.STOPPING: MachineStatus.STOPPED,
+    NodeState.STOPPED: MachineStatus.STOPPED,
+    NodeState.ERROR: MachineStatus.FAILED,
+    NodeState.TERMINATED: MachineStatus.GONE,
+}
+
+
+class GenericCloud(ABC):
+    """One platform's cloud through libcloud. Implements ``catalog.ports.CloudDriver``."""
+
+    provider: ClassVar[str]
+
+    def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
+        self.account = account
+        self.policy = policy
+        self.target = Target.of(account.endpoint.url)
+        self._bridge = Bridge(account, dialer, policy)
+
+    # The port
+
+    async def log_in(self) -> ServiceInformation:
+        """Prove the credentials and return the service list, reading nothing else."""
+        return await self._call(self._log_in)
+
+    async def prove(self, capability: str) -> Proof:
+        """Return whether ``capability`` can be used, by a harmless call. Raises InvalidValue for an unknown one."""
+        try:
+            wanted = Capability(capability)
+        except ValueError:
+            raise InvalidValue("there is no such capability", field="capability", fix=_known_capabilities()) from None
+        return await self._call(lambda driver: self._prove(driver, wanted))
+
+    async def sizes(self) -> Sequence[CloudSize]:
+        """Return the sizes on offer."""
+        return await self._call(lambda driver: self._bounded(map(self._size, self._list_sizes(driver))))
+
+    async def images(self) -> Sequence[CloudItem]:
+        """Return the images that machines can be made from."""
+        return await self._call(lambda driver: self._bounded(map(self._image, self._list_images(driver))))
+
+    async def locations(self) -> Sequence[CloudItem]:
+        """Return the places within the region."""
+        return await self._call(lambda driver: self._bounded(map(self._location, self._list_locations(driver))))
+
+    async def key_pairs(self) -> Sequence[CloudItem]:
+        """Return the key pairs, public facts only."""
+        return await self._call(lambda driver: self._bounded(map(self._key_pair, self._list_key_pairs(driver))))
+
+    async def volumes(self) -> Sequence[CloudItem]:
+        """Return the volumes."""
+        return await self._call(lambda driver: self._bounded(map(self._volume, self._list_volumes(driver))))
+
+    async def machines(self) -> Sequence[CloudMachine]:
+        """Return every machine of the account, or raise CloudMisbehaved when not all can be had."""
+        return await self._call(self._machines)
+
+    async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
+        """Return the machines, not gone, whose tags include all of ``tags``."""
+        if not tags:
+            raise InvalidValue("machines are looked for by at least one tag", field="tags")
+        found = await self._call(lambda driver: self._find(driver, tags))
+        return [machine for machine in found if _carries(machine, tags) and machine.status is not MachineStatus.GONE]
+
+    async def create_machine(self, spec: MachineSpec) -> CloudMachine:
+        """Ask for a machine. After CloudTimedOut or CloudUnavailable look with find_machines first."""
+        return await self._call(lambda driver: self._create(driver, spec))
+
+    async def machine(self, cloud_id: str) -> CloudMachine | None:
+        """Return the machine, or None when the cloud does not know it."""
+        return await self._call(lambda driver: self._unless_missing(lambda: self._one(driver, cloud_id)))
+
+    async def act(self, cloud_id: str, action: MachineAction) -> None:
+        """Start, stop, reboot or destroy. Destroying what is gone succeeds."""
+        await self._call(lambda driver: self._act(driver, cloud_id, action))
+
+    async def close(self) -> None:
+        """End the platform's idle threads; calls under way return first."""
+        await self._bridge.close()
+
+    # What a provider overrides
+
+    @abstractmethod
+    def _driver(self) -> NodeDriver:
+        """Return a new libcloud driver for one call. Runs in the platform's thread."""
+
+    @abstractmethod
+    def _log_in(self, driver: Any) -> ServiceInformation:
+        """Prove the credentials, read the service list."""
+
+    @abstractmethod
+    def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
+        """Return the arguments of create_node that are the provider's own, the tags among them."""
+
+    def _list_sizes(self, driver: Any) -> Iterable[NodeSize]:
+        return list(driver.list_sizes())
+
+    def _list_images(self, driver: Any) -> Iterable[NodeImage]:
+        return list(driver.list_images())
+
+    def _list_locations(self, driver: Any) -> Iterable[NodeLocation]:
+        return list(driver.list_locations())
+
+    def _list_key_pairs(self, driver: Any) -> Iterable[KeyPair]:
+        return list(driver.list_key_pairs())
+
+    def _list_volumes(self, driver: Any) -> Iterable[StorageVolume]:
+        return list(driver.list_volumes())
+
+    def _list_nodes(self, driver: Any) -> Iterable[Node]:
+        return list(driver.list_nodes())
+
+    def _find(self, driver: Any, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
+        """Return at least the machines with ``tags``; the cloud is asked to filter where it can."""
+        del tags
+        return self._machines(driver)
+
+    def _one(self, driver: Any, cloud_id: str) -> CloudMachine | None:
+        return next((machine for machine in self._machines(driver) if machine.cloud_id == cloud_id), None)
+
+    def _prove(self, driver: Any, capability: Capability) -> Proof:
+        """Return the proof of ``capability`` by listing it: what may not even be listed is not allowed."""
+        listing: Callable[[Any], Iterable[object]] = {
+            Capability.MACHINE: self._list_nodes,
+            Capability.IMAGE: self._list_images,
+            Capability.SIZE: self._list_sizes,
+            Capability.LOCATION: self._list_locations,
+            Capability.KEY_PAIR: self._list_key_pairs,
+            Capability.VOLUME: self._list_volumes,
+        }[capability]
+        request = f"list {capability}s"
+        try:
+            count = len(self._bounded(listing(driver)))
+        except BaseHTTPError as error:
+            if error.code not in {403, _NOT_FOUND}:
+                raise
+            return Proof(capability=capability, allowed=False, request=request, detail=f"HTTP {error.code}")
+        return Proof(capability=capability, allowed=True, request=request, detail=f"{count} listed")
+
+    def _is_missing(self, error: BaseHTTPError) -> bool:
+        """Return whether ``error`` says that the machine does not exist."""
+        return bool(error.code == _NOT_FOUND)
+
+    def _status(self, node: Node) -> MachineStatus:
+        return _STATUSES.get(node.state, MachineStatus.UNKNOWN)
+
+    def _reason(self, node: Node) -> str:
+        del node
+        return ""
+
+    # Parsing
+
+    def _machines(self, driver: Any) -> list[CloudMachine]:
+        return self._bounded(map(self._machine, self._list_nodes(driver)))
+
+    def _machine(self, node: Node) -> CloudMachine:
+        extra = node.extra or {}
+        tags = extra.get("tags") or extra.get("metadata") or {}
+        addresses = dict.fromkeys([*node.public_ips, *node.private_ips])
+        return CloudMachine(
+            cloud_id=identifier(node.id),
+            name=self._text(node.name),
+            status=self._status(node),
+            addresses=tuple(self._text(address, 64) for address in addresses),
+            tags={self._tag(key): self._tag(value) for key, value in tags.items()},
+            reason=self._text(self._reason(node)),
+        )
+
+    def _size(self, size: NodeSize) -> CloudSize:
+        vcpu = (size.extra or {}).get("cpu", (size.extra or {}).get("vcpu"))
+        return CloudSize(
+            cloud_id=identifier(size.id),
+            name=self._text(size.name),
+            vcpu=None if vcpu is None else float(vcpu),
+            memory_mib=int(size.ram),
+            disk_gib=None if size.disk is None else int(size.disk),
+            # libcloud says 0 where it knows no price.
+            price_per_hour=float(size.price) if size.price else None,
+        )
+
+    def _image(self, image: NodeImage) -> CloudItem:
+        return CloudItem(cloud_id=identifier(image.id), name=self._text(image.name or image.id))
+
+    def _location(self, location: NodeLocation) -> CloudItem:
+        return CloudItem(
+            cloud_id=identifier(str(location.id)),
+            name=self._text(location.name),
+            facts={"country": self._text(location.country or "")},
+        )
+
+    def _key_pair(self, pair: KeyPair) -> CloudItem:
+        return CloudItem(
+            cloud_id=identifier(pair.name.replace(" ", "+")),
+            name=self._text(pair.name),
+            facts={"fingerprint": self._text(pair.fingerprint or "")},
+        )
+
+    def _volume(self, volume: StorageVolume) -> CloudItem:
+        return CloudItem(
+            cloud_id=identifier(volume.id),
+            name=self._text(volume.name or volume.id),
+            facts={"size_gib": str(int(volume.size or 0)), "state": self._text(str(volume.state or ""))},
+        )
+
+    # Doing
+
+    def _create(self, driver: Any, spec: MachineSpec) -> CloudMachine:
+        node = driver.create_node(
+            name=spec.name,
+            size=NodeSize(spec.size, spec.size, ram=0, disk=0, bandwidth=0, price=0, driver=driver),
+            image=NodeImage(spec.image, spec.image, driver=driver),
+            **self._create_options(driver, spec),
+        )
+        if not isinstance(node, Node):
+            # libcloud returns a list when the answer does not hold exactly one machine.
+            raise CloudMisbehaved("the cloud's answer to a create does not hold exactly one machine")
+        return self._machine(node)
+
+    def _act(self, driver: Any, cloud_id: str, action: MachineAction) -> None:
+        node = Node(cloud_id, "", NodeState.UNKNOWN, [], [], driver)
+        if action is MachineAction.DESTROY:
+            # A missing machine answers None, which is as good as True here.
+            done = self._unless_missing(lambda: driver.destroy_node(node))
+        elif action is MachineAction.REBOOT:
+            done = driver.reboot_node(node)
+        else:
+            # These return False for a machine that is already started or stopped: nothing to do, not a failure.
+            (driver.start_node if action is MachineAction.START else driver.stop_node)(node)
+            done = True
+        if done is False:
+            raise CloudMisbehaved(f"the cloud answered, but did not confirm the {action}")
+
+    def _unless_missing(self, work: Callable[[], Found]) -> Found | None:
+        try:
+            return work()
+        except BaseHTTPError as error:
+            if self._is_missing(error):
+                return None
+            raise
+
+    async def _call(self, blocking: Callable[[Any], T]) -> T:
+        return await self._bridge.call(lambda: blocking(self._driver()))
+
+    def _bounded(self, rows: Iterable[T]) -> list[T]:
+        """Return ``rows``, read no further than one past the limit. Raises CloudMisbehaved when there are more."""
+        listed: list[T] = []
+        for row in rows:
+            listed.append(row)
+            if len(listed) > self.policy.row_limit:
+                raise CloudMisbehaved("the cloud's list is longer than any list may be")
+        return listed
+
+    def _text(self, value: object, limit: int = 255) -> str:
+        return self._bridge.clean(str(value), limit)
+
+    def _tag(self, value: object) -> str:
+        # Tags are compared with what we wrote, so nothing is redacted or shortened, only bounded.
+        text = str(value)
+        if len(text) > 1024 or not text.isprintable():  # noqa: PLR2004 - four times what EC2 allows
+            raise CloudMisbehaved("a machine's tag is not printable text of a sensible length")
+        return text
+
+
+def identifier(value: object) -> str:
+    """Return ``value`` if it looks like a cloud's id: 1 to 255 visible ASCII characters. Raises CloudMisbehaved."""
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise CloudMisbehaved("the cloud's answer holds an id that is none")
+
+
+def named_options(account: CloudAccount, option: str) -> list[str]:
+    """Return the comma-separated values of ``option``, empty when it is not given."""
+    return [value.strip() for value in account.options.get(option, "").split(",") if value.strip()]
+
+
+def refuse_location(spec: MachineSpec) -> None:
+    """Raise CloudRefused when ``spec`` names a location at a cloud that has none to choose from."""
+    if spec.location is not None:
+        raise CloudRefused("this cloud has no locations to choose from", field="location")
+
+
+def _carries(machine: CloudMachine, tags: Mapping[str, str]) -> bool:
+    return all(machine.tags.get(key) == value for key, value in tags.items())
+
+
+def _known_capabilities() -> str:
+    return "one of " + ", ".join(Capability)

@@ -1,0 +1,19 @@
+"""The limits that every call to a cloud keeps, whatever the provider."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPolicy:
+    """How long one call may take and how much it may bring home.
+
+    The defaults are choices: 30 s is five times what a loaded OpenStack takes for a create, 4 threads keep a dead
+    platform from starving the living, 8 MiB hold about 1,300 machines as EC2 describes them.
+    """
+
+    deadline_s: float = 30.0  # from asking to answer, waiting for a thread included
+    threads_count: int = 4  # calls of one platform under way at once
+    waiting_limit: int = 64  # calls of one platform under way or waiting; more are turned away
+    body_limit_bytes: int = 8 * 1024 * 1024  # of one answer, after decompression
+    row_limit: int = 10_000  # of one list; a longer one is refused, never cut short
+    page_count: int = 500  # rows asked for at once, where a cloud pages

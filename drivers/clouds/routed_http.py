@@ -1,0 +1,313 @@
+"""Run libcloud's HTTP through a platform's tunnel, with no listening port.
+
+The URL stays what it is, so Host header, SNI and signatures name the real cloud; only the dial changes: the
+connection classes below take their socket from the platform's ``Dialer``. They are bound where every libcloud
+driver passes, ``LibcloudBaseConnection.__init__``, and find their call in a context variable. Everything fails
+closed: no call bound, an endpoint that no admin approved, a proxy or a redirect end in an error, and nothing
+is sent.
+"""
+
+import contextvars
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import requests
+from libcloud.common.base import Connection
+from libcloud.http import LibcloudBaseConnection, LibcloudConnection
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from catalog.errors import CertificateRefused, CloudError, CloudMisbehaved, CloudTimedOut, DialRefused
+from catalog.ports import Address, ApprovedEndpoint, Dialer
+from drivers.clouds import egress_guard
+
+_CHUNK_BYTES = 64 * 1024
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = range(300, 400)
+
+
+class Target(NamedTuple):
+    """What a URL connects to. ``host`` is lower case, as it stands in the certificate."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Return the target of ``url``. Raises DialRefused when it names none over HTTP or HTTPS."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or parts.scheme not in _DEFAULT_PORTS:
+            raise DialRefused("the URL is not a plain HTTP or HTTPS URL")
+        return cls(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
+
+
+class Route:
+    """The only ways out for one platform's driver: its approved endpoints, each by its dial address."""
+
+    def __init__(self, endpoints: Sequence[ApprovedEndpoint], dialer: Dialer, *, body_limit_bytes: int) -> None:
+        self.dialer = dialer
+        self.body_limit_bytes = body_limit_bytes
+        self._addresses = {Target.of(endpoint.url): endpoint.dial for endpoint in endpoints}
+        self._authorities = {Target.of(endpoint.url): endpoint.ca_pem for endpoint in endpoints}
+        # Shared by the platform's threads: building one costs milliseconds, and OpenSSL contexts are thread-safe.
+        self._contexts = {
+            target: _verifying_context(pem) for target, pem in self._authorities.items() if target.scheme == "https"
+        }
+
+    def address(self, target: Target) -> Address:
+        """Return where to dial for ``target``. Raises DialRefused unless an admin approved exactly it."""
+        try:
+            return self._addresses[target]
+        except KeyError:
+            raise DialRefused(
+                "the driver asked for an address that is not an approved endpoint of this platform",
+                fix="approve the endpoint, with its dial address, if it is the cloud's own",
+            ) from None
+
+    def context(self, target: Target, client_certificate: tuple[str, str] | None) -> ssl.SSLContext | None:
+        """Return the TLS settings for ``target``: its own authority alone. None for plain HTTP."""
+        if client_certificate is None or target.scheme != "https":
+            return self._contexts.get(target)
+        context = _verifying_context(self._authorities[target])
+        context.load_cert_chain(*client_certificate)
+        return context
+
+
+class Call:
+    """One driver call: its route, its deadline, and the sockets it opened, so that it can be cut from outside."""
+
+    def __init__(self, route: Route, *, deadline_s: float) -> None:
+        self.route = route
+        self.status: int | None = None  # of the last answer; None when the last request got none
+        self.refusal: CloudError | None = None  # the first thing we refused, even if the driver swallowed it
+        self.started = False
+        self._ends_s = time.monotonic() + deadline_s
+        self._lock = threading.Lock()
+        self._cut = False
+        self._sockets: list[socket.socket] = []
+
+    def remaining_s(self) -> float:
+        """Return the seconds left. Raises CloudTimedOut when there are none."""
+        left_s = self._ends_s - time.monotonic()
+        if left_s <= 0 or self._cut:
+            raise self.refused(CloudTimedOut("the cloud gave no complete answer within the deadline"))
+        return left_s
+
+    def refused(self, error: CloudError) -> CloudError:
+        """Note ``error`` as what this call ends in, whatever the driver makes of it, and return it."""
+        if self.refusal is None:
+            self.refusal = error
+        return error
+
+    def connect(self, target: Target) -> socket.socket:
+        """Return a socket to ``target`` through the tunnel. Raises what Dialer.dial raises, and DialRefused."""
+        timeout_s = self.remaining_s()
+        try:
+            address = self.route.address(target)
+            with egress_guard.lifted():
+                # An empty context: what the dialer starts elsewhere must not inherit this call.
+                connected = contextvars.Context().run(self.route.dialer.dial, address, timeout_s=timeout_s)
+        except CloudError as error:
+            raise self.refused(error) from None
+        self._keep(connected)
+        connected.settimeout(self.remaining_s())
+        return connected
+
+    def cut(self) -> None:
+        """End the call from another thread: its sockets are shut, so that a blocked read returns. May be repeated."""
+        with self._lock:
+            self._cut = True
+            kept, self._sockets = self._sockets, []
+        for kept_socket in kept:
+            with suppress(OSError):
+                kept_socket.shutdown(socket.SHUT_RDWR)
+            kept_socket.close()
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Let libcloud connections made in this block, in this thread, take this call's route. May be nested."""
+        token = _CALL.set(self)
+        try:
+            with egress_guard.guarded():
+                yield
+        finally:
+            _CALL.reset(token)
+
+    def _keep(self, connected: socket.socket) -> None:
+        # A duplicate, because wrapping a socket in TLS takes its descriptor away from the original object.
+        duplicate = connected.dup()
+        with self._lock:
+            self._sockets.append(duplicate)
+            cut = self._cut
+        if cut:
+            self.cut()
+
+
+_CALL: ContextVar[Call] = ContextVar("crossway_cloud_call")
+
+
+def current_call() -> Call:
+    """Return the call bound to this thread. Raises DialRefused when there is none."""
+    call = _CALL.get(None)
+    if call is None:
+        raise DialRefused("libcloud was used outside of a routed call")
+    return call
+
+
+def install() -> None:
+    """Route every libcloud connection of this process, and watch for the rest. May be called again."""
+    egress_guard.install()
+    # setattr, because replacing a library's methods is just what a type checker should not let pass unseen.
+    for name, routed in _REPLACED.items():
+        setattr(LibcloudBaseConnection, name, routed)
+    # LIBCLOUD_DEBUG would write whole requests, secrets included, to a file.
+    Connection.conn_class = LibcloudConnection
+    # LIBCLOUD_RETRY_FAILED_HTTP_REQUESTS would repeat creates.
+    Connection.retryCls = _Once  # type: ignore[assignment]  # a decorator factory of the same shape
+
+
+class RoutedAdapter(HTTPAdapter):
+    """The requests adapter of a routed session: dial by the call, verify by the endpoint, cap and no redirects."""
+
+    def __init__(self, client_certificate: tuple[str, str] | None = None) -> None:
+        self._client_certificate = client_certificate
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:  # noqa: FBT001, FBT002 - requests' signature
+        """Make the pools whose connections dial through the call."""
+        super().init_poolmanager(connections, maxsize, block=block, **pool_kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+    def build_connection_pool_key_attributes(  # type: ignore[override]  # its TypedDicts are private to the stubs
+        self, request: requests.PreparedRequest, verify: object, cert: object = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return where the request goes and how it is verified; what the session or driver said is ignored."""
+        del verify, cert
+        call = current_call()
+        try:
+            target = Target.of(request.url or "")
+            call.route.address(target)
+        except DialRefused as error:
+            raise call.refused(error) from None
+        context = call.route.context(target, self._client_certificate)
+        return target._asdict(), {} if context is None else {"ssl_context": context}
+
+    def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> None:
+        """Do nothing: requests would add its own authorities to the endpoint's."""
+
+    def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
+        """Send ``request`` and return the whole answer.
+
+        Raises CloudMisbehaved for a redirect or a body past the limit, CloudTimedOut at the call's deadline.
+        """
+        call = current_call()
+        call.status = None
+        response = super().send(request, stream=True, timeout=call.remaining_s(), proxies=None)
+        call.status = response.status_code
+        with ExitStack() as closing:
+            closing.callback(response.raw.close)
+            if response.status_code in _REDIRECTS:
+                # A redirect once carried a token to another machine; what is approved has no need of them.
+                raise call.refused(CloudMisbehaved("the cloud answered with a redirect, which is never followed"))
+            body = _read(response.raw, call)
+        response.raw = io.BytesIO(body)
+        # Guessing the encoding of megabytes takes seconds of pure Python; every API here speaks UTF-8.
+        response.encoding = response.encoding or "utf-8"
+        return response
+
+
+class _PlainConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return current_call().connect(Target("http", self.host, self.port))
+
+
+class _TlsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return current_call().connect(Target("https", self.host, self.port))
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Once:
+    """In place of libcloud's retry decorator: one try, whatever the environment says."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return function
+
+
+def _read(raw: Any, call: Call) -> bytes:
+    body = bytearray()
+    for chunk in raw.stream(_CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > call.route.body_limit_bytes:
+            raise call.refused(CloudMisbehaved("the cloud's answer is larger than any answer may be"))
+        call.remaining_s()
+    return bytes(body)
+
+
+def _verifying_context(ca_pem: str | None) -> ssl.SSLContext:
+    # Not ssl.create_default_context(): it writes session keys to a file when SSLKEYLOGFILE is set.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_pem is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return context
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise CertificateRefused("the endpoint's authority is not a PEM certificate", field="ca_pem") from error
+    return context
+
+
+def _routed_init(self: Any) -> None:
+    current_call()
+    self.session = _routed_session(RoutedAdapter())
+    self.ca_cert = None
+
+
+def _routed_signing(self: Any, cert_file: str, key_file: str) -> None:
+    # libcloud mounts an adapter of its own for certificate log-ins, which would dial by itself.
+    self.session.mount("https://", RoutedAdapter((cert_file, key_file)))
+
+
+def _routed_session(adapter: RoutedAdapter) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no HTTP_PROXY, no ~/.netrc
+    for scheme in _DEFAULT_PORTS:
+        session.mount(f"{scheme}://", adapter)
+    return session
+
+
+def _refuse_proxy(_self: Any, proxy_url: str) -> None:
+    del proxy_url
+    raise current_call().refused(DialRefused("a driver asked for a proxy; the tunnel is the only way"))
+
+
+_REPLACED: dict[str, Callable[..., None]] = {
+    "__init__": _routed_init,
+    "_setup_signing": _routed_signing,
+    "set_http_proxy": _refuse_proxy,
+}

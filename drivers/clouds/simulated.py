@@ -1,0 +1,215 @@
+"""The simulated private cloud of the demo and the tests, spoken to by libcloud like any other.
+
+It has no client token and its names are not unique, so one machine per order is up to us: the tags are looked
+up before a create is repeated. Every list says its ``total``, so that a truncated one is noticed.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from libcloud.common.base import ConnectionUserAndKey, JsonResponse
+from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLocation, NodeSize, StorageVolume
+from libcloud.compute.types import NodeState, StorageVolumeState
+
+from catalog.errors import CloudMisbehaved
+from catalog.messages.handshake import Capability, ServiceInformation
+from catalog.ports import CloudMachine, MachineSpec
+from drivers.clouds.generic import GenericCloud, identifier
+
+_PAGES_LIMIT: Final = 1000
+
+
+class SimulatedResponse(JsonResponse):
+    """A JSON object, or an error whose words stand under ``error``."""
+
+    def parse_body(self) -> Any:
+        """Return the object. Raises CloudMisbehaved when the body is another thing."""
+        parent: Any = super()
+        body = parent.parse_body()
+        if not isinstance(body, dict):
+            raise CloudMisbehaved("the cloud's answer is not a JSON object")
+        return body
+
+    def parse_error(self) -> str:
+        """Return the cloud's own words."""
+        return str(self.body)
+
+
+class SimulatedConnection(ConnectionUserAndKey):
+    """HTTP with basic authentication by account and secret."""
+
+    responseCls = SimulatedResponse  # noqa: N815 - libcloud's name
+
+    def add_default_headers(self, headers: dict[str, str]) -> dict[str, str]:
+        """Return ``headers`` with the credentials and the body's type."""
+        pair = base64.b64encode(f"{self.user_id}:{self.key}".encode()).decode()
+        return {**headers, "Authorization": f"Basic {pair}", "Content-Type": "application/json"}
+
+
+class SimulatedNodeDriver(NodeDriver):
+    """libcloud's compute methods on the simulated cloud's HTTP API."""
+
+    connectionCls = SimulatedConnection  # noqa: N815 - libcloud's name
+    name = "Simulated private cloud"
+    website = "https://crossway.invalid/simulated"
+    type = "simulated"
+
+    _STATES: ClassVar[Mapping[str, NodeState]] = {
+        "PENDING": NodeState.PENDING,
+        "RUNNING": NodeState.RUNNING,
+        "STOPPED": NodeState.STOPPED,
+        "FAILED": NodeState.ERROR,
+    }
+
+    def list_sizes(self, location: object = None) -> list[NodeSize]:
+        """Return the sizes."""
+        del location
+        return [
+            NodeSize(
+                row["id"], row["name"], ram=row["memory_mib"], disk=row["disk_gib"], bandwidth=0,
+                price=row["price_per_hour"], driver=self, extra={"cpu": row["vcpu"]},
+            )
+            for row in self._rows("/v1/sizes")
+        ]  # fmt: skip
+
+    def list_images(self, location: object = None) -> list[NodeImage]:
+        """Return the images."""
+        del location
+        return [NodeImage(row["id"], row["name"], driver=self) for row in self._rows("/v1/images")]
+
+    def list_locations(self) -> list[NodeLocation]:
+        """Return the halls of the data centre."""
+        return [NodeLocation(row["id"], row["name"], row["country"], self) for row in self._rows("/v1/locations")]
+
+    def list_key_pairs(self) -> list[KeyPair]:
+        """Return the key pairs, public halves only."""
+        return [
+            KeyPair(row["name"], public_key=row["public_key"], fingerprint=row["fingerprint"], driver=self)
+            for row in self._rows("/v1/key-pairs")
+        ]
+
+    def list_volumes(self) -> list[StorageVolume]:
+        """Return the volumes."""
+        return [
+            StorageVolume(row["id"], row["name"], row["size_gib"], self, state=StorageVolumeState.AVAILABLE)
+            for row in self._rows("/v1/volumes")
+        ]
+
+    def list_nodes(self, ex_tags: Mapping[str, str] | None = None) -> list[Node]:
+        """Return the machines that carry all of ``ex_tags``; every machine without."""
+        query = {f"tag.{key}": value for key, value in (ex_tags or {}).items()}
+        return [self._node(row) for row in self._rows("/v1/machines", query)]
+
+    def ex_get_node(self, node_id: str) -> Node:
+        """Return the machine. Raises BaseHTTPError 404 when there is none."""
+        return self._node(self._object("GET", f"/v1/machines/{quote(node_id, safe='')}"))
+
+    def create_node(self, name: str, size: NodeSize, image: NodeImage, *_: Any, **options: Any) -> Node:
+        """Create a machine; options are ex_tags, ex_location and ex_key_pair."""
+        wanted = {
+            "name": name,
+            "size": size.id,
+            "image": image.id,
+            "tags": options["ex_tags"],
+            "location": options["ex_location"],
+            "key_pair": options["ex_key_pair"],
+        }
+        return self._node(self._object("POST", "/v1/machines", wanted))
+
+    def destroy_node(self, node: Node) -> bool:
+        """Destroy the machine. Raises BaseHTTPError 404 when there is none."""
+        self._object("DELETE", f"/v1/machines/{_segment(node)}")
+        return True
+
+    def start_node(self, node: Node) -> bool:
+        """Start the machine."""
+        return self._verb(node, "start")
+
+    def stop_node(self, node: Node) -> bool:
+        """Stop the machine."""
+        return self._verb(node, "stop")
+
+    def reboot_node(self, node: Node) -> bool:
+        """Reboot the machine."""
+        return self._verb(node, "reboot")
+
+    def ex_services(self) -> dict[str, Any]:
+        """Return the service list."""
+        return self._object("GET", "/v1/services")
+
+    def _verb(self, node: Node, verb: str) -> bool:
+        self._object("POST", f"/v1/machines/{_segment(node)}/{verb}", {})
+        return True
+
+    def _node(self, row: dict[str, Any]) -> Node:
+        return Node(
+            row["id"], row["name"], self._STATES.get(row["state"], NodeState.UNKNOWN), row["addresses"], [], self,
+            extra={"tags": row["tags"], "reason": row["reason"]},
+        )  # fmt: skip
+
+    def _object(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        connection: Any = self.connection
+        data = None if body is None else json.dumps(body)
+        answered: dict[str, Any] = connection.request(path, method=method, data=data).object
+        return answered
+
+    def _rows(self, path: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        connection: Any = self.connection
+        rows: list[dict[str, Any]] = []
+        after: str | None = None
+        for _page in range(_PAGES_LIMIT):
+            params = {**(query or {}), **({"after": after} if after else {})}
+            page = connection.request(path, params=params).object
+            rows += page["items"]
+            after = page["next"]
+            if after is None:
+                break
+        if after is not None or len(rows) != page["total"]:
+            raise CloudMisbehaved("the cloud's list is truncated: it holds fewer rows than it says")
+        return rows
+
+
+def _segment(node: Node) -> str:
+    return quote(node.id or "", safe="")
+
+
+_new_driver: Any = SimulatedNodeDriver  # the constructor it inherits is untyped
+
+
+class SimulatedCloud(GenericCloud):
+    """An account at the simulated private cloud."""
+
+    provider = "simulated"
+
+    def _driver(self) -> Any:
+        secure = self.target.scheme == "https"
+        return _new_driver(
+            self.account.account,
+            self.account.secret.reveal(),
+            secure=secure,
+            host=self.target.host,
+            port=self.target.port,
+        )
+
+    def _log_in(self, driver: Any) -> ServiceInformation:
+        answered = driver.ex_services()
+        services = tuple(kind.value for kind in Capability if kind.value in answered["services"])
+        if not services:
+            raise CloudMisbehaved("the cloud says that it has no service at all")
+        return ServiceInformation(provider=self.provider, region=self._text(answered["region"], 64), services=services)
+
+    def _find(self, driver: Any, tags: Mapping[str, str]) -> list[CloudMachine]:
+        return self._bounded(map(self._machine, driver.list_nodes(ex_tags=tags)))
+
+    def _one(self, driver: Any, cloud_id: str) -> CloudMachine | None:
+        return self._machine(driver.ex_get_node(identifier(cloud_id)))
+
+    def _reason(self, node: Node) -> str:
+        return str(node.extra["reason"])
+
+    def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
+        del driver
+        return {"ex_tags": dict(spec.tags), "ex_location": spec.location, "ex_key_pair": spec.key_pair}

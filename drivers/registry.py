@@ -1,0 +1,114 @@
+"""The cloud providers Crossway knows, and how to make a driver of one.
+
+Importing this module costs nothing: libcloud is imported when the first driver is built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Final
+from urllib.parse import urlsplit
+
+from catalog.errors import InvalidValue
+from catalog.ports import CloudAccount, CloudDriver, Dialer
+from drivers.clouds.policy import CallPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFacts:
+    """What to know about one provider. ``options`` maps each permitted account option to what it means."""
+
+    name: str
+    title: str
+    needed: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    exercised: str  # how far its driver was really tried
+    factory: tuple[str, str]  # module and class
+
+
+PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
+    facts.name: facts
+    for facts in (
+        ProviderFacts(
+            name="ec2",
+            title="Amazon EC2, or what speaks its API",
+            options={
+                "image_owner": "whose images are listed: an account id, amazon or self (default)",
+                "image_ids": "comma-separated image ids to list, when not all of the owner's",
+                "image_names": "comma-separated image name patterns to list, * and ? allowed",
+                "sizes": "comma-separated size names to list, when not all of the region's",
+            },
+            exercised="against a real EC2 API server (moto) over TLS, by the contract suite",
+            factory=("drivers.clouds.ec2", "Ec2Cloud"),
+        ),
+        ProviderFacts(
+            name="openstack",
+            title="OpenStack with Keystone v3, all services under one host and port",
+            needed=("project",),
+            options={"project": "the project's name", "domain": "the domain's name (default: Default)"},
+            exercised="constructed, and logged in against a recorded Keystone; not against a whole OpenStack",
+            factory=("drivers.clouds.openstack", "OpenStackCloud"),
+        ),
+        ProviderFacts(
+            name="simulated",
+            title="the simulated private cloud of the demo",
+            exercised="against the simulated cloud's own process, by the contract suite",
+            factory=("drivers.clouds.simulated", "SimulatedCloud"),
+        ),
+    )
+}
+
+
+def providers() -> tuple[str, ...]:
+    """Return the names of the known providers, sorted."""
+    return tuple(sorted(PROVIDERS))
+
+
+def facts(provider: str) -> ProviderFacts:
+    """Return what is known about ``provider``. Raises InvalidValue, naming the known ones, when nothing is."""
+    try:
+        return PROVIDERS[provider]
+    except KeyError:
+        raise InvalidValue(
+            "there is no such cloud provider", field="provider", fix="one of " + ", ".join(providers())
+        ) from None
+
+
+def build(account: CloudAccount, dialer: Dialer, policy: CallPolicy | None = None) -> CloudDriver:
+    """Return a driver for ``account`` that reaches its cloud by ``dialer`` alone; nothing is sent yet.
+
+    Build one per platform and keep it: its threads bound what a dead platform can hold up. Raises InvalidValue for
+    what cannot be, CertificateRefused when the endpoint's authority is no certificate.
+    """
+    known = facts(account.provider)
+    _check_options(account, known)
+    _check_url(account.endpoint.url)
+    module, name = known.factory
+    driver: CloudDriver = getattr(import_module(module), name)(account, dialer, policy or CallPolicy())
+    return driver
+
+
+def _check_options(account: CloudAccount, known: ProviderFacts) -> None:
+    for option in account.options:
+        # Driver options could name local files or other addresses, so only the listed ones pass.
+        if option not in known.options:
+            allowed = ", ".join(known.options) or "none"
+            raise InvalidValue(
+                "the provider has no such option", field=f"options.{option[:64]}", fix=f"allowed: {allowed}"
+            )
+    for option in known.needed:
+        if not account.options.get(option):
+            raise InvalidValue("the provider needs this option", field=f"options.{option}", fix=known.options[option])
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port != 0
+    except ValueError:
+        parts, port_is_right = urlsplit(""), False
+    plain = not (parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"))
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_right or not plain:
+        raise InvalidValue(
+            "the endpoint is not the URL of an API", field="endpoint", fix="https://NAME or https://NAME:PORT"
+        )

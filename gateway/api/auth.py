@@ -1,0 +1,68 @@
+"""Who calls: tokens from the Authorization header, and the doors that need none.
+
+Every failure is the same 401: whether a token is unknown, expired or revoked is nobody's business but the admin's.
+"""
+
+import ipaddress
+import re
+
+from aiohttp import web
+
+from catalog.access import Principal, authenticate, require
+from catalog.secrets import Secret
+from gateway.api.endpoints import Door, Endpoint
+from gateway.api.services import ApiServices
+from gateway.errors import Unauthenticated
+
+# Checked before the database is asked, so that rubbish costs nothing.
+_BEARER = re.compile(r"bearer +(cw_[a-z]{3,12}_[A-Za-z0-9_-]{43})", re.I)
+_PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+
+async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices) -> Principal | None:
+    """Return who calls, permitted to use ``endpoint``; None at doors without a token.
+
+    Raises Unauthenticated without a valid token and Denied for one whose role may not.
+    """
+    if endpoint.door in (Door.ANYONE, Door.ENROLMENT) or (endpoint.door is Door.LOCAL and is_local(request)):
+        return None
+    text = _token_text(request)
+    if text is None:
+        raise _unauthenticated()
+    now_s = services.clock.now_s()
+    principal = await services.database.read(lambda tx: authenticate(tx, text, now_s))
+    if principal is None:
+        raise _unauthenticated()
+    assert endpoint.permission is not None
+    require(principal, endpoint.permission)
+    return principal
+
+
+def enrolment(request: web.Request) -> Secret:
+    """Return the enrolment token of the request; the enrolment itself proves it. Raises Unauthenticated."""
+    text = _token_text(request)
+    if text is None:
+        raise _unauthenticated()
+    return Secret(text)
+
+
+def is_local(request: web.Request) -> bool:
+    """Whether the request comes from this host itself: a unix socket or loopback, and passed on by nobody."""
+    if any(name in request.headers for name in _PASSED_ON):
+        return False
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    if isinstance(peer, tuple):
+        return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
+    return request.transport is not None and not peer
+
+
+def _token_text(request: web.Request) -> str | None:
+    sent = request.headers.getall("Authorization", [])
+    found = _BEARER.fullmatch(sent[0].strip()) if len(sent) == 1 else None
+    return found.group(1) if found else None
+
+
+def _unauthenticated() -> Unauthenticated:
+    return Unauthenticated(
+        "this needs a valid token", field="Authorization", fix="Authorization: Bearer <token>; an admin issues tokens"
+    )

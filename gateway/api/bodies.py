@@ -1,0 +1,75 @@
+"""The grammar of what goes in and out: strict models, bounded texts and numbers, ISO times.
+
+Request models refuse unknown fields and never convert: ``"5"`` is not a number. Every text has a greatest length and
+every number has bounds, so that nothing odd travels further than this edge. Answer models list their fields one by
+one; no row is ever serialised as it is.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, WithJsonSchema
+
+# No control characters, no line or paragraph separators, no direction overrides: these texts end up in terminals.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", max_length=63)]
+Reference = Annotated[str, Field(pattern=REFERENCE, max_length=128)]  # a name or an id
+Line = Annotated[str, Field(pattern=_PRINTABLE, max_length=256)]
+Word = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=256)]
+Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=1024)]
+HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\[\]:_-]+:[0-9]{1,5}$", max_length=262)]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=253)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Pem = Annotated[str, Field(pattern=r"^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s-]+$", max_length=65_536)]
+PublicKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", max_length=44)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+Price = Annotated[float, Field(ge=0, le=1_000_000)]
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=10_000)]
+Lifetime = Annotated[int, Field(ge=1, le=366 * 86_400)]
+SecretIn = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
+AddressesFrom = Annotated[dict[Name, HostPort], Field(max_length=256)]
+Options = Annotated[dict[Name, Line], Field(max_length=32)]
+
+
+def iso(at_s: float) -> str:
+    """Return epoch seconds as ``2026-01-01T00:00:00Z`` (UTC, milliseconds only where there are some)."""
+    at = datetime.fromtimestamp(at_s, UTC)
+    return at.isoformat(timespec="milliseconds" if at.microsecond >= 1000 else "seconds").replace("+00:00", "Z")  # noqa: PLR2004 a millisecond
+
+
+Time = Annotated[
+    float,
+    PlainSerializer(iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-01T00:00:00Z"]}),
+]
+
+
+class Body(BaseModel):
+    """What a client sends: nothing unknown, nothing converted, no NaN, and no input repeated in errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True, regex_engine="rust-regex"
+    )
+
+
+class Nothing(Body):
+    """An empty object; the body may as well be left out."""
+
+
+class Out(BaseModel):
+    """What a client gets; handlers fill it field by field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Resource(Out):
+    """A single thing with a version, which is its ETag."""
+
+    id: str
+    version: int = Field(description="Grows with every change; the ETag of this resource.")
+    created_at: Time
+    updated_at: Time

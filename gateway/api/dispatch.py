@@ -1,0 +1,210 @@
+"""Carry out one request: door, grammar, transaction, answer. The order is the same for every endpoint.
+
+Who calls is settled before the body is read, so a stranger learns nothing about grammar and fills no memory.
+"""
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, SecretStr
+
+from catalog.access import Principal
+from catalog.errors import CatalogError, CloudTimedOut
+from catalog.secrets import Secret
+from catalog.store.database import Tx
+from gateway.api import auth, idempotency, parse
+from gateway.api.bodies import Nothing
+from gateway.api.endpoints import Call, Door, Endpoint, Listing, Precondition, Raw, Result
+from gateway.api.idempotency import Answer, Intention
+from gateway.api.services import ApiServices
+from gateway.errors import GatewayError
+
+SHOWN_ONCE = {"shown_once": True}  # json_schema_extra of an answer's field that a repeat does not get
+
+
+def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return aiohttp's handler for ``endpoint``."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        principal = await auth.caller(request, endpoint, services)
+        call = await _call(request, endpoint, services, principal)
+        if not endpoint.in_transaction:
+            return _respond(_answer(endpoint, endpoint.handler(call)))
+        if endpoint.writes:
+            return _respond(await _write(request, endpoint, call))
+        return await _read(request, endpoint, call)
+
+    return handle
+
+
+async def _call(
+    request: web.Request, endpoint: Endpoint, services: ApiServices, principal: Principal | None
+) -> Call[Any]:
+    path = parse.check_path(request, endpoint)
+    filters, limit, page_token = parse.query(request, endpoint)
+    precondition = Precondition(parse.if_match(request)) if endpoint.is_guarded else Precondition()
+    body = await parse.read_body(request, endpoint, services.limits) if endpoint.writes else Nothing()
+    return Call(
+        services=services,
+        now_s=services.clock.now_s(),
+        body=body,
+        caller=principal,
+        path=path,
+        filters=filters,
+        limit=limit,
+        page_token=page_token,
+        precondition=precondition,
+        enrolment=auth.enrolment(request) if endpoint.door is Door.ENROLMENT else None,
+    )
+
+
+async def _read(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> web.Response:
+    """Answer a GET; with If-None-Match and ``Prefer: wait`` only once the thing differs from what was seen."""
+    services, changes = call.services, call.services.changes
+    seen = parse.seen_versions(request) if endpoint.is_watchable else frozenset()
+    loop = asyncio.get_running_loop()
+    patience_s = parse.wait_s(request) if seen and changes.waiting < services.limits.watchers else 0.0
+    deadline = loop.time() + patience_s
+    while True:
+        count = changes.count
+        answer = await services.database.read(lambda tx: _answer(endpoint, endpoint.handler(tx, call)))
+        if not seen or not _is_seen(answer, seen):
+            break
+        left_s = deadline - loop.time()
+        if left_s <= 0 or changes.closed:
+            answer = Answer(status=304, headers=answer.headers)
+            break
+        with services.metrics.watchers.track_inprogress():
+            await changes.wait_beyond(count, timeout_s=min(left_s, services.limits.watch_poll_s))
+    response = _respond(answer)
+    if patience_s:
+        response.headers["Preference-Applied"] = "wait"
+    return response
+
+
+def _is_seen(answer: Answer, seen: frozenset[str]) -> bool:
+    return "*" in seen or answer.headers.get("ETag", "").strip('"') in seen
+
+
+async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> Answer:
+    services = call.services
+    intention = _intention(request, call) if endpoint.is_kept else None
+
+    def work(tx: Tx) -> tuple[Answer, Result]:
+        kept = idempotency.recall(tx, intention, call.now_s) if intention else None
+        if kept is not None:
+            return kept, None
+        result = endpoint.handler(tx, call)
+        if endpoint.is_guarded and not call.precondition.checked:
+            raise RuntimeError(f"{endpoint.name} did not look at If-Match")
+        answer = _answer(endpoint, result)
+        if intention:
+            idempotency.keep(tx, intention, _without_secrets(endpoint, answer), call.now_s, running=bool(endpoint.then))
+        return answer, result
+
+    answer, result = await services.database.write(work)
+    if answer.replayed:
+        return answer
+    if endpoint.then is not None:
+        assert intention is not None
+        await _outside(endpoint, call, intention, result, answer)
+    for task in endpoint.wakes:
+        services.wake(task)
+    await services.changes.notify()
+    return answer
+
+
+async def _outside(endpoint: Endpoint, call: Call[Any], intention: Intention, result: Result, answer: Answer) -> None:
+    assert endpoint.then is not None
+    write = call.services.database.write
+    try:
+        async with asyncio.timeout(call.services.limits.action_s):
+            await endpoint.then(call, result)
+    except TimeoutError as error:
+        await write(lambda tx: idempotency.forget(tx, intention))
+        raise CloudTimedOut("no answer in time: whether it was done is unknown", fix="look, then repeat it") from error
+    except (CatalogError, GatewayError):
+        await write(lambda tx: idempotency.forget(tx, intention))
+        raise
+    await write(lambda tx: idempotency.finish(tx, intention, answer, call.now_s))
+
+
+def _intention(request: web.Request, call: Call[Any]) -> Intention:
+    if call.enrolment is not None:
+        principal = "enrolment:" + hashlib.sha256(call.enrolment.reveal().encode()).hexdigest()
+    else:
+        principal = f"{call.principal.role.value}:{call.principal.subject_id or call.principal.token_id}"
+    digest = idempotency.digest_of(request.method, request.path, call.body, _revealed(call.body))
+    return Intention(principal=principal, key=parse.idempotency_key(request), digest=digest)
+
+
+def _revealed(value: Any) -> Any:
+    """Return ``value`` as plain data for the digest; a changed secret is a changed request. Never kept or logged."""
+    if isinstance(value, BaseModel):
+        return {name: _revealed(getattr(value, name)) for name in sorted(value.model_fields_set)}
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {key: _revealed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_revealed(item) for item in value]
+    return value
+
+
+def _answer(endpoint: Endpoint, result: Result) -> Answer | Any:
+    """Return what is sent for ``result``, which must be what the endpoint declared."""
+    if isinstance(result, Raw):
+        return result
+    if isinstance(result, Listing):
+        assert endpoint.many
+        items = [item.model_dump() for item in result.items]
+        return Answer(status=endpoint.status, document={"items": items, "next_page_token": result.next_token})
+    if result is None:
+        assert endpoint.answer is None, f"{endpoint.name} returned nothing"
+        return Answer(status=endpoint.status)
+    assert endpoint.answer is not None
+    assert type(result) is endpoint.answer, f"{endpoint.name} returned a {type(result).__name__}"
+    document = result.model_dump()
+    headers = {}
+    if endpoint.is_versioned:
+        headers["ETag"] = f'"{document["version"]}"'
+    if endpoint.location:
+        headers["Location"] = endpoint.location.format_map(document)
+    return Answer(status=endpoint.status, headers=headers, document=document)
+
+
+def _without_secrets(endpoint: Endpoint, answer: Answer) -> Answer:
+    """Return ``answer`` as it may be kept: what is shown once is null in a repeat."""
+    if endpoint.answer is None or answer.document is None:
+        return answer
+    once = {name for name, field in endpoint.answer.model_fields.items() if field.json_schema_extra == SHOWN_ONCE}
+    document = {name: None if name in once else value for name, value in answer.document.items()}
+    return dataclasses.replace(answer, document=document)
+
+
+def _respond(answer: Answer | Raw) -> web.Response:
+    if isinstance(answer, Raw):
+        return web.Response(
+            body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type}
+        )
+    headers = dict(answer.headers)
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if answer.document is None:
+        return web.Response(status=answer.status, headers=headers)
+    return web.Response(
+        body=json.dumps(answer.document, allow_nan=False).encode(),
+        status=answer.status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+def secret_of(value: SecretStr) -> Secret:
+    """Return a body's secret in the form that the catalog takes."""
+    return Secret(value.get_secret_value())

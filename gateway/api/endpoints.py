@@ -1,0 +1,269 @@
+"""How an endpoint is declared, and what it is given.
+
+A declaration is the only way to add a route. From it follow the route itself, who may call it, validation,
+Idempotency-Key (every POST), If-Match (every PUT, PATCH, DELETE), paging, long polls and the OpenAPI document, so that
+none of them can be forgotten or drift from the code.
+
+An endpoint is a plain function ``(tx, call) -> answer`` that runs inside one database transaction: a read one for GET,
+else the write transaction in which the Idempotency-Key is kept too, so that effect and key exist both or not at all.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+
+from pydantic import BaseModel
+
+from catalog.access import Principal
+from catalog.errors import Stale
+from catalog.model.access import Role
+from catalog.secrets import Secret
+from catalog.store.database import Tx
+from gateway.api.bodies import Nothing
+from gateway.api.services import ApiServices
+
+B = TypeVar("B", bound=BaseModel)
+B_contra = TypeVar("B_contra", bound=BaseModel, contravariant=True)
+
+PAGE_LIMIT = 200
+PAGE_DEFAULT = 50
+SAFE = frozenset({"GET"})
+
+
+class Door(StrEnum):
+    """What proves that the caller may come in."""
+
+    TOKEN = "token"  # noqa: S105 a kind of door, not a token
+    ENROLMENT = "enrolment"
+    ANYONE = "anyone"
+    LOCAL = "local"  # from this host, or with the permission
+
+
+class Versioned(Protocol):
+    """Whatever carries a version for optimistic locking."""
+
+    @property
+    def version(self) -> int:
+        """Return the present version."""
+        ...
+
+
+@dataclass(slots=True)
+class Precondition:
+    """If-Match as it came: one version, or any (``expected`` None). Remembers whether the endpoint looked at it."""
+
+    expected: int | None = None
+    checked: bool = False
+
+    def check(self, row: Versioned) -> None:
+        """Raise Stale unless ``row`` is the version that the caller saw."""
+        self.checked = True
+        if self.expected is not None and row.version != self.expected:
+            raise Stale(
+                f"it has version {row.version}, If-Match names {self.expected}",
+                field="If-Match",
+                fix="read it again, decide again, and send its new ETag",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[B]):
+    """One request as an endpoint sees it: who, what, and the services; nothing of HTTP."""
+
+    services: ApiServices
+    now_s: float
+    body: B
+    caller: Principal | None = None
+    path: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    limit: int = PAGE_DEFAULT
+    page_token: str | None = None
+    precondition: Precondition = field(default_factory=Precondition)
+    enrolment: Secret | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Return who calls; every endpoint behind a token has one."""
+        assert self.caller is not None
+        return self.caller
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether an admin calls, who sees everything."""
+        return self.principal.role == Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One page of answers, in the order of their ids."""
+
+    items: Sequence[BaseModel]
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """An answer that is not a model: metrics, probes and the OpenAPI document."""
+
+    body: bytes
+    content_type: str = "application/json"
+    status: int = 200
+
+
+Result = BaseModel | Listing | Raw | None
+Handler = Callable[[Tx, Call[B]], Result]
+Outside = Callable[[Call[Any], Any], Awaitable[None]]
+
+
+class Declaration(TypedDict, total=False):
+    """The optional part of a declaration; see Endpoint."""
+
+    permission: str | None
+    door: Door
+    answer: type[BaseModel] | None
+    many: bool
+    status: int
+    filters: Mapping[str, str]
+    wakes: tuple[str, ...]
+    location: str
+    errors: tuple[type[Exception], ...]
+    then: Outside | None
+    media_type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One declared endpoint.
+
+    ``many``: the answer is a page of ``answer``. ``filters``: query parameters beyond paging, with their meaning.
+    ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
+    the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
+    permitted it and the answer; it must be repeatable. ``in_transaction`` False: the function is given no ``tx``.
+    """
+
+    method: str
+    path: str
+    summary: str
+    tag: str
+    handler: Callable[..., Result]
+    body: type[BaseModel] = Nothing
+    permission: str | None = None
+    door: Door = Door.TOKEN
+    answer: type[BaseModel] | None = None
+    many: bool = False
+    status: int = 200
+    filters: Mapping[str, str] = field(default_factory=dict)
+    wakes: tuple[str, ...] = ()
+    location: str = ""
+    errors: tuple[type[Exception], ...] = ()
+    then: Outside | None = None
+    media_type: str = "application/json"
+    description: str = ""
+    in_transaction: bool = True
+
+    def __post_init__(self) -> None:
+        if self.door in (Door.TOKEN, Door.LOCAL) and not self.permission:
+            raise ValueError(f"{self.method} {self.path} declares no permission")
+        if self.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
+            raise ValueError(f"{self.method} {self.path}: no such method here")
+
+    @property
+    def name(self) -> str:
+        """Return the operation id: the function's own name."""
+        return self.handler.__name__
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return self.method not in SAFE
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a repeat with the same Idempotency-Key gets the same answer and has no effect."""
+        return self.method == "POST"
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether If-Match is required."""
+        return self.method in {"PUT", "PATCH", "DELETE"}
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether its answer has an ETag."""
+        return self.answer is not None and not self.many and "version" in self.answer.model_fields
+
+    @property
+    def is_watchable(self) -> bool:
+        """Whether ``Prefer: wait`` is honoured."""
+        return self.method == "GET" and self.is_versioned
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Return the names in the path, in their order."""
+        return tuple(re.findall(r"{(\w+)}", self.path))
+
+
+class Routes:
+    """The endpoints of one resource, in order of declaration."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self._endpoints: list[Endpoint] = []
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints)
+
+    def endpoint(
+        self, method: str, path: str, *, summary: str, body: type[B], **rest: Unpack[Declaration]
+    ) -> Callable[[Handler[B]], Handler[B]]:
+        """Declare the decorated function, which takes a body, as the endpoint at ``method path``."""
+
+        def declare(handler: Handler[B]) -> Handler[B]:
+            self._add(method, path, summary, body, handler, rest)
+            return handler
+
+        return declare
+
+    def plain(
+        self, method: str, path: str, *, summary: str, **rest: Unpack[Declaration]
+    ) -> Callable[[Handler[Nothing]], Handler[Nothing]]:
+        """Declare an endpoint that takes no body (an empty object is allowed)."""
+        return self.endpoint(method, path, summary=summary, body=Nothing, **rest)
+
+    def probe(
+        self, path: str, *, summary: str, **rest: Unpack[Declaration]
+    ) -> Callable[[Callable[[Call[Nothing]], Result]], Callable[[Call[Nothing]], Result]]:
+        """Declare a GET that needs no database; it runs on the event loop and must return at once."""
+
+        def declare(handler: Callable[[Call[Nothing]], Result]) -> Callable[[Call[Nothing]], Result]:
+            self._add("GET", path, summary, Nothing, handler, rest, in_transaction=False)
+            return handler
+
+        return declare
+
+    def _add(
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        body: type[BaseModel],
+        handler: Callable[..., Result],
+        rest: Declaration,
+        *,
+        in_transaction: bool = True,
+    ) -> None:
+        self._endpoints.append(
+            Endpoint(
+                method=method,
+                path=path,
+                summary=summary,
+                tag=self._tag,
+                body=body,
+                handler=handler,
+                in_transaction=in_transaction,
+                **rest,
+            )
+        )

@@ -1,0 +1,52 @@
+"""What the API is given by the composition root; the only way in which it reaches the rest of the process."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from catalog.model.ids import PlatformId
+from catalog.ports import Clock, MachineAction
+from catalog.secrets import Sealer
+from catalog.store.database import Database
+from gateway.api.watch import ChangeNotifier
+from gateway.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiLimits:
+    """How much of the process one client, or all of them, may hold."""
+
+    body_bytes: int = 262_144
+    head_s: float = 5.0  # from the first byte of a request to the end of its headers
+    body_s: float = 5.0  # from the end of the headers to the end of the body
+    keepalive_s: float = 30.0
+    linger_s: float = 2.0  # how long the rest of a refused body is read and thrown away
+    action_s: float = 60.0  # a call to a cloud that a request waits for
+    shutdown_s: float = 5.0
+    connections: int = 512
+    connections_per_address: int = 256
+    watchers: int = 256
+    watch_poll_s: float = 0.5  # changes that nobody announced are seen this late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices:
+    """Everything an endpoint may use. ``wake`` and ``background_status`` are the background runner's.
+
+    ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError. ``readiness`` maps each
+    thing the process needs to "ok" or to what is wrong with it.
+    """
+
+    database: Database
+    clock: Clock
+    sealer: Sealer
+    known_providers: tuple[str, ...]
+    wake: Callable[[str], None]
+    background_status: Callable[[], list[dict[str, Any]]]
+    machine_action: Callable[[PlatformId, str, MachineAction], Awaitable[None]]
+    readiness: Callable[[], Mapping[str, str]]
+    default_weights: Mapping[str, float]
+    gateway_info: Mapping[str, str] = field(default_factory=dict)
+    limits: ApiLimits = field(default_factory=ApiLimits)
+    metrics: Metrics = field(default_factory=Metrics)
+    changes: ChangeNotifier = field(default_factory=ChangeNotifier)

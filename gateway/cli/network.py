@@ -1,0 +1,180 @@
+"""``crossway site``, ``relay``, ``link`` and ``weights``: the transport network as an admin declares it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.door import Door, Key, Limit, NameOrId, NamesOrIds, Yes, remote
+from gateway.cli.exits import CliError
+from gateway.cli.output import Column
+from gateway.cli.pairs import numbers_of, pairs_of
+
+sites = typer.Typer(help="Places where relays and platforms are.")
+relays = typer.Typer(help="Hosts that forward.")
+links = typer.Typer(help="Which sites may dial which.")
+weights = typer.Typer(help="What delay, loss, jitter, hops and price are worth.")
+
+_SITES = (
+    Column("NAME", "name"),
+    Column("REGION", "region"),
+    Column("LATITUDE", "latitude"),
+    Column("LONGITUDE", "longitude"),
+    Column("ID", "id"),
+)
+_RELAYS = (
+    Column("NAME", "name"),
+    Column("SITE", "site"),
+    Column("ADDRESS", lambda relay: f"{relay.get('user')}@{relay.get('host')}:{relay.get('port')}"),
+    Column("ENABLED", "enabled"),
+    Column("ID", "id"),
+)
+_LINKS = (
+    Column("SOURCE", "source"),
+    Column("TARGET", "target"),
+    Column("BOTH WAYS", "both_ways"),
+    Column("USD/GB", "price_usd_per_gb"),
+    Column("ID", "id"),
+)
+
+
+@remote(sites, "add")
+def add_site(
+    door: Door,
+    name: Annotated[str, typer.Argument()],
+    region: Annotated[str | None, typer.Option(help="Such as eu-central.")] = None,
+    latitude: Annotated[float | None, typer.Option(help="Degrees, north positive.")] = None,
+    longitude: Annotated[float | None, typer.Option(help="Degrees, east positive.")] = None,
+) -> None:
+    """Declare a site."""
+    door.show(door.client.sites.create(name=name, region=region, latitude=latitude, longitude=longitude))
+
+
+@remote(sites, "list")
+def list_sites(door: Door, limit: Limit = None) -> None:
+    """List the sites."""
+    door.show_list(door.client.sites.list(), _SITES, limit)
+
+
+@remote(sites, "show")
+def show_site(door: Door, site: NameOrId) -> None:
+    """Show one site."""
+    door.show(door.client.sites.get(site))
+
+
+@remote(sites, "remove")
+def remove_sites(door: Door, site: NamesOrIds, yes: Yes = False) -> None:
+    """Forget sites that nothing stands on any more."""
+    door.confirm(f"remove {', '.join(site)}", yes=yes)
+    door.each(site, door.client.sites.remove)
+
+
+@remote(relays, "add")
+def add_relay(
+    door: Door,
+    name: Annotated[str, typer.Argument()],
+    site: Annotated[str, typer.Option(help="Where it stands.")],
+    host: Annotated[str, typer.Option(help="Name or address to dial.")],
+    user: Annotated[str, typer.Option(help="Whom to log in as.")],
+    host_key_file: Annotated[Path, typer.Option(help="Its OpenSSH public host key (one line), as ssh-keyscan has it.")],
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 22,
+    address_from: Annotated[
+        list[str] | None, typer.Option(metavar="SITE=HOST:PORT", help="What to dial from that site; repeatable.")
+    ] = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Declare it without using it yet.")] = False,
+) -> None:
+    """Declare a relay and pin its host key."""
+    door.show(
+        door.client.relays.create(
+            name=name,
+            site=site,
+            host=host,
+            port=port,
+            user=user,
+            host_key=_host_key(host_key_file),
+            addresses_from=pairs_of(address_from, "--address-from"),
+            enabled=not disabled,
+        )
+    )
+
+
+@remote(relays, "list")
+def list_relays(door: Door, limit: Limit = None) -> None:
+    """List the relays."""
+    door.show_list(door.client.relays.list(), _RELAYS, limit)
+
+
+@remote(relays, "show")
+def show_relay(door: Door, relay: NameOrId) -> None:
+    """Show one relay."""
+    door.show(door.client.relays.get(relay))
+
+
+@remote(relays, "enable")
+def enable_relays(door: Door, relay: NamesOrIds) -> None:
+    """Let new routes use relays again."""
+    door.show_list(door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=True)), _RELAYS)
+
+
+@remote(relays, "disable")
+def disable_relays(door: Door, relay: NamesOrIds) -> None:
+    """Keep new routes away from relays."""
+    door.show_list(door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=False)), _RELAYS)
+
+
+@remote(relays, "remove")
+def remove_relays(door: Door, relay: NamesOrIds, yes: Yes = False) -> None:
+    """Forget relays."""
+    door.confirm(f"remove {', '.join(relay)}", yes=yes)
+    door.each(relay, door.client.relays.remove)
+
+
+@remote(links, "add")
+def add_link(
+    door: Door,
+    source: Annotated[str, typer.Argument(metavar="SITE")],
+    target: Annotated[str, typer.Argument(metavar="SITE")],
+    one_way: Annotated[bool, typer.Option("--one-way", help="Only from the first to the second.")] = False,
+    price_usd_per_gb: Annotated[float | None, typer.Option("--price-usd-per-gb", min=0)] = None,
+) -> None:
+    """Declare that hosts of the first site may dial hosts of the second, and back."""
+    link = door.client.links.create(
+        source=source, target=target, both_ways=not one_way, price_usd_per_gb=price_usd_per_gb
+    )
+    door.show(link)
+
+
+@remote(links, "list")
+def list_links(door: Door, limit: Limit = None) -> None:
+    """List the links."""
+    door.show_list(door.client.links.list(), _LINKS, limit)
+
+
+@remote(links, "remove")
+def remove_link(door: Door, link: Key) -> None:
+    """Forget a link."""
+    door.client.links.remove(link)
+
+
+@remote(weights, "show")
+def show_weights(door: Door) -> None:
+    """Show the weights in force."""
+    door.show(door.client.weights.get())
+
+
+@remote(weights, "set")
+def set_weights(
+    door: Door, weight: Annotated[list[str], typer.Argument(metavar="NAME=NUMBER...", help="Such as loss=2 hops=5.")]
+) -> None:
+    """Change the named weights and keep the others."""
+    door.show(door.client.weights.set(numbers_of(weight, "weight")))
+
+
+def _host_key(path: Path) -> str:
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"cannot read the host key from {path}") from error
+    if len(lines) != 1:
+        raise CliError(f"{path} holds {len(lines)} keys instead of one", fix="keep the line of one key, checked by hand")
+    return lines[0]

@@ -1,0 +1,65 @@
+"""One gateway, seen by one caller: ``Client("http://127.0.0.1:8780", token).relays.list()``."""
+
+from collections.abc import Callable
+
+from gateway.client.address import parse_address
+from gateway.client.collection import body_of
+from gateway.client.connections import Connections, GrantRules, Grants
+from gateway.client.network import Links, LiveWeights, Relays, Sites
+from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
+from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
+from gateway.client.problems import ApiProblem
+from gateway.client.resources import Identity
+from gateway.client.wire import Exchange, Wire, _ignore
+
+
+class Client:
+    """Every resource of one gateway. Threads may share it: each request has its own connection.
+
+    Every method may raise ApiProblem (the gateway said no), ServerUnreachable or AnswerUnreadable.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        on_exchange: Callable[[Exchange], None] = _ignore,
+    ) -> None:
+        """Speak to ``server`` (http://host:port, https://host, unix:/path). Raises AddressInvalid."""
+        self.wire = Wire(address=parse_address(server), token=token, timeout_s=timeout_s, on_exchange=on_exchange)
+        self.tenants = Tenants(self.wire, "/v1/tenants")
+        self.tokens = Tokens(self.wire, "/v1/tokens")
+        self.enrolments = Enrolments(self.wire)
+        self.platforms = Platforms(self.wire, "/v1/platforms")
+        self.sites = Sites(self.wire, "/v1/sites")
+        self.relays = Relays(self.wire, "/v1/relays")
+        self.links = Links(self.wire, "/v1/links")
+        self.weights = LiveWeights(self.wire)
+        self.connections = Connections(self.wire, "/v1/connections")
+        self.grants = Grants(self.wire, "/v1/grants")
+        self.grant_rules = GrantRules(self.wire, "/v1/grant-rules")
+        self.entries = Entries(self.wire, "/v1/catalog")
+        self.offers = Offers(self.wire, "/v1/offers")
+        self.orders = Orders(self.wire, "/v1/orders")
+        self.pools = Pools(self.wire, "/v1/pools")
+        self.machines = Machines(self.wire, "/v1/machines")
+
+    def whoami(self) -> Identity:
+        """Return who the token speaks for."""
+        return body_of(self.wire.call("GET", "/v1/whoami"), self.wire)
+
+    def background(self) -> dict[str, object]:
+        """Return the status of every background task."""
+        return body_of(self.wire.call("GET", "/v1/background"), self.wire)
+
+    def is_ready(self) -> bool:
+        """Return whether the gateway takes work; False when it is alive and says that it does not yet."""
+        try:
+            self.wire.call("GET", "/readyz")
+        except ApiProblem as problem:
+            if problem.status == 503:  # noqa: PLR2004 - Service Unavailable is how it says "not yet"
+                return False
+            raise
+        return True

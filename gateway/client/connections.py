@@ -1,0 +1,80 @@
+"""Connections, the grants they lead to, and the standing rules that accept them, through the API."""
+
+from collections.abc import Iterator, Mapping
+
+from gateway.client.collection import Collection, body_of, given
+from gateway.client.resources import AccountSession, Connection, Grant, GrantRule, RouteDecision, Step
+
+# States in which nothing more happens by itself.
+SETTLED = frozenset({"established", "failed", "closed"})
+
+
+class Connections(Collection[Connection]):
+    """Requesters reaching targets."""
+
+    def request(
+        self,
+        *,
+        target: str | None = None,
+        requester: str | None = None,
+        policy: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Connection:
+        """Ask for a connection; it is answered at once and then progresses by itself.
+
+        ``policy`` may hold direct_allowed, relay_limit, candidate_limit, avoid and weights.
+        """
+        body = given(target=target, requester=requester, policy=policy)
+        return self._create(body, idempotency_key=idempotency_key)
+
+    def routes(self, key: str) -> RouteDecision:
+        """Return why the route in use was chosen."""
+        return body_of(self._wire.call("GET", self._at(key, "routes")), self._wire)
+
+    def sessions(self, key: str) -> Iterator[AccountSession]:
+        """Yield the account sessions, oldest first."""
+        return Collection[AccountSession](self._wire, self._at(key, "sessions")).list()
+
+    def steps(self, key: str) -> Iterator[Step]:
+        """Yield what happened, oldest first."""
+        return Collection[Step](self._wire, self._at(key, "steps")).list()
+
+    def consent(self, key: str, *, allow: bool) -> Connection:
+        """Decide, as the target's owner, whether another platform may connect."""
+        return self._act(key, "consent", body={"decision": "allow" if allow else "refuse"})
+
+    def reroute(self, key: str) -> Connection:
+        """Probe and choose again now."""
+        return self._act(key, "reroute")
+
+    def close(self, key: str) -> None:
+        """Close the connection; its tunnel is taken down after the answer."""
+        self._remove(key)
+
+
+class Grants(Collection[Grant]):
+    """What platforms granted."""
+
+    def accept(self, key: str) -> Grant:
+        """Accept a grant: it becomes an offer."""
+        return self._act(key, "accept")
+
+    def refuse(self, key: str) -> Grant:
+        """Refuse a grant."""
+        return self._act(key, "refuse")
+
+    def revoke(self, key: str) -> Grant:
+        """Take an accepted grant back; its offer is withdrawn."""
+        return self._act(key, "revoke")
+
+
+class GrantRules(Collection[GrantRule]):
+    """Standing rules that accept grants."""
+
+    def create(self, *, platform: str, capability: str) -> GrantRule:
+        """Accept from now on what ``platform`` grants for ``capability`` ("*" = any)."""
+        return self._create({"platform": platform, "capability": capability})
+
+    def remove(self, key: str) -> None:
+        """Stop accepting by this rule; what it accepted stays."""
+        self._remove(key)

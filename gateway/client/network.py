@@ -1,0 +1,82 @@
+"""The transport network through the API: sites, relays, links, and the weights that rank routes."""
+
+from collections.abc import Mapping
+
+from gateway.client.collection import Collection, body_of, given
+from gateway.client.resources import Link, Relay, Site, Weights
+from gateway.client.wire import Wire
+
+
+class Sites(Collection[Site]):
+    """The places where relays and platforms are."""
+
+    def create(
+        self, *, name: str, region: str | None = None, latitude: float | None = None, longitude: float | None = None
+    ) -> Site:
+        """Declare a site; degrees, north and east positive."""
+        return self._create(given(name=name, region=region, latitude=latitude, longitude=longitude))
+
+    def remove(self, key: str) -> None:
+        """Forget a site. Raises ApiProblem while relays, links or platforms are there."""
+        self._remove(key)
+
+
+class Relays(Collection[Relay]):
+    """The hosts that forward."""
+
+    def create(
+        self,
+        *,
+        name: str,
+        site: str,
+        host: str,
+        user: str,
+        host_key: str,
+        port: int | None = None,
+        addresses_from: Mapping[str, str] | None = None,
+        enabled: bool | None = None,
+    ) -> Relay:
+        """Declare a relay. ``host_key`` is its OpenSSH public key line; ``addresses_from`` maps a site to host:port."""
+        fields = given(name=name, site=site, host=host, user=user, host_key=host_key, port=port)
+        return self._create({**fields, **given(addresses_from=addresses_from, enabled=enabled)})
+
+    def set_enabled(self, key: str, *, enabled: bool, if_match: str | None = None) -> Relay:
+        """Let new routes use the relay, or keep them away from it."""
+        return self._change("PATCH", key, body={"enabled": enabled}, if_match=if_match)
+
+    def remove(self, key: str) -> None:
+        """Forget a relay."""
+        self._remove(key)
+
+
+class Links(Collection[Link]):
+    """Which sites may dial which."""
+
+    def create(
+        self, *, source: str, target: str, both_ways: bool | None = None, price_usd_per_gb: float | None = None
+    ) -> Link:
+        """Declare that hosts of site ``source`` may dial hosts of site ``target``."""
+        return self._create(given(source=source, target=target, both_ways=both_ways, price_usd_per_gb=price_usd_per_gb))
+
+    def remove(self, key: str) -> None:
+        """Forget a link."""
+        self._remove(key)
+
+
+class LiveWeights:
+    """The weights in force: one document, no collection."""
+
+    def __init__(self, wire: Wire) -> None:
+        """Speak over ``wire``."""
+        self._wire = wire
+
+    def get(self) -> Weights:
+        """Return the weights in force."""
+        return body_of(self._wire.call("GET", "/v1/weights"), self._wire)
+
+    def set(self, changes: Mapping[str, float]) -> Weights:
+        """Change the named weights and keep the others. Raises ApiProblem (412) when somebody was faster."""
+        answer = self._wire.call("GET", "/v1/weights")
+        current: Weights = body_of(answer, self._wire)
+        body = {**current, **changes}
+        return body_of(self._wire.call("PUT", "/v1/weights", body=body, headers={"If-Match": answer.etag}), self._wire)

@@ -1,0 +1,81 @@
+"""The catalog, orders, pools and machines through the API."""
+
+from collections.abc import Iterator
+
+from gateway.client.collection import Collection, given
+from gateway.client.resources import Entry, Machine, Offer, Order, Pool, Step
+
+# Every order ends in one of these.
+ENDED = frozenset({"fulfilled", "failed", "cancelled"})
+
+
+class Entries(Collection[Entry]):
+    """The services of the catalog."""
+
+
+class Offers(Collection[Offer]):
+    """Entries at platforms: what can be ordered."""
+
+
+class Orders(Collection[Order]):
+    """A tenant's orders; an admin sees everybody's."""
+
+    def create(
+        self, *, offer: str, size: str, image: str, name: str | None = None, idempotency_key: str | None = None
+    ) -> Order:
+        """Order a machine; repeating the call with the same ``idempotency_key`` orders it once."""
+        return self._create(given(offer=offer, size=size, image=image, name=name), idempotency_key=idempotency_key)
+
+    def steps(self, key: str) -> Iterator[Step]:
+        """Yield what happened, oldest first."""
+        return Collection[Step](self._wire, self._at(key, "steps")).list()
+
+    def cancel(self, key: str) -> Order:
+        """Cancel an order that has not ended."""
+        return self._act(key, "cancel")
+
+
+class Pools(Collection[Pool]):
+    """Machines kept ready."""
+
+    def create(
+        self,
+        *,
+        name: str,
+        offer: str,
+        size: str,
+        image: str,
+        idle_target: int | None = None,
+        idle_limit: int | None = None,
+        building_limit: int | None = None,
+        enabled: bool | None = None,
+    ) -> Pool:
+        """Keep ``idle_target`` machines of one offer, size and image ready."""
+        fields = given(name=name, offer=offer, size=size, image=image, idle_target=idle_target)
+        return self._create({**fields, **given(idle_limit=idle_limit, building_limit=building_limit, enabled=enabled)})
+
+    def set(
+        self,
+        key: str,
+        *,
+        idle_target: int | None = None,
+        idle_limit: int | None = None,
+        building_limit: int | None = None,
+        enabled: bool | None = None,
+        if_match: str | None = None,
+    ) -> Pool:
+        """Change what is named and keep the rest."""
+        body = given(idle_target=idle_target, idle_limit=idle_limit, building_limit=building_limit, enabled=enabled)
+        return self._change("PATCH", key, body=body, if_match=if_match)
+
+    def remove(self, key: str) -> None:
+        """Stop keeping machines ready; the idle ones are destroyed."""
+        self._remove(key)
+
+
+class Machines(Collection[Machine]):
+    """VMs at platforms."""
+
+    def act(self, key: str, action: str) -> Machine:
+        """Ask for ``start``, ``stop``, ``reboot``, ``destroy`` or ``give-back``; it is done after the answer."""
+        return self._act(key, "actions", body={"action": action})

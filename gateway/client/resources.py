@@ -1,0 +1,248 @@
+"""The shapes of what a gateway answers, as far as this client reads them; fields it does not know are kept.
+
+Times are ISO 8601 in UTC. A gateway that is newer than this client may add fields, so nothing here is closed.
+"""
+
+from typing import NotRequired, TypedDict
+
+
+class Resource(TypedDict):
+    """What every single thing has."""
+
+    id: str
+    created_at: NotRequired[str]
+    updated_at: NotRequired[str]
+
+
+class Named(Resource):
+    """A thing that can be asked for by name too."""
+
+    name: str
+
+
+class Stateful(Resource):
+    """A thing that moves through states; ``code`` and ``reason`` say why it failed, empty when all is well."""
+
+    state: str
+    code: NotRequired[str]
+    reason: NotRequired[str]
+
+
+class Identity(TypedDict):
+    """Who a token speaks for."""
+
+    role: str
+    name: str
+    subject: str | None
+
+
+class Tenant(Named):
+    """Somebody who browses and orders."""
+
+
+class Token(Named):
+    """A bearer token; its text is present in the answer that issued it and never again."""
+
+    role: str
+    tenant: NotRequired[str | None]
+    expires_at: NotRequired[str | None]
+    token: NotRequired[str]
+
+
+class Enrolment(Resource):
+    """A one-time permission to enrol a platform; ``token`` is shown once."""
+
+    token: str
+    expires_at: str
+
+
+class Endpoint(TypedDict):
+    """A platform's URL and whether an admin approved where to dial it."""
+
+    purpose: str
+    url: str
+    state: str
+    dial: NotRequired[str | None]
+
+
+class Platform(Named):
+    """One cloud as its owner enrolled it; never with its secret."""
+
+    provider: str
+    site: str
+    region: str
+    account: str
+    endpoints: NotRequired[list[Endpoint]]
+    token: NotRequired[str]  # in the answer to enrolment only
+
+
+class Site(Named):
+    """A place where relays and platforms are."""
+
+    region: str
+    latitude: float | None
+    longitude: float | None
+
+
+class Relay(Named):
+    """A host with plain sshd that forwards."""
+
+    site: str
+    host: str
+    port: int
+    user: str
+    host_key: str
+    enabled: bool
+
+
+class Link(Resource):
+    """Hosts of one site may dial hosts of another."""
+
+    source: str
+    target: str
+    both_ways: bool
+    price_usd_per_gb: float | None
+
+
+Weights = dict[str, float]
+
+
+class Connection(Stateful):
+    """One requester reaching one target over a chosen route."""
+
+    requester: str
+    target: str
+    route: str
+
+
+class LinkMeasurement(TypedDict):
+    """What probing learned about one link of a candidate route."""
+
+    source: str
+    target: str
+    method: str
+    sent: int
+    lost: int
+    rtt_ms: float | None
+    jitter_ms: float | None
+    loss_ratio: float
+    measured_at_s: float
+
+
+class Candidate(TypedDict):
+    """One candidate route: what was measured, each term of its cost in ms, and its preference (100 is best)."""
+
+    route: str
+    hops: list[str]
+    rtt_ms: float | None
+    jitter_ms: float | None
+    loss_ratio: float
+    terms: dict[str, float]
+    cost_ms: float | None
+    preference: float
+    links: list[LinkMeasurement]
+
+
+class RefusedRoute(TypedDict):
+    """A route that was tried and could not be built."""
+
+    route: str
+    code: str
+    reason: str
+
+
+class RouteDecision(TypedDict):
+    """Why a route was chosen: every candidate, the weights, the winner and by how much it won."""
+
+    weights: Weights
+    margin: float | None
+    winner: str | None
+    candidates: list[Candidate]
+    refused: list[RefusedRoute]
+    probe_method: str
+
+
+class AccountSession(Resource):
+    """One of the three sessions of a connection."""
+
+    leg: str
+    account: str
+    parent_id: str | None
+    calls: int
+
+
+class Step(TypedDict):
+    """One step of a connection or an order, as it passed."""
+
+    step: str
+    outcome: str
+    detail: str
+    at: str
+
+
+class Grant(Stateful):
+    """One capability that a platform granted: which verbs, how many, until when."""
+
+    platform: str
+    capability: str
+    verbs: list[str]
+    quota: int | None
+
+
+class GrantRule(TypedDict):
+    """A standing rule: what is granted by this platform for this capability is accepted ("*" = any)."""
+
+    id: str | int
+    platform: str
+    capability: str
+
+
+class Entry(Resource):
+    """One service of the catalog."""
+
+    capability: str
+    title: str
+    platforms: int
+
+
+class Offer(Stateful):
+    """An entry at one platform; a single one carries its sizes and images."""
+
+    capability: str
+    platform: str
+    region: str
+    sizes: NotRequired[list[dict[str, object]]]
+    images: NotRequired[list[dict[str, object]]]
+
+
+class Order(Stateful):
+    """A tenant's order for one machine."""
+
+    offer: str
+    name: str
+    size: str
+    image: str
+    machine: str | None
+    served_from: str
+
+
+class Pool(Named):
+    """Machines kept ready, and how many there are now."""
+
+    offer: str
+    size: str
+    image: str
+    idle_target: int
+    idle_limit: int
+    building_limit: int
+    enabled: bool
+    census: NotRequired[dict[str, int]]
+
+
+class Machine(Stateful):
+    """One VM at a platform."""
+
+    name: str
+    size: str
+    image: str
+    addresses: list[str]

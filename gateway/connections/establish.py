@@ -1,0 +1,244 @@
+"""Establish one connection: route, probe, rank, tunnel, sessions, log-in, handshake, offers (S1 steps 2-14).
+
+A saga: every step is recorded as it passes, and what was half built is undone when a later step fails. A process that
+is killed in the middle leaves nothing but rows (tunnels die with it); the next one begins again.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.connections import move, record_decision
+from catalog.errors import CloudError, CloudUnavailable
+from catalog.messages.handshake import ServiceInformation
+from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
+from catalog.model.ids import ConnectionId
+from catalog.model.order import WeightSet
+from catalog.model.platform import Endpoint
+from catalog.ports import Address, Clock
+from catalog.store.database import Database, Tx
+from catalog.store.rows import by_id, find, update, where
+from gateway.connections.choosing import Choice, RouteChooser, explained, weighted
+from gateway.connections.clouds import RoutedClouds
+from gateway.connections.handshake import Handshake, has_connector
+from gateway.connections.publishing import Publisher
+from gateway.connections.sessions import Sessions
+from gateway.connections.steps import StepLog
+from gateway.connections.tunnels import LiveConnection, LiveConnections
+from gateway.network import Snapshot, parse_address, snapshot
+from routing.candidates import Route
+from routing.errors import HopError, RoutingError
+from routing.ranking import Weights
+from routing.tunnel.build import build_tunnel
+from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.tunnel import Tunnel
+
+log = logging.getLogger(__name__)
+
+GATEWAY_WEIGHTS = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelMaking:
+    """What building a tunnel needs: our key for the relays, and the limits."""
+
+    credentials: TunnelCredentials
+    policy: TunnelPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Establisher:
+    """Carries out the saga for one connection at a time; holds no state of its own."""
+
+    database: Database
+    clock: Clock
+    steps: StepLog
+    chooser: RouteChooser
+    tunnels: TunnelMaking
+    live: LiveConnections
+    sessions: Sessions
+    clouds: RoutedClouds
+    handshake: Handshake
+    publisher: Publisher
+    gateway_site: str
+    weights: Weights
+
+    async def run(self, connection_id: ConnectionId) -> LiveConnection:
+        """Bring the connection, now in state ROUTING, to ESTABLISHED and return it.
+
+        Raises a CatalogError, GatewayError or RoutingError, after undoing what was half built.
+        """
+        async with AsyncExitStack() as undo:
+            network, choice = await self.routed(connection_id)
+            route, tunnel = await self._tunnel(connection_id, network, choice)
+            undo.push_async_callback(tunnel.close)
+            live = await self._register(connection_id, network, route, tunnel)
+            undo.callback(self.live.drop, connection_id)
+            async with self.steps.step(connection_id, "connect.sessions"):
+                await self.sessions.open(connection_id, route, network)
+                undo.push_async_callback(self.sessions.end, connection_id)
+                await self._move(connection_id, ConnectionEvent.TUNNELLED)
+            found = await self._log_in(live)
+            await self._agree(live, found)
+            async with self.steps.step(connection_id, "connect.establish"):
+                await self._move(connection_id, ConnectionEvent.ESTABLISH)
+            undo.pop_all()
+        log.info("connection established", extra={"connection": connection_id, "route": route.id})
+        return live
+
+    async def routed(self, connection_id: ConnectionId, in_use: Route | None = None) -> tuple[Snapshot, Choice]:
+        """Return the network and the choice of a route by fresh measurements. Raises NoRoute."""
+        async with self.steps.step(connection_id, "connect.snapshot"):
+            network, wishes, weights = await self.database.read(lambda tx: self._load(tx, connection_id))
+        async with self.steps.step(connection_id, "connect.enumerate"):
+            routes = self.chooser.enumerate(network, wishes)
+        async with self.steps.step(connection_id, "connect.probe"):
+            await self.chooser.measure(network, routes)
+        async with self.steps.step(connection_id, "connect.rank"):
+            choice = self.chooser.choose(network, routes, weights, in_use=in_use)
+            if in_use is None:
+                await self._record(connection_id, choice, choice.preferred)
+                await self._move(connection_id, ConnectionEvent.ROUTED, route=choice.preferred.id)
+        return network, choice
+
+    async def review(self, live: LiveConnection) -> tuple[Snapshot, Choice]:
+        """Return the network and the choice with regard to the route in use; steps of a review are not recorded."""
+        network, wishes, weights = await self.database.read(lambda tx: self._load(tx, live.connection))
+        routes = self.chooser.enumerate(network, wishes)
+        # The route in use is measured again with the others, whatever its guess would be now.
+        routes = routes if live.route in routes else (*routes, live.route)
+        await self.chooser.measure(network, routes)
+        return network, self.chooser.choose(network, routes, weights, in_use=live.route)
+
+    async def rebuild(self, live: LiveConnection, network: Snapshot, choice: Choice) -> LiveConnection:
+        """Build a tunnel on the choice's preferred route and make it the connection's; the old one is left open.
+
+        Raises RoutingError, and the connection keeps its tunnel, when the new route cannot be built.
+        """
+        route, tunnel = await self._build(network, (choice.preferred,), refused := [])
+        await self._record(live.connection, choice, route, refused)
+        return await self._register(live.connection, network, route, tunnel)
+
+    async def live_closed(self, live: LiveConnection) -> None:
+        """Take the connection off the air: no new sockets, sessions ended, tunnel closed. May be repeated."""
+        self.live.drop(live.connection)
+        await live.tunnel.close()
+        await self.sessions.end(live.connection)
+
+    async def _tunnel(self, connection_id: ConnectionId, network: Snapshot, choice: Choice) -> tuple[Route, Tunnel]:
+        async with self.steps.step(connection_id, "connect.tunnel"):
+            refused: list[Mapping[str, str]] = []
+            try:
+                route, tunnel = await self._build(network, choice.in_order(), refused)
+            finally:
+                if refused:
+                    used = choice.preferred if len(refused) == len(choice.in_order()) else route
+                    await self._record(connection_id, choice, used, refused)
+        return route, tunnel
+
+    async def _build(
+        self, network: Snapshot, routes: Sequence[Route], refused: list[Mapping[str, str]]
+    ) -> tuple[Route, Tunnel]:
+        """Return a tunnel on the first of ``routes`` that can be built, noting in ``refused`` those that cannot."""
+        bad_hops: dict[str, HopError] = {}
+        last: RoutingError | None = None
+        for route in routes:
+            known = next((bad_hops[hop] for hop in route.hops if hop in bad_hops), None)
+            try:
+                if known is not None:
+                    raise known
+                tunnel = await build_tunnel(
+                    network.topology, route, network.target, self.tunnels.credentials, self.tunnels.policy
+                )
+            except RoutingError as error:
+                last = last or error
+                refused.append({"route": route.id, "code": error.code, "reason": str(error)})
+                if isinstance(error, HopError) and error.hop in route.hops:
+                    # A hop that refused once is not asked again through another way in the same attempt.
+                    bad_hops.setdefault(error.hop, error)
+                log.warning("route refused", extra={"route": route.id, "code": error.code})
+            else:
+                return route, tunnel
+        if last is None:
+            raise AssertionError("a choice always has a route")
+        raise last
+
+    async def _register(
+        self, connection_id: ConnectionId, network: Snapshot, route: Route, tunnel: Tunnel
+    ) -> LiveConnection:
+        connection, alternatives = await self.database.read(lambda tx: _alternatives(tx, connection_id))
+        live = LiveConnection(
+            connection=connection_id,
+            requester=connection.requester_id,
+            target=connection.target_id,
+            route=route,
+            tunnel=tunnel,
+            snapshot=network,
+            alternatives=alternatives,
+        )
+        self.live.put(live)
+        now_s = self.clock.now_s()
+        await self.database.write(lambda tx: _note_route(tx, connection_id, route.id, now_s))
+        return live
+
+    async def _log_in(self, live: LiveConnection) -> ServiceInformation:
+        async with self.steps.step(live.connection, "connect.log-in"):
+            driver = await self.clouds.ungranted(live.target)
+            found = await driver.log_in()
+            await self.sessions.count(live.connection)
+            return found
+
+    async def _agree(self, live: LiveConnection, found: ServiceInformation) -> None:
+        """Run the handshake and publish what both sides granted; a platform without a connector offers nothing."""
+        async with self.steps.step(live.connection, "connect.handshake"):
+            if not await self.database.read(lambda tx: has_connector(tx, live.target)):
+                await self.steps.note(live.connection, "connect.handshake", "skipped", detail="no approved connector")
+                return
+            await self.handshake.run(live, found)
+        async with self.steps.step(live.connection, "connect.publish"):
+            try:
+                await self.publisher.run(live.target)
+            except CloudError as error:
+                # The tunnel stands and the grants are recorded: the background task publishes as soon as it can.
+                await self.steps.note(live.connection, "connect.publish", "postponed", detail=error.code)
+                if not isinstance(error, CloudUnavailable):
+                    raise
+
+    async def _record(
+        self,
+        connection_id: ConnectionId,
+        choice: Choice,
+        chosen: Route,
+        refused: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        document = explained(choice, chosen=chosen, refused=refused)
+        now_s = self.clock.now_s()
+        await self.database.write(lambda tx: record_decision(tx, connection_id, document, now_s))
+
+    async def _move(self, connection_id: ConnectionId, event: ConnectionEvent, *, route: str = "") -> None:
+        now_s = self.clock.now_s()
+        await self.database.write(lambda tx: move(tx, connection_id, event, now_s, route=route))
+
+    def _load(self, tx: Tx, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Weights]:
+        connection = by_id(tx, Connection, connection_id)
+        stored = find(tx, WeightSet, GATEWAY_WEIGHTS)
+        weights = weighted(self.weights, stored.values if stored else {}, connection.policy.get("weights") or {})
+        return snapshot(tx, connection.target_id, gateway_site=self.gateway_site), connection.policy, weights
+
+
+def _alternatives(tx: Tx, connection_id: ConnectionId) -> tuple[Connection, dict[Address, dict[str, Address]]]:
+    connection = by_id(tx, Connection, connection_id)
+    return connection, {
+        Address(host=endpoint.dial_host, port=endpoint.dial_port): {
+            site: parse_address(text) for site, text in endpoint.dials_from.items()
+        }
+        for endpoint in where(tx, Endpoint, platform_id=connection.target_id)
+    }
+
+
+def _note_route(tx: Tx, connection_id: ConnectionId, route: str, now_s: float) -> None:
+    connection = by_id(tx, Connection, connection_id)
+    if connection.route != route and connection.state is not ConnectionState.CLOSED:
+        update(tx, connection, {"route": route}, now_s)

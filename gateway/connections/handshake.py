@@ -1,0 +1,116 @@
+"""The capability handshake over a tunnel, the gateway's side (S1 steps 9-12).
+
+The platform's connector says what it has; the gateway selects what fits, asks for it, and records what the owner
+granted. Only what both sides granted becomes an offer; see ``gateway.connections.publishing``.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from catalog.consent import apply_rules, open_request, propose, record_decision
+from catalog.errors import CloudUnavailable
+from catalog.messages.handshake import CAPABILITY_VERBS, AuthorizationRequest, Capability, ServiceInformation
+from catalog.model.connection import Connection
+from catalog.model.consent import Grant
+from catalog.model.ids import PlatformId, new_id
+from catalog.model.platform import Platform
+from catalog.platforms import connector_endpoint
+from catalog.ports import ApprovedEndpoint, Clock, PlatformLink
+from catalog.store.database import Database, Tx
+from catalog.store.rows import by_id
+from gateway.connections.tunnels import LiveConnection
+from gateway.errors import HandshakeRefused
+
+log = logging.getLogger(__name__)
+
+OpenLink = Callable[[ApprovedEndpoint, Platform, LiveConnection], PlatformLink]
+
+
+def select(claimed: ServiceInformation, found: ServiceInformation) -> dict[str, tuple[str, ...]]:
+    """Return the capabilities worth asking for: what the owner claims, the log-in found and we can offer."""
+    matching = [each for each in Capability if each in claimed.services and each in found.services]
+    return {capability.value: CAPABILITY_VERBS[capability] for capability in matching}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """Puts the gateway's wishes to a platform's owner and records the answer."""
+
+    database: Database
+    clock: Clock
+    open_link: OpenLink
+    gateway_name: str
+
+    async def run(self, live: LiveConnection, found: ServiceInformation) -> list[Grant]:
+        """Ask for every matching capability and return the grants as they stand after the answer.
+
+        ``found`` is what the log-in listed. Repeating it asks again under the same request id as long as an answer
+        is outstanding. Raises HandshakeRefused when nothing matches, and whatever PlatformLink raises.
+        """
+        link, platform = await self._link(live)
+        claimed = await link.service_information()
+        wanted = select(claimed, found)
+        if not wanted:
+            raise HandshakeRefused(
+                "the platform's connector offers nothing that its cloud has and this gateway can use",
+                field="services",
+                fix=f"name some of {', '.join(found.services)} in the connector's [service] services",
+            )
+        request_id = await self._propose(live, platform, wanted)
+        request = AuthorizationRequest(
+            request_id=request_id,
+            platform=platform.name,
+            gateway=self.gateway_name,
+            service_information=claimed,
+            wanted=wanted,
+        )
+        decision = await link.authorize(request)
+        now_s = self.clock.now_s()
+
+        def record(tx: Tx) -> list[Grant]:
+            record_decision(tx, platform_id=platform.id, decision=decision, now_s=now_s)
+            return apply_rules(tx, platform.id, now_s)
+
+        accepted = await self.database.write(record)
+        log.info(
+            "handshake answered",
+            extra={"platform": platform.name, "granted": len(decision.granted), "pending": len(decision.pending)},
+        )
+        return accepted
+
+    async def _link(self, live: LiveConnection) -> tuple[PlatformLink, Platform]:
+        def load(tx: Tx) -> tuple[ApprovedEndpoint | None, Platform]:
+            return connector_endpoint(tx, live.target), by_id(tx, Platform, live.target)
+
+        endpoint, platform = await self.database.read(load)
+        if endpoint is None:
+            raise CloudUnavailable(
+                f"platform {platform.name} has no approved connector, so nobody can grant its capabilities",
+                field="connector",
+                fix="enrol it with a connector, and approve the connector's endpoint",
+            )
+        return self.open_link(endpoint, platform, live), platform
+
+    async def _propose(self, live: LiveConnection, platform: Platform, wanted: dict[str, tuple[str, ...]]) -> str:
+        now_s = self.clock.now_s()
+
+        def work(tx: Tx) -> str:
+            request_id = open_request(tx, platform.id) or new_id("request", now_s)
+            connection = by_id(tx, Connection, live.connection)
+            propose(
+                tx,
+                platform_id=platform.id,
+                connection_id=connection.id,
+                request_id=request_id,
+                wanted=wanted,
+                now_s=now_s,
+            )
+            return request_id
+
+        return await self.database.write(work)
+
+
+def has_connector(tx: Tx, platform_id: PlatformId) -> bool:
+    """Tell whether the platform's owner can be asked at all."""
+    return connector_endpoint(tx, platform_id) is not None

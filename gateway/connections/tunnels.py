@@ -1,0 +1,112 @@
+"""The tunnels that are up in this process, and how a driver's blocking thread dials through them."""
+
+import asyncio
+import concurrent.futures
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from catalog.errors import CloudTimedOut, CloudUnavailable
+from catalog.model.ids import ConnectionId, PlatformId
+from catalog.ports import Address
+from gateway.network import Snapshot
+from routing.candidates import Route
+from routing.errors import HopTimedOut, RoutingError
+from routing.topology import Address as RoutedAddress
+from routing.tunnel.tunnel import Tunnel
+
+# The channel's own deadline ends the work in the loop; the thread that waits for it waits a little longer,
+# so that the loop's error, which says why, wins.
+THREAD_GRACE_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveConnection:
+    """A connection whose tunnel is up."""
+
+    connection: ConnectionId
+    requester: PlatformId
+    target: PlatformId
+    route: Route
+    tunnel: Tunnel
+    snapshot: Snapshot
+    # approved address -> site name -> what the exit of that site dials instead
+    alternatives: Mapping[Address, Mapping[str, Address]] = field(default_factory=dict)
+
+    @property
+    def exit_site(self) -> str:
+        """The name of the site from which the target is dialled."""
+        topology = self.snapshot.topology
+        if not self.route.hops:
+            return topology.gateway.site
+        return next(relay.site for relay in topology.relays if relay.name == self.route.hops[-1])
+
+    async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
+        """Return a connected blocking socket to ``address`` as seen from the end of the tunnel.
+
+        Raises CloudUnavailable or CloudTimedOut.
+        """
+        dialled = self.alternatives.get(address, {}).get(self.exit_site, address)
+        try:
+            return await self.tunnel.open_socket(RoutedAddress(dialled.host, dialled.port), timeout_s)
+        except HopTimedOut as error:
+            raise CloudTimedOut("the platform did not answer through the tunnel in time", detail=str(error)) from error
+        except RoutingError as error:
+            raise CloudUnavailable("the platform cannot be reached through the tunnel", detail=str(error)) from error
+
+
+class LiveConnections:
+    """Every tunnel of this process, by connection; a platform is reached over its own connection first."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._live: dict[ConnectionId, LiveConnection] = {}
+
+    def put(self, live: LiveConnection) -> LiveConnection | None:
+        """Make ``live`` the one new sockets use; return the one it replaces."""
+        before = self._live.get(live.connection)
+        self._live[live.connection] = live
+        return before
+
+    def drop(self, connection: ConnectionId) -> None:
+        """Forget a connection; harmless when it is not known."""
+        self._live.pop(connection, None)
+
+    def get(self, connection: ConnectionId) -> LiveConnection | None:
+        """Return the live connection, or None."""
+        return self._live.get(connection)
+
+    def to_platform(self, platform: PlatformId) -> LiveConnection:
+        """Return a live connection to ``platform``, its own before another requester's.
+
+        Raises CloudUnavailable when there is none.
+        """
+        towards = [live for live in self._live.values() if live.target == platform]
+        if not towards:
+            raise CloudUnavailable("no connection to this platform is established")
+        return min(towards, key=lambda live: (live.requester != platform, live.connection))
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+class TunnelDialer:
+    """catalog.ports.Dialer over whichever tunnel to a platform is up when a socket is wanted."""
+
+    def __init__(self, live: LiveConnections, platform: PlatformId, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the registry, the platform and the loop in which tunnels live."""
+        self._live = live
+        self._platform = platform
+        self._loop = loop
+
+    def dial(self, address: Address, *, timeout_s: float) -> socket.socket:
+        """Return a connected blocking socket; called from a driver's thread."""
+        waiting = asyncio.run_coroutine_threadsafe(self._open(address, timeout_s), self._loop)
+        try:
+            return waiting.result(timeout_s + THREAD_GRACE_S)
+        except concurrent.futures.TimeoutError as error:
+            waiting.cancel()
+            raise CloudTimedOut("the tunnel did not open a channel in time") from error
+
+    async def _open(self, address: Address, timeout_s: float) -> socket.socket:
+        return await self._live.to_platform(self._platform).open_socket(address, timeout_s)

@@ -1,0 +1,119 @@
+"""What the platform's owner types: run the connector, see what waits, answer it, show the platform's public key."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalog.errors import CatalogError, InvalidValue
+from catalog.messages.handshake import public_text
+from catalog.messages.signing_key import load_or_create_key
+from gateway.clock import SystemClock
+from gateway.connector.policy import Verdict
+from gateway.connector.server import Connector
+from gateway.connector.settings import read_settings
+from gateway.connector.state import PendingRequest, State
+
+_NOT_DONE = 1
+_WRONG_INPUT = 2
+
+
+def serve(config_path: Path) -> None:
+    """Answer the gateway until SIGTERM or SIGINT; SIGHUP reads the policy again.
+
+    Raises InvalidValue when the file, the key, the decisions or the address cannot be used.
+    """
+    asyncio.run(_serve(Connector(config_path, SystemClock())))
+
+
+async def _serve(connector: Connector) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, connector.reload)
+    async with connector.listening():
+        await stop.wait()
+
+
+def list_pending(config_path: Path) -> Sequence[PendingRequest]:
+    """Return what waits for the owner, oldest first; the connector may be running meanwhile."""
+    return State(read_settings(config_path).state_file).pending()
+
+
+def answer(config_path: Path, request_id: str, capability: str, decision: str) -> None:
+    """Note the owner's ``decision`` ("grant" or "deny"); the gateway learns it when it asks again.
+
+    Raises InvalidValue for another word, NotFound for an unknown request or capability, WrongState when it is
+    already decided.
+    """
+    if decision not in (Verdict.GRANT, Verdict.DENY):
+        raise InvalidValue("the decision must be grant or deny", field="decision", fix="grant or deny")
+    state = State(read_settings(config_path).state_file)
+    state.answer(request_id=request_id, capability=capability, verdict=Verdict(decision), now_s=SystemClock().now_s())
+
+
+def public_key(config_path: Path) -> str:
+    """Return the platform's public key in base64, as its enrolment wants it; creates the key if there is none."""
+    return public_text(load_or_create_key(read_settings(config_path).key_file).public_key())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``crossway connector`` with ``argv`` and return its exit code: 0 done, 1 not done, 2 wrong input or file."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.config is None:
+        parser.error("--config is needed: the connector's TOML file")
+    try:
+        _run(arguments)
+    except InvalidValue as error:
+        return _complain(error, _WRONG_INPUT)
+    except CatalogError as error:
+        return _complain(error, _NOT_DONE)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="crossway connector", description=__doc__)
+    _add_config(parser, default=None)
+    commands = parser.add_subparsers(dest="command")
+    decide = commands.add_parser("answer", help="grant or deny one capability of a request")
+    decide.add_argument("request")
+    decide.add_argument("capability")
+    decide.add_argument("decision", choices=("grant", "deny"))
+    for command in (
+        decide,
+        commands.add_parser("serve", help="answer the gateway (the default)"),
+        commands.add_parser("pending", help="list what waits for you"),
+        commands.add_parser("key", help="print this platform's public key"),
+    ):
+        # Suppressed, because a default here would overwrite what was given before the sub-command.
+        _add_config(command, default=argparse.SUPPRESS)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help="the connector's TOML file")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.command == "pending":
+        for item in list_pending(arguments.config):
+            state = f"answered: {item.answered}" if item.answered else "waits for you"
+            sys.stdout.write(f"{item.request_id}  {item.capability}  {','.join(item.verbs)}  {item.gateway}  {state}\n")
+    elif arguments.command == "answer":
+        answer(arguments.config, arguments.request, arguments.capability, arguments.decision)
+    elif arguments.command == "key":
+        sys.stdout.write(public_key(arguments.config) + "\n")
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        serve(arguments.config)
+
+
+def _complain(error: CatalogError, code: int) -> int:
+    fix = f"\n{error.fix}" if error.fix else ""
+    sys.stderr.write(f"crossway connector: {error}{fix}\n")
+    return code

@@ -1,0 +1,72 @@
+"""Decide what a platform grants, by its owner's rules and answers (S1 step 12).
+
+Pure: no I/O, no clock. What is denied is absent from the decision: only a grant is answered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, ServiceInformation
+
+
+class Verdict(StrEnum):
+    """What the owner's rule says about a capability; ASK leaves it to the owner, request by request."""
+
+    GRANT = "grant"
+    DENY = "deny"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """The owner's rule for one capability: the most that is ever granted.
+
+    ``quota`` counts machines at once, None = unlimited. At most one of ``expires_after_s`` (from the moment of the
+    grant) and ``expires_at_s`` (epoch seconds) is given; neither = no end.
+    """
+
+    verdict: Verdict
+    verbs: tuple[str, ...]
+    quota: int | None = None
+    expires_after_s: float | None = None
+    expires_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the platform says about itself, and a rule per capability; a capability without a rule is denied."""
+
+    service: ServiceInformation
+    rules: Mapping[str, Rule]
+
+
+def decide(request: AuthorizationRequest, policy: Policy, answers: Mapping[str, Verdict], now_s: float) -> Decision:
+    """Return the decision on ``request`` at ``now_s``, where ``answers`` holds what the owner said (GRANT or DENY).
+
+    Never grants a verb that was not asked for or that the rule does not name. A rule that denies outweighs an
+    answer, so that narrowing the file takes effect on everything not yet granted. A rule whose end has passed, or
+    that shares no verb with what is asked, grants nothing.
+    """
+    granted: list[GrantedCapability] = []
+    pending: list[str] = []
+    for capability, asked in request.wanted.items():
+        rule = policy.rules.get(capability)
+        verbs = tuple(verb for verb in rule.verbs if verb in asked) if rule else ()
+        if rule is None or not verbs or _is_over(rule, now_s):
+            continue
+        verdict = answers.get(capability, Verdict.ASK) if rule.verdict is Verdict.ASK else rule.verdict
+        if verdict is Verdict.GRANT:
+            granted.append(_grant(capability, verbs, rule, now_s))
+        elif verdict is Verdict.ASK:
+            pending.append(capability)
+    return Decision(request_id=request.request_id, granted=tuple(granted), pending=tuple(pending))
+
+
+def _is_over(rule: Rule, now_s: float) -> bool:
+    return rule.expires_at_s is not None and rule.expires_at_s <= now_s
+
+
+def _grant(capability: str, verbs: tuple[str, ...], rule: Rule, now_s: float) -> GrantedCapability:
+    ends_at_s = now_s + rule.expires_after_s if rule.expires_after_s is not None else rule.expires_at_s
+    return GrantedCapability(capability=capability, verbs=verbs, quota=rule.quota, expires_at_s=ends_at_s)

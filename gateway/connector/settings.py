@@ -1,0 +1,206 @@
+"""The connector's TOML file: who may ask, what the platform has, and what its owner grants.
+
+Read once at the start and again on SIGHUP. Every mistake is reported at once, each with its key and what would be
+right; an unknown key is a mistake, because a misspelt ``quota`` must not mean "unlimited".
+"""
+
+import base64
+import difflib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from catalog.errors import InvalidValue
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
+from catalog.messages.handshake_json import OptionalText, Text
+from gateway.connector.policy import Policy, Rule, Verdict
+
+_ED25519_KEY_BYTES = 32
+_TEN_YEARS_S = 10 * 365 * 86_400.0
+
+CapabilityName = Literal["machine", "image", "size", "location", "key-pair", "volume"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorSettings:
+    """The file as values. Paths are absolute; ``listen`` is ``host:port`` or ``fd:N`` (an inherited socket)."""
+
+    listen: str
+    platform: str
+    key_file: Path
+    gateway_key: str  # base64 of the 32 bytes of the gateway's public key
+    state_file: Path
+    tls_cert_file: Path | None
+    tls_key_file: Path | None
+    policy: Policy
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _ConnectorTable(_Table):
+    listen: Annotated[str, Field(pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$|^fd:[0-9]{1,4}$")]
+    platform: Text
+    key_file: Text
+    gateway_key: Text
+    state_file: Text
+    tls_cert_file: Text | None = None
+    tls_key_file: Text | None = None
+
+    @field_validator("gateway_key")
+    @classmethod
+    def _a_public_key(cls, text: str) -> str:
+        try:
+            raw = base64.b64decode(text, validate=True)
+        except ValueError:
+            raw = b""
+        if len(raw) != _ED25519_KEY_BYTES:
+            raise ValueError("must be the base64 of a 32-byte Ed25519 public key, as the gateway prints it")
+        return text
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: give both or neither")
+        return self
+
+
+class _ServiceTable(_Table):
+    provider: Text
+    region: OptionalText = ""
+    services: Annotated[list[CapabilityName], Field(min_length=1)]
+    facts: Annotated[dict[Text, OptionalText], Field(max_length=64)] = {}
+
+
+class _RuleTable(_Table):
+    decision: Literal["grant", "deny", "ask"]
+    verbs: Annotated[list[str], Field(min_length=1)] | None = None  # None = every verb of the capability
+    quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    expires_after_s: Annotated[float, Field(gt=0, le=_TEN_YEARS_S)] | None = None
+    expires_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.expires_after_s is not None and self.expires_at is not None:
+            raise ValueError("give expires_after_s or expires_at, not both")
+        return self
+
+
+class _File(_Table):
+    connector: _ConnectorTable
+    service: _ServiceTable
+    policy: dict[CapabilityName, _RuleTable] = {}
+
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Self:
+        faults = [fault for name, rule in self.policy.items() for fault in _misfits(name, rule, self.service.services)]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+def _misfits(name: CapabilityName, rule: _RuleTable, services: Sequence[str]) -> list[str]:
+    """Return what is wrong with ``rule`` beyond its types, as lines that begin with the key."""
+    allowed = CAPABILITY_VERBS[Capability(name)]
+    faults = [
+        f"policy.{name}.verbs: {verb!r} is not a verb of {name}; choose from {', '.join(allowed)}"
+        for verb in rule.verbs or ()
+        if verb not in allowed
+    ]
+    if rule.decision != "deny" and name not in services:
+        faults.append(f"policy.{name}: {name} is not in service.services; add it there or deny it")
+    if rule.quota is not None and name != "machine":
+        faults.append(f"policy.{name}.quota: only machines are counted; remove it")
+    return faults
+
+
+def read_settings(path: Path) -> ConnectorSettings:
+    """Return the settings in ``path``; relative paths in it are taken from its directory.
+
+    Raises InvalidValue whose text has one line per mistake: the key, what is wrong, what would be right.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidValue(f"{path} cannot be read: {error.strerror}", field=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"{path} is not TOML: {error}", field=str(path)) from error
+    try:
+        file = _File.model_validate(raw)
+    except ValidationError as error:
+        lines = [line for detail in error.errors() for line in _explained(detail)]
+        raise InvalidValue("\n".join([f"{path}:", *lines]), field=lines[0].split(":")[0]) from error
+    return _settings(file, path.absolute().parent)
+
+
+def _settings(file: _File, directory: Path) -> ConnectorSettings:
+    table = file.connector
+    service = file.service
+    return ConnectorSettings(
+        listen=table.listen,
+        platform=table.platform,
+        key_file=directory / table.key_file,
+        gateway_key=table.gateway_key,
+        state_file=directory / table.state_file,
+        tls_cert_file=directory / table.tls_cert_file if table.tls_cert_file else None,
+        tls_key_file=directory / table.tls_key_file if table.tls_key_file else None,
+        policy=Policy(
+            service=ServiceInformation(
+                provider=service.provider,
+                region=service.region,
+                services=tuple(service.services),
+                facts=dict(service.facts),
+            ),
+            rules={name: _rule(name, rule) for name, rule in file.policy.items()},
+        ),
+    )
+
+
+def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
+    verbs = CAPABILITY_VERBS[Capability(name)]
+    return Rule(
+        verdict=Verdict(table.decision),
+        # In the order of CAPABILITY_VERBS and each once, whatever the file says: equal rules give equal answers.
+        verbs=tuple(verb for verb in verbs if table.verbs is None or verb in table.verbs),
+        quota=table.quota,
+        expires_after_s=table.expires_after_s,
+        expires_at_s=table.expires_at.timestamp() if table.expires_at else None,
+    )
+
+
+def _explained(detail: ErrorDetails) -> list[str]:
+    """Return lines ``key: what is wrong; what would be right`` for one of pydantic's findings."""
+    place = [str(part) for part in detail["loc"] if part != "[key]"]
+    key = ".".join(place)
+    if detail["type"] == "extra_forbidden":
+        return [f"{key}: there is no such key{_near(place)}"]
+    if detail["type"] == "missing":
+        return [f"{key}: is missing"]
+    if detail["type"] == "string_pattern_mismatch" and place[-1] == "listen":
+        return [f'{key}: must be "host:port" or "fd:N", such as "127.0.0.1:8790"']
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if detail["type"] == "value_error" and not place:
+        return message.split("\n")  # from _rules_fit: these lines name their keys themselves
+    return [f"{key}: {message}"]
+
+
+def _near(place: Sequence[str]) -> str:
+    """Return ``; known here: …``, and the likeliest spelling first, for the unknown key at ``place``."""
+    tables: dict[tuple[int, str], Any] = {
+        (1, ""): _File,
+        (2, "connector"): _ConnectorTable,
+        (2, "service"): _ServiceTable,
+        (3, "policy"): _RuleTable,
+    }
+    table = tables.get((len(place), place[0] if len(place) > 1 else ""))
+    if table is None:
+        return ""
+    known = list(table.model_fields)
+    likely = difflib.get_close_matches(place[-1], known, n=1)
+    return (f"; did you mean {likely[0]}?" if likely else ";") + f" Known here: {', '.join(known)}"

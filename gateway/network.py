@@ -1,0 +1,109 @@
+"""The declared network, as routing sees it: rows of the store become a ``routing.topology.Topology``."""
+
+from dataclasses import dataclass
+
+from catalog.errors import InvalidValue, NotFound, WrongState
+from catalog.model.ids import PlatformId
+from catalog.model.network import Relay, Site, SiteLink
+from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose
+from catalog.ports import Address
+from catalog.store.database import Tx
+from catalog.store.rows import by_id, first, where
+from routing import topology as routing
+
+GATEWAY_NODE = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The network at one moment, with one platform as the target of routes."""
+
+    topology: routing.Topology
+    target: routing.Node
+
+
+def snapshot(tx: Tx, platform_id: PlatformId, *, gateway_site: str) -> Snapshot:
+    """Return the network for reaching the API of ``platform_id``.
+
+    Raises NotFound for an undeclared gateway site, WrongState when no admin approved the platform's endpoint.
+    """
+    sites = {site.id: site for site in where(tx, Site)}
+    here = next((site for site in sites.values() if site.name == gateway_site), None)
+    if here is None:
+        raise NotFound(
+            f"the gateway's own site {gateway_site!r} is not declared",
+            field="gateway.site",
+            fix="declare the site, or set gateway.site to one that exists",
+        )
+    platform = by_id(tx, Platform, platform_id)
+    endpoint = first(tx, Endpoint, platform_id=platform_id, purpose=Purpose.API)
+    if endpoint is None or endpoint.state is not EndpointState.APPROVED:
+        raise WrongState(
+            f"the API endpoint of platform {platform.name} is not approved",
+            field="endpoint",
+            fix="an admin approves it: crossway platform approve-endpoint",
+        )
+    links = tuple(_link(link, sites) for link in where(tx, SiteLink))
+    relays = tuple(_relay(relay, sites[relay.site_id]) for relay in where(tx, Relay, enabled=True))
+    gateway = _node(GATEWAY_NODE, routing.NodeKind.GATEWAY, here)
+    return Snapshot(
+        topology=routing.Topology(gateway=gateway, relays=relays, links=links),
+        target=_target(platform, endpoint, sites[platform.site_id]),
+    )
+
+
+def target_node(platform_name: str) -> str:
+    """Return the name of a platform's node; a slash cannot occur in a relay's name, so the two never meet."""
+    return f"platform/{platform_name}"
+
+
+def parse_address(text: str) -> Address:
+    """Return the address written ``host:port`` or ``[v6]:port``. Raises InvalidValue otherwise."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise InvalidValue(f"{text!r} is not an address", fix="write host:port, or [address]:port for IPv6")
+    return Address(host=host.strip("[]"), port=int(port))
+
+
+def _node(name: str, kind: routing.NodeKind, site: Site) -> routing.Node:
+    return routing.Node(name=name, kind=kind, site=site.name, latitude=site.latitude, longitude=site.longitude)
+
+
+def _relay(relay: Relay, site: Site) -> routing.Node:
+    return routing.Node(
+        name=relay.name,
+        kind=routing.NodeKind.RELAY,
+        site=site.name,
+        address=routing.Address(relay.host, relay.port),
+        addresses_from=_addresses(relay.addresses_from),
+        user=relay.user,
+        host_key=relay.host_key,
+        latitude=site.latitude,
+        longitude=site.longitude,
+    )
+
+
+def _target(platform: Platform, endpoint: Endpoint, site: Site) -> routing.Node:
+    return routing.Node(
+        name=target_node(platform.name),
+        kind=routing.NodeKind.TARGET,
+        site=site.name,
+        address=routing.Address(endpoint.dial_host, endpoint.dial_port),
+        addresses_from=_addresses(endpoint.dials_from),
+        latitude=site.latitude,
+        longitude=site.longitude,
+    )
+
+
+def _addresses(texts: dict[str, str]) -> dict[str, routing.Address]:
+    parsed = {site: parse_address(text) for site, text in texts.items()}
+    return {site: routing.Address(address.host, address.port) for site, address in parsed.items()}
+
+
+def _link(link: SiteLink, sites: dict[str, Site]) -> routing.SiteLink:
+    return routing.SiteLink(
+        source=sites[link.source_id].name,
+        target=sites[link.target_id].name,
+        both_ways=link.both_ways,
+        price_usd_per_gb=link.price_usd_per_gb,
+    )

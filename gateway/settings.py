@@ -1,0 +1,252 @@
+"""Settings: one TOML file plus ``CROSSWAY_…`` environment variables, the only reader of both.
+
+Every value carries its unit in its name; unknown keys are refused, so that a misspelt one cannot be
+silently ignored. ``config/crossway.toml`` lists every setting with its default; a test keeps it equal to this file.
+An environment variable names a setting by its path, ``CROSSWAY_API__LISTEN=unix:/run/crossway.sock``.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from gateway.errors import InvalidSettings
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """One table of the file: frozen, and nothing unknown in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(Section):
+    """Who this gateway is and where it keeps its state."""
+
+    name: str = Field("crossway", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    site: str = "gateway"
+    state_dir: Path = Path("var")
+
+
+class ApiSettings(Section):
+    """The front door."""
+
+    listen: str = "127.0.0.1:8780"
+    body_limit_bytes: Count = 262_144
+    read_timeout_s: Positive = 5.0
+    connection_limit_count: Count = 512
+
+
+class DatabaseSettings(Section):
+    """Where facts are kept; empty means ``crossway.sqlite3`` in the state directory."""
+
+    url: str = ""
+
+
+class LogSettings(Section):
+    """What is logged, and in which form."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    form: Literal["json", "text"] = "json"
+
+
+class SiteSettings(Section):
+    """A declared site."""
+
+    name: str
+    region: str = ""
+    latitude: float | None = Field(None, ge=-90, le=90)
+    longitude: float | None = Field(None, ge=-180, le=180)
+
+
+class RelaySettings(Section):
+    """A declared relay; its host key is pinned here, never learnt."""
+
+    name: str
+    site: str
+    host: str
+    port: int = Field(22, ge=1, le=65535)
+    user: str
+    host_key: str
+    addresses_from: dict[str, str] = {}
+
+
+class LinkSettings(Section):
+    """Two sites whose hosts may dial each other."""
+
+    source: str
+    target: str
+    both_ways: bool = True
+    price_usd_per_gb: float | None = Field(None, ge=0)
+
+
+class NetworkSettings(Section):
+    """The transport network, as far as the file declares it; the API may add more."""
+
+    sites: tuple[SiteSettings, ...] = ()
+    relays: tuple[RelaySettings, ...] = ()
+    links: tuple[LinkSettings, ...] = ()
+
+
+class WeightSettings(Section):
+    """What each term of a route's cost counts for; 1.0 means one millisecond costs one millisecond."""
+
+    delay: NotNegative = 1.0
+    loss: NotNegative = 1.0
+    jitter: NotNegative = 1.0
+    hops: NotNegative = 5.0
+    price: NotNegative = 0.0
+
+
+class RoutingSettings(Section):
+    """Which routes are considered, and when another one is worth a change."""
+
+    direct_allowed: bool = True
+    relay_limit_count: int = Field(2, ge=0, le=4)
+    candidate_limit_count: Count = 12
+    entry_limit_count: Count = 8
+    exit_limit_count: Count = 8
+    move_ratio: Ratio = 0.1
+    move_ms: NotNegative = 10.0
+    review_period_s: Positive = 15.0
+    weights: WeightSettings = WeightSettings()
+
+
+class ProbeSettings(Section):
+    """How links are measured."""
+
+    icmp: Literal["auto", "off", "require"] = "auto"
+    tcp_timing: Literal["connect", "banner"] = "connect"
+    samples_count: Count = 5
+    interval_ms: Positive = 30.0
+    timeout_ms: Positive = 1500.0
+    max_age_s: Positive = 10.0
+
+
+class TunnelSettings(Section):
+    """How hops are connected and kept alive."""
+
+    connect_timeout_s: Positive = 8.0
+    keepalive_interval_s: Positive = 1.0
+    keepalive_count: Count = 3
+
+
+class CloudSettings(Section):
+    """Limits of every call to a cloud."""
+
+    call_timeout_s: Positive = 30.0
+    threads_count: Count = 4
+    body_limit_bytes: Count = 8_388_608
+
+
+class HandshakeSettings(Section):
+    """The capability handshake, and which grants are accepted without an admin's word."""
+
+    timeout_s: Positive = 10.0
+    ask_again_period_s: Positive = 10.0
+    accept: tuple[str, ...] = ()  # standing rules "platform/capability", "*" for any
+
+
+class OrderSettings(Section):
+    """How creation is tried and tried again."""
+
+    attempts_count: Count = 3
+    retry_first_s: Positive = 2.0
+    retry_longest_s: Positive = 60.0
+    build_deadline_s: Positive = 900.0
+    poll_period_s: Positive = 1.0
+
+
+class PoolSettings(Section):
+    """How pools are filled."""
+
+    period_s: Positive = 5.0
+    failure_limit_count: Count = 5
+
+
+class BackgroundSettings(Section):
+    """Off switches, for emergencies: names of background tasks that shall not run."""
+
+    disabled: tuple[str, ...] = ()
+
+
+class Settings(BaseSettings):
+    """Everything an operator can choose."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="CROSSWAY_", env_nested_delimiter="__", env_ignore_empty=True
+    )
+
+    gateway: GatewaySettings = GatewaySettings()
+    api: ApiSettings = ApiSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    log: LogSettings = LogSettings()
+    network: NetworkSettings = NetworkSettings()
+    routing: RoutingSettings = RoutingSettings()
+    probe: ProbeSettings = ProbeSettings()
+    tunnel: TunnelSettings = TunnelSettings()
+    clouds: CloudSettings = CloudSettings()
+    handshake: HandshakeSettings = HandshakeSettings()
+    orders: OrderSettings = OrderSettings()
+    pools: PoolSettings = PoolSettings()
+    background: BackgroundSettings = BackgroundSettings()
+
+    file: ClassVar[Path | None] = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # fixed by pydantic-settings
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # fixed by pydantic-settings
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, strongest first: arguments, environment, file."""
+        sources = [init_settings, env_settings]
+        if cls.file is not None:
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=cls.file))
+        return tuple(sources)
+
+    @property
+    def database_url(self) -> str:
+        """Return the SQLAlchemy URL of the database."""
+        return self.database.url or f"sqlite:///{(self.gateway.state_dir / 'crossway.sqlite3').absolute()}"
+
+
+def load(path: Path | None) -> Settings:
+    """Return the settings of ``path`` (None: defaults and environment only).
+
+    Raises InvalidSettings that lists every wrong key with its path, what was given and what would be right.
+    """
+    if path is not None and not path.is_file():
+        raise InvalidSettings(f"the settings file {path} does not exist", fix="give --config an existing TOML file")
+    reader = type("FileSettings", (Settings,), {"file": path, "__module__": __name__})
+    try:
+        return reader()
+    except ValidationError as error:
+        raise InvalidSettings(_explain(error, path), fix="config/crossway.toml lists every setting") from None
+    except ValueError as error:  # tomllib's own: not TOML at all
+        raise InvalidSettings(f"{path} is not valid TOML: {error}", fix="see https://toml.io") from None
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        variable = "CROSSWAY_" + "__".join(str(part).upper() for part in problem["loc"])
+        source = f"environment variable {variable}" if variable in os.environ else str(path or "the defaults")
+        lines.append(f"{where}: {_say(problem)} (in {source})")
+    return "; ".join(lines)
+
+
+def _say(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return str(problem["msg"])

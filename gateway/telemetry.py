@@ -1,0 +1,124 @@
+"""What operators see: JSON lines with request ids and without secrets, and Prometheus metrics.
+
+Nothing here is global but the current request's id: a process makes one ``Metrics`` and calls ``configure_logging``.
+"""
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+# The request that the running code serves; empty in background work.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+METRICS_TYPE = CONTENT_TYPE_LATEST
+REDACTED = "[redacted]"
+_LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+_TEXT_LIMIT = 8_192  # a line that a remote side can grow without end would fill the disk
+
+_SECRET_KEYS = re.compile(r"secret|password|passphrase|authorization|credential|api_key|private_key|token_text", re.I)
+_SECRET_TEXT = re.compile(
+    r"\bcw_[a-z]+_[A-Za-z0-9_-]{16,}"  # our own tokens
+    r"|\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+    re.I | re.S,
+)
+# Characters that end a line or steer a terminal when somebody reads the log with cat; JSON leaves these as they are.
+_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact(text: str) -> str:
+    """Return ``text`` without tokens, authorization headers and private keys, cut to 8 KiB."""
+    return _SECRET_TEXT.sub(REDACTED, text[:_TEXT_LIMIT])
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: time, level, logger, message, request_id, then the facts of ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; it holds no raw line break, control character or known form of secret."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        if current := request_id.get():
+            line["request_id"] = current
+        facts = {key: _plain(key, value) for key, value in vars(record).items() if key not in _OWN_FIELDS}
+        if record.exc_info:
+            facts["exception"] = redact(self.formatException(record.exc_info))
+        return _CONTROL.sub(_escaped, json.dumps(facts | line, ensure_ascii=False, default=str))
+
+
+class TextLines(JsonLines):
+    """The same facts for a person at a terminal: ``12:00:00 INFO logger message key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with every value quoted as JSON so that it cannot break out of its line."""
+        facts = json.loads(super().format(record))
+        clock = str(facts.pop("time"))[11:19]
+        head = f"{clock} {facts.pop('level'):<7} {facts.pop('logger')} {json.dumps(facts.pop('message'))[1:-1]}"
+        return " ".join([head, *(f"{key}={json.dumps(value)}" for key, value in facts.items())])
+
+
+def _plain(key: str, value: object) -> object:
+    """Return ``value`` fit for JSON; anything unusual by its repr, which a Secret does not give away in."""
+    if _SECRET_KEYS.search(key):
+        return REDACTED
+    if isinstance(value, dict):
+        return {str(k): _plain(str(k), v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain("", item) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return redact(str(value))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found.group()):04x}"
+
+
+def configure_logging(*, level: str = "INFO", form: str = "json", stream: TextIO | None = None) -> None:
+    """Send every logger's lines to ``stream`` (default: standard error) as ``json`` or ``text``, replacing handlers."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # These name hosts, headers and bodies at DEBUG, and speak of every connection at INFO.
+    for chatty in ("asyncssh", "urllib3", "libcloud", "aiohttp", "asyncio", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+class Metrics:
+    """The process's metrics in a registry of their own; labels are route templates, never raw paths."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "crossway_http_requests", "HTTP requests answered", ("method", "route", "status"), registry=self.registry
+        )
+        self.request_s = Histogram(
+            "crossway_http_request_seconds",
+            "Time from head to answer, long polls left out",
+            ("method", "route"),
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.connections = Gauge("crossway_http_connections", "Open HTTP connections", registry=self.registry)
+        self.cut = Counter(
+            "crossway_http_connections_cut", "Connections closed by a limit", ("limit",), registry=self.registry
+        )
+        self.watchers = Gauge("crossway_http_watchers", "Requests waiting for a change", registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format, of type METRICS_TYPE."""
+        return generate_latest(self.registry)

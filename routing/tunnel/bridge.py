@@ -1,0 +1,235 @@
+"""Join two byte streams in the event loop, so that what one end reads the other writes.
+
+One end is a socket of ours, the other an SSH channel or a TCP connection. No task: both are driven by callbacks, so
+nothing has to be awaited to end them. An end that cannot keep up pauses the other's reading; what is
+buffered is bounded by the channel window and asyncio's high-water marks.
+"""
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import asyncssh
+
+from routing.topology import Address
+
+
+class Stream(Protocol):
+    """What a bridge needs of either end; asyncio's transports and asyncssh's channels both have it."""
+
+    def write(self, data: bytes, /) -> None:
+        """Queue ``data``."""
+        ...
+
+    def write_eof(self) -> None:
+        """Say that no more will be written, once the queue is empty."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until resumed."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued, then close."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Bridge:
+    """Two ends and what passed between them. ``on_closed`` is called once, when both ends are gone."""
+
+    def __init__(self, on_closed: Callable[["Bridge"], None]) -> None:
+        self.near = End(self)
+        self.far = End(self)
+        self.near.peer, self.far.peer = self.far, self.near
+        self._on_closed: Callable[[Bridge], None] | None = on_closed
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that came from the far side."""
+        return self.far.received_bytes
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes that came from our side."""
+        return self.near.received_bytes
+
+    def abort(self) -> None:
+        """End both sides at once; may be repeated."""
+        self.near.abort()
+        self.far.abort()
+
+    def ended(self) -> None:
+        """Tell the owner when neither end is open any more (called by the ends)."""
+        if self.near.is_gone and self.far.is_gone and self._on_closed is not None:
+            on_closed, self._on_closed = self._on_closed, None
+            on_closed(self)
+
+
+class End(asyncio.Protocol):
+    """One end of a bridge: hears from its stream and writes to its peer's.
+
+    Starts paused, so that nothing is heard before the other end is there; ``resume`` lets it run.
+    """
+
+    peer: "End"
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.received_bytes = 0
+        self.is_gone = False
+        self.saw_eof = False
+        self._bridge = bridge
+        self._stream: Stream | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take ``transport`` as this end's stream."""
+        self.attach(cast("Stream", transport))  # a stream transport: the protocol has write and the rest
+
+    def attach(self, stream: Stream) -> None:
+        """Take ``stream``, paused. If the peer is gone already, close it at once."""
+        self._stream = stream
+        stream.pause_reading()
+        if self.peer.is_gone:
+            stream.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass ``data`` on."""
+        self.received_bytes += len(data)
+        self.peer.write(data)
+
+    def eof_received(self) -> bool:
+        """Pass the end on as a half-close; when both directions have ended, so has the bridge."""
+        self.saw_eof = True
+        self.peer.write_eof()
+        if self.peer.saw_eof or self._hung_up():
+            self.close()
+            self.peer.close()
+        return True  # Keep the other direction open; closing is decided here.
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Close the peer, after what it still has to write. How a stream ended makes no difference to that."""
+        del exc
+        self.is_gone = True
+        self.peer.close()
+        self._bridge.ended()
+
+    def pause_writing(self) -> None:
+        """Stop hearing at the peer, because this end's stream cannot keep up."""
+        self.peer.pause()
+
+    def resume_writing(self) -> None:
+        """Hear again at the peer: this end's stream has caught up."""
+        self.peer.resume()
+
+    def write(self, data: bytes) -> None:
+        """Write ``data``, unless nobody is left to read it."""
+        if self._stream is not None and not self.is_gone:
+            self._stream.write(data)
+
+    def write_eof(self) -> None:
+        """Say that no more will be written."""
+        if self._stream is not None and not self.is_gone:
+            self._stream.write_eof()
+
+    def pause(self) -> None:
+        """Stop hearing."""
+        if self._stream is not None and not self.is_gone and not self.saw_eof:
+            self._stream.pause_reading()
+
+    def resume(self) -> None:
+        """Hear again. Not after the end of the stream: asyncio would report that end a second time."""
+        if self._stream is not None and not self.is_gone and not self.saw_eof:
+            self._stream.resume_reading()
+
+    def close(self) -> None:
+        """Close after what is still to be written."""
+        if self._stream is not None and not self.is_gone:
+            self._stream.close()
+
+    def abort(self) -> None:
+        """End this side at once; a side that never had a stream is gone by that."""
+        if self._stream is None:
+            self.is_gone = True
+            self._bridge.ended()
+        elif not self.is_gone:
+            self._stream.abort()
+
+    def _hung_up(self) -> bool:
+        """Return whether our socket's user closed it altogether, rather than only its sending half.
+
+        Both read as end of file; but after a full close nobody is left to read an answer, and a target that
+        never speaks again would keep the channel for ever. The kernel tells them apart by POLLHUP.
+        """
+        if not isinstance(self._stream, asyncio.Transport):
+            return False
+        ours = self._stream.get_extra_info("socket")
+        if ours.family != socket.AF_UNIX:
+            return False
+        poll = select.poll()
+        poll.register(ours.fileno(), 0)
+        return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+class ChannelSession(asyncssh.SSHTCPSession[bytes]):
+    """An SSH channel as one end of a bridge."""
+
+    def __init__(self, end: End) -> None:
+        self._end = end
+
+    def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
+        """Take ``chan`` as the stream."""
+        self._end.attach(chan)
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        """Pass ``data`` on; TCP channels have no other data types."""
+        del datatype
+        self._end.data_received(data)
+
+    def eof_received(self) -> bool:
+        """Pass the half-close on."""
+        return self._end.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the end on."""
+        self._end.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The channel's window is full."""
+        self._end.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The window has room again."""
+        self._end.resume_writing()
+
+
+async def open_channel(connection: asyncssh.SSHClientConnection, address: Address, end: End, window_bytes: int) -> None:
+    """Open a direct-tcpip channel to ``address`` with ``end`` as its session.
+
+    Raises asyncssh.ChannelOpenError. When cancelled, a channel that the relay opens later is closed as soon as it is
+    there: asyncssh would otherwise keep it, without a session, until the connection ends. Therefore the open runs in
+    a task of the connection, which outlives this call but not the connection.
+    """
+    channel: asyncssh.SSHTCPChannel[bytes] = connection.create_tcp_channel(window=window_bytes)
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        try:
+            await channel.connect(lambda: ChannelSession(end), address.host, address.port, "", 0)
+        except asyncssh.ChannelOpenError as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(None)
+
+    connection.create_task(run())
+    await answer

@@ -1,0 +1,31 @@
+"""How tunnels are built and kept. Pure values."""
+
+from dataclasses import dataclass, field
+
+import asyncssh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelPolicy:
+    """Limits of a tunnel.
+
+    A relay that falls silent is noticed after about ``keepalive_s * (keepalive_count + 1)``. A direct target
+    counts as lost after ``keepalive_count + 1`` failed connects in a row, ``keepalive_s`` apart.
+    ``window_bytes`` bounds what is buffered for one socket; throughput collapses above 8 MiB.
+    ``verify_target``: a tunnel counts as built only when its end could connect to the target.
+    """
+
+    hop_timeout_s: float = 10.0
+    close_timeout_s: float = 2.0
+    keepalive_s: float = 2.0
+    keepalive_count: int = 2
+    window_bytes: int = 4 * 1024 * 1024
+    socket_limit: int = 256
+    verify_target: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelCredentials:
+    """The private key this gateway shows to relays. It is the only credential ever offered to them."""
+
+    client_key: asyncssh.SSHKey = field(repr=False)

@@ -1,0 +1,174 @@
+"""A tunnel that stands: open sockets through it, count what passes, notice its end, close it.
+
+A socket from ``open_socket`` is one half of a ``socketpair()``; the other half is bridged to a channel of the
+last relay, so there is no listening port that another local user could ride. A direct route is bridged in the
+same way, so that closing the tunnel cuts its sockets too, even after TLS has wrapped them.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncssh
+
+from routing.candidates import Route
+from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, TunnelLost
+from routing.topology import Address
+from routing.tunnel.bridge import Bridge, open_channel
+from routing.tunnel.hops import close_connections
+from routing.tunnel.policy import TunnelPolicy
+from routing.tunnel.watch import HopWatch, wait_unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One relay of a tunnel, connected."""
+
+    name: str
+    connection: asyncssh.SSHClientConnection
+    watch: HopWatch
+
+
+class Tunnel:
+    """The way to everything that the end of ``route`` may dial. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        route: Route,
+        hops: Sequence[Hop],
+        *,
+        target_address: Address,
+        policy: TunnelPolicy,
+        ended: asyncio.Event,
+    ) -> None:
+        self.route = route
+        self.hops = tuple(hop.name for hop in hops)
+        self.target_address = target_address
+        self.channels_opened = 0
+        self._hops = tuple(hops)
+        self._policy = policy
+        self._ended = ended  # set by the first hop to end, or by close
+        self._is_closed = False
+        self._bridges: set[Bridge] = set()
+        self._opening = 0
+        self._bytes_in_before = 0  # by bridges that are gone
+        self._bytes_out_before = 0
+        self._direct_reason = ""
+
+    @property
+    def channels_open(self) -> int:
+        """Sockets open through the tunnel now."""
+        return len(self._bridges)
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that have come back through the tunnel since it stands."""
+        return self._bytes_in_before + sum(bridge.bytes_in for bridge in self._bridges)
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes that have gone out through the tunnel since it stands."""
+        return self._bytes_out_before + sum(bridge.bytes_out for bridge in self._bridges)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the tunnel is closed or a relay of it is gone."""
+        return self._ended.is_set()
+
+    async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
+        """Return a connected, blocking stream socket to ``address`` as dialled from the end of the route.
+
+        The caller closes it. When the tunnel ends, it reads as ended. Raises TunnelLost, TunnelFull, HopRefused or
+        HopTimedOut (``hop`` is then the target), with nothing left open.
+        """
+        if self.is_lost:
+            raise TunnelLost(self._reason())
+        if len(self._bridges) + self._opening >= self._policy.socket_limit:
+            raise TunnelFull(f"the tunnel carries {self._policy.socket_limit} sockets already")
+        self._opening += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._bridged(address)
+        except TimeoutError as error:
+            raise HopTimedOut(f"{address} did not answer in time", hop=self.route.target) from error
+        except asyncssh.ChannelOpenError as error:
+            raise self._refused(address) from error
+        except OSError as error:
+            raise HopRefused(
+                f"cannot connect to {address} ({error.strerror or type(error).__name__})", hop=self.route.target
+            ) from error
+        finally:
+            self._opening -= 1
+
+    async def wait_lost(self) -> str:
+        """Wait until the tunnel is of no more use; return why. Returns at once when it already is not."""
+        if self._hops:
+            await self._ended.wait()
+        else:
+            await self._wait_direct_lost()
+        return self._reason()
+
+    async def close(self) -> None:
+        """End every socket and every hop, the farthest first. May be repeated; nothing is open afterwards."""
+        self._is_closed = True
+        self._ended.set()
+        self._cut()
+        await close_connections([hop.connection for hop in reversed(self._hops)], self._policy.close_timeout_s)
+
+    def _cut(self) -> None:
+        for bridge in tuple(self._bridges):
+            bridge.abort()
+
+    async def _wait_direct_lost(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            watched = group.create_task(self._watch_direct())
+            await self._ended.wait()
+            watched.cancel()
+
+    async def _watch_direct(self) -> None:
+        self._direct_reason = await wait_unreachable(self.target_address, self._policy)
+        self._ended.set()
+        self._cut()
+
+    async def _bridged(self, address: Address) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as undo:
+            ours, loops = socket.socketpair()
+            undo.callback(ours.close)
+            undo.callback(loops.close)
+            loops.setblocking(False)  # noqa: FBT003  the library's own signature
+            bridge = Bridge(self._forget)
+            undo.callback(bridge.abort)
+            if self._hops:
+                await open_channel(self._hops[-1].connection, address, bridge.far, self._policy.window_bytes)
+            else:
+                await loop.create_connection(lambda: bridge.far, address.host, address.port)
+            await loop.create_connection(lambda: bridge.near, sock=loops)
+            if self.is_lost:
+                raise TunnelLost(self._reason())
+            undo.pop_all()
+        self._bridges.add(bridge)
+        self.channels_opened += 1
+        bridge.far.resume()
+        bridge.near.resume()
+        return ours
+
+    def _forget(self, bridge: Bridge) -> None:
+        if bridge in self._bridges:
+            self._bridges.remove(bridge)
+            self._bytes_in_before += bridge.bytes_in
+            self._bytes_out_before += bridge.bytes_out
+
+    def _refused(self, address: Address) -> HopError | TunnelLost:
+        if self.is_lost:
+            return TunnelLost(self._reason())
+        return HopRefused(f"the last relay cannot connect to {address}, or may not", hop=self.route.target)
+
+    def _reason(self) -> str:
+        if self._is_closed:
+            return "the tunnel was closed"
+        # A hop that dies takes the ones behind it along; the nearest is the cause.
+        reasons = (hop.watch.reason for hop in self._hops)
+        return next((reason for reason in reasons if reason is not None), self._direct_reason)

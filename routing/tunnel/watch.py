@@ -1,0 +1,49 @@
+"""Notice that a hop is gone: SSH connections by keepalive, a direct target by connecting to it.
+
+asyncssh's keepalive is off by default, and a black-holed relay is then never noticed; ``hops`` always turns it on.
+"""
+
+import asyncio
+
+import asyncssh
+
+from routing.topology import Address
+from routing.tunnel.policy import TunnelPolicy
+
+
+class HopWatch(asyncssh.SSHClient):
+    """Hears of the end of one hop's connection."""
+
+    def __init__(self, hop: str, ended: asyncio.Event) -> None:
+        self.hop = hop
+        self.reason: str | None = None  # None: not ended
+        self._ended = ended
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Keep why, in words of ours: the far side's own words are not repeated."""
+        if isinstance(exc, asyncssh.ConnectionLost):
+            self.reason = f"{self.hop}: connection lost or silent"
+        elif exc is not None:
+            self.reason = f"{self.hop}: connection failed ({type(exc).__name__})"
+        else:
+            self.reason = f"{self.hop}: connection closed"
+        self._ended.set()
+
+
+async def wait_unreachable(address: Address, policy: TunnelPolicy) -> str:
+    """Wait until ``address`` has refused or ignored ``keepalive_count + 1`` connects in a row; return that in words."""
+    failures = 0
+    while failures <= policy.keepalive_count:
+        await asyncio.sleep(policy.keepalive_s)
+        failures = 0 if await _answers(address, policy.keepalive_s) else failures + 1
+    return f"{address}: no answer to {failures} connects in a row"
+
+
+async def _answers(address: Address, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.transport.abort()
+    return True

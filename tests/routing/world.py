@@ -1,0 +1,119 @@
+"""Real relays and targets on loopback, as the routing tests use them."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from routing.candidates import Route
+from routing.topology import Address, Node, NodeKind, Topology
+from routing.tunnel.build import build_tunnel
+from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.tunnel import Tunnel
+from tests.support.sshd import Sshd
+
+
+@dataclass(frozen=True, slots=True)
+class FixedClock:
+    """A wall clock that stands still."""
+
+    at_s: float = 1_800_000_000.0
+
+    def now_s(self) -> float:
+        """Return the fixed time."""
+        return self.at_s
+
+
+class World:
+    """Some sshd relays, named r1, r2, …, all at one site, and the key they accept."""
+
+    def __init__(self, sshds: list[Sshd], key: asyncssh.SSHKey) -> None:
+        self.sshds = sshds
+        self.credentials = TunnelCredentials(client_key=key)
+        self.policy = TunnelPolicy(hop_timeout_s=20, close_timeout_s=5)
+        self.pins = {f"r{place}": sshd.host_key for place, sshd in enumerate(sshds, 1)}
+        self.user = sshds[0].user if sshds else ""
+
+    def topology(self) -> Topology:
+        """Return the relays as routing sees them, with the present pins."""
+        return Topology(
+            gateway=Node(name="gw", kind=NodeKind.GATEWAY, site="lo"),
+            relays=tuple(
+                Node(
+                    name=name,
+                    kind=NodeKind.RELAY,
+                    site="lo",
+                    address=Address(*sshd.address),
+                    user=self.user,
+                    host_key=self.pins[name],
+                )
+                for name, sshd in zip(self.pins, self.sshds, strict=True)
+            ),
+            links=(),
+        )
+
+    def route(self) -> Route:
+        """Return the route through all relays, in order."""
+        return Route(tuple(self.pins), "target")
+
+    async def build(
+        self, address: Address, policy: TunnelPolicy | None = None, on_hop: Callable[[str], None] | None = None
+    ) -> Tunnel:
+        """Build a tunnel to ``address`` through all relays."""
+        target = target_at(address)
+        return await build_tunnel(
+            self.topology(), self.route(), target, self.credentials, policy or self.policy, on_hop=on_hop
+        )
+
+
+def target_at(address: Address) -> Node:
+    """Return a target that listens at ``address``."""
+    return Node(name="target", kind=NodeKind.TARGET, site="lo", address=address)
+
+
+@contextlib.asynccontextmanager
+async def echo_server() -> AsyncIterator[Address]:
+    """Serve TCP echo on loopback; a client's half-close is answered by ``bye`` and a close."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            writer.write(b"bye")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Address(*server.sockets[0].getsockname()[:2])
+    finally:
+        server.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read to the end of the stream, as blocking code in a thread does."""
+    pieces = []
+    while piece := connection.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def listening_here() -> set[str]:
+    """Return the listening TCP sockets of this process, by inode."""
+    ours = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            ours.add(os.readlink(descriptor))
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in ours:
+                listening.add(fields[9])
+    return listening
