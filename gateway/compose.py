@@ -2,24 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from catalog.messages.contracts import TO_ORDERS, Message
 from catalog.messages.dispatch import dispatch_outbox
+from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.signing_key import load_or_create_key
 from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
-from catalog.orders.retry import RetryPolicy, retry_due
-from catalog.orders.settle import settle
-from catalog.platforms import cloud_account
-from catalog.pool.apply import PoolPolicy, fill_all
+from catalog.orders.policy import RetryPolicy
+from catalog.orders.retry import retry_due
+from catalog.orders.settle import Settler
+from catalog.orders.steps import UNWATCHED
+from catalog.pool.apply import apply_all
 from catalog.ports import (
     ApprovedEndpoint,
     Checkpoint,
@@ -43,7 +45,7 @@ from gateway.api.services import ApiLimits, ApiServices
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
-from gateway.bootstrap import bootstrap
+from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, SSH_KEY_FILE, bootstrap, prepare_state_dir
 from gateway.clock import SystemClock
 from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
@@ -62,3 +64,336 @@ from routing.ranking import MarginPolicy, Weights
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 
 log = logging.getLogger(__name__)
+
+PROVISIONER_FILE = "provisioner.sqlite3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """Every choice that is not a setting; tests pass their own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    checkpoint: Checkpoint = UNWATCHED
+    build_driver: Callable[[CloudAccount, Dialer, CallPolicy], CloudDriver] = registry.build
+    providers: tuple[str, ...] = field(default_factory=registry.providers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """A running gateway: where it listens, and its background work."""
+
+    url: str
+    runner: Runner
+    public_key: str  # base64 Ed25519: what connectors put into their policy as gateway_key
+    ssh_public_key: str  # OpenSSH line: what relays put into authorized_keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The gateway's own keys, all in files of mode 0600 in the state directory."""
+
+    signing: Ed25519PrivateKey
+    ssh: asyncssh.SSHKey
+    sealing: FileKeys
+
+    @classmethod
+    def load(cls, state_dir: Path) -> "Keys":
+        """Load the keys, creating what is missing. Raises InvalidValue when one can be read by others."""
+        ssh_key = state_dir / SSH_KEY_FILE
+        return cls(
+            # One Ed25519 implementation for both: the SSH key is kept in the same PEM form.
+            ssh=_ssh_key(load_or_create_key(ssh_key)),
+            signing=load_or_create_key(state_dir / SIGNING_KEY_FILE),
+            sealing=FileKeys.load_or_create(state_dir / SEALING_KEYS_FILE),
+        )
+
+
+def _ssh_key(key: Ed25519PrivateKey) -> asyncssh.SSHKey:
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return asyncssh.import_private_key(pem)
+
+
+@asynccontextmanager
+async def gateway(settings: Settings, adapters: Adapters | None = None) -> AsyncIterator[Gateway]:
+    """Run the gateway with everything in one process while the context lasts.
+
+    The provisioner runs beside the rest, over the same queue as if it were elsewhere. Raises InvalidSettings,
+    InvalidValue or WrongState, with what would be right, before anything listens.
+    """
+    adapters = adapters or Adapters()
+    state_dir = settings.gateway.state_dir
+    prepare_state_dir(state_dir)
+    keys = Keys.load(state_dir)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(settings.database_url, clock=adapters.clock))
+        await bootstrap(database, settings, adapters.clock)
+        parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
+        work = await stack.enter_async_context(_work(settings, adapters, database, parts))
+        runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
+        services = _services(settings, adapters, keys, database, parts, runner)
+        url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(runner.run())
+        ssh_line = keys.ssh.export_public_key().decode().strip()
+        log.info("gateway is up", extra={"url": url, "gateway": settings.gateway.name})
+        try:
+            yield Gateway(
+                url=url, runner=runner, public_key=public_text(keys.signing.public_key()), ssh_public_key=ssh_line
+            )
+        finally:
+            running.cancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Connections:
+    """What makes and keeps connections, wired."""
+
+    live: LiveConnections
+    clouds: RoutedClouds
+    handshake: Handshake
+    publisher: Publisher
+    keeper: Keeper
+
+
+@asynccontextmanager
+async def _connections(
+    settings: Settings, adapters: Adapters, keys: Keys, database: Database
+) -> AsyncIterator[_Connections]:
+    clock = adapters.clock
+    tunnels = TunnelMaking(credentials=TunnelCredentials(client_key=keys.ssh), policy=_tunnel_policy(settings))
+    probes = _probe_policy(settings)
+    calls = _call_policy(settings)
+    live = LiveConnections()
+    sessions = Sessions(database, clock)
+    clouds = RoutedClouds(
+        database=database,
+        sealer=Sealer(keys.sealing),
+        live=live,
+        sessions=sessions,
+        build_driver=lambda account, dialer: adapters.build_driver(account, dialer, calls),
+        clock=clock,
+    )
+    handshake = Handshake(
+        database=database,
+        clock=clock,
+        open_link=_link_opener(settings, keys, clock),
+        gateway_name=settings.gateway.name,
+    )
+    publisher = Publisher(database=database, clock=clock, clouds=clouds)
+    async with WarmProber(
+        credentials=tunnels.credentials, tunnels=tunnels.policy, probes=probes, clock=clock
+    ) as prober:
+        chooser = RouteChooser(
+            probe=prober,
+            candidates=_candidate_policy(settings),
+            probes=probes,
+            margin=MarginPolicy(ratio=settings.routing.move_ratio, absolute_ms=settings.routing.move_ms),
+            clock=clock,
+        )
+        establisher = Establisher(
+            database=database,
+            clock=clock,
+            steps=StepLog(database, clock, adapters.checkpoint),
+            chooser=chooser,
+            tunnels=tunnels,
+            live=live,
+            sessions=sessions,
+            clouds=clouds,
+            handshake=handshake,
+            publisher=publisher,
+            gateway_site=settings.gateway.site,
+            weights=Weights(**settings.routing.weights.model_dump()),
+        )
+        keep = KeepPolicy(review_period_s=settings.routing.review_period_s)
+        try:
+            yield _Connections(
+                live=live,
+                clouds=clouds,
+                handshake=handshake,
+                publisher=publisher,
+                keeper=Keeper(database, clock, establisher, keep),
+            )
+        finally:
+            await clouds.close()
+
+
+@asynccontextmanager
+async def _work(
+    settings: Settings, adapters: Adapters, database: Database, parts: _Connections
+) -> AsyncIterator[list[BackgroundTask | Service]]:
+    clock, checkpoint = adapters.clock, adapters.checkpoint
+    retry = _retry_policy(settings)
+    queue = InDatabaseQueue(database, clock)
+    await queue.prepare()
+    records_file = settings.gateway.state_dir / PROVISIONER_FILE
+    async with ProvisionerRecords.open(records_file, clock=clock) as records:
+        provisioner = Provisioner(
+            queue=queue,
+            clouds=parts.clouds,
+            records=records,
+            clock=clock,
+            checkpoint=checkpoint,
+            policy=ProvisionPolicy(owner=settings.gateway.name, poll_period_s=settings.orders.poll_period_s),
+        )
+        dispatch = BackgroundTask(
+            name="dispatch",
+            run_once=lambda: dispatch_outbox(database, queue, clock, checkpoint),
+            period_s=1.0,
+            timeout_s=60.0,
+        )
+        pools = BackgroundTask(
+            name="pools",
+            run_once=lambda: _fill(database, clock, retry, settings.pools.failure_limit_count, dispatch.wake),
+            period_s=settings.pools.period_s,
+            timeout_s=30.0,
+        )
+        settler = Settler(database, clock, retry, checkpoint, settled=lambda: (dispatch.wake(), pools.wake()))
+        grants = SettleGrants(
+            database=database,
+            clock=clock,
+            live=parts.live,
+            clouds=parts.clouds,
+            handshake=parts.handshake,
+            publisher=parts.publisher,
+        )
+        machines = RefreshMachines(database=database, clock=clock, clouds=parts.clouds)
+        yield [
+            Service(name="connections", run=parts.keeper.run, wake=parts.keeper.wake),
+            Service(name="settle", run=lambda: settler.run(queue)),
+            Service(name="provision", run=provisioner.run),
+            dispatch,
+            pools,
+            BackgroundTask(
+                name="retry",
+                run_once=lambda: _retry(database, clock, retry, checkpoint, dispatch.wake),
+                period_s=1.0,
+                timeout_s=30.0,
+            ),
+            BackgroundTask(
+                name="grants",
+                run_once=grants.run_once,
+                period_s=settings.handshake.ask_again_period_s,
+                timeout_s=120.0,
+            ),
+            BackgroundTask(name="machines", run_once=machines.run_once, period_s=60.0, timeout_s=300.0),
+        ]
+
+
+async def _fill(
+    database: Database, clock: Clock, retry: RetryPolicy, failure_limit: int, then: Callable[[], None]
+) -> None:
+    if await database.write(lambda tx: apply_all(tx, clock.now_s(), retry, failure_limit=failure_limit)):
+        then()
+
+
+async def _retry(
+    database: Database, clock: Clock, retry: RetryPolicy, checkpoint: Checkpoint, then: Callable[[], None]
+) -> None:
+    if await database.write(lambda tx: retry_due(tx, clock.now_s(), retry, checkpoint=checkpoint)):
+        then()
+
+
+def _services(
+    settings: Settings,
+    adapters: Adapters,
+    keys: Keys,
+    database: Database,
+    parts: _Connections,
+    runner: Runner,
+) -> ApiServices:
+    async def act(platform: PlatformId, cloud_id: str, action: MachineAction) -> None:
+        driver = await parts.clouds.driver(platform)
+        await driver.act(cloud_id, action)
+
+    def readiness() -> Mapping[str, str]:
+        ailing = {each["name"]: each["last_error"] for each in runner.status() if each["last_error"]}
+        return {"database": "ok", "background": ", ".join(f"{k}: {v}" for k, v in ailing.items()) or "ok"}
+
+    return ApiServices(
+        database=database,
+        clock=adapters.clock,
+        sealer=Sealer(keys.sealing),
+        known_providers=adapters.providers,
+        wake=runner.wake,
+        background_status=runner.status,
+        machine_action=act,
+        readiness=readiness,
+        default_weights=settings.routing.weights.model_dump(),
+        gateway_info={
+            "name": settings.gateway.name,
+            "gateway_key": public_text(keys.signing.public_key()),
+            "ssh_public_key": keys.ssh.export_public_key().decode().strip(),
+        },
+        limits=ApiLimits(
+            body_bytes=settings.api.body_limit_bytes,
+            head_s=settings.api.read_timeout_s,
+            body_s=settings.api.read_timeout_s,
+            connections=settings.api.connection_limit_count,
+        ),
+    )
+
+
+def _link_opener(
+    settings: Settings, keys: Keys, clock: Clock
+) -> Callable[[ApprovedEndpoint, Platform, LiveConnection], PlatformLink]:
+    def open_link(endpoint: ApprovedEndpoint, platform: Platform, live: LiveConnection) -> PlatformLink:
+        return HttpPlatformLink(
+            endpoint,
+            platform_name=platform.name,
+            platform_key=platform.public_key,
+            gateway_key=keys.signing,
+            gateway_name=settings.gateway.name,
+            open_socket=live.open_socket,
+            clock=clock,
+            timeout_s=settings.handshake.timeout_s,
+        )
+
+    return open_link
+
+
+def _candidate_policy(settings: Settings) -> CandidatePolicy:
+    routing = settings.routing
+    return CandidatePolicy(
+        direct_allowed=routing.direct_allowed,
+        relay_limit=routing.relay_limit_count,
+        candidate_limit=routing.candidate_limit_count,
+        entry_limit=routing.entry_limit_count,
+        exit_limit=routing.exit_limit_count,
+    )
+
+
+def _probe_policy(settings: Settings) -> ProbePolicy:
+    probe = settings.probe
+    return ProbePolicy(
+        samples=probe.samples_count,
+        interval_ms=probe.interval_ms,
+        timeout_ms=probe.timeout_ms,
+        icmp=probe.icmp,
+        tcp_timing=probe.tcp_timing,
+        max_age_s=probe.max_age_s,
+    )
+
+
+def _tunnel_policy(settings: Settings) -> TunnelPolicy:
+    return TunnelPolicy(
+        hop_timeout_s=settings.tunnel.connect_timeout_s,
+        keepalive_s=settings.tunnel.keepalive_interval_s,
+        keepalive_count=settings.tunnel.keepalive_count,
+    )
+
+
+def _call_policy(settings: Settings) -> CallPolicy:
+    return CallPolicy(
+        deadline_s=settings.clouds.call_timeout_s,
+        threads_count=settings.clouds.threads_count,
+        body_limit_bytes=settings.clouds.body_limit_bytes,
+    )
+
+
+def _retry_policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        attempts_limit=settings.orders.attempts_count,
+        first_pause_s=settings.orders.retry_first_s,
+        longest_pause_s=settings.orders.retry_longest_s,
+        creation_deadline_s=settings.orders.build_deadline_s,
+    )

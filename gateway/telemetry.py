@@ -22,12 +22,12 @@ REDACTED = "[redacted]"
 _LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 _TEXT_LIMIT = 8_192  # a line that a remote side can grow without end would fill the disk
 
-_SECRET_KEYS = re.compile(r"secret|password|passphrase|authorization|credential|api_key|private_key|token_text", re.I)
+_SECRET_KEYS = re.compile(r"secret|password|passphrase|authorization|credential|api_key|private_key|token_text", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
     r"\bcw_[a-z]+_[A-Za-z0-9_-]{16,}"  # our own tokens
     r"|\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
-    re.I | re.S,
+    re.IGNORECASE | re.DOTALL,
 )
 # Characters that end a line or steer a terminal when somebody reads the log with cat; JSON leaves these as they are.
 _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

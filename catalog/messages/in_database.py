@@ -159,7 +159,7 @@ class InDatabaseQueue:
         return revived
 
     async def forget_done(self, before_s: float) -> int:
-        """Delete what was finished before ``before_s`` and return how much; publishing it again would queue it again."""
+        """Delete what was finished before ``before_s`` and return how much; its ids are new again after that."""
         statement = _QUEUE.delete().where(_C.done_at_s < before_s).returning(_C.seq)
         return await self._database.write(lambda tx: len(tx.execute(statement).all()))
 
@@ -190,7 +190,7 @@ class InDatabaseQueue:
             keeper = group.create_task(self._keep(held))
             try:
                 await handle(from_json(held.body))
-            except Exception as error:  # noqa: BLE001  # the queue runs foreign handlers: one failure must not end it
+            except Exception as error:  # the queue runs foreign handlers: one failure must not end it
                 reason = getattr(error, "code", "") or type(error).__name__
                 log.warning("message not handled", extra={"seq": held.seq, "try": held.deliveries}, exc_info=error)
             finally:
@@ -200,11 +200,13 @@ class InDatabaseQueue:
     async def _keep(self, held: _Held) -> None:
         while True:
             await asyncio.sleep(self._policy.lease_s / 3)
-            until_s = self._clock.now_s() + self._policy.lease_s
-            statement = _mine(held).values(due_at_s=until_s)
-            if not await self._database.write(lambda tx, renewal=statement: _rows_changed(tx, renewal)):
+            if not await self._renew(held):
                 log.warning("message lease lost", extra={"seq": held.seq})
                 return
+
+    async def _renew(self, held: _Held) -> bool:
+        statement = _mine(held).values(due_at_s=self._clock.now_s() + self._policy.lease_s)
+        return await self._database.write(lambda tx: _rows_changed(tx, statement))
 
     async def _bury(self, held: _Held, reason: str) -> None:
         log.error("message given up", extra={"seq": held.seq, "reason": reason})

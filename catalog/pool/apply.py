@@ -8,7 +8,7 @@ import logging
 from sqlmodel import Session
 
 from catalog import consent
-from catalog.errors import Denied, WrongState
+from catalog.errors import Denied
 from catalog.machines import ask_creation, cloud_name, dispose
 from catalog.model.ids import MachineId, PoolId, new_id
 from catalog.model.machine import Machine, MachineEvent, MachineState, Pool
@@ -67,11 +67,11 @@ def apply(
 
 def _room(tx: Session, offer: Offer, now_s: float) -> tuple[int | None, str]:
     """Return how many more machines may be created, and what hinders, in words ("" = nothing)."""
+    if offer.state is not OfferState.OFFERED:
+        return 0, f"the offer is {offer.state.value}: {offer.reason}"
     try:
-        if offer.state is not OfferState.OFFERED:
-            raise WrongState(f"the offer is {offer.state.value}: {offer.reason}")
         grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
-    except (Denied, WrongState) as error:
+    except Denied as error:
         return 0, str(error)
     if grant.quota is None:
         return None, ""

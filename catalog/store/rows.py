@@ -62,12 +62,12 @@ def by_name_or_id(tx: Session, kind: type[K], text: str) -> K:
     return min(found, key=lambda row: value(row, "id") != text)
 
 
-def where(tx: Session, kind: type[K], **wanted: object) -> Sequence[K]:
+def where(tx: Session, kind: type[K], /, **wanted: object) -> Sequence[K]:
     """Return every row whose columns hold these values, smallest key first; see ``conditions`` for the values."""
     return tx.exec(select(kind).where(*conditions(kind, wanted)).order_by(*class_mapper(kind).primary_key)).all()
 
 
-def first(tx: Session, kind: type[K], **wanted: object) -> K | None:
+def first(tx: Session, kind: type[K], /, **wanted: object) -> K | None:
     """Return the row with the smallest key whose columns hold these values, or None."""
     ordered = select(kind).where(*conditions(kind, wanted)).order_by(*class_mapper(kind).primary_key)
     return tx.exec(ordered.limit(1)).first()

@@ -142,7 +142,7 @@ class Call:
         """Let libcloud connections made in this block, in this thread, take this call's route. May be nested."""
         token = _CALL.set(self)
         try:
-            with egress_guard.guarded():
+            with egress_guard.guarded(self.refused):
                 yield
         finally:
             _CALL.reset(token)

@@ -237,10 +237,10 @@ def _url(text: str) -> URL:
 
 
 def _tls(ca_pem: str | None) -> ssl.SSLContext:
+    # "" would mean the system's authorities to ssl; whoever gave an authority wanted that one only.
+    authority = None if ca_pem is None else ca_pem or "empty"
     try:
-        if ca_pem is not None and not ca_pem.strip():
-            raise ValueError("empty")  # ssl would take it for "trust the system's"
-        return ssl.create_default_context(cadata=ca_pem)
+        return ssl.create_default_context(cadata=authority)
     except (ssl.SSLError, ValueError) as error:
         raise InvalidValue("the connector's authority is not a PEM certificate", field="connector.ca_pem") from error
 

@@ -6,15 +6,19 @@ one; no row is ever serialised as it is.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, WithJsonSchema
+
+from catalog.model.rows import Row
+from catalog.store import rows
 
 # No control characters, no line or paragraph separators, no direction overrides: these texts end up in terminals.
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", max_length=63)]
+NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"  # no underscore, so that no name can pass for an id
+Name = Annotated[str, Field(pattern=NAME, max_length=63)]
 Reference = Annotated[str, Field(pattern=REFERENCE, max_length=128)]  # a name or an id
 Line = Annotated[str, Field(pattern=_PRINTABLE, max_length=256)]
 Word = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=256)]
@@ -32,7 +36,8 @@ Count = Annotated[int, Field(ge=0, le=10_000)]
 Lifetime = Annotated[int, Field(ge=1, le=366 * 86_400)]
 SecretIn = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
 AddressesFrom = Annotated[dict[Name, HostPort], Field(max_length=256)]
-Options = Annotated[dict[Name, Line], Field(max_length=32)]
+OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", max_length=63)]
+Options = Annotated[dict[OptionName, Line], Field(max_length=32)]
 
 
 def iso(at_s: float) -> str:
@@ -73,3 +78,19 @@ class Resource(Out):
     version: int = Field(description="Grows with every change; the ETag of this resource.")
     created_at: Time
     updated_at: Time
+
+
+class Stamp(TypedDict):
+    """What every Resource starts with."""
+
+    id: str
+    version: int
+    created_at: float
+    updated_at: float
+
+
+def stamp(row: Row) -> Stamp:
+    """Return what ``row`` and every other resource has in common."""
+    return Stamp(
+        id=str(rows.key(row)), version=row.version, created_at=row.created_at_s, updated_at=row.updated_at_s
+    )

@@ -5,11 +5,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.model.ids import PlatformId
-from catalog.ports import Clock, MachineAction
+from catalog.orders.policy import RetryPolicy
+from catalog.orders.steps import UNWATCHED
+from catalog.ports import Checkpoint, Clock, MachineAction
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from gateway.api.watch import ChangeNotifier
 from gateway.telemetry import Metrics
+
+
+class Wakes:
+    """The names of the background tasks that endpoints wake; the runner must know them all."""
+
+    ESTABLISH = "establish"  # connections: requested, consented, rerouted, closed
+    GRANTS = "grants"  # accepted grants: proofs and inventory
+    DISPATCH = "dispatch"  # the outbox
+    POOLS = "pools"
+    ALL = (ESTABLISH, GRANTS, DISPATCH, POOLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,8 @@ class ApiServices:
     readiness: Callable[[], Mapping[str, str]]
     default_weights: Mapping[str, float]
     gateway_info: Mapping[str, str] = field(default_factory=dict)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    checkpoint: Checkpoint = UNWATCHED
     limits: ApiLimits = field(default_factory=ApiLimits)
     metrics: Metrics = field(default_factory=Metrics)
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)

@@ -98,7 +98,7 @@ class Service:
         while True:
             try:
                 await self.run()
-            except Exception as error:  # noqa: BLE001  # see the module's docstring
+            except Exception as error:  # see the module's docstring
                 self.last_error = getattr(error, "code", "") or type(error).__name__
                 log.error("service failed and is started again", extra={"service": self.name}, exc_info=error)
             self.restarts += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -23,7 +23,6 @@ from gateway.client import Client, ClientError
 from gateway.client.address import AddressInvalid, parse_address
 from gateway.client.wire import Exchange
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_SERVER = "http://127.0.0.1:8780"
@@ -31,6 +30,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8780"
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is settled.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, help="How long --wait waits, in seconds.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Show at most so many.")]
+State = Annotated[str | None, typer.Option("--state", help="Only those in this state.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether you are sure.")]
 Key = Annotated[str, typer.Argument(metavar="ID")]
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID")]
@@ -90,13 +90,13 @@ class Door:
         return done
 
 
-def remote(app: typer.Typer, name: str) -> Callable[[Callable[Concatenate[Door, P], None]], object]:
+def remote(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], object]:
     """Register the decorated function as command ``name``; it gets a Door and its own arguments.
 
     It may raise ClientError and CliError: the command then ends with the exit code that belongs to the error.
     """
 
-    def register(work: Callable[Concatenate[Door, P], None]) -> object:
+    def register(work: Callable[..., None]) -> object:
         def command(**arguments: Any) -> None:
             shared = {each: arguments.pop(each) for each in _SHARED}
             guarded(lambda: work(_door(**shared), **arguments))
@@ -199,4 +199,6 @@ def _whom_to_ask(server: str | None, token_file: str | None, context: str | None
 
 def _tell(exchange: Exchange) -> None:
     status = exchange.status or "no answer"
-    note(f"{exchange.method} {exchange.path} -> {status} in {exchange.elapsed_ms:.0f} ms {exchange.request_id}".rstrip())
+    note(
+        f"{exchange.method} {exchange.path} -> {status} in {exchange.elapsed_ms:.0f} ms {exchange.request_id}".rstrip()
+    )

@@ -41,6 +41,7 @@ _LINKS = (
 @remote(sites, "add")
 def add_site(
     door: Door,
+    *,
     name: Annotated[str, typer.Argument()],
     region: Annotated[str | None, typer.Option(help="Such as eu-central.")] = None,
     latitude: Annotated[float | None, typer.Option(help="Degrees, north positive.")] = None,
@@ -51,19 +52,19 @@ def add_site(
 
 
 @remote(sites, "list")
-def list_sites(door: Door, limit: Limit = None) -> None:
+def list_sites(door: Door, *, limit: Limit = None) -> None:
     """List the sites."""
     door.show_list(door.client.sites.list(), _SITES, limit)
 
 
 @remote(sites, "show")
-def show_site(door: Door, site: NameOrId) -> None:
+def show_site(door: Door, *, site: NameOrId) -> None:
     """Show one site."""
     door.show(door.client.sites.get(site))
 
 
 @remote(sites, "remove")
-def remove_sites(door: Door, site: NamesOrIds, yes: Yes = False) -> None:
+def remove_sites(door: Door, *, site: NamesOrIds, yes: Yes = False) -> None:
     """Forget sites that nothing stands on any more."""
     door.confirm(f"remove {', '.join(site)}", yes=yes)
     door.each(site, door.client.sites.remove)
@@ -72,6 +73,7 @@ def remove_sites(door: Door, site: NamesOrIds, yes: Yes = False) -> None:
 @remote(relays, "add")
 def add_relay(
     door: Door,
+    *,
     name: Annotated[str, typer.Argument()],
     site: Annotated[str, typer.Option(help="Where it stands.")],
     host: Annotated[str, typer.Option(help="Name or address to dial.")],
@@ -99,31 +101,31 @@ def add_relay(
 
 
 @remote(relays, "list")
-def list_relays(door: Door, limit: Limit = None) -> None:
+def list_relays(door: Door, *, limit: Limit = None) -> None:
     """List the relays."""
     door.show_list(door.client.relays.list(), _RELAYS, limit)
 
 
 @remote(relays, "show")
-def show_relay(door: Door, relay: NameOrId) -> None:
+def show_relay(door: Door, *, relay: NameOrId) -> None:
     """Show one relay."""
     door.show(door.client.relays.get(relay))
 
 
 @remote(relays, "enable")
-def enable_relays(door: Door, relay: NamesOrIds) -> None:
+def enable_relays(door: Door, *, relay: NamesOrIds) -> None:
     """Let new routes use relays again."""
     door.show_list(door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=True)), _RELAYS)
 
 
 @remote(relays, "disable")
-def disable_relays(door: Door, relay: NamesOrIds) -> None:
+def disable_relays(door: Door, *, relay: NamesOrIds) -> None:
     """Keep new routes away from relays."""
     door.show_list(door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=False)), _RELAYS)
 
 
 @remote(relays, "remove")
-def remove_relays(door: Door, relay: NamesOrIds, yes: Yes = False) -> None:
+def remove_relays(door: Door, *, relay: NamesOrIds, yes: Yes = False) -> None:
     """Forget relays."""
     door.confirm(f"remove {', '.join(relay)}", yes=yes)
     door.each(relay, door.client.relays.remove)
@@ -132,6 +134,7 @@ def remove_relays(door: Door, relay: NamesOrIds, yes: Yes = False) -> None:
 @remote(links, "add")
 def add_link(
     door: Door,
+    *,
     source: Annotated[str, typer.Argument(metavar="SITE")],
     target: Annotated[str, typer.Argument(metavar="SITE")],
     one_way: Annotated[bool, typer.Option("--one-way", help="Only from the first to the second.")] = False,
@@ -145,13 +148,13 @@ def add_link(
 
 
 @remote(links, "list")
-def list_links(door: Door, limit: Limit = None) -> None:
+def list_links(door: Door, *, limit: Limit = None) -> None:
     """List the links."""
     door.show_list(door.client.links.list(), _LINKS, limit)
 
 
 @remote(links, "remove")
-def remove_link(door: Door, link: Key) -> None:
+def remove_link(door: Door, *, link: Key) -> None:
     """Forget a link."""
     door.client.links.remove(link)
 
@@ -164,7 +167,7 @@ def show_weights(door: Door) -> None:
 
 @remote(weights, "set")
 def set_weights(
-    door: Door, weight: Annotated[list[str], typer.Argument(metavar="NAME=NUMBER...", help="Such as loss=2 hops=5.")]
+    door: Door, *, weight: Annotated[list[str], typer.Argument(metavar="NAME=NUMBER...", help="Such as loss=2 hops=5.")]
 ) -> None:
     """Change the named weights and keep the others."""
     door.show(door.client.weights.set(numbers_of(weight, "weight")))
@@ -176,5 +179,7 @@ def _host_key(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read the host key from {path}") from error
     if len(lines) != 1:
-        raise CliError(f"{path} holds {len(lines)} keys instead of one", fix="keep the line of one key, checked by hand")
+        raise CliError(
+            f"{path} holds {len(lines)} keys instead of one", fix="keep the line of one key, checked by hand"
+        )
     return lines[0]

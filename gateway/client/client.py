@@ -1,15 +1,15 @@
 """One gateway, seen by one caller: ``Client("http://127.0.0.1:8780", token).relays.list()``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gateway.client.address import parse_address
-from gateway.client.collection import body_of
+from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
 from gateway.client.network import Links, LiveWeights, Relays, Sites
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
-from gateway.client.resources import Identity
+from gateway.client.resources import BackgroundTask, Identity
 from gateway.client.wire import Exchange, Wire, _ignore
 
 
@@ -50,9 +50,9 @@ class Client:
         """Return who the token speaks for."""
         return body_of(self.wire.call("GET", "/v1/whoami"), self.wire)
 
-    def background(self) -> dict[str, object]:
-        """Return the status of every background task."""
-        return body_of(self.wire.call("GET", "/v1/background"), self.wire)
+    def background(self) -> Iterator[BackgroundTask]:
+        """Yield the status of every background task."""
+        return Collection[BackgroundTask](self.wire, "/v1/background").list()
 
     def is_ready(self) -> bool:
         """Return whether the gateway takes work; False when it is alive and says that it does not yet."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 from urllib.parse import quote
 
-from gateway.client.problems import AnswerUnreadable, ApiProblem, ServerUnreachable, WaitTimedOut
+from gateway.client.problems import AnswerUnreadable, ServerUnreachable, WaitTimedOut
 from gateway.client.wire import Answer, Wire
 
 T = TypeVar("T")
@@ -16,7 +16,6 @@ WATCH_LIMIT_S = 60
 PAGE_LIMIT = 200
 # Between two looks when the gateway is away or does not hold a watch open.
 LOOK_PAUSE_S = 0.5
-REMOVE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +50,10 @@ class Collection(Generic[T]):
         self._wire = wire
         self._path = path
 
-    def list(self, *, page_size: int = PAGE_LIMIT) -> Iterator[T]:
-        """Yield every item, a page at a time, oldest first."""
+    def list(self, *, page_size: int = PAGE_LIMIT, **filters: str | None) -> Iterator[T]:
+        """Yield every item that the ``filters`` let through (None: any), a page at a time, oldest first."""
         query: dict[str, str | int] = {"limit": page_size}
+        query |= {name: value for name, value in filters.items() if value is not None}
         while True:
             page: dict[str, object] = body_of(self._wire.call("GET", self._path, query=query), self._wire)
             items, token = page.get("items"), page.get("next_page_token")
@@ -122,8 +122,9 @@ class Collection(Generic[T]):
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return body_of(self._wire.call("POST", self._path, body=body, headers=headers), self._wire)
 
-    def _act(self, key: str, *action: str, body: Mapping[str, object] | None = None) -> T:
-        return body_of(self._wire.call("POST", self._at(key, *action), body=body or {}), self._wire)
+    def _act(self, key: str, *action: str, body: Mapping[str, object] | None = None, extra_wait_s: float = 0.0) -> T:
+        answer = self._wire.call("POST", self._at(key, *action), body=body or {}, extra_wait_s=extra_wait_s)
+        return body_of(answer, self._wire)
 
     def _change(self, method: str, key: str, *action: str, body: Mapping[str, object], if_match: str | None) -> T:
         """Send a change under a version: ``if_match``, or the one just read when the caller names none."""
@@ -133,15 +134,7 @@ class Collection(Generic[T]):
 
     def _remove(self, key: str) -> None:
         """Remove the thing whatever version it is at: whoever asks wants it gone, not that version of it."""
-        for attempt in range(1, REMOVE_ATTEMPTS + 1):
-            tag = self.read(key).etag
-            try:
-                self._wire.call("DELETE", self._at(key), headers={"If-Match": tag})
-            except ApiProblem as problem:
-                if problem.status != 412 or attempt == REMOVE_ATTEMPTS:  # noqa: PLR2004 - it moved between read and delete
-                    raise
-            else:
-                return
+        self._wire.call("DELETE", self._at(key), headers={"If-Match": "*"})
 
 
 def _state_of(value: object) -> str:

@@ -78,5 +78,5 @@ class LiveWeights:
         """Change the named weights and keep the others. Raises ApiProblem (412) when somebody was faster."""
         answer = self._wire.call("GET", "/v1/weights")
         current: Weights = body_of(answer, self._wire)
-        body = {**current, **changes}
+        body = {name: value for name, value in {**current, **changes}.items() if name != "version"}
         return body_of(self._wire.call("PUT", "/v1/weights", body=body, headers={"If-Match": answer.etag}), self._wire)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from gateway.client.collection import Collection, given
 from gateway.client.resources import Entry, Machine, Offer, Order, Pool, Step
 
+# A gateway waits so long for a cloud before it answers (api.services.ApiLimits.action_s).
+CLOUD_WAIT_S = 60.0
 # Every order ends in one of these.
 ENDED = frozenset({"fulfilled", "failed", "cancelled"})
 
@@ -77,5 +79,8 @@ class Machines(Collection[Machine]):
     """VMs at platforms."""
 
     def act(self, key: str, action: str) -> Machine:
-        """Ask for ``start``, ``stop``, ``reboot``, ``destroy`` or ``give-back``; it is done after the answer."""
-        return self._act(key, "actions", body={"action": action})
+        """Ask for ``start``, ``stop``, ``reboot``, ``destroy`` or ``give-back``.
+
+        The first three are done by the cloud before the answer; the machine's state tells of the others.
+        """
+        return self._act(key, "actions", body={"action": action}, extra_wait_s=CLOUD_WAIT_S)

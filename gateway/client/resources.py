@@ -29,11 +29,21 @@ class Stateful(Resource):
 
 
 class Identity(TypedDict):
-    """Who a token speaks for."""
+    """Who a token speaks for, and what it is told about the gateway."""
 
     role: str
     name: str
-    subject: str | None
+    subject: str
+    gateway: NotRequired[dict[str, str]]
+
+
+class BackgroundTask(TypedDict):
+    """One thing the gateway does by itself, and how it fares."""
+
+    name: str
+    enabled: bool
+    failures_in_a_row: int
+    last_error: str
 
 
 class Tenant(Named):
@@ -44,9 +54,10 @@ class Token(Named):
     """A bearer token; its text is present in the answer that issued it and never again."""
 
     role: str
-    tenant: NotRequired[str | None]
-    expires_at: NotRequired[str | None]
-    token: NotRequired[str]
+    subject: str  # the tenant or platform it speaks for; empty for an admin
+    expires_at: str | None
+    revoked_at: str | None
+    token: NotRequired[str | None]
 
 
 class Enrolment(Resource):
@@ -127,6 +138,7 @@ class LinkMeasurement(TypedDict):
     jitter_ms: float | None
     loss_ratio: float
     measured_at_s: float
+    note: NotRequired[str]  # why it could not be probed at all
 
 
 class Candidate(TypedDict):
@@ -138,8 +150,9 @@ class Candidate(TypedDict):
     jitter_ms: float | None
     loss_ratio: float
     terms: dict[str, float]
-    cost_ms: float | None
+    cost_ms: float | None  # None: unusable, and ``refused`` says why
     preference: float
+    refused: NotRequired[str]
     links: list[LinkMeasurement]
 
 
@@ -155,11 +168,11 @@ class RouteDecision(TypedDict):
     """Why a route was chosen: every candidate, the weights, the winner and by how much it won."""
 
     weights: Weights
-    margin: float | None
+    margin_ms: float | None  # None: there is no other usable route
     winner: str | None
     candidates: list[Candidate]
     refused: list[RefusedRoute]
-    probe_method: str
+    probe_methods: list[str]
 
 
 class AccountSession(Resource):

@@ -79,7 +79,7 @@ class Wire:
 
         A POST carries an Idempotency-Key, made here unless ``headers`` has one, so that it is as safe to repeat
         as a GET: both are repeated a few times when the connection is lost or the gateway asks for patience
-        (429, 503, or 409 for a POST that is still running). Other methods are sent once.
+        (429, or 409 for a POST whose first copy is still running). Other methods are sent once.
         Raises ApiProblem, ServerUnreachable or AnswerUnreadable.
         """
         sent = self._headers(method, body, headers or {})
@@ -167,14 +167,12 @@ class Wire:
 def _patience_s(method: str, status: int, headers: Mapping[str, str]) -> float | None:
     """Return how long to pause before asking again, or None when the answer is final.
 
-    A 409 asks for patience only when it says for how long: that is a POST whose first copy is still running.
+    A 409 asks for patience only when it says for how long; a 503 is told to the caller, for what is away may
+    be a cloud that stays away.
     """
     asked = headers.get("retry-after", "")
-    if status in {http.client.TOO_MANY_REQUESTS, http.client.SERVICE_UNAVAILABLE} or (
-        method == "POST" and status == http.client.CONFLICT
-    ):
-        return min(float(asked), LONGEST_PAUSE_S) if asked.isdigit() else None
-    return None
+    repeatable = status == http.client.TOO_MANY_REQUESTS or (method == "POST" and status == http.client.CONFLICT)
+    return min(float(asked), LONGEST_PAUSE_S) if repeatable and asked.isdigit() else None
 
 
 def _connection(address: ServerAddress, timeout_s: float) -> http.client.HTTPConnection:

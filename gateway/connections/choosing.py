@@ -1,17 +1,17 @@
 """Choose a route: enumerate, probe what is not known, rank, and write down why (S1 steps 3-6)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from catalog.errors import InvalidValue
 from catalog.ports import Clock
+from gateway.connections.probing import Probe
 from gateway.network import GATEWAY_NODE, Snapshot
 from routing.candidates import CandidatePolicy, Route, enumerate_routes
 from routing.errors import NoRoute
-from routing.probe.plan import ProbePlan, ProbePolicy, plan_probes
-from routing.probe.run import Prober
+from routing.probe.plan import ProbePolicy, plan_probes
 from routing.probe.summary import LinkMeasurement, MeasuredRoute, measured_route
 from routing.ranking import MarginPolicy, Ranking, Score, Weights, choose, rank
 
@@ -60,7 +60,7 @@ class RouteChooser:
     def __init__(
         self,
         *,
-        probe: Callable[[ProbePlan, Snapshot], Prober],
+        probe: Probe,
         candidates: CandidatePolicy,
         probes: ProbePolicy,
         margin: MarginPolicy,
@@ -81,9 +81,7 @@ class RouteChooser:
 
     async def measure(self, snapshot: Snapshot, routes: Sequence[Route]) -> None:
         """Probe every link of ``routes`` that is not known freshly enough."""
-        plan = plan_probes(
-            routes, self.links.all(), self._probes, gateway=GATEWAY_NODE, now_s=self._clock.now_s()
-        )
+        plan = plan_probes(routes, self.links.all(), self._probes, gateway=GATEWAY_NODE, now_s=self._clock.now_s())
         self.links.add(await self._probe(plan, snapshot))
 
     def choose(

@@ -42,7 +42,10 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
     lost, with the reason in ``note``. May be repeated. Raises RawSocketsRefused when the policy requires ICMP in vain.
     """
     with contextlib.ExitStack() as stack:
-        echo = stack.enter_context(EchoSocket()) if _icmp_wanted(policy) else None
+        echo = None
+        if _icmp_wanted(policy):
+            # In a thread, because loading scapy for the first time takes half a second.
+            echo = stack.enter_context(await asyncio.to_thread(EchoSocket))
         run = _Run(topology, target, hops, policy, clock, echo, asyncio.Semaphore(policy.parallel_links))
         async with asyncio.TaskGroup() as group:
             probes = [group.create_task(run.measure(link)) for link in plan.links]

@@ -1,13 +1,13 @@
 """Real relays for the routing tests."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncssh
 import pytest
 
-from tests.routing.world import World
+from tests.routing.world import MakeWorld, World
 from tests.support.sshd import Sshd
 
 
@@ -18,18 +18,15 @@ def client_key() -> asyncssh.SSHKey:
 
 
 @pytest.fixture
-def world(tmp_path: Path, client_key: asyncssh.SSHKey) -> Iterator[Callable[[int], World]]:
+def world(tmp_path: Path, client_key: asyncssh.SSHKey) -> Iterator[MakeWorld]:
     """Return a maker of worlds with a number of running relays; they end with the test."""
     line = client_key.export_public_key().decode().strip()
     with contextlib.ExitStack() as stack:
 
         def make(count: int, config: str = "") -> World:
             sshds = [
-                stack.enter_context(Sshd(tmp_path / f"r{place}", line, config=config))
-                for place in range(1, count + 1)
+                stack.enter_context(Sshd(tmp_path / f"r{place}", line, config=config)) for place in range(1, count + 1)
             ]
             return World(sshds, client_key)
 
         yield make
-
-

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import asyncssh
 
@@ -16,17 +15,6 @@ from routing.tunnel.build import build_tunnel
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
 from tests.support.sshd import Sshd
-
-
-@dataclass(frozen=True, slots=True)
-class FixedClock:
-    """A wall clock that stands still."""
-
-    at_s: float = 1_800_000_000.0
-
-    def now_s(self) -> float:
-        """Return the fixed time."""
-        return self.at_s
 
 
 class World:
@@ -71,6 +59,14 @@ class World:
         )
 
 
+class MakeWorld(Protocol):
+    """Start ``count`` relays whose sshd_config ends with ``config``."""
+
+    def __call__(self, count: int, config: str = "") -> World:
+        """Return the world; its relays end with the test."""
+        ...
+
+
 def target_at(address: Address) -> Node:
     """Return a target that listens at ``address``."""
     return Node(name="target", kind=NodeKind.TARGET, site="lo", address=address)
@@ -81,13 +77,63 @@ async def echo_server() -> AsyncIterator[Address]:
     """Serve TCP echo on loopback; a client's half-close is answered by ``bye`` and a close."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
             writer.write(b"bye")
             await writer.drain()
-        writer.close()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Address(*server.sockets[0].getsockname()[:2])
+    finally:
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def silent_server() -> AsyncIterator[Address]:
+    """Accept on loopback and never say a word, not even to a client's end of stream."""
+    over = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await over.wait()
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Address(*server.sockets[0].getsockname()[:2])
+    finally:
+        over.set()
+        server.close()
+
+
+@contextlib.asynccontextmanager
+async def delaying_proxy(upstream: Address, one_way_s: float) -> AsyncIterator[Address]:
+    """Accept at once, then carry bytes to and from ``upstream``, each way ``one_way_s`` late."""
+    loop = asyncio.get_running_loop()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                loop.call_later(one_way_s, writer.write, data)
+        loop.call_later(one_way_s, writer.close)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(upstream.host, upstream.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(carry(reader, far_writer))
+                group.create_task(carry(far_reader, writer))
+        finally:
+            writer.close()
+            far_writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
@@ -109,7 +155,7 @@ def listening_here() -> set[str]:
     ours = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            ours.add(os.readlink(descriptor))
+            ours.add(str(descriptor.readlink()))
     listening = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:

@@ -35,8 +35,14 @@ def scope(environ: Mapping[str, Any]) -> SignedScope | None:
     matched = _HEADER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
     if matched is None:
         return None
-    parts = matched.groupdict()
-    return SignedScope(**{**parts, "headers": tuple(parts["headers"].split(";"))})
+    return SignedScope(
+        key=matched["key"],
+        day=matched["day"],
+        region=matched["region"],
+        service=matched["service"],
+        headers=tuple(matched["headers"].split(";")),
+        signature=matched["signature"],
+    )
 
 
 def is_genuine(environ: Mapping[str, Any], signed: SignedScope, secret: str) -> bool:
@@ -44,7 +50,7 @@ def is_genuine(environ: Mapping[str, Any], signed: SignedScope, secret: str) -> 
     when = environ.get("HTTP_X_AMZ_DATE", "")
     place = f"{signed.day}/{signed.region}/{signed.service}/aws4_request"
     digest = hashlib.sha256(_canonical(environ, signed).encode()).hexdigest()
-    to_sign = "\n".join(("AWS4-HMAC-SHA256", when, place, digest))
+    to_sign = f"AWS4-HMAC-SHA256\n{when}\n{place}\n{digest}"
     key = f"AWS4{secret}".encode()
     for part in (signed.day, signed.region, signed.service, "aws4_request", to_sign):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()

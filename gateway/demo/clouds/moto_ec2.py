@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from gateway.demo.clouds import aws_signature, moto_mends
@@ -215,8 +215,8 @@ def _warming_environ(action: str, key: str, region: str) -> Environ:
     credential = f"{key}/20200101/{region}/ec2/aws4_request"
     builder = EnvironBuilder(
         base_url=f"https://ec2.{region}.amazonaws.com",
-        query_string={"Action": action, "Version": "2016-11-15"},
-        headers={"Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"},
+        query_string=f"Action={action}&Version=2016-11-15",
+        headers=[("Authorization", f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0")],
     )
     return dict(builder.get_environ())
 

@@ -6,14 +6,15 @@ import http.client
 import http.server
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from routing.errors import HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
 from routing.tunnel.policy import TunnelPolicy
-from tests.routing.world import World, echo_server, listening_here, read_all
+from routing.tunnel.tunnel import Tunnel
+from tests.routing.world import MakeWorld, World, echo_server, listening_here, read_all, silent_server
 from tests.support.sshd import free_port, wait_until
 
 _RELAY_COUNTS = [pytest.param(count, id=f"{count} relays") for count in (0, 1, 2, 3)]
@@ -21,9 +22,7 @@ _BODY = bytes(range(256)) * (8 * 1024 * 4)  # 8 MiB
 
 
 @pytest.mark.parametrize("relays", _RELAY_COUNTS)
-def test_eight_megabytes_pass_both_ways_and_are_counted(
-    world: Callable[[int], World], relays: int
-) -> None:
+def test_eight_megabytes_pass_both_ways_and_are_counted(world: MakeWorld, relays: int) -> None:
     """8 MiB out and the same 8 MiB back arrive unaltered, at the same time, and the counters say so.
 
     The target echoes, so neither direction may wait for the other to end; "bye" (3 bytes) answers the half-close.
@@ -32,9 +31,7 @@ def test_eight_megabytes_pass_both_ways_and_are_counted(
 
     def exchange(connection: socket.socket) -> bytes:
         with connection:
-            sender = threading.Thread(
-                target=lambda: (connection.sendall(_BODY), connection.shutdown(socket.SHUT_WR))
-            )
+            sender = threading.Thread(target=lambda: (connection.sendall(_BODY), connection.shutdown(socket.SHUT_WR)))
             sender.start()
             answer = read_all(connection)
             sender.join()
@@ -58,7 +55,7 @@ def test_eight_megabytes_pass_both_ways_and_are_counted(
 
 
 @pytest.mark.parametrize("relays", _RELAY_COUNTS)
-def test_a_half_close_leaves_the_other_direction_open(world: Callable[[int], World], relays: int) -> None:
+def test_a_half_close_leaves_the_other_direction_open(world: MakeWorld, relays: int) -> None:
     """After our end says it is done, the target's answer to that still comes."""
     here = world(relays)
 
@@ -78,7 +75,7 @@ def test_a_half_close_leaves_the_other_direction_open(world: Callable[[int], Wor
 
 
 @pytest.mark.parametrize("relays", _RELAY_COUNTS)
-def test_a_closed_tunnel_ends_its_sockets(world: Callable[[int], World], relays: int) -> None:
+def test_a_closed_tunnel_ends_its_sockets(world: MakeWorld, relays: int) -> None:
     """Blocked readers wake with the end of the stream, new sockets are refused, and the relays hold nothing."""
     here = world(relays)
 
@@ -103,7 +100,7 @@ def test_a_closed_tunnel_ends_its_sockets(world: Callable[[int], World], relays:
         sshd.wait_connections(0)
 
 
-def test_no_port_listens(world: Callable[[int], World]) -> None:
+def test_no_port_listens(world: MakeWorld) -> None:
     """Neither a tunnel nor a socket through it opens a listening port that another local user could ride."""
     here = world(2)
 
@@ -120,26 +117,24 @@ def test_no_port_listens(world: Callable[[int], World]) -> None:
     asyncio.run(run())
 
 
-def test_an_abandoned_socket_frees_its_channel(world: Callable[[int], World]) -> None:
+def test_an_abandoned_socket_frees_its_channel(world: MakeWorld) -> None:
     """Closing a socket while the target stays silent frees the channel: a full close is not a half-close."""
     here = world(1)
 
     async def run() -> None:
-        silent = await asyncio.start_server(_ignore, "127.0.0.1", 0)
-        address = Address(*silent.sockets[0].getsockname()[:2])
-        tunnel = await here.build(address)
-        await _none_open(tunnel)
-        connection = await tunnel.open_socket(address, 20)
-        assert tunnel.channels_open == 1
-        connection.close()
-        await _none_open(tunnel)
-        await tunnel.close()
-        silent.close()
+        async with silent_server() as address:
+            tunnel = await here.build(address)
+            await _none_open(tunnel)
+            connection = await tunnel.open_socket(address, 20)
+            assert tunnel.channels_open == 1
+            connection.close()
+            await _none_open(tunnel)
+            await tunnel.close()
 
     asyncio.run(run())
 
 
-def test_a_slow_reader_holds_the_sender_back(world: Callable[[int], World]) -> None:
+def test_a_slow_reader_holds_the_sender_back(world: MakeWorld) -> None:
     """A target that is not read stops being read from: what is buffered for one socket is bounded.
 
     The target offers 64 MiB; until our side reads, at most the 1 MiB window and some socket buffers of it move.
@@ -164,7 +159,8 @@ def test_a_slow_reader_holds_the_sender_back(world: Callable[[int], World]) -> N
                 full.set()
             except ConnectionError:
                 pass
-            writer.transport.abort()
+            finally:
+                writer.transport.abort()
 
         server = await asyncio.start_server(flood, "127.0.0.1", 0)
         address = Address(*server.sockets[0].getsockname()[:2])
@@ -180,7 +176,7 @@ def test_a_slow_reader_holds_the_sender_back(world: Callable[[int], World]) -> N
     asyncio.run(run())
 
 
-def test_refusals_name_the_target(world: Callable[[int], World]) -> None:
+def test_refusals_name_the_target(world: MakeWorld) -> None:
     """A port where nothing listens, and one the relay may not reach, are both refused at the target by name."""
 
     async def run(here: World) -> None:
@@ -197,10 +193,11 @@ def test_refusals_name_the_target(world: Callable[[int], World]) -> None:
     asyncio.run(run(world(1)))
 
 
-def test_a_silent_target_times_out(world: Callable[[int], World]) -> None:
+def test_a_silent_target_times_out(world: MakeWorld) -> None:
     """A connect that hangs ends after ``timeout_s`` as HopTimedOut; a late answer to it leaves no channel behind.
 
-    The listener's backlog is full, so the kernel drops the relay's SYN; then room is made and the connect succeeds late.
+    The listener's backlog is full, so the kernel drops the relay's SYN; then room is made and the
+    connect succeeds late.
     """
     here = world(1)
 
@@ -211,13 +208,13 @@ def test_a_silent_target_times_out(world: Callable[[int], World]) -> None:
                 full.bind(("127.0.0.1", 0))
                 full.listen(0)
                 first.connect(full.getsockname())
-                second.setblocking(False)
+                second.settimeout(0)
                 second.connect_ex(full.getsockname())
                 address = Address(*full.getsockname())
                 with pytest.raises(HopTimedOut):
                     await tunnel.open_socket(address, 0.5)
                 assert tunnel.channels_open == 0
-                full.setblocking(True)
+                full.settimeout(None)
                 # Two accepts of ours, then the relay's late connection, which must end by itself.
                 accepted = [await asyncio.to_thread(full.accept)]
                 first.close()
@@ -236,7 +233,7 @@ def test_a_silent_target_times_out(world: Callable[[int], World]) -> None:
     asyncio.run(run())
 
 
-def test_sockets_are_limited(world: Callable[[int], World]) -> None:
+def test_sockets_are_limited(world: MakeWorld) -> None:
     """One socket more than the policy allows is refused, and closing one makes room."""
     here = world(0)
     policy = TunnelPolicy(socket_limit=2, verify_target=False)
@@ -283,9 +280,7 @@ def web() -> Iterator[Address]:
 
 
 @pytest.mark.parametrize("relays", _RELAY_COUNTS)
-def test_blocking_http_works_from_many_threads(
-    world: Callable[[int], World], web: Address, relays: int
-) -> None:
+def test_blocking_http_works_from_many_threads(world: MakeWorld, web: Address, relays: int) -> None:
     """Unmodified blocking HTTP clients, eight at once with three requests each, get their own answers."""
     here = world(relays)
 
@@ -314,7 +309,7 @@ def test_blocking_http_works_from_many_threads(
     asyncio.run(run())
 
 
-def test_asyncio_streams_may_use_the_socket(world: Callable[[int], World]) -> None:
+def test_asyncio_streams_may_use_the_socket(world: MakeWorld) -> None:
     """The socket can be given to another asyncio client, as aiohttp does it."""
     here = world(1)
 
@@ -322,7 +317,7 @@ def test_asyncio_streams_may_use_the_socket(world: Callable[[int], World]) -> No
         async with echo_server() as address:
             tunnel = await here.build(address)
             connection = await tunnel.open_socket(address, 20)
-            connection.setblocking(False)
+            connection.settimeout(0)
             reader, writer = await asyncio.open_connection(sock=connection)
             writer.write(b"ping")
             assert await reader.readexactly(4) == b"ping"
@@ -334,10 +329,6 @@ def test_asyncio_streams_may_use_the_socket(world: Callable[[int], World]) -> No
     asyncio.run(run())
 
 
-async def _ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept and stay silent, even after the client's end of stream, until it resets or the test ends."""
-
-
-async def _none_open(tunnel: object) -> None:
+async def _none_open(tunnel: Tunnel) -> None:
     """Wait until no socket is open through ``tunnel``, letting the loop run meanwhile."""
     await asyncio.to_thread(wait_until, lambda: tunnel.channels_open == 0, "no channel is open")

@@ -1,0 +1,230 @@
+"""Grants: the owner grants, an admin or a standing rule accepts; only both together make an offer (S1 steps 10-12).
+
+A grant never exceeds what was asked for, never comes back by itself, and ends at once when either side ends it.
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from catalog import publish
+from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
+from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState
+from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
+from catalog.model.platform import Platform
+from catalog.ports import Proof
+from catalog.store import consent as store
+from catalog.store import rows
+from catalog.store.database import Tx
+
+log = logging.getLogger(__name__)
+
+ANY = "*"
+PROOFS_KEPT = 20
+_STANDING = frozenset({GrantState.GRANTED, GrantState.ACCEPTED})
+
+
+def propose(
+    tx: Tx,
+    *,
+    platform_id: PlatformId,
+    connection_id: ConnectionId,
+    request_id: str,
+    wanted: Mapping[str, Sequence[str]],
+    now_s: float,
+) -> list[Grant]:
+    """Note what the owner is asked for under ``request_id``, and return one grant per wanted capability.
+
+    What ended or was denied is REQUESTED again, with nothing left of its former terms. What stands keeps its verbs:
+    the owner's answer may only narrow or end them. Raises InvalidValue for an unknown capability or verb.
+    """
+    return [
+        _propose(tx, platform_id, connection_id, request_id, capability, _known(capability, verbs), now_s)
+        for capability, verbs in sorted(wanted.items())
+    ]
+
+
+def open_request(tx: Tx, platform_id: PlatformId) -> str | None:
+    """Return the id of the request that the platform's owner has yet to answer in full, None when there is none."""
+    asked = rows.first(tx, Grant, platform_id=platform_id, state=GrantState.REQUESTED)
+    return asked.request_id if asked else None
+
+
+def record_decision(tx: Tx, *, platform_id: PlatformId, decision: Decision, now_s: float) -> list[Grant]:
+    """Record the owner's answer to its request and return the grants it was about, as they are now.
+
+    Granted: GRANTED, with the owner's quota, expiry and evidence. Pending: as before. Absent: DENIED, or REVOKED if it
+    stood. Recording the same answer again changes nothing more, and never revives what has ended since.
+    Raises CloudMisbehaved, with nothing recorded, for terms that make no sense.
+    """
+    granted = _sensible(decision)
+    about = rows.where(tx, Grant, platform_id=platform_id, request_id=decision.request_id)
+    for grant in about:
+        terms = granted.get(grant.capability)
+        verbs = [verb for verb in grant.verbs if terms and verb in terms.verbs]
+        if grant.state not in _STANDING | {GrantState.REQUESTED}:
+            continue
+        if terms and verbs and not _over(terms.expires_at_s, now_s):
+            _grant(tx, grant, terms, verbs, decision.signed, now_s)
+        elif grant.capability not in decision.pending:
+            _end(tx, grant, "the platform's owner does not grant it any more", now_s)
+    ignored = sorted(set(granted) - {grant.capability for grant in about})
+    if ignored:
+        log.warning(
+            "capabilities granted that nobody asked for", extra={"platform": platform_id, "count": len(ignored)}
+        )
+    return list(about)
+
+
+def accept(tx: Tx, grant_id: str, now_s: float) -> Grant:
+    """Accept what the owner granted; an offer is made of it when it is published.
+
+    Raises WrongState unless it is GRANTED and not over, NotFound.
+    """
+    grant = rows.by_id(tx, Grant, grant_id)
+    if _over(grant.expires_at_s, now_s):
+        raise WrongState("the time that the owner granted is over", field="state", fix="ask the owner again")
+    return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ACCEPT, now_s)
+
+
+def refuse(tx: Tx, grant_id: str, now_s: float) -> Grant:
+    """Turn down what the owner granted. Raises WrongState unless it is GRANTED, NotFound."""
+    return rows.move(tx, rows.by_id(tx, Grant, grant_id), GRANT_TRANSITIONS, GrantEvent.REFUSE, now_s)
+
+
+def revoke(tx: Tx, grant_id: str, now_s: float, reason: str = "the grant was revoked") -> Grant:
+    """End a grant that was given or accepted; its offer is withdrawn in the same transaction. Raises WrongState."""
+    grant = rows.move(tx, rows.by_id(tx, Grant, grant_id), GRANT_TRANSITIONS, GrantEvent.REVOKE, now_s)
+    publish.withdraw(tx, grant.id, reason, now_s)
+    return grant
+
+
+def apply_rules(tx: Tx, platform_id: PlatformId, now_s: float) -> list[Grant]:
+    """Accept what the standing rules accept among the platform's GRANTED grants, and return those."""
+    platform = rows.by_id(tx, Platform, platform_id)
+    covered = {rule.capability for rule in rows.where(tx, GrantRule, platform=(ANY, platform.name, platform.id))}
+    return [
+        rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ACCEPT, now_s)
+        for grant in rows.where(tx, Grant, platform_id=platform_id, state=GrantState.GRANTED)
+        if covered & {ANY, grant.capability} and not _over(grant.expires_at_s, now_s)
+    ]
+
+
+def add_proof(tx: Tx, grant_id: str, proof: Proof, now_s: float) -> Grant:
+    """Add to the grant what the account could really do; the newest proofs are kept."""
+    grant = rows.by_id(tx, Grant, grant_id)
+    told = {name: value for name, value in asdict(proof).items() if name != "capability"}
+    return rows.update(tx, grant, {"proofs": [*grant.proofs, {**told, "at_s": now_s}][-PROOFS_KEPT:]}, now_s)
+
+
+def expire_due(tx: Tx, now_s: float) -> int:
+    """End every grant whose time is over, withdraw its offer, and return how many there were."""
+    due = store.due(tx, now_s)
+    for grant in due:
+        rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.EXPIRE, now_s)
+        publish.withdraw(tx, grant.id, "the grant has expired", now_s)
+    return len(due)
+
+
+def allowed(tx: Tx, platform_id: PlatformId, capability: str, verb: str, now_s: float) -> Grant:
+    """Return the accepted grant that covers ``verb`` of ``capability`` now.
+
+    Raises Denied when there is none: ask before every effect, in its own transaction. An expiry counts from its
+    second on, whether or not ``expire_due`` has seen it.
+    """
+    grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability, state=GrantState.ACCEPTED)
+    if grant is None or verb not in grant.verbs or _over(grant.expires_at_s, now_s):
+        raise Denied(f"'{verb}' of '{capability}' is not granted by this platform", field="capability")
+    return grant
+
+
+def rules(tx: Tx) -> Sequence[GrantRule]:
+    """Return every standing rule, oldest first."""
+    return rows.where(tx, GrantRule)
+
+
+def add_rule(tx: Tx, *, platform: str, capability: str, now_s: float) -> GrantRule:
+    """Return a new rule that accepts ``capability`` of ``platform`` (a name or id); ``*`` stands for any.
+
+    What is granted already is accepted when the rules are applied next. Raises AlreadyExists, InvalidValue, NotFound.
+    """
+    if capability != ANY:
+        _known(capability, ())
+    name = ANY if platform == ANY else rows.by_name_or_id(tx, Platform, platform).name
+    return rows.insert(tx, GrantRule(platform=name, capability=capability), now_s)
+
+
+def remove_rule(tx: Tx, rule_id: int) -> None:
+    """Remove a rule; what it accepted stays accepted. Raises NotFound."""
+    rows.delete(tx, rows.by_id(tx, GrantRule, rule_id))
+
+
+def _propose(  # noqa: PLR0917 a helper of one caller
+    tx: Tx,
+    platform_id: PlatformId,
+    connection_id: ConnectionId,
+    request_id: str,
+    capability: str,
+    verbs: list[str],
+    now_s: float,
+) -> Grant:
+    grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability)
+    if grant is None:
+        fresh = Grant(
+            id=GrantId(new_id("grant", now_s)),
+            platform_id=platform_id,
+            capability=capability,
+            verbs=verbs,
+            connection_id=connection_id,
+            request_id=request_id,
+        )
+        return rows.insert(tx, fresh, now_s)
+    asked = {"connection_id": connection_id, "request_id": request_id}
+    if grant.state in _STANDING:
+        return rows.update(tx, grant, asked, now_s)
+    blank = {"verbs": verbs, "quota": None, "expires_at_s": None, "evidence": "", "proofs": []}
+    return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ASK_AGAIN, now_s, {**asked, **blank})
+
+
+def _grant(  # noqa: PLR0917 a helper of one caller
+    tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], evidence: str, now_s: float
+) -> None:
+    given = {"verbs": verbs, "quota": terms.quota, "expires_at_s": terms.expires_at_s, "evidence": evidence}
+    if grant.state is GrantState.REQUESTED:
+        rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
+    elif any(rows.value(grant, name) != value for name, value in given.items()):
+        rows.update(tx, grant, given, now_s)
+
+
+def _end(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
+    event = GrantEvent.DENY if grant.state is GrantState.REQUESTED else GrantEvent.REVOKE
+    rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s)
+    publish.withdraw(tx, grant.id, reason, now_s)
+
+
+def _sensible(decision: Decision) -> dict[str, GrantedCapability]:
+    terms = {granted.capability: granted for granted in decision.granted}
+    odd = [
+        granted.capability
+        for granted in decision.granted
+        if (granted.quota is not None and granted.quota < 0)
+        or (granted.expires_at_s is not None and not math.isfinite(granted.expires_at_s))
+    ]
+    if odd or len(terms) < len(decision.granted):
+        raise CloudMisbehaved("the platform's decision names a capability twice, or a quota or expiry without sense")
+    return terms
+
+
+def _known(capability: str, verbs: Sequence[str]) -> list[str]:
+    possible = CAPABILITY_VERBS[Capability(capability)] if capability in set(Capability) else None
+    if possible is None:
+        raise InvalidValue("there is no such capability", field="capability", fix=", ".join([ANY, *Capability]))
+    if not set(verbs) <= set(possible):
+        raise InvalidValue(f"'{capability}' has no such verb", field="verbs", fix=", ".join(possible))
+    return list(verbs)
+
+
+def _over(end_s: float | None, now_s: float) -> bool:
+    return end_s is not None and end_s <= now_s

@@ -1,0 +1,212 @@
+"""The transport network as an admin declares it: sites, relays, links, and the weights of route terms.
+
+What is stored here ends up in SSH connections, so every text passes a grammar first.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from catalog import addresses, naming
+from catalog.errors import AlreadyExists, InvalidValue, NotFound, WrongState
+from catalog.model.ids import LinkId, RelayId, SiteId, new_id
+from catalog.model.network import Relay, Site, SiteLink
+from catalog.model.order import WeightSet
+from catalog.store import connections, rows
+from catalog.store.database import Tx
+
+GATEWAY_WEIGHTS = "gateway"
+WEIGHT_NAMES = ("delay", "loss", "jitter", "hops", "price")
+SSH_PORT = 22
+# Never a leading "-", which a program would take for an option.
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", re.ASCII)
+
+Check = Callable[[Any], object]
+
+
+def add_site(
+    tx: Tx,
+    *,
+    name: str,
+    region: str = "",
+    latitude: float | None = None,
+    longitude: float | None = None,
+    now_s: float,
+) -> Site:
+    """Return the new site. Raises InvalidValue naming the field, AlreadyExists for a name in use."""
+    facts = _checked(_SITE, {"name": name, "region": region, "latitude": latitude, "longitude": longitude})
+    return rows.insert(tx, Site(id=SiteId(new_id("site", now_s)), **facts), now_s)
+
+
+def update_site(
+    tx: Tx, site_id: str, changes: Mapping[str, object], now_s: float, expected_version: int | None = None
+) -> Site:
+    """Change region, latitude or longitude; a name stays, because dial addresses refer to it. Raises Stale."""
+    site = rows.by_name_or_id(tx, Site, site_id)
+    return rows.update(tx, site, _checked(_SITE, changes, fixed=("name",)), now_s, expected_version)
+
+
+def remove_site(tx: Tx, site_id: str, expected_version: int | None = None) -> None:
+    """Remove a site that nothing refers to. Raises WrongState while a relay, link or platform is there, Stale."""
+    rows.delete(tx, rows.by_name_or_id(tx, Site, site_id), expected_version)
+
+
+def add_relay(
+    tx: Tx,
+    *,
+    name: str,
+    site: str,
+    host: str,
+    user: str,
+    host_key: str,
+    port: int = SSH_PORT,
+    addresses_from: Mapping[str, str] | None = None,
+    enabled: bool = True,
+    now_s: float,
+) -> Relay:
+    """Return the new relay; ``site`` is a site's name or id, ``addresses_from`` site name -> ``host:port``.
+
+    Raises InvalidValue naming the field, AlreadyExists for a name in use.
+    """
+    facts = {"name": name, "host": host, "port": port, "user": user, "host_key": host_key, "enabled": enabled}
+    known = _known_sites(tx, addresses_from or {})
+    relay = Relay(
+        id=RelayId(new_id("relay", now_s)),
+        site_id=naming.site(tx, site).id,
+        **_checked(_RELAY, {**facts, "addresses_from": known}),
+    )
+    return rows.insert(tx, relay, now_s)
+
+
+def update_relay(
+    tx: Tx, relay_id: str, changes: Mapping[str, object], now_s: float, expected_version: int | None = None
+) -> Relay:
+    """Change host, port, user, host_key, addresses_from, enabled or site; the name stays: routes are spelt in it.
+
+    Tunnels that stand are not cut; the next probe and the next tunnel see the change. Raises Stale, InvalidValue.
+    """
+    relay = rows.by_name_or_id(tx, Relay, relay_id)
+    wanted = dict(changes)
+    if "addresses_from" in wanted:
+        wanted["addresses_from"] = _known_sites(tx, wanted["addresses_from"])
+    moved = {"site_id": naming.site(tx, str(wanted.pop("site"))).id} if "site" in wanted else {}
+    return rows.update(tx, relay, {**_checked(_RELAY, wanted, fixed=("name",)), **moved}, now_s, expected_version)
+
+
+def enable_relay(tx: Tx, relay_id: str, *, enabled: bool, now_s: float, expected_version: int | None = None) -> Relay:
+    """Let routes use the relay, or no longer. Raises NotFound, Stale."""
+    return update_relay(tx, relay_id, {"enabled": enabled}, now_s, expected_version)
+
+
+def remove_relay(tx: Tx, relay_id: str, expected_version: int | None = None) -> None:
+    """Remove a relay. Raises WrongState while a connection's route goes through it, Stale."""
+    relay = rows.by_name_or_id(tx, Relay, relay_id)
+    user = connections.through_relay(tx, relay.name)
+    if user is not None:
+        raise WrongState(f"connection '{user.id}' goes through this relay", fix="disable it, then reroute or close")
+    rows.delete(tx, relay, expected_version)
+
+
+def add_link(
+    tx: Tx,
+    *,
+    source: str,
+    target: str,
+    both_ways: bool = True,
+    price_usd_per_gb: float | None = None,
+    now_s: float,
+) -> SiteLink:
+    """Return the new link between two different sites (names or ids).
+
+    Raises AlreadyExists when the pair, in this direction or covered by a link of both ways, is already linked.
+    """
+    here, there = naming.site(tx, source, field="source"), naming.site(tx, target, field="target")
+    if here.id == there.id:
+        raise InvalidValue("hosts of one site reach each other without a link", field="target", fix="another site")
+    back = rows.first(tx, SiteLink, source_id=there.id, target_id=here.id)
+    if back is not None and (back.both_ways or both_ways):
+        raise AlreadyExists(f"link '{back.id}' joins these sites already", field="target")
+    link = SiteLink(
+        id=LinkId(new_id("link", now_s)),
+        source_id=here.id,
+        target_id=there.id,
+        both_ways=both_ways,
+        price_usd_per_gb=None if price_usd_per_gb is None else _amount(price_usd_per_gb, field="price_usd_per_gb"),
+    )
+    return rows.insert(tx, link, now_s)
+
+
+def remove_link(tx: Tx, link_id: str, expected_version: int | None = None) -> None:
+    """Remove a link; tunnels that stand are not cut. Raises NotFound, Stale."""
+    rows.delete(tx, rows.by_id(tx, SiteLink, link_id), expected_version)
+
+
+def weights(tx: Tx) -> WeightSet | None:
+    """Return the weights in force, None while the settings' defaults are."""
+    return rows.find(tx, WeightSet, GATEWAY_WEIGHTS)
+
+
+def set_weights(tx: Tx, values: Mapping[str, float], now_s: float, expected_version: int | None = None) -> WeightSet:
+    """Put these weights in force. Raises InvalidValue for an unknown, negative or infinite one, Stale."""
+    unknown = set(values) - set(WEIGHT_NAMES)
+    if unknown:
+        raise InvalidValue("there is no such weight", field=min(unknown), fix=", ".join(WEIGHT_NAMES))
+    checked = {name: _amount(value, field=name) for name, value in values.items()}
+    held = weights(tx)
+    if held is None:
+        return rows.insert(tx, WeightSet(name=GATEWAY_WEIGHTS, values=checked), now_s)
+    return rows.update(tx, held, {"values": checked}, now_s, expected_version)
+
+
+def _checked(grammar: Mapping[str, Check], facts: Mapping[str, object], fixed: tuple[str, ...] = ()) -> dict[str, Any]:
+    for name in facts:
+        if name not in grammar or name in fixed:
+            raise InvalidValue(f"'{name}' cannot be set", field=name, fix=", ".join(set(grammar) - set(fixed)))
+    return {name: grammar[name](value) for name, value in facts.items()}
+
+
+def _within(limit: float, field: str) -> Check:
+    def check(value: Any) -> float | None:
+        if value is not None and not -limit <= value <= limit:  # NaN is within nothing
+            raise InvalidValue("this is not an angle in degrees", field=field, fix=f"-{limit:g}..{limit:g}")
+        return None if value is None else float(value)
+
+    return check
+
+
+def _amount(value: float, *, field: str) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise InvalidValue("this is not an amount", field=field, fix="a number, 0 or more")
+    return float(value)
+
+
+def _user(text: str) -> str:
+    if not _USER.fullmatch(text):
+        raise InvalidValue("this cannot be an SSH user", field="user", fix="A-Z a-z 0-9 . _ -, at most 32")
+    return text
+
+
+def _known_sites(tx: Tx, dials: object) -> dict[str, str]:
+    canonical = naming.by_site(dials, field="addresses_from")
+    for name in canonical:
+        if rows.first(tx, Site, name=name) is None:
+            raise NotFound(f"there is no site '{name}'", field=f"addresses_from.{name}")
+    return canonical
+
+
+_SITE: Mapping[str, Check] = {
+    "name": naming.name,
+    "region": lambda text: naming.label(text, field="region", empty=True),
+    "latitude": _within(90, "latitude"),
+    "longitude": _within(180, "longitude"),
+}
+_RELAY: Mapping[str, Check] = {
+    "name": naming.name,
+    "host": addresses.host,
+    "port": addresses.port,
+    "user": _user,
+    "host_key": lambda text: addresses.ssh_public_key(text, field="host_key"),
+    "addresses_from": dict,
+    "enabled": bool,
+}

@@ -1,0 +1,78 @@
+"""Serve an order: from a pool, or by asking for a machine of its own (S2 steps 2 and 3)."""
+
+from sqlmodel import Session
+
+from catalog.connections import record_step
+from catalog.errors import QuotaExceeded
+from catalog.machines import ask_creation, cloud_name
+from catalog.model.consent import Grant
+from catalog.model.ids import MachineId, new_id
+from catalog.model.machine import Machine
+from catalog.model.offering import Offer
+from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent
+from catalog.orders.policy import RetryPolicy
+from catalog.pool.apply import apply
+from catalog.pool.claim import claim
+from catalog.ports import Checkpoint
+from catalog.store import machines, rows
+
+
+def fulfil(
+    tx: Session,
+    order: Order,
+    *,
+    offer: Offer,
+    grant: Grant,
+    machine_name: str | None,
+    now_s: float,
+    policy: RetryPolicy,
+    checkpoint: Checkpoint,
+) -> Order:
+    """Return ``order`` served by an idle machine, or with the creation of one in the outbox.
+
+    Raises QuotaExceeded when only a new machine would do and ``grant`` admits none.
+    """
+    claimed = claim(tx, order, now_s)
+    if claimed is None:
+        _check_quota(tx, offer, grant)
+        _begin_creation(tx, order, offer, machine_name, now_s=now_s, policy=policy)
+        checkpoint.reached("order.dispatched")
+        return order
+    changes = {"machine_id": claimed.id, "served_from": "pool", "finished_at_s": now_s}
+    rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.SERVE_FROM_POOL, now_s, changes)
+    record_step(tx, order.id, "order.claimed", "done", now_s, detail=claimed.id)
+    checkpoint.reached("order.claimed")
+    if claimed.pool_id is not None:
+        apply(tx, claimed.pool_id, now_s, policy)  # the pool refills now, not at the next tick
+    return order
+
+
+def _check_quota(tx: Session, offer: Offer, grant: Grant) -> None:
+    # Counted in the transaction that adds the machine: two orders cannot both take the last place.
+    if grant.quota is not None and machines.count_at(tx, offer.platform_id) >= grant.quota:
+        raise QuotaExceeded(
+            f"the platform grants {grant.quota} machines at once and all are taken",
+            field="offer",
+            fix="give a machine back, or order at another platform",
+        )
+
+
+def _begin_creation(
+    tx: Session, order: Order, offer: Offer, machine_name: str | None, *, now_s: float, policy: RetryPolicy
+) -> None:
+    machine_id = MachineId(new_id("machine", now_s))
+    machine = Machine(
+        id=machine_id,
+        platform_id=offer.platform_id,
+        offer_id=offer.id,
+        order_id=order.id,
+        tenant_id=order.tenant_id,
+        name=cloud_name(machine_id, machine_name),
+        size=order.size,
+        image=order.image,
+    )
+    rows.insert(tx, machine, now_s)
+    changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}
+    rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CREATE, now_s, changes)
+    ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)
+    record_step(tx, order.id, "order.dispatched", "done", now_s, detail=machine_id)

@@ -1,0 +1,71 @@
+"""Accept a tenant's order and serve it at once where a pool can (S2, S4): one transaction, nothing asked of a cloud."""
+
+import re
+
+from sqlmodel import Session
+
+from catalog import consent
+from catalog.connections import record_step
+from catalog.errors import InvalidValue, WrongState
+from catalog.model.ids import OrderId, TenantId, new_id
+from catalog.model.offering import OfferState
+from catalog.model.order import Order
+from catalog.orders.choose import MACHINE, inventory_item, machine_offer
+from catalog.orders.fulfil import fulfil
+from catalog.orders.policy import RetryPolicy
+from catalog.orders.steps import UNWATCHED
+from catalog.ports import Checkpoint
+from catalog.store import rows
+
+# A machine's name must do as a host name: 36 characters leave room for the 27 that make it unique (63 in all).
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
+
+
+def place(
+    tx: Session,
+    *,
+    tenant_id: TenantId,
+    offer: str,
+    size: str,
+    image: str,
+    name: str | None,
+    now_s: float,
+    policy: RetryPolicy | None = None,
+    checkpoint: Checkpoint = UNWATCHED,
+) -> Order:
+    """Return the accepted order: FULFILLED from a pool, or CREATING with its message in the outbox.
+
+    ``offer``, ``size`` and ``image`` are ids or names. Raises InvalidValue naming the field, WrongState when the
+    offer takes no orders, Denied when the platform does not (any longer) grant it, QuotaExceeded when no idle
+    machine fits and the grant admits no further one. Whatever is raised, the caller's transaction must roll back.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise InvalidValue(
+            "a name is made of a-z, 0-9 and '-'", field="name", fix="up to 36 characters, beginning with a letter"
+        )
+    chosen = machine_offer(tx, offer)
+    if chosen.state is not OfferState.OFFERED:
+        raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")
+    grant = consent.allowed(tx, chosen.platform_id, MACHINE, "create", now_s)
+    order_id = OrderId(new_id("order", now_s))
+    order = Order(
+        id=order_id,
+        tenant_id=tenant_id,
+        offer_id=chosen.id,
+        name=name or f"crossway-{order_id.rpartition('_')[2].lower()}",
+        size=inventory_item(tx, chosen, "size", size).cloud_id,
+        image=inventory_item(tx, chosen, "image", image).cloud_id,
+    )
+    rows.insert(tx, order, now_s)
+    record_step(tx, order.id, "order.placed", "done", now_s)
+    checkpoint.reached("order.placed")
+    return fulfil(
+        tx,
+        order,
+        offer=chosen,
+        grant=grant,
+        machine_name=name,
+        now_s=now_s,
+        policy=policy or RetryPolicy(),
+        checkpoint=checkpoint,
+    )

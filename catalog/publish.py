@@ -1,0 +1,137 @@
+"""From an accepted grant to an offer: the entry is found or created, the platform associated (S1 steps 13-14)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from catalog.errors import CloudMisbehaved, WrongState
+from catalog.messages.handshake import Capability
+from catalog.model.consent import Grant, GrantState
+from catalog.model.ids import EntryId, OfferId, PlatformId, new_id
+from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
+from catalog.ports import CloudItem, CloudSize
+from catalog.store import offering, rows
+from catalog.store.database import Tx
+
+TITLES = {
+    Capability.MACHINE: "Machines",
+    Capability.IMAGE: "Images",
+    Capability.SIZE: "Machine sizes",
+    Capability.LOCATION: "Locations",
+    Capability.KEY_PAIR: "Key pairs",
+    Capability.VOLUME: "Volumes",
+}
+INVENTORY_LIMIT = 20_000  # more is a broken or hostile answer; public clouds list some 1,000 sizes
+# A cloud has sizes and images or it is no cloud; volumes and key pairs may really all be gone.
+_NEVER_EMPTIED = {Capability.SIZE, Capability.IMAGE, Capability.LOCATION}
+_REASON_LENGTH = 500
+
+
+def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
+    """Return the offer that ``grant`` makes, OFFERED, or DEGRADED while its newest proof failed; may be repeated.
+
+    Raises WrongState unless the grant is ACCEPTED now, whatever ``grant`` says.
+    """
+    held = rows.by_id(tx, Grant, grant.id)
+    if held.state is not GrantState.ACCEPTED or (held.expires_at_s is not None and held.expires_at_s <= now_s):
+        raise WrongState(f"the grant is '{held.state.value}', and only accepted ones are offered", field="state")
+    entry = rows.first(tx, CatalogEntry, capability=held.capability) or rows.insert(tx, _entry(held, now_s), now_s)
+    state, reason = _standing(held)
+    facts: dict[str, Any] = {"verbs": held.verbs, "quota": held.quota, "expires_at_s": held.expires_at_s}
+    offer = rows.first(tx, Offer, entry_id=entry.id, platform_id=held.platform_id)
+    if offer is None:
+        fresh = Offer(
+            id=OfferId(new_id("offer", now_s)),
+            entry_id=entry.id,
+            platform_id=held.platform_id,
+            grant_id=held.id,
+            state=state,
+            reason=reason,
+            facts=facts,
+        )
+        return rows.insert(tx, fresh, now_s)
+    told = {"grant_id": held.id, "state": state, "reason": reason, "facts": facts}
+    if all(rows.value(offer, name) == value for name, value in told.items()):
+        return offer
+    return rows.update(tx, offer, told, now_s)
+
+
+def withdraw(tx: Tx, grant_id: str, reason: str, now_s: float) -> Offer | None:
+    """Take the grant's offer from the catalog and forget the inventory it let us read; None when it has no offer.
+
+    May be repeated.
+    """
+    offer = rows.first(tx, Offer, grant_id=grant_id)
+    if offer is None:
+        return None
+    offering.forget_inventory(tx, offer.platform_id, rows.by_id(tx, Grant, grant_id).capability)
+    return _put(tx, offer, OfferState.WITHDRAWN, reason, now_s)
+
+
+def degrade(tx: Tx, grant_id: str, reason: str, now_s: float) -> Offer | None:
+    """Keep the grant's offer visible, with the reason, but closed to new orders; None when it has no offer.
+
+    One that is withdrawn stays so. May be repeated; ``publish`` opens it again.
+    """
+    offer = rows.first(tx, Offer, grant_id=grant_id)
+    if offer is None or offer.state is OfferState.WITHDRAWN:
+        return offer
+    return _put(tx, offer, OfferState.DEGRADED, reason, now_s)
+
+
+def store_inventory(
+    tx: Tx, platform_id: PlatformId, kind: str, items: Sequence[CloudItem | CloudSize], now_s: float
+) -> int:
+    """Make ``items`` the platform's whole inventory of ``kind``, and return how many rows changed.
+
+    Raises CloudMisbehaved, and what is known stays, for one id twice, too many items, or no sizes, images or
+    locations where there were some.
+    """
+    told = {item.cloud_id: (item.name, _facts(item)) for item in items}
+    held = {item.cloud_id: item for item in rows.where(tx, InventoryItem, platform_id=platform_id, kind=kind)}
+    if len(told) < len(items) or len(items) > INVENTORY_LIMIT:
+        raise CloudMisbehaved(f"the cloud listed one '{kind}' twice, or more than {INVENTORY_LIMIT}")
+    if held and not told and kind in _NEVER_EMPTIED:
+        raise CloudMisbehaved(f"the cloud listed no '{kind}' at all, and had {len(held)} before")
+    gone = [item for cloud_id, item in held.items() if cloud_id not in told]
+    changed = {
+        cloud_id: (name, facts)
+        for cloud_id, (name, facts) in told.items()
+        if cloud_id not in held or (held[cloud_id].name, held[cloud_id].facts) != (name, facts)
+    }
+    for item in gone:
+        rows.delete(tx, item)
+    for cloud_id, (name, facts) in changed.items():
+        if cloud_id in held:
+            rows.update(tx, held[cloud_id], {"name": name, "facts": facts}, now_s)
+    fresh = [
+        InventoryItem(platform_id=platform_id, kind=kind, cloud_id=cloud_id, name=name, facts=facts)
+        for cloud_id, (name, facts) in changed.items()
+        if cloud_id not in held
+    ]
+    offering.add_inventory(tx, fresh, now_s)
+    return len(gone) + len(changed)
+
+
+def _entry(grant: Grant, now_s: float) -> CatalogEntry:
+    title = TITLES.get(Capability(grant.capability), grant.capability)
+    return CatalogEntry(id=EntryId(new_id("entry", now_s)), capability=grant.capability, title=title)
+
+
+def _standing(grant: Grant) -> tuple[OfferState, str]:
+    newest = grant.proofs[-1] if grant.proofs else {"allowed": True}
+    if newest["allowed"]:
+        return OfferState.OFFERED, ""
+    return OfferState.DEGRADED, f"the account may not do this: {newest['request']}"[:_REASON_LENGTH]
+
+
+def _put(tx: Tx, offer: Offer, state: OfferState, reason: str, now_s: float) -> Offer:
+    if (offer.state, offer.reason) == (state, reason[:_REASON_LENGTH]):
+        return offer
+    return rows.update(tx, offer, {"state": state, "reason": reason[:_REASON_LENGTH]}, now_s)
+
+
+def _facts(item: CloudItem | CloudSize) -> dict[str, Any]:
+    if isinstance(item, CloudSize):
+        return {name: value for name, value in asdict(item).items() if name not in {"cloud_id", "name"}}
+    return dict(item.facts)

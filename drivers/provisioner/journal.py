@@ -1,0 +1,179 @@
+"""What the provisioner remembers of each machine, and the decisions that need no cloud.
+
+One job per machine, worked on by one holder at a time. What is *asked* (present or absent, which attempt) is
+written by whoever receives a message; how far the work *got* only by the holder of the lease, guarded by its fence.
+
+Why looking a machine up by its tags is not enough for exactly one: a creation whose answer was lost may still
+happen after the look. So after every creation of unknown outcome nothing is created for ``unknown_wait_s``, and
+until ``unsure_until_s`` the cloud is looked through again and what is surplus is destroyed.
+
+Pure, but for the Records protocol.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+from catalog.messages.contracts import CreateMachine, DestroyMachine, Message
+from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+from catalog.ports import CloudMachine, MachineStatus
+
+TAG_OWNER = "crossway-owner"
+TAG_MACHINE = "crossway-machine"
+
+
+class Phase(StrEnum):
+    """How far the work on a machine got."""
+
+    SEEKING = "seeking"  # look for it; create it if it is not there
+    BOOTING = "booting"  # it exists; wait until it runs
+    READY = "ready"  # reported as created
+    CLEARING = "clearing"  # destroy whatever exists of it
+    FAILED = "failed"  # reported as failed; a further attempt may be asked
+    GONE = "gone"  # reported as destroyed, for ever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionPolicy:
+    """Deadlines and pauses, in seconds. ``lease_s`` must outlast a cloud call: see ``__post_init__``."""
+
+    lease_s: float = 90.0
+    call_timeout_s: float = 40.0  # a little more than the driver's own deadline, which ends calls more gently
+    poll_s: float = 2.0  # between looks at a machine that boots or vanishes
+    look_again_s: float = 3.0  # between looks for a machine whose creation has an unknown outcome
+    unknown_wait_s: float = 30.0  # how long such a creation may still happen before another is tried
+    gone_grace_s: float = 60.0  # clouds list a new machine later than they create it
+    sweep_every_s: float = 60.0
+    sweep_for_s: float = 900.0
+    clear_patience_s: float = 120.0  # a failure is reported after that even if its cloud does not let us clear up
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 60.0
+    workers: int = 8
+    workers_per_platform: int = 4  # a cloud that hangs must not take every worker
+    idle_poll_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a lease that could end while a cloud call is under way."""
+        if self.lease_s <= self.call_timeout_s:
+            raise ValueError("lease_s must be longer than call_timeout_s, or two holders could create at once")
+
+    def pause_s(self, troubles: int) -> float:
+        """Return the pause after ``troubles`` (from 1) calls in a row that got no answer."""
+        return min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(troubles - 1, 30))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt is over: an error's code, words fit for a tenant, and whether another may succeed."""
+
+    code: str
+    reason: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The journal's entry for one machine. Times in epoch seconds; None = does not apply."""
+
+    machine: MachineId
+    platform: PlatformId
+    order: OrderId | None = None
+    name: str = ""
+    size: str = ""
+    image: str = ""
+    location: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    # asked for, written on receipt
+    wanted: bool = True
+    asked_attempt: int = 1
+    deadline_at_s: float = 0.0  # of the attempt asked for
+    # got to, written by the holder
+    phase: Phase = Phase.SEEKING
+    attempt: int = 1
+    cloud_id: str | None = None
+    made_at_s: float | None = None
+    create_begun_at_s: float | None = None  # a creation was begun and its outcome is not known
+    unsure_until_s: float | None = None  # until then something of it may still turn up
+    failure: Failure | None = None
+    failed_at_s: float | None = None
+    troubles: int = 0
+    due_at_s: float | None = None  # None: nothing to do
+    # the lease
+    fence: int = 0
+    lease_until_s: float = 0.0
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tags by which everything of this machine is found, whichever attempt or order it was made for."""
+        return {name: self.tags[name] for name in (TAG_OWNER, TAG_MACHINE)}
+
+
+class Records(Protocol):
+    """Where jobs and outgoing messages are kept. Every call is one durable transaction."""
+
+    async def receive_create(self, message: CreateMachine, tags: Mapping[str, str], now_s: float) -> bool:
+        """Note what is asked; False when the message was received before."""
+        ...
+
+    async def receive_destroy(self, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
+        """Note what is asked; False when the message was received before."""
+        ...
+
+    async def take(self, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
+        """Lease the job that is most overdue, with a new fence, at no platform in ``busy``; None when none is due."""
+        ...
+
+    async def write(self, job: Job, results: Sequence[Message], now_s: float, *, release: bool) -> Job:
+        """Write how far ``job`` got and put ``results`` into the outbox; return it as it stands now.
+
+        Raises LeaseLost, and nothing is written, when another holder has taken it meanwhile.
+        """
+        ...
+
+    async def unsent(self, limit: int) -> Sequence[tuple[MessageId, str]]:
+        """Return ids and bodies of up to ``limit`` results that the queue has not confirmed, oldest first."""
+        ...
+
+    async def mark_sent(self, message: MessageId, now_s: float) -> None:
+        """Note that the queue confirmed the result. May be repeated."""
+        ...
+
+    async def job(self, machine: MachineId) -> Job | None:
+        """Return the job of ``machine`` as it stands."""
+        ...
+
+
+def taken_up(job: Job) -> Job:
+    """Return ``job`` with what was asked since its holder last wrote: an end, or a new attempt after a failure."""
+    if not job.wanted and job.phase is not Phase.GONE:
+        return replace(job, phase=Phase.CLEARING, failure=None)
+    if job.wanted and job.phase is Phase.FAILED and job.asked_attempt > job.attempt:
+        return replace(job, phase=Phase.SEEKING, attempt=job.asked_attempt, failure=None, failed_at_s=None, troubles=0)
+    return job
+
+
+def due_at_s(job: Job, now_s: float) -> float | None:
+    """Return when ``job`` wants work next: at once when something was asked while its holder was busy."""
+    pending = (not job.wanted and job.phase not in (Phase.GONE, Phase.CLEARING)) or (
+        job.wanted and job.phase is Phase.FAILED and job.asked_attempt > job.attempt
+    )
+    return now_s if pending else job.due_at_s
+
+
+def chosen(found: Sequence[CloudMachine], job: Job) -> CloudMachine | None:
+    """Return the machine to keep: the one already known, else a running one, else a sound one, ties to the smaller id.
+
+    Every holder must choose the same from the same list, or two would destroy each other's choice.
+    """
+    order = {MachineStatus.RUNNING: 0, MachineStatus.FAILED: 2}
+    return min(
+        found,
+        key=lambda each: (each.cloud_id != job.cloud_id, order.get(each.status, 1), each.cloud_id),
+        default=None,
+    )
+
+
+def may_still_appear(job: Job, now_s: float, policy: ProvisionPolicy) -> bool:
+    """Return whether a creation of unknown outcome is so recent that its machine may turn up yet."""
+    return job.create_begun_at_s is not None and now_s < job.create_begun_at_s + policy.unknown_wait_s

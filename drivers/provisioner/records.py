@@ -1,0 +1,301 @@
+"""The provisioner's own tables, in an SQLite file of its own: jobs with lease and fence, inbox, outbox.
+
+The only module under ``drivers`` that knows a database. One writer thread, ``BEGIN IMMEDIATE``, WAL and
+synchronous=FULL: what ``write`` returned from survives a power cut, and a create may follow it.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from catalog.errors import LeaseLost, WrongState
+from catalog.messages.contracts import CreateMachine, DestroyMachine, Message
+from catalog.model.ids import MachineId, MessageId, PlatformId
+from drivers.provisioner.journal import Failure, Job, Phase, due_at_s
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 5_000
+
+_METADATA = MetaData()
+_JOBS = Table(
+    "job",
+    _METADATA,
+    Column("machine", String, primary_key=True),
+    Column("platform", String, nullable=False),
+    Column("order", String),
+    Column("name", String, nullable=False),
+    Column("size", String, nullable=False),
+    Column("image", String, nullable=False),
+    Column("location", String),
+    Column("tags", JSON, nullable=False),
+    Column("wanted", Boolean, nullable=False),
+    Column("asked_attempt", Integer, nullable=False),
+    Column("deadline_at_s", Float, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("cloud_id", String),
+    Column("made_at_s", Float),
+    Column("create_begun_at_s", Float),
+    Column("unsure_until_s", Float),
+    Column("failure", JSON(none_as_null=True)),
+    Column("failed_at_s", Float),
+    Column("troubles", Integer, nullable=False),
+    Column("due_at_s", Float),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until_s", Float, nullable=False),
+    Index("ix_job_due", "due_at_s"),
+)
+_INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
+_OUTBOX = Table(
+    "outbox",
+    _METADATA,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("body", String, nullable=False),
+    Column("sent_at_s", Float),
+    Index("ix_outbox_unsent", "sent_at_s", "seq"),
+)
+_J = _JOBS.c
+# What only the holder of the lease writes.
+_PROGRESS = (
+    "phase",
+    "attempt",
+    "cloud_id",
+    "made_at_s",
+    "create_begun_at_s",
+    "unsure_until_s",
+    "failed_at_s",
+    "troubles",
+    "lease_until_s",
+)
+
+
+class SqliteRecords:
+    """Records in one SQLite file that belongs to one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Prepare the engine and thread; use ``open``."""
+        self._engine = _engine(path)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="provision-records")
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        """Open the file at ``path`` for this process alone, creating it when missing.
+
+        Leases found in it are void: whoever held them is gone. Raises WrongState while another process has it open.
+        """
+        with _alone(path):
+            records = cls(path)
+            try:
+                await records._run(_make_ready)
+                yield records
+            finally:
+                records._writer.shutdown(cancel_futures=True)
+                records._engine.dispose()
+
+    async def receive_create(self, message: CreateMachine, tags: Mapping[str, str], now_s: float) -> bool:
+        """Note what is asked; False when the message was received before."""
+        return await self._run(lambda tx: _first_time(tx, message, now_s) and _ask_create(tx, message, tags, now_s))
+
+    async def receive_destroy(self, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
+        """Note what is asked; False when the message was received before."""
+        return await self._run(lambda tx: _first_time(tx, message, now_s) and _ask_destroy(tx, message, tags, now_s))
+
+    async def take(self, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
+        """Lease the job that is most overdue, with a new fence, at no platform in ``busy``; None when none is due."""
+        return await self._run(lambda tx: _take(tx, now_s, lease_s, busy))
+
+    async def write(self, job: Job, results: Sequence[Message], now_s: float, *, release: bool) -> Job:
+        """Write how far ``job`` got, with its results; raises LeaseLost when another holder has it."""
+        return await self._run(lambda tx: _write(tx, job, results, now_s, release=release))
+
+    async def unsent(self, limit: int) -> Sequence[tuple[MessageId, str]]:
+        """Return ids and bodies of unconfirmed results, oldest first."""
+        query = select(_OUTBOX.c.id, _OUTBOX.c.body).where(_OUTBOX.c.sent_at_s.is_(None))
+        found = await self._run(lambda tx: tx.execute(query.order_by(_OUTBOX.c.seq).limit(limit)).all())
+        return tuple((MessageId(id_), body) for id_, body in found)
+
+    async def mark_sent(self, message: MessageId, now_s: float) -> None:
+        """Note that the queue confirmed the result."""
+        statement = update(_OUTBOX).where(_OUTBOX.c.id == message).values(sent_at_s=now_s)
+        await self._run(lambda tx: tx.execute(statement))
+
+    async def job(self, machine: MachineId) -> Job | None:
+        """Return the job of ``machine`` as it stands."""
+        return await self._run(lambda tx: _job(tx, machine))
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_transaction, work)
+
+    def _in_transaction(self, work: Callable[[Connection], T]) -> T:
+        with self._engine.begin() as tx:
+            return work(tx)
+
+
+def _make_ready(tx: Connection) -> None:
+    _METADATA.create_all(tx)
+    tx.execute(update(_JOBS).values(lease_until_s=0.0))
+
+
+def _first_time(tx: Connection, message: Message, now_s: float) -> bool:
+    added = insert(_INBOX).values(id=message.id, at_s=now_s).on_conflict_do_nothing().returning(_INBOX.c.id)
+    return tx.execute(added).first() is not None
+
+
+def _ask_create(tx: Connection, message: CreateMachine, tags: Mapping[str, str], now_s: float) -> bool:
+    known = _job(tx, message.machine)
+    deadline_at_s = message.created_at_s + message.deadline_s
+    if known is None:
+        job = Job(
+            machine=message.machine,
+            platform=message.platform,
+            order=message.order,
+            name=message.name,
+            size=message.size,
+            image=message.image,
+            location=message.location,
+            tags=dict(tags),
+            asked_attempt=message.attempt,
+            attempt=message.attempt,
+            deadline_at_s=deadline_at_s,
+            due_at_s=now_s,
+        )
+        tx.execute(insert(_JOBS).values(_columns(job)))
+    elif known.wanted and message.attempt > known.asked_attempt:
+        asked = {"asked_attempt": message.attempt, "deadline_at_s": deadline_at_s, "due_at_s": now_s}
+        tx.execute(update(_JOBS).where(_J.machine == message.machine).values(asked))
+    return True
+
+
+def _ask_destroy(tx: Connection, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
+    known = _job(tx, message.machine)
+    if known is None:
+        # A destruction may overtake its creation; the job that stays behind then refuses the creation.
+        job = Job(
+            machine=message.machine,
+            platform=message.platform,
+            tags=dict(tags),
+            wanted=False,
+            phase=Phase.CLEARING,
+            cloud_id=message.cloud_id,
+            due_at_s=now_s,
+        )
+        tx.execute(insert(_JOBS).values(_columns(job)))
+    elif known.phase is not Phase.GONE:
+        tx.execute(update(_JOBS).where(_J.machine == message.machine).values(wanted=False, due_at_s=now_s))
+    return True
+
+
+def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
+    due = (
+        select(_J.machine)
+        .where(_J.due_at_s <= now_s, _J.lease_until_s <= now_s, _J.platform.not_in(busy))
+        .order_by(_J.due_at_s, _J.machine)
+        .limit(1)
+    )
+    taken = (
+        update(_JOBS)
+        .where(_J.machine == due.scalar_subquery(), or_(_J.lease_until_s <= now_s))
+        .values(fence=_J.fence + 1, lease_until_s=now_s + lease_s)
+        .returning(_J.machine)
+    )
+    machine = tx.execute(taken).scalar_one_or_none()
+    return None if machine is None else _job(tx, machine)
+
+
+def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *, release: bool) -> Job:
+    held = _job(tx, job.machine)
+    if held is None or held.fence != job.fence:
+        raise LeaseLost("another holder has taken this machine's work over", detail=job.machine)
+    now = replace(
+        job,
+        wanted=held.wanted,
+        asked_attempt=held.asked_attempt,
+        deadline_at_s=held.deadline_at_s,
+        lease_until_s=0.0 if release else job.lease_until_s,
+    )
+    now = replace(now, due_at_s=due_at_s(now, now_s))
+    values = {name: getattr(now, name) for name in _PROGRESS} | {
+        "failure": None if now.failure is None else asdict(now.failure),
+        "due_at_s": now.due_at_s,
+    }
+    tx.execute(update(_JOBS).where(_J.machine == job.machine, _J.fence == job.fence).values(values))
+    for result in results:
+        tx.execute(insert(_OUTBOX).values(id=result.id, body=result.to_json()))
+    return now
+
+
+def _job(tx: Connection, machine: str) -> Job | None:
+    row = tx.execute(select(_JOBS).where(_J.machine == machine)).mappings().first()
+    if row is None:
+        return None
+    failure = row["failure"]
+    return Job(
+        **{**row, "phase": Phase(row["phase"]), "failure": None if failure is None else Failure(**failure)},
+    )
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    values = {each.name: getattr(job, each.name) for each in fields(job)}
+    return values | {"failure": None if job.failure is None else asdict(job.failure)}
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WrongState(
+                f"another process has the provisioner's records open ({path})", fix="stop the other process"
+            ) from error
+        yield
+    finally:
+        os.close(lock)
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=0, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

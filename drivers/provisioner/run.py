@@ -1,0 +1,130 @@
+"""The provisioner: receive messages into the journal, work the journal off, publish results (S4).
+
+A message is acknowledged as soon as the journal holds it; no delivery is held while a machine boots. After a
+restart the journal alone says what is left to do.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+
+from catalog.messages.bell import Bell
+from catalog.messages.contracts import (
+    TO_ORDERS,
+    TO_PROVISIONER,
+    CreateMachine,
+    DestroyMachine,
+    Message,
+    from_json,
+)
+from catalog.model.ids import PlatformId
+from catalog.ports import Checkpoint, Clock, Clouds, MessageQueue
+from drivers.provisioner.journal import TAG_MACHINE, TAG_OWNER, ProvisionPolicy, Records
+from drivers.provisioner.work import Work
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+class Provisioner:
+    """Turns CreateMachine and DestroyMachine into machines. ``run`` does it all; the rest are its parts."""
+
+    def __init__(
+        self,
+        *,
+        queue: MessageQueue,
+        clouds: Clouds,
+        records: Records,
+        clock: Clock,
+        checkpoint: Checkpoint,
+        owner: str,
+        policy: ProvisionPolicy | None = None,
+    ) -> None:
+        """``owner`` names this gateway in the tags of its machines; it must never change or be shared."""
+        self._queue = queue
+        self._clouds = clouds
+        self._records = records
+        self._clock = clock
+        self._checkpoint = checkpoint
+        self._owner = owner
+        self._policy = policy or ProvisionPolicy()
+        self._at_work: Counter[PlatformId] = Counter()
+        self._taking = asyncio.Lock()
+        self._work_bell = Bell()
+        self._result_bell = Bell()
+
+    async def run(self) -> None:
+        """Receive, work and publish until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._queue.consume(TO_PROVISIONER, self.receive))
+            tasks.create_task(self._publish_for_ever())
+            for _ in range(self._policy.workers):
+                tasks.create_task(self._work_for_ever())
+
+    async def receive(self, message: Message) -> None:
+        """Note in the journal what ``message`` asks; on return it is durable. May come any number of times."""
+        self._checkpoint.reached("provision.receive.begin")
+        now_s = self._clock.now_s()
+        match message:
+            case CreateMachine():
+                await self._records.receive_create(message, self._tags(message), now_s)
+            case DestroyMachine():
+                await self._records.receive_destroy(message, self._tags(message), now_s)
+            case _:
+                log.error("message not for the provisioner", extra={"type": message.type})
+        self._checkpoint.reached("provision.receive.end")
+        self._work_bell.ring()
+
+    async def work_one(self) -> bool:
+        """Carry the most overdue job one step further; False when none is due."""
+        # One at a time, or all workers would take a job of the same platform before any of them is counted.
+        async with self._taking:
+            busy = [platform for platform, count in self._at_work.items() if count >= self._policy.workers_per_platform]
+            job = await self._records.take(self._clock.now_s(), self._policy.lease_s, busy)
+            if job is None:
+                return False
+            self._at_work[job.platform] += 1
+        try:
+            self._checkpoint.reached("provision.taken")
+            work = Work(
+                job,
+                records=self._records,
+                clouds=self._clouds,
+                clock=self._clock,
+                checkpoint=self._checkpoint,
+                policy=self._policy,
+            )
+            await work.advance()
+        finally:
+            self._at_work[job.platform] -= 1
+        self._result_bell.ring()
+        return True
+
+    async def publish_results(self) -> int:
+        """Publish every result that the queue has not confirmed, and return how many. May be interrupted anywhere."""
+        published = 0
+        while batch := await self._records.unsent(BATCH):
+            for message_id, body in batch:
+                self._checkpoint.reached("provision.publish.begin")
+                await self._queue.publish(TO_ORDERS, from_json(body))
+                self._checkpoint.reached("provision.publish.end")
+                await self._records.mark_sent(message_id, self._clock.now_s())
+                self._checkpoint.reached("provision.marked")
+                published += 1
+        return published
+
+    async def _work_for_ever(self) -> None:
+        while True:
+            ticket = self._work_bell.ticket()
+            if not await self.work_one():
+                await self._work_bell.wait(ticket, self._policy.idle_poll_s)
+
+    async def _publish_for_ever(self) -> None:
+        while True:
+            ticket = self._result_bell.ticket()
+            if not await self.publish_results():
+                await self._result_bell.wait(ticket, self._policy.idle_poll_s)
+
+    def _tags(self, message: CreateMachine | DestroyMachine) -> dict[str, str]:
+        return {**message.tags, TAG_OWNER: self._owner, TAG_MACHINE: message.machine}

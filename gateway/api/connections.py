@@ -1,0 +1,309 @@
+"""Connections: asked for, consented to, watched, explained, moved and closed."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from catalog import connections
+from catalog.access import owns
+from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound, WrongState
+from catalog.model.connection import AccountSession, Connection, ConnectionEvent, ConnectionState
+from catalog.model.ids import ConnectionId, PlatformId
+from catalog.model.platform import Platform
+from catalog.store import rows
+from catalog.store.database import Tx
+from catalog.store.paging import page
+from gateway.api.bodies import Body, Name, Nothing, Out, Reference, Resource, Time, Weight, stamp
+from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.services import Wakes
+from gateway.api.trace import StepOut, step_out
+
+routes = Routes("connections")
+
+
+class WeightChangesIn(Body):
+    """Weights of this connection that differ from the gateway's."""
+
+    delay: Weight = 0.0
+    loss: Weight = 0.0
+    jitter: Weight = 0.0
+    hops: Weight = 0.0
+    price: Weight = 0.0
+
+
+class PolicyIn(Body):
+    """What routes the connection may take; what is left out is the gateway's own policy."""
+
+    direct_allowed: bool = True
+    relay_limit: int = Field(default=2, ge=0, le=4)
+    candidate_limit: int = Field(default=12, ge=1, le=64)
+    avoid: list[Name] = Field(default_factory=list, max_length=64, description="Names of relays or sites.")
+    weights: WeightChangesIn = Field(default_factory=WeightChangesIn)
+
+
+class ConnectionIn(Body):
+    """A connection request."""
+
+    target: Reference | None = Field(default=None, description="Name or id of a platform; absent: the requester itself.")
+    requester: Reference | None = Field(default=None, description="For admins only: on whose behalf.")
+    policy: PolicyIn = Field(default_factory=PolicyIn)
+
+
+class ConnectionOut(Resource):
+    """A connection; ``code`` and ``reason`` say why it is not (or not yet again) established."""
+
+    requester: str
+    requester_id: str
+    target: str
+    target_id: str
+    state: str
+    consented: bool
+    route: str
+    code: str
+    reason: str
+    attempts: int
+    policy: dict[str, Any]
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/connections",
+    permission="connection:write",
+    body=ConnectionIn,
+    answer=ConnectionOut,
+    status=202,
+    location="/v1/connections/{id}",
+    wakes=(Wakes.ESTABLISH,),
+    errors=(AlreadyExists, InvalidValue, WrongState),
+    summary="Ask for a connection; it is established in the background",
+)
+def request_connection(tx: Tx, call: Call[ConnectionIn]) -> ConnectionOut:
+    """Return the accepted request. Where the target is another's, its owner is asked for consent first."""
+    requester = _requester(tx, call)
+    target = requester if call.body.target is None else _platform(tx, call.body.target, "target")
+    policy = call.body.policy.model_dump(exclude_unset=True)
+    row = connections.request(
+        tx, requester=PlatformId(requester.id), target=PlatformId(target.id), policy=policy, now_s=call.now_s
+    )
+    return _out(tx, row)
+
+
+def _requester(tx: Tx, call: Call[ConnectionIn]) -> Platform:
+    named = call.body.requester
+    if not call.is_admin:
+        own = rows.by_id(tx, Platform, call.principal.subject_id)
+        if named is not None and named not in {own.id, own.name}:
+            raise InvalidValue("a platform asks for itself", field="requester", fix="leave it out")
+        return own
+    named = named or call.body.target
+    if named is None:
+        raise InvalidValue("an admin says who asks", field="requester", fix="the name or id of a platform")
+    return _platform(tx, named, "requester")
+
+
+def _platform(tx: Tx, text: str, field: str) -> Platform:
+    found = rows.first(tx, Platform, name=text) or rows.find(tx, Platform, text)
+    if found is None:
+        raise InvalidValue(f"there is no platform '{text}'", field=field, fix="the name or id of an enrolled platform")
+    return found
+
+
+@routes.plain(
+    "GET",
+    "/v1/connections",
+    permission="connection:read",
+    answer=ConnectionOut,
+    many=True,
+    filters={"state": "Only connections in this state."},
+    summary="List the connections",
+)
+def list_connections(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of connections: a platform's own (on either side), an admin's all."""
+    mine = call.principal.subject_id
+    either = None if call.is_admin else {"requester_id": mine, "target_id": mine}
+    found = page(tx, Connection, limit=call.limit, token=call.page_token, where=call.filters, either=either)
+    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain(
+    "GET",
+    "/v1/connections/{id}",
+    permission="connection:read",
+    answer=ConnectionOut,
+    summary="Show or watch a connection",
+)
+def get_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
+    """Return the connection."""
+    return _out(tx, _own(tx, call))
+
+
+class RoutesOut(Out):
+    """Why this route: every candidate with measurements, terms and weights, the winner, the margin, the refused."""
+
+    connection: str
+    route: str
+    decided_at: Time | None
+    decision: dict[str, Any] = Field(description="Empty before the first decision.")
+
+
+@routes.plain(
+    "GET",
+    "/v1/connections/{id}/routes",
+    permission="connection:read",
+    answer=RoutesOut,
+    summary="Show the latest route decision with everything it was based on",
+)
+def get_routes(tx: Tx, call: Call[Nothing]) -> RoutesOut:
+    """Return the latest decision."""
+    row = _own(tx, call)
+    decision = connections.latest_decision(tx, ConnectionId(row.id))
+    return RoutesOut(
+        connection=row.id,
+        route=row.route,
+        decided_at=decision.created_at_s if decision else None,
+        decision=decision.document if decision else {},
+    )
+
+
+class SessionOut(Out):
+    """One of the three linked account sessions of a connection."""
+
+    id: str
+    leg: str
+    account: str
+    parent: str | None
+    calls: int
+    opened_at: Time
+    ended_at: Time | None
+
+
+@routes.plain(
+    "GET",
+    "/v1/connections/{id}/sessions",
+    permission="connection:read",
+    answer=SessionOut,
+    many=True,
+    summary="Show the account sessions: with the gateway, the transport network and the target",
+)
+def list_sessions(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return every session on one page, oldest first."""
+    row = _own(tx, call)
+    return Listing(items=[_session(found) for found in connections.sessions(tx, ConnectionId(row.id))])
+
+
+@routes.plain(
+    "GET",
+    "/v1/connections/{id}/steps",
+    permission="connection:read",
+    answer=StepOut,
+    many=True,
+    summary="Show how establishing went so far",
+)
+def list_connection_steps(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return every step on one page."""
+    return Listing(items=[step_out(step) for step in connections.steps(tx, _own(tx, call).id)])
+
+
+class ConsentIn(Body):
+    """The target owner's word."""
+
+    decision: Literal["allow", "refuse"]
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/connections/{id}/consent",
+    permission="connection:consent",
+    body=ConsentIn,
+    answer=ConnectionOut,
+    status=202,
+    wakes=(Wakes.ESTABLISH,),
+    errors=(WrongState,),
+    summary="Allow or refuse, as the target's owner, that another platform connects",
+)
+def consent_to_connection(tx: Tx, call: Call[ConsentIn]) -> ConnectionOut:
+    """Return the connection after the owner's word."""
+    row = _own(tx, call)
+    allow = call.body.decision == "allow"
+    given = connections.give_consent(
+        tx, ConnectionId(row.id), platform_id=call.principal.subject_id, allow=allow, now_s=call.now_s
+    )
+    return _out(tx, given)
+
+
+@routes.plain(
+    "POST",
+    "/v1/connections/{id}/reroute",
+    permission="connection:write",
+    answer=ConnectionOut,
+    status=202,
+    wakes=(Wakes.ESTABLISH,),
+    errors=(WrongState,),
+    summary="Measure and choose again now; a failed connection is tried again",
+)
+def reroute_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
+    """Return the connection. An established one keeps its tunnel unless another route is clearly better."""
+    row = _requested_by_caller(tx, call)
+    if row.state is not ConnectionState.ESTABLISHED:
+        row = connections.move(tx, ConnectionId(row.id), ConnectionEvent.RETRY, call.now_s)
+    return _out(tx, row)
+
+
+@routes.plain(
+    "DELETE",
+    "/v1/connections/{id}",
+    permission="connection:write",
+    answer=ConnectionOut,
+    status=202,
+    wakes=(Wakes.ESTABLISH,),
+    errors=(WrongState,),
+    summary="Close a connection; its tunnel is taken down in the background",
+)
+def close_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
+    """Return the closed connection."""
+    row = _requested_by_caller(tx, call)
+    call.precondition.check(row)
+    return _out(tx, connections.move(tx, ConnectionId(row.id), ConnectionEvent.CLOSE, call.now_s))
+
+
+def _own(tx: Tx, call: Call[Any]) -> Connection:
+    row = rows.find(tx, Connection, call.path["id"])
+    if row is None or not owns(call.principal, row.requester_id, row.target_id):
+        raise NotFound(f"there is no connection '{call.path['id']}'")
+    return row
+
+
+def _requested_by_caller(tx: Tx, call: Call[Any]) -> Connection:
+    row = _own(tx, call)
+    if not owns(call.principal, row.requester_id):
+        raise Denied("only who asked for the connection can do this", fix="as its target, refuse consent instead")
+    return row
+
+
+def _session(row: AccountSession) -> SessionOut:
+    return SessionOut(
+        id=row.id,
+        leg=row.leg.value,
+        account=row.account,
+        parent=row.parent_id,
+        calls=row.calls,
+        opened_at=row.opened_at_s,
+        ended_at=row.ended_at_s,
+    )
+
+
+def _out(tx: Tx, row: Connection) -> ConnectionOut:
+    return ConnectionOut(
+        **stamp(row),
+        requester=rows.by_id(tx, Platform, row.requester_id).name,
+        requester_id=row.requester_id,
+        target=rows.by_id(tx, Platform, row.target_id).name,
+        target_id=row.target_id,
+        state=row.state.value,
+        consented=row.consented,
+        route=row.route,
+        code=row.code,
+        reason=row.reason,
+        attempts=row.attempts,
+        policy=row.policy,
+    )

@@ -1,0 +1,186 @@
+"""Grants: what owners granted, what an admin accepted, and the standing rules that accept without asking."""
+
+from typing import Any
+
+from pydantic import Field
+
+from catalog import consent
+from catalog.access import owns
+from catalog.errors import AlreadyExists, InvalidValue, NotFound, WrongState
+from catalog.messages.handshake import Capability
+from catalog.model.consent import Grant, GrantRule
+from catalog.model.ids import GrantId
+from catalog.model.platform import Platform
+from catalog.store import rows
+from catalog.store.database import Tx
+from catalog.store.paging import page
+from gateway.api.bodies import Body, Nothing, Resource, Time, stamp
+from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.services import Wakes
+
+routes = Routes("grants")
+
+ANY = "*"
+
+
+class GrantOut(Resource):
+    """One capability of one platform, from request to offer. ``proofs``: what the account could really do."""
+
+    platform: str
+    connection: str
+    capability: str
+    verbs: list[str]
+    quota: int | None
+    expires_at: Time | None
+    state: str
+    proofs: list[dict[str, Any]]
+
+
+@routes.plain(
+    "GET",
+    "/v1/grants",
+    permission="grant:read",
+    answer=GrantOut,
+    many=True,
+    filters={"state": "Only grants in this state.", "capability": "Only grants of this capability."},
+    summary="List the grants",
+)
+def list_grants(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of grants: a platform's own, an admin's all."""
+    mine = {} if call.is_admin else {"platform_id": call.principal.subject_id}
+    found = page(tx, Grant, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
+    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain("GET", "/v1/grants/{id}", permission="grant:read", answer=GrantOut, summary="Show or watch a grant")
+def get_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
+    """Return the grant."""
+    return _out(tx, _own(tx, call))
+
+
+@routes.plain(
+    "POST",
+    "/v1/grants/{id}/accept",
+    permission="grant:write",
+    answer=GrantOut,
+    wakes=(Wakes.GRANTS,),
+    errors=(WrongState,),
+    summary="Accept what the owner granted; it becomes an offer once it is proved",
+)
+def accept_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
+    """Return the accepted grant."""
+    return _out(tx, consent.accept(tx, GrantId(_own(tx, call).id), call.now_s))
+
+
+@routes.plain(
+    "POST",
+    "/v1/grants/{id}/refuse",
+    permission="grant:write",
+    answer=GrantOut,
+    errors=(WrongState,),
+    summary="Refuse what the owner granted",
+)
+def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
+    """Return the refused grant."""
+    return _out(tx, consent.refuse(tx, GrantId(_own(tx, call).id), call.now_s))
+
+
+@routes.plain(
+    "POST",
+    "/v1/grants/{id}/revoke",
+    permission="grant:revoke",
+    answer=GrantOut,
+    wakes=(Wakes.GRANTS,),
+    errors=(WrongState,),
+    summary="Take a grant back; its offer is withdrawn at once",
+)
+def revoke_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
+    """Return the revoked grant. Machines that exist stay until somebody ends them."""
+    return _out(tx, consent.revoke(tx, GrantId(_own(tx, call).id), call.now_s))
+
+
+class RuleIn(Body):
+    """A standing rule: what such platforms grant of this capability is accepted."""
+
+    platform: str = Field(pattern=r"^(\*|[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)$", max_length=63, description="`*`: any.")
+    capability: str = Field(
+        pattern=r"^(\*|" + "|".join(Capability) + ")$", max_length=32, description="`*`: any."
+    )
+
+
+class RuleOut(Resource):
+    """A standing rule."""
+
+    platform: str
+    capability: str
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/grant-rules",
+    permission="grant:write",
+    body=RuleIn,
+    answer=RuleOut,
+    status=201,
+    wakes=(Wakes.GRANTS,),
+    errors=(AlreadyExists, InvalidValue),
+    summary="Accept certain grants without asking, those that wait now included",
+)
+def create_grant_rule(tx: Tx, call: Call[RuleIn]) -> RuleOut:
+    """Return the new rule, applied to every platform that it names."""
+    rule = consent.add_rule(tx, platform=call.body.platform, capability=call.body.capability, now_s=call.now_s)
+    named = {} if rule.platform == ANY else {"name": rule.platform}
+    for platform in rows.where(tx, Platform, **named):
+        consent.apply_rules(tx, platform.id, call.now_s)
+    return _rule(rule)
+
+
+@routes.plain(
+    "GET", "/v1/grant-rules", permission="grant:write", answer=RuleOut, many=True, summary="List the standing rules"
+)
+def list_grant_rules(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of rules."""
+    found = page(tx, GrantRule, limit=call.limit, token=call.page_token)
+    return Listing(items=[_rule(row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain(
+    "DELETE",
+    "/v1/grant-rules/{id}",
+    permission="grant:write",
+    status=204,
+    summary="Remove a standing rule; what it accepted stays accepted",
+)
+def remove_grant_rule(tx: Tx, call: Call[Nothing]) -> None:
+    """Remove the rule."""
+    text = call.path["id"]
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:  # noqa: PLR2004 what an SQL integer holds
+        raise NotFound(f"there is no grant rule '{text}'")
+    row = rows.by_id(tx, GrantRule, int(text))
+    call.precondition.check(row)
+    consent.remove_rule(tx, int(text))
+
+
+def _own(tx: Tx, call: Call[Any]) -> Grant:
+    row = rows.find(tx, Grant, call.path["id"])
+    if row is None or not owns(call.principal, row.platform_id):
+        raise NotFound(f"there is no grant '{call.path['id']}'")
+    return row
+
+
+def _out(tx: Tx, row: Grant) -> GrantOut:
+    return GrantOut(
+        **stamp(row),
+        platform=rows.by_id(tx, Platform, row.platform_id).name,
+        connection=row.connection_id,
+        capability=row.capability,
+        verbs=row.verbs,
+        quota=row.quota,
+        expires_at=row.expires_at_s,
+        state=row.state.value,
+        proofs=list(row.proofs),
+    )
+
+
+def _rule(row: GrantRule) -> RuleOut:
+    return RuleOut(**stamp(row), platform=row.platform, capability=row.capability)

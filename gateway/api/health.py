@@ -1,0 +1,93 @@
+"""Is it alive, is it ready, what does it do in the background, and who am I."""
+
+import json
+from typing import Any
+
+from catalog.store.database import Tx
+from gateway.api.bodies import Nothing, Out
+from gateway.api.endpoints import Call, Door, Listing, Raw, Routes
+from gateway.telemetry import METRICS_TYPE
+
+routes = Routes("health")
+
+OK = "ok"
+
+
+@routes.probe("/livez", door=Door.ANYONE, summary="Whether the process answers at all")
+def get_liveness(_call: Call[Nothing]) -> Raw:
+    """Say ok: the event loop turns. Asks nothing else, so that a full disk does not get the process restarted."""
+    return Raw(body=b'{"status": "ok"}')
+
+
+@routes.probe("/readyz", door=Door.ANYONE, summary="Whether it can serve; 503 names what is missing")
+def get_readiness(call: Call[Nothing]) -> Raw:
+    """Say of each thing that serving needs whether it is there."""
+    checks = dict(call.services.readiness())
+    ready = all(state == OK for state in checks.values())
+    document = {"status": OK if ready else "not-ready", "checks": checks}
+    return Raw(body=json.dumps(document).encode(), status=200 if ready else 503)
+
+
+@routes.probe(
+    "/metrics",
+    door=Door.LOCAL,
+    permission="metrics:read",
+    summary="Prometheus metrics; without a token only from this host itself",
+    media_type="text/plain",
+)
+def get_metrics(call: Call[Nothing]) -> Raw:
+    """Return all metrics."""
+    return Raw(body=call.services.metrics.exposition(), content_type=METRICS_TYPE)
+
+
+class CallerOut(Out):
+    """Whom the token speaks for."""
+
+    role: str
+    name: str
+    subject: str
+    gateway: dict[str, str]
+
+
+@routes.plain("GET", "/v1/whoami", permission="self:read", answer=CallerOut, summary="Whom this token speaks for")
+def get_caller(_tx: Tx, call: Call[Nothing]) -> CallerOut:
+    """Return role, name and subject of the caller."""
+    who = call.principal
+    return CallerOut(
+        role=who.role.value, name=who.name, subject=who.subject_id, gateway=dict(call.services.gateway_info)
+    )
+
+
+class TaskOut(Out):
+    """One background task or service, as the runner sees it."""
+
+    name: str
+    enabled: bool
+    failures_in_a_row: int
+    last_error: str
+    facts: dict[str, Any]
+
+
+@routes.plain(
+    "GET",
+    "/v1/background",
+    permission="background:read",
+    answer=TaskOut,
+    many=True,
+    summary="What every background task does and how it fares",
+)
+def list_background(_tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return every task on one page; there are a dozen."""
+    named = ("name", "enabled", "failures_in_a_row", "last_error")
+    return Listing(
+        items=[
+            TaskOut(
+                name=str(status["name"]),
+                enabled=bool(status.get("enabled", True)),
+                failures_in_a_row=int(status.get("failures_in_a_row", 0)),
+                last_error=str(status.get("last_error", "")),
+                facts={key: value for key, value in status.items() if key not in named},
+            )
+            for status in call.services.background_status()
+        ]
+    )

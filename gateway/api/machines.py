@@ -1,0 +1,137 @@
+"""Machines: a tenant sees and steers its own, an admin all."""
+
+from typing import Any, Literal
+
+from catalog.access import owns
+from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, NotFound, WrongState
+from catalog.model.ids import MachineId, PlatformId, TenantId
+from catalog.model.machine import Machine, MachineState
+from catalog.model.platform import Platform
+from catalog.pool.give_back import destroy, give_back
+from catalog.ports import MachineAction
+from catalog.store import rows
+from catalog.store.database import Tx
+from catalog.store.paging import page
+from gateway.api.bodies import Body, Nothing, Resource, stamp
+from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.services import Wakes
+
+routes = Routes("machines")
+
+
+class ActionIn(Body):
+    """What shall happen to the machine."""
+
+    action: Literal["start", "stop", "reboot", "destroy", "give-back"]
+
+
+class MachineOut(Resource):
+    """One machine. ``addresses`` are its own, as its cloud tells them."""
+
+    name: str
+    platform: str
+    offer: str
+    pool: str | None
+    order: str | None
+    tenant: str | None
+    state: str
+    size: str
+    image: str
+    cloud_id: str | None
+    addresses: list[str]
+    attempt: int
+    reason: str
+
+
+@routes.plain(
+    "GET",
+    "/v1/machines",
+    permission="machine:read",
+    answer=MachineOut,
+    many=True,
+    filters={"state": "Only machines in this state."},
+    summary="List the machines",
+)
+def list_machines(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of machines: a tenant's own, an admin's all."""
+    mine = {} if call.is_admin else {"tenant_id": call.principal.subject_id}
+    found = page(tx, Machine, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
+    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain(
+    "GET", "/v1/machines/{id}", permission="machine:read", answer=MachineOut, summary="Show or watch a machine"
+)
+def get_machine(tx: Tx, call: Call[Nothing]) -> MachineOut:
+    """Return the machine."""
+    return _out(tx, _own(tx, call))
+
+
+async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
+    """Carry out start, stop or reboot at the cloud; the other actions are done by the transaction."""
+    if call.body.action in {"destroy", "give-back"}:
+        return
+    row = await call.services.database.read(lambda tx: rows.by_id(tx, Machine, machine.id))
+    assert row.cloud_id is not None
+    await call.services.machine_action(PlatformId(row.platform_id), row.cloud_id, MachineAction(call.body.action))
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/machines/{id}/actions",
+    permission="machine:write",
+    body=ActionIn,
+    answer=MachineOut,
+    status=202,
+    wakes=(Wakes.DISPATCH, Wakes.POOLS),
+    then=_at_cloud,
+    errors=(WrongState, CloudUnavailable, CloudRefused, CloudTimedOut),
+    summary="Start, stop, reboot, destroy or give back a machine",
+)
+def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
+    """Return the machine. Destroying and giving back go on in the background."""
+    machine = _own(tx, call)
+    tenant = None if call.is_admin else TenantId(call.principal.subject_id)
+    match call.body.action:
+        case "destroy":
+            machine = destroy(tx, MachineId(machine.id), tenant, call.now_s)
+        case "give-back":
+            machine = give_back(tx, MachineId(machine.id), tenant, call.now_s)
+        case _:
+            _refuse_unless_running(machine)
+    return _out(tx, machine)
+
+
+def _refuse_unless_running(machine: Machine) -> None:
+    if machine.cloud_id is None or machine.state not in {MachineState.IDLE, MachineState.IN_USE}:
+        raise WrongState(
+            f"a machine that is {machine.state.value} cannot be started, stopped or rebooted",
+            field="action",
+            fix="wait until it is idle or in use",
+        )
+
+
+def _own(tx: Tx, call: Call[Any]) -> Machine:
+    machine = rows.find(tx, Machine, call.path["id"])
+    if machine is None or not owns(call.principal, machine.tenant_id):
+        raise NotFound(f"there is no machine '{call.path['id']}'")
+    return machine
+
+
+def _out(tx: Tx, row: Machine) -> MachineOut:
+    return MachineOut(
+        **stamp(row),
+        name=row.name,
+        platform=rows.by_id(tx, Platform, row.platform_id).name,
+        offer=row.offer_id,
+        pool=row.pool_id,
+        order=row.order_id,
+        tenant=row.tenant_id,
+        state=row.state.value,
+        size=row.size,
+        image=row.image,
+        cloud_id=row.cloud_id,
+        addresses=row.addresses,
+        attempt=row.attempt,
+        reason=row.reason,
+    )

@@ -1,0 +1,153 @@
+"""Orders: a tenant asks for a machine and watches it come. Other tenants' orders do not exist for it."""
+
+from pydantic import Field
+
+from catalog.access import owns
+from catalog.connections import steps
+from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
+from catalog.model.ids import OrderId, TenantId
+from catalog.model.order import Order
+from catalog.orders.place import place
+from catalog.orders.retry import cancel
+from catalog.store import rows
+from catalog.store.database import Tx
+from catalog.store.paging import page
+from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Time, Word, stamp
+from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.services import Wakes
+from gateway.api.trace import StepOut, step_out
+
+routes = Routes("orders")
+
+
+class OrderIn(Body):
+    """One machine, please."""
+
+    offer: Reference = Field(description="An offer's id, or the name of a platform that offers machines.")
+    size: Word = Field(description="Id or name of one of the offer's sizes.")
+    image: Word = Field(description="Id or name of one of the offer's images.")
+    name: Name | None = Field(default=None, description="What the machine shall be called; else the order's id.")
+
+
+class OrderOut(Resource):
+    """An order; it ends fulfilled, failed (with code and reason) or cancelled."""
+
+    tenant: str
+    offer: str
+    name: str
+    size: str
+    image: str
+    state: str
+    machine: str | None
+    served_from: str = Field(description="`pool` or `cold` once it is known.")
+    attempts: int
+    code: str
+    reason: str
+    next_attempt_at: Time | None
+    finished_at: Time | None
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/orders",
+    permission="order:write",
+    body=OrderIn,
+    answer=OrderOut,
+    status=202,
+    location="/v1/orders/{id}",
+    wakes=(Wakes.DISPATCH, Wakes.POOLS),
+    errors=(InvalidValue, QuotaExceeded, WrongState, NotFound),
+    summary="Order a machine",
+)
+def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
+    """Return the accepted order; it may already be fulfilled, from a pool."""
+    wanted = call.body
+    order = place(
+        tx,
+        tenant_id=TenantId(call.principal.subject_id),
+        offer=wanted.offer,
+        size=wanted.size,
+        image=wanted.image,
+        name=wanted.name,
+        now_s=call.now_s,
+        policy=call.services.retry_policy,
+        checkpoint=call.services.checkpoint,
+    )
+    return _out(order)
+
+
+@routes.plain(
+    "GET",
+    "/v1/orders",
+    permission="order:read",
+    answer=OrderOut,
+    many=True,
+    filters={"state": "Only orders in this state."},
+    summary="List the orders",
+)
+def list_orders(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of orders: a tenant's own, an admin's all."""
+    mine = {} if call.is_admin else {"tenant_id": call.principal.subject_id}
+    found = page(tx, Order, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
+    return Listing(items=[_out(row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain("GET", "/v1/orders/{id}", permission="order:read", answer=OrderOut, summary="Show or watch an order")
+def get_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
+    """Return the order."""
+    return _out(_own(tx, call))
+
+
+@routes.plain(
+    "GET",
+    "/v1/orders/{id}/steps",
+    permission="order:read",
+    answer=StepOut,
+    many=True,
+    summary="Show how an order went so far",
+)
+def list_order_steps(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return every step on one page."""
+    return Listing(items=[step_out(step) for step in steps(tx, _own(tx, call).id)])
+
+
+@routes.plain(
+    "POST",
+    "/v1/orders/{id}/cancel",
+    permission="order:cancel",
+    answer=OrderOut,
+    status=202,
+    wakes=(Wakes.DISPATCH, Wakes.POOLS),
+    errors=(WrongState,),
+    summary="Cancel an order that has no machine yet",
+)
+def cancel_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
+    """Return the cancelled order; what was begun for it is destroyed."""
+    order = _own(tx, call)
+    return _out(cancel(tx, OrderId(order.id), call.now_s, checkpoint=call.services.checkpoint))
+
+
+def _own(tx: Tx, call: Call[Nothing]) -> Order:
+    order = rows.find(tx, Order, call.path["id"])
+    if order is None or not owns(call.principal, order.tenant_id):
+        raise NotFound(f"there is no order '{call.path['id']}'")
+    return order
+
+
+def _out(row: Order) -> OrderOut:
+    return OrderOut(
+        **stamp(row),
+        tenant=row.tenant_id,
+        offer=row.offer_id,
+        name=row.name,
+        size=row.size,
+        image=row.image,
+        state=row.state.value,
+        machine=row.machine_id,
+        served_from=row.served_from,
+        attempts=row.attempts,
+        code=row.code,
+        reason=row.reason,
+        next_attempt_at=row.next_attempt_at_s,
+        finished_at=row.finished_at_s,
+    )

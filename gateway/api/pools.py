@@ -1,0 +1,142 @@
+"""Pools: machines kept ready, so that an order need not wait for a creation."""
+
+from pydantic import Field
+
+from catalog.errors import AlreadyExists, InvalidValue
+from catalog.model.machine import Pool
+from catalog.pool import manage
+from catalog.store import rows
+from catalog.store.database import Tx
+from catalog.store.paging import page
+from gateway.api.bodies import Body, Count, Name, Nothing, Out, Reference, Resource, Word, stamp
+from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.services import Wakes
+
+routes = Routes("pools")
+
+
+class PoolIn(Body):
+    """A new pool."""
+
+    name: Name
+    offer: Reference = Field(description="An offer's id, or the name of a platform that offers machines.")
+    size: Word
+    image: Word
+    idle_target: Count = Field(default=1, description="So many machines are kept ready.")
+    idle_limit: Count = Field(default=2, description="More idle machines than this are destroyed.")
+    building_limit: Count = Field(default=2, description="At most so many are created at once.")
+    enabled: bool = True
+
+
+class PoolChange(Body):
+    """What changes of a pool; what is left out stays."""
+
+    name: Name = ""
+    idle_target: Count = 1
+    idle_limit: Count = 2
+    building_limit: Count = 2
+    enabled: bool = True
+
+
+class CensusOut(Out):
+    """What a pool holds now."""
+
+    idle: int
+    building: int
+    in_use: int
+
+
+class PoolOut(Resource):
+    """A pool with its census; ``reason`` says what hinders it."""
+
+    name: str
+    offer: str
+    size: str
+    image: str
+    idle_target: int
+    idle_limit: int
+    building_limit: int
+    enabled: bool
+    failures_in_a_row: int
+    reason: str
+    census: CensusOut
+
+
+@routes.endpoint(
+    "POST",
+    "/v1/pools",
+    permission="pool:write",
+    body=PoolIn,
+    answer=PoolOut,
+    status=201,
+    location="/v1/pools/{id}",
+    wakes=(Wakes.POOLS,),
+    errors=(AlreadyExists, InvalidValue),
+    summary="Make a pool",
+)
+def create_pool(tx: Tx, call: Call[PoolIn]) -> PoolOut:
+    """Return the new pool; it fills in the background."""
+    return _out(tx, manage.create_pool(tx, **dict(call.body), now_s=call.now_s))
+
+
+@routes.plain("GET", "/v1/pools", permission="pool:read", answer=PoolOut, many=True, summary="List the pools")
+def list_pools(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of pools."""
+    found = page(tx, Pool, limit=call.limit, token=call.page_token)
+    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain("GET", "/v1/pools/{ref}", permission="pool:read", answer=PoolOut, summary="Show a pool and its census")
+def get_pool(tx: Tx, call: Call[Nothing]) -> PoolOut:
+    """Return the pool with this name or id."""
+    return _out(tx, rows.by_name_or_id(tx, Pool, call.path["ref"]))
+
+
+@routes.endpoint(
+    "PATCH",
+    "/v1/pools/{ref}",
+    permission="pool:write",
+    body=PoolChange,
+    answer=PoolOut,
+    wakes=(Wakes.POOLS,),
+    errors=(AlreadyExists, InvalidValue),
+    summary="Change a pool; any change lets one that gave up begin again",
+)
+def change_pool(tx: Tx, call: Call[PoolChange]) -> PoolOut:
+    """Return the pool with the given fields changed."""
+    pool = rows.by_name_or_id(tx, Pool, call.path["ref"])
+    call.precondition.check(pool)
+    return _out(tx, manage.update_pool(tx, pool, call.body.model_dump(exclude_unset=True), call.now_s))
+
+
+@routes.plain(
+    "DELETE",
+    "/v1/pools/{ref}",
+    permission="pool:write",
+    status=204,
+    wakes=(Wakes.DISPATCH,),
+    summary="Remove a pool and destroy what it holds; machines in use stay with their tenants",
+)
+def remove_pool(tx: Tx, call: Call[Nothing]) -> None:
+    """Remove the pool."""
+    pool = rows.by_name_or_id(tx, Pool, call.path["ref"])
+    call.precondition.check(pool)
+    manage.remove_pool(tx, pool, call.now_s)
+
+
+def _out(tx: Tx, row: Pool) -> PoolOut:
+    census = manage.counts(tx, row)
+    return PoolOut(
+        **stamp(row),
+        name=row.name,
+        offer=row.offer_id,
+        size=row.size,
+        image=row.image,
+        idle_target=row.idle_target,
+        idle_limit=row.idle_limit,
+        building_limit=row.building_limit,
+        enabled=row.enabled,
+        failures_in_a_row=row.failures_in_a_row,
+        reason=row.reason,
+        census=CensusOut(idle=census.idle, building=census.building, in_use=census.in_use),
+    )

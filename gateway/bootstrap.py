@@ -1,0 +1,85 @@
+"""What a start makes sure of: state directory, the first admin token, the network and rules that settings declare."""
+
+import logging
+import os
+from pathlib import Path
+
+from catalog.consent import add_rule, rules
+
+from catalog.access import issue_token
+from catalog.errors import AlreadyExists, InvalidValue
+from catalog.model.access import Role, Token
+from catalog.model.network import Relay, Site
+from catalog.network import add_link, add_relay, add_site
+from catalog.ports import Clock
+from catalog.store.database import Database, Tx
+from catalog.store.rows import first
+from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105  # a file name
+SSH_KEY_FILE = "ssh_key"
+SIGNING_KEY_FILE = "signing_key.pem"
+SEALING_KEYS_FILE = "sealing.keys"
+
+
+def prepare_state_dir(path: Path) -> None:
+    """Make the state directory, readable by its owner alone. Raises InvalidValue when others may read it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        raise InvalidValue(
+            f"others may read the state directory {path}", field="gateway.state_dir", fix=f"run: chmod 700 {path}"
+        )
+
+
+async def bootstrap(database: Database, settings: Settings, clock: Clock) -> None:
+    """Write what is missing. May be repeated: what exists is left as it is, however it was changed since."""
+    now_s = clock.now_s()
+    await database.write(lambda tx: _declare(tx, settings, now_s))
+    await _first_admin(database, settings.gateway.state_dir / ADMIN_TOKEN_FILE, now_s)
+
+
+def _declare(tx: Tx, settings: Settings, now_s: float) -> None:
+    network = settings.network
+    for site in network.sites:
+        if first(tx, Site, name=site.name) is None:
+            add_site(tx, **site.model_dump(), now_s=now_s)
+    if first(tx, Site, name=settings.gateway.site) is None:
+        add_site(tx, name=settings.gateway.site, now_s=now_s)
+    for relay in network.relays:
+        if first(tx, Relay, name=relay.name) is None:
+            add_relay(tx, **relay.model_dump(), now_s=now_s)
+    for link in network.links:
+        try:
+            add_link(tx, **link.model_dump(), now_s=now_s)
+        except AlreadyExists:
+            log.debug("link already declared", extra={"source": link.source, "target": link.target})
+    known = {(rule.platform, rule.capability) for rule in rules(tx)}
+    for text in settings.handshake.accept:
+        platform, slash, capability = text.partition("/")
+        if not slash:
+            raise InvalidValue(
+                f"{text!r} is not a standing rule", field="handshake.accept", fix='write "PLATFORM/CAPABILITY" or "*/*"'
+            )
+        if (platform, capability) not in known:
+            add_rule(tx, platform=platform, capability=capability, now_s=now_s)
+
+
+async def _first_admin(database: Database, path: Path, now_s: float) -> None:
+    """Issue the first admin token into a file of mode 0600, when there is no admin yet."""
+
+    def work(tx: Tx) -> str | None:
+        if first(tx, Token, role=Role.ADMIN) is not None:
+            return None
+        _, text = issue_token(tx, role=Role.ADMIN, name="first admin", subject_id="", ttl_s=None, now_s=now_s)
+        # Inside the transaction: a token that nobody can read must not be the only admin's.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return text
+
+    if await database.write(work) is not None:
+        log.info("first admin token written", extra={"file": str(path)})

@@ -1,0 +1,85 @@
+"""``crossway tenant``, ``token``, ``whoami`` and ``status``: who may come in, who one is, how the gateway is."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.door import Door, Keys, Limit, TokenOut, remote
+from gateway.cli.exits import CliError, ExitCode
+from gateway.cli.output import Column, note
+from gateway.cli.platform import show_once
+
+tenants = typer.Typer(help="Who may browse and order.")
+tokens = typer.Typer(help="Bearer tokens.")
+top = typer.Typer()
+
+_TENANTS = (Column("NAME", "name"), Column("ID", "id"), Column("CREATED", "created_at"))
+_TOKENS = (
+    Column("ID", "id"),
+    Column("NAME", "name"),
+    Column("ROLE", "role"),
+    Column("SUBJECT", "subject"),
+    Column("EXPIRES", "expires_at"),
+    Column("REVOKED", "revoked_at"),
+)
+
+
+@remote(tenants, "create")
+def create_tenant(door: Door, *, name: Annotated[str, typer.Argument()]) -> None:
+    """Declare a tenant."""
+    door.show(door.client.tenants.create(name=name))
+
+
+@remote(tenants, "list")
+def list_tenants(door: Door, *, limit: Limit = None) -> None:
+    """List the tenants."""
+    door.show_list(door.client.tenants.list(), _TENANTS, limit)
+
+
+@remote(tokens, "create")
+def create_token(
+    door: Door,
+    *,
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    tenant: Annotated[str | None, typer.Option(help="For this tenant; without it, an admin's.")] = None,
+    ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
+    token_out: TokenOut = None,
+) -> None:
+    """Issue a token; its text is shown once."""
+    role = "admin" if tenant is None else "tenant"
+    token = door.client.tokens.create(role=role, name=name, tenant=tenant, ttl_s=ttl)
+    show_once(door, dict(token), token_out)
+
+
+@remote(tokens, "list")
+def list_tokens(door: Door, *, limit: Limit = None) -> None:
+    """List the tokens, without their text."""
+    door.show_list(door.client.tokens.list(), _TOKENS, limit)
+
+
+@remote(tokens, "revoke")
+def revoke_tokens(door: Door, *, token: Keys) -> None:
+    """Make tokens useless at once."""
+    door.each(token, door.client.tokens.revoke)
+
+
+@remote(top, "whoami")
+def whoami(door: Door) -> None:
+    """Show who the token speaks for."""
+    door.show(door.client.whoami())
+
+
+@remote(top, "status")
+def status(door: Door) -> None:
+    """Show whether the gateway takes work, and who one is there. Exits 1 when it does not."""
+    ready = door.client.is_ready()
+    identity = door.client.whoami()
+    server = str(door.client.wire.address)
+    state: dict[str, object] = {"server": server, "ready": ready, **identity}
+    if identity["role"] == "admin":
+        tasks = list(door.client.background())
+        state["background"] = tasks
+        note(*(f"{each['name']}: {each['last_error']}" for each in tasks if each["failures_in_a_row"]))
+    door.show(state)
+    if not ready:
+        raise CliError("the gateway is alive but does not take work yet", code=ExitCode.FAILED)

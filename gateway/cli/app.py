@@ -1,0 +1,40 @@
+"""The whole command line, put together."""
+
+import typer
+
+from gateway.cli import access, catalog, connection, context, grant, machine, network, order, platform, pool, server
+
+app = typer.Typer(
+    name="crossway",
+    help="One gateway through which a company runs all its clouds, public and private, near and far.",
+    no_args_is_help=True,
+    # Plain help and errors: rich costs 0.2 s, and its panels are hard to read in a pipe.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    # Every option has an environment variable: CROSSWAY_<NOUN>_<VERB>_<OPTION>.
+    context_settings={"auto_envvar_prefix": "CROSSWAY", "help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 denied, 6 timed out waiting, "
+    "7 partly failed, 8 server unreachable.",
+)
+
+for _commands in (server.server, access.top):
+    app.add_typer(_commands)
+for _name, _noun in {
+    "platform": platform.platforms,
+    "enrolment": platform.enrolments,
+    "connection": connection.connections,
+    "site": network.sites,
+    "relay": network.relays,
+    "link": network.links,
+    "weights": network.weights,
+    "grant": grant.grants,
+    "catalog": catalog.catalog,
+    "order": order.orders,
+    "pool": pool.pools,
+    "machine": machine.machines,
+    "tenant": access.tenants,
+    "token": access.tokens,
+    "context": context.contexts,
+    "connector": server.connector,
+}.items():
+    app.add_typer(_noun, name=_name, no_args_is_help=True)

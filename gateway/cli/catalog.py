@@ -1,0 +1,40 @@
+"""``crossway catalog``: what can be ordered, and where."""
+
+import typer
+
+from gateway.cli.door import Door, Key, Limit, remote
+from gateway.cli.output import Column
+
+catalog = typer.Typer(help="What can be ordered, and where.")
+
+_ENTRIES = (
+    Column("CAPABILITY", "capability"),
+    Column("TITLE", "title"),
+    Column("PLATFORMS", "platforms"),
+    Column("ID", "id"),
+)
+_OFFERS = (
+    Column("ID", "id"),
+    Column("CAPABILITY", "capability"),
+    Column("PLATFORM", "platform"),
+    Column("REGION", "region"),
+    Column("STATE", "state"),
+)
+
+
+@remote(catalog, "entries")
+def entries(door: Door, *, limit: Limit = None) -> None:
+    """List the services and how many platforms have each."""
+    door.show_list(door.client.entries.list(), _ENTRIES, limit)
+
+
+@remote(catalog, "offers")
+def offers(door: Door, *, limit: Limit = None) -> None:
+    """List the offers: a service at a platform."""
+    door.show_list(door.client.offers.list(), _OFFERS, limit)
+
+
+@remote(catalog, "offer")
+def offer(door: Door, *, offer: Key) -> None:
+    """Show one offer with its sizes and images."""
+    door.show(door.client.offers.get(offer))

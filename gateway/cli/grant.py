@@ -1,0 +1,77 @@
+"""``crossway grant`` and ``grant rule``: what platforms granted, and what is accepted by itself."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.door import Door, Key, Keys, Limit, Yes, remote
+from gateway.cli.output import Column
+
+grants = typer.Typer(help="What platforms granted.")
+rules = typer.Typer(help="Standing rules: what is accepted by itself.")
+grants.add_typer(rules, name="rule")
+
+_GRANTS = (
+    Column("ID", "id"),
+    Column("PLATFORM", "platform"),
+    Column("CAPABILITY", "capability"),
+    Column("VERBS", "verbs"),
+    Column("QUOTA", "quota"),
+    Column("EXPIRES", "expires_at"),
+    Column("STATE", "state"),
+)
+_RULES = (Column("ID", "id"), Column("PLATFORM", "platform"), Column("CAPABILITY", "capability"))
+
+
+@remote(grants, "list")
+def list_grants(door: Door, *, limit: Limit = None) -> None:
+    """List the grants."""
+    door.show_list(door.client.grants.list(), _GRANTS, limit)
+
+
+@remote(grants, "show")
+def show_grant(door: Door, *, grant: Key) -> None:
+    """Show one grant, its evidence and what proved it."""
+    door.show(door.client.grants.get(grant))
+
+
+@remote(grants, "accept")
+def accept(door: Door, *, grant: Keys) -> None:
+    """Accept grants: they become offers."""
+    door.show_list(door.each(grant, door.client.grants.accept), _GRANTS)
+
+
+@remote(grants, "refuse")
+def refuse(door: Door, *, grant: Keys) -> None:
+    """Refuse grants."""
+    door.show_list(door.each(grant, door.client.grants.refuse), _GRANTS)
+
+
+@remote(grants, "revoke")
+def revoke(door: Door, *, grant: Keys, yes: Yes = False) -> None:
+    """Take accepted grants back: their offers are withdrawn."""
+    door.confirm(f"revoke {', '.join(grant)}", yes=yes)
+    door.show_list(door.each(grant, door.client.grants.revoke), _GRANTS)
+
+
+@remote(rules, "add")
+def add_rule(
+    door: Door,
+    *,
+    platform: Annotated[str, typer.Option(help="A platform's name; * is any.")] = "*",
+    capability: Annotated[str, typer.Option(help="Such as machine; * is any.")] = "*",
+) -> None:
+    """Accept from now on what a platform grants for a capability."""
+    door.show(door.client.grant_rules.create(platform=platform, capability=capability))
+
+
+@remote(rules, "list")
+def list_rules(door: Door, *, limit: Limit = None) -> None:
+    """List the standing rules."""
+    door.show_list(door.client.grant_rules.list(), _RULES, limit)
+
+
+@remote(rules, "remove")
+def remove_rules(door: Door, *, rule: Keys) -> None:
+    """Stop accepting by rules; what they accepted stays."""
+    door.each(rule, door.client.grant_rules.remove)

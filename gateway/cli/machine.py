@@ -1,0 +1,77 @@
+"""``crossway machine``: VMs at platforms."""
+
+import typer
+
+from gateway.cli.door import Door, Key, Keys, Limit, State, Timeout, Wait, Yes, remote
+from gateway.cli.output import Column, note
+from gateway.client.resources import Machine
+
+machines = typer.Typer(help="VMs at platforms.")
+
+_MACHINES = (
+    Column("ID", "id"),
+    Column("NAME", "name"),
+    Column("PLATFORM", "platform"),
+    Column("SIZE", "size"),
+    Column("STATE", "state"),
+    Column("ADDRESSES", "addresses"),
+)
+
+
+@remote(machines, "list")
+def list_machines(door: Door, *, state: State = None, limit: Limit = None) -> None:
+    """List the machines."""
+    door.show_list(door.client.machines.list(state=state), _MACHINES, limit)
+
+
+@remote(machines, "show")
+def show_machine(door: Door, *, machine: Key) -> None:
+    """Show one machine."""
+    door.show(door.client.machines.get(machine))
+
+
+@remote(machines, "start")
+def start(door: Door, *, machine: Keys) -> None:
+    """Start stopped machines; it is done when this ends."""
+    _act(door, machine, "start")
+
+
+@remote(machines, "stop")
+def stop(door: Door, *, machine: Keys) -> None:
+    """Stop machines; it is done when this ends."""
+    _act(door, machine, "stop")
+
+
+@remote(machines, "reboot")
+def reboot(door: Door, *, machine: Keys) -> None:
+    """Reboot machines; it is done when this ends."""
+    _act(door, machine, "reboot")
+
+
+@remote(machines, "destroy")
+def destroy(door: Door, *, machine: Keys, yes: Yes = False, wait: Wait = False, timeout: Timeout = 300.0) -> None:
+    """Destroy machines and what is on them."""
+    door.confirm(f"destroy {', '.join(machine)}", yes=yes)
+    _act(door, machine, "destroy", gone_within_s=timeout if wait else None)
+
+
+@remote(machines, "give-back")
+def give_back(door: Door, *, machine: Keys, yes: Yes = False, wait: Wait = False, timeout: Timeout = 300.0) -> None:
+    """Give machines back; what is on them is destroyed."""
+    door.confirm(f"give back {', '.join(machine)}", yes=yes)
+    _act(door, machine, "give-back", gone_within_s=timeout if wait else None)
+
+
+def _act(door: Door, keys: list[str], action: str, *, gone_within_s: float | None = None) -> None:
+    def deed(key: str) -> Machine:
+        machine = door.client.machines.act(key, action)
+        if gone_within_s is None:
+            return machine
+        return door.client.machines.wait(
+            key,
+            until=lambda seen: seen["state"] == "gone",
+            timeout_s=gone_within_s,
+            on_change=lambda seen: note(f"{seen['id']}: {seen['state']}"),
+        )
+
+    door.show_list(door.each(keys, deed), _MACHINES)

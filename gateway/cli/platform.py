@@ -1,0 +1,174 @@
+"""``crossway platform`` and ``enrolment``: clouds and how they come to take part."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.door import Door, Limit, NameOrId, NamesOrIds, TokenOut, Yes, remote
+from gateway.cli.exits import CliError, ExitCode
+from gateway.cli.output import Column
+from gateway.cli.pairs import pairs_of
+from gateway.cli.secret_input import checked_token, write_secret
+
+platforms = typer.Typer(help="The clouds that take part.")
+enrolments = typer.Typer(help="One-time permissions to enrol a platform.")
+
+_PLATFORMS = (
+    Column("NAME", "name"),
+    Column("PROVIDER", "provider"),
+    Column("SITE", "site"),
+    Column("REGION", "region"),
+    Column("ACCOUNT", "account"),
+    Column("ID", "id"),
+)
+
+SecretFile = Annotated[
+    str | None, typer.Option("--secret-file", help="File that holds the account's secret, - for stdin; else asked for.")
+]
+DialsFrom = Annotated[
+    list[str] | None, typer.Option("--dial-from", metavar="SITE=HOST:PORT", help="From that site; repeatable.")
+]
+
+
+@remote(enrolments, "create")
+def create_enrolment(
+    door: Door,
+    *,
+    platform: Annotated[str, typer.Argument(metavar="PLATFORM", help="The name it will enrol under.")],
+    api_url: Annotated[str, typer.Option(help="URL of the cloud's API.")],
+    api_dial: Annotated[str, typer.Option(metavar="HOST:PORT", help="What to dial for it.")],
+    api_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
+    api_ca_file: Annotated[Path | None, typer.Option(help="Its private CA, PEM.")] = None,
+    connector_url: Annotated[str | None, typer.Option(help="URL of the owner's connector.")] = None,
+    connector_dial: Annotated[str | None, typer.Option(metavar="HOST:PORT")] = None,
+    connector_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
+    connector_ca_file: Annotated[Path | None, typer.Option(help="Its private CA, PEM.")] = None,
+    ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
+    token_out: TokenOut = None,
+) -> None:
+    """Approve the endpoints of a platform that is yet to enrol, and issue its one-time token."""
+    if (connector_url is None) != (connector_dial is None):
+        raise CliError("--connector-url and --connector-dial belong together")
+    endpoints = [_approval("api", api_url, api_dial, api_dial_from, api_ca_file)]
+    if connector_url is not None:
+        endpoints.append(_approval("connector", connector_url, connector_dial, connector_dial_from, connector_ca_file))
+    enrolment = door.client.enrolments.create(platform_name=platform, endpoints=endpoints, ttl_s=ttl)
+    show_once(door, dict(enrolment), token_out)
+
+
+@remote(platforms, "enrol")
+def enrol(
+    door: Door,
+    *,
+    name: Annotated[str, typer.Argument()],
+    provider: Annotated[str, typer.Option(help="A libcloud provider, such as ec2.")],
+    site: Annotated[str, typer.Option(help="Where it is.")],
+    account: Annotated[str, typer.Option(help="Its primary account (for EC2 the access key id).")],
+    api_url: Annotated[str, typer.Option(help="URL of its API, as in the enrolment.")],
+    enrolment_token_file: Annotated[
+        str | None, typer.Option(help="File that holds the one-time token, - for stdin; else asked for.")
+    ] = None,
+    secret_file: SecretFile = None,
+    region: Annotated[str | None, typer.Option()] = None,
+    api_ca_file: Annotated[Path | None, typer.Option(help="The API's private CA, PEM.")] = None,
+    connector_url: Annotated[str | None, typer.Option(help="URL of your connector.")] = None,
+    connector_ca_file: Annotated[Path | None, typer.Option(help="The connector's private CA, PEM.")] = None,
+    public_key_file: Annotated[Path | None, typer.Option(help="What `crossway connector key` prints.")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the driver; repeatable.")] = None,
+    token_out: TokenOut = None,
+) -> None:
+    """Enrol your platform with the one-time token an admin gave you; the answer holds your own token."""
+    if enrolment_token_file == "-" and secret_file == "-":  # noqa: S105 - "-" is stdin
+        raise CliError("only one of --enrolment-token-file and --secret-file can be stdin")
+    token = checked_token(door.secret("enrolment token", enrolment_token_file), "--enrolment-token-file")
+    platform = door.client.platforms.enrol(
+        enrolment_token=token,
+        name=name,
+        provider=provider,
+        site=site,
+        account=account,
+        secret=door.secret("account's secret", secret_file),
+        api=_endpoint(api_url, api_ca_file),
+        connector=None if connector_url is None else _endpoint(connector_url, connector_ca_file),
+        region=region,
+        public_key=None if public_key_file is None else _text(public_key_file),
+        options=pairs_of(option, "--option"),
+    )
+    show_once(door, dict(platform), token_out)
+
+
+@remote(platforms, "list")
+def list_platforms(door: Door, *, limit: Limit = None) -> None:
+    """List the platforms."""
+    door.show_list(door.client.platforms.list(), _PLATFORMS, limit)
+
+
+@remote(platforms, "show")
+def show_platform(door: Door, *, platform: NameOrId) -> None:
+    """Show one platform; its secret is never shown."""
+    door.show(door.client.platforms.get(platform))
+
+
+@remote(platforms, "approve-endpoint")
+def approve_endpoint(
+    door: Door,
+    *,
+    platform: NameOrId,
+    purpose: Annotated[str, typer.Argument(metavar="api|connector")],
+    dial: Annotated[str, typer.Option(metavar="HOST:PORT", help="What to dial for its URL.")],
+    dial_from: DialsFrom = None,
+) -> None:
+    """Approve where to dial for the URL that the owner proposed."""
+    dials_from = pairs_of(dial_from, "--dial-from")
+    approved = door.client.platforms.approve_endpoint(platform, purpose=purpose, dial=dial, dials_from=dials_from)
+    door.show(approved)
+
+
+@remote(platforms, "set-secret")
+def set_secret(door: Door, *, platform: NameOrId, secret_file: SecretFile = None) -> None:
+    """Replace the account's secret."""
+    door.show(door.client.platforms.set_secret(platform, door.secret("account's secret", secret_file)))
+
+
+@remote(platforms, "remove")
+def remove_platforms(door: Door, *, platform: NamesOrIds, yes: Yes = False) -> None:
+    """Forget platforms and their sealed credentials."""
+    door.confirm(f"remove {', '.join(platform)}", yes=yes)
+    door.each(platform, door.client.platforms.remove)
+
+
+def show_once(door: Door, issued: dict[str, object], token_out: Path | None) -> None:
+    """Show what holds a token that is shown once; with ``token_out`` the token goes there and is not shown.
+
+    Raises CliError when the text is missing: it was in an answer that never arrived.
+    """
+    token = issued.get("token")
+    if not isinstance(token, str):
+        door.show(issued)
+        fix = "revoke it and issue another"
+        raise CliError("the token exists, but its text was lost on the way", code=ExitCode.FAILED, fix=fix)
+    if token_out is not None:
+        write_secret(token_out, token)
+        del issued["token"]
+    door.show(issued)
+
+
+def _approval(
+    purpose: str, url: str, dial: str | None, dials_from: list[str] | None, ca_file: Path | None
+) -> dict[str, object]:
+    approval: dict[str, object] = {"purpose": purpose, "dial": dial, **_endpoint(url, ca_file)}
+    if dials_from:
+        approval["dials_from"] = pairs_of(dials_from, f"--{purpose}-dial-from")
+    return approval
+
+
+def _endpoint(url: str, ca_file: Path | None) -> dict[str, object]:
+    return {"url": url} if ca_file is None else {"url": url, "ca_pem": _text(ca_file)}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip() + ("\n" if path.suffix == ".pem" else "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"cannot read {path}") from error

@@ -1,0 +1,102 @@
+"""Commands that are a server, not a client: the only module here that reaches into the rest of the house.
+
+Each imports its implementation when it runs; whatever else starts must not pay for aiohttp, asyncssh or scapy.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+server = typer.Typer()
+connector = typer.Typer(help="The platform owner's side.")
+
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="CROSSWAY_CONFIG", help="The settings file.")]
+ConnectorConfig = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CROSSWAY_CONNECTOR_CONFIG", help="The connector's settings file.")
+]
+
+
+@server.command("serve")
+def serve(config: Config) -> None:
+    """Run the gateway until it is told to stop."""
+    from gateway import compose  # noqa: PLC0415
+
+    raise typer.Exit(compose.serve(config))
+
+
+@server.command("provision")
+def provision(config: Config) -> None:
+    """Run the provisioner, the application that creates machines, until it is told to stop."""
+    from gateway import compose  # noqa: PLC0415
+
+    raise typer.Exit(compose.provision(config))
+
+
+@server.command("migrate")
+def migrate(config: Config) -> None:
+    """Bring the database to the schema of this version."""
+    from gateway import compose  # noqa: PLC0415
+
+    raise typer.Exit(compose.migrate(config))
+
+
+@server.command("check")
+def check(config: Config) -> None:
+    """Say what is wrong with the settings and what they point at, without starting anything."""
+    from gateway import compose  # noqa: PLC0415
+
+    raise typer.Exit(compose.check(config))
+
+
+@server.command("demo")
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End after the summary instead of staying up.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write one JSON report to stdout, progress to stderr.")] = False,
+    no_namespaces: Annotated[
+        bool, typer.Option("--no-namespaces", help="Use delaying proxies on loopback instead of namespaces.")
+    ] = False,
+) -> None:
+    """Show everything at work: relays, clouds, routes, tunnels, the catalog, orders and a pool."""
+    from gateway.demo import main  # noqa: PLC0415
+
+    raise typer.Exit(main.run(once=once, json_report=json, namespaces=not no_namespaces))
+
+
+@connector.command("serve")
+def connector_serve(config: ConnectorConfig) -> None:
+    """Answer the gateway until told to stop; SIGHUP reads the policy again."""
+    _connector("serve", config)
+
+
+@connector.command("pending")
+def connector_pending(config: ConnectorConfig) -> None:
+    """List what waits for your decision."""
+    _connector("pending", config)
+
+
+@connector.command("answer")
+def connector_answer(
+    config: ConnectorConfig,
+    request: Annotated[str, typer.Argument(metavar="REQUEST")],
+    capability: Annotated[str, typer.Argument(metavar="CAPABILITY")],
+    decision: Annotated[str, typer.Argument(metavar="grant|deny")],
+) -> None:
+    """Grant or deny one capability of a request; the gateway learns it when it asks again."""
+    _connector("answer", config, request, capability, decision)
+
+
+@connector.command("key")
+def connector_key(config: ConnectorConfig) -> None:
+    """Print the platform's public key, for its enrolment; it is made if there is none."""
+    _connector("key", config)
+
+
+def _connector(verb: str, config: Path, *words: str) -> None:
+    from gateway.connector import commands  # noqa: PLC0415
+
+    # Words of the user's come after "--", so that none of them is read as an option.
+    sys.stdout.flush()
+    raise typer.Exit(commands.main([verb, "--config", str(config), *(["--", *words] if words else [])]))

@@ -1,0 +1,70 @@
+"""Probe links over relay connections that stay warm between rounds, so that a review costs no log-ins."""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from catalog.ports import Clock
+from gateway.network import Snapshot
+from routing.probe.plan import ProbePlan, ProbePolicy
+from routing.probe.run import run_probes
+from routing.probe.summary import LinkMeasurement
+from routing.tunnel.hops import Hops
+from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+
+Probe = Callable[[ProbePlan, Snapshot], Awaitable[tuple[LinkMeasurement, ...]]]
+
+
+class WarmProber:
+    """Carries out probe plans. Relays' connections are replaced when the declared network changes."""
+
+    def __init__(
+        self, *, credentials: TunnelCredentials, tunnels: TunnelPolicy, probes: ProbePolicy, clock: Clock
+    ) -> None:
+        """Take the key shown to relays and the limits. Use as an async context manager."""
+        self._credentials = credentials
+        self._tunnels = tunnels
+        self._probes = probes
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._hops: Hops | None = None
+        self._retired: list[Hops] = []
+        self._under_way = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._retire()
+        await self._close_retired()
+
+    async def __call__(self, plan: ProbePlan, network: Snapshot) -> tuple[LinkMeasurement, ...]:
+        """Return a measurement for every link of ``plan``; see ``routing.probe.run.run_probes``."""
+        hops = self._warm(network)
+        self._under_way += 1
+        try:
+            return await run_probes(plan, network.topology, network.target, hops, self._probes, self._clock)
+        finally:
+            self._under_way -= 1
+            # A round that still runs may be using the connections of the network as it was.
+            if not self._under_way:
+                await self._close_retired()
+
+    def _warm(self, network: Snapshot) -> Hops:
+        if self._snapshot is None or self._snapshot.topology != network.topology:
+            self._retire()
+        if self._hops is None:
+            self._hops = Hops(network.topology, self._credentials, self._tunnels)
+            self._snapshot = network
+        return self._hops
+
+    def _retire(self) -> None:
+        if self._hops is not None:
+            self._retired.append(self._hops)
+        self._hops = self._snapshot = None
+
+    async def _close_retired(self) -> None:
+        while self._retired:
+            await self._retired.pop().close()

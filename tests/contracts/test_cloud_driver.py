@@ -1,0 +1,189 @@
+"""The contract of ``catalog.ports.CloudDriver``, on every cloud we have a real server of."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.errors import CloudCredentialsRefused, InvalidValue
+from catalog.messages.handshake import Capability
+from catalog.ports import CloudDriver, MachineAction, MachineSpec, MachineStatus
+from catalog.secrets import Secret
+from tests.support.clouds import RunningCloud, moto_cloud, simulated_cloud
+from tests.support.dialers import LoopbackDialer
+
+SIZES = {"simulated": "s1", "ec2": "t3.micro"}
+IMAGES = {"simulated": "img-debian-12", "ec2": "ami-0d1deb12"}
+
+
+@pytest.fixture(scope="module", params=["simulated", "ec2"])
+def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """A cloud's own process, spoken to by real libcloud over real HTTP."""
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    with simulated_cloud(folder) if request.param == "simulated" else moto_cloud(folder) as running:
+        yield running
+
+
+def spec(cloud: RunningCloud, order: str) -> MachineSpec:
+    """Return what to create for ``order``."""
+    return MachineSpec(
+        name=f"crossway-{order}",
+        size=SIZES[cloud.provider],
+        image=IMAGES[cloud.provider],
+        tags={"crossway-order": order},
+        client_token=order,
+    )
+
+
+def on(cloud: RunningCloud, story: Callable[[CloudDriver], Awaitable[Any]], **changes: Any) -> Any:
+    """Run ``story`` with a driver of ``cloud`` and return what it returns."""
+
+    async def run() -> Any:
+        driver = cloud.driver(**changes)
+        try:
+            async with asyncio.timeout(60):
+                return await story(driver)
+        finally:
+            await driver.close()
+
+    return asyncio.run(run())
+
+
+async def until(driver: CloudDriver, cloud_id: str, wanted: MachineStatus) -> None:
+    """Wait until the cloud reports ``wanted`` of the machine."""
+    while True:
+        machine = await driver.machine(cloud_id)
+        if (MachineStatus.GONE if machine is None else machine.status) is wanted:
+            return
+
+
+def test_log_in_names_the_services_and_only_dials_the_endpoint(cloud: RunningCloud) -> None:
+    """Logging in returns the provider, the region and known capabilities; all traffic went by the dialer."""
+    dialer = LoopbackDialer()
+
+    information = on(cloud, lambda driver: driver.log_in(), dialer=dialer)
+
+    assert information.provider == cloud.provider
+    assert set(information.services) == set(Capability)
+    assert dialer.dialled == [cloud.address]
+
+
+@pytest.mark.parametrize(
+    "change", [{"secret": Secret("not-the-secret")}, {"account": "AKIANOBODYKNOWSME"}], ids=["secret", "account"]
+)
+def test_wrong_credentials_are_told_apart(cloud: RunningCloud, change: dict[str, Any]) -> None:
+    """A wrong secret and an unknown account are CloudCredentialsRefused, not just any refusal."""
+    with pytest.raises(CloudCredentialsRefused):
+        on(cloud, lambda driver: driver.log_in(), **change)
+
+
+@pytest.mark.parametrize("capability", list(Capability))
+def test_every_capability_can_be_proved(cloud: RunningCloud, capability: Capability) -> None:
+    """An account that may do everything gets proofs that say so, and nothing is made by proving."""
+
+    async def story(driver: CloudDriver) -> tuple[Any, int, int]:
+        before = await driver.machines()
+        proof = await driver.prove(capability)
+        return proof, len(before), len(await driver.machines())
+
+    proof, before, after = on(cloud, story)
+
+    assert (proof.capability, proof.allowed) == (capability, True)
+    assert proof.request
+    assert before == after
+
+
+def test_an_unknown_capability_is_named(cloud: RunningCloud) -> None:
+    """Proving what does not exist says which capabilities do."""
+    with pytest.raises(InvalidValue) as caught:
+        on(cloud, lambda driver: driver.prove("teleport"))
+    assert "machine" in (caught.value.fix or "")
+
+
+def test_lists_hold_what_the_cloud_has(cloud: RunningCloud) -> None:
+    """Sizes, images, locations, key pairs and volumes are read; the ones we order from are among them."""
+
+    async def story(driver: CloudDriver) -> None:
+        sizes = {size.cloud_id: size for size in await driver.sizes()}
+        assert sizes[SIZES[cloud.provider]].memory_mib == 1024
+        assert sizes[SIZES[cloud.provider]].vcpu
+        assert all(size.price_per_hour is None or size.price_per_hour > 0 for size in sizes.values())
+        assert IMAGES[cloud.provider] in {image.cloud_id for image in await driver.images()}
+        assert await driver.locations()
+        assert isinstance(await driver.key_pairs(), list)
+        assert isinstance(await driver.volumes(), list)
+
+    on(cloud, story)
+
+
+def test_a_machine_lives_from_create_to_gone(cloud: RunningCloud) -> None:
+    """Create, run, reboot, stop, start, destroy; found by its tags while it lives, and not after."""
+
+    async def story(driver: CloudDriver) -> None:
+        made = await driver.create_machine(spec(cloud, "life"))
+        assert made.tags["crossway-order"] == "life"
+        await until(driver, made.cloud_id, MachineStatus.RUNNING)
+        assert [found.cloud_id for found in await driver.find_machines({"crossway-order": "life"})] == [made.cloud_id]
+        assert made.cloud_id in {machine.cloud_id for machine in await driver.machines()}
+        await driver.act(made.cloud_id, MachineAction.REBOOT)
+        await driver.act(made.cloud_id, MachineAction.STOP)
+        await until(driver, made.cloud_id, MachineStatus.STOPPED)
+        await driver.act(made.cloud_id, MachineAction.START)
+        await until(driver, made.cloud_id, MachineStatus.RUNNING)
+        await driver.act(made.cloud_id, MachineAction.DESTROY)
+        await until(driver, made.cloud_id, MachineStatus.GONE)
+        assert await driver.find_machines({"crossway-order": "life"}) == []
+
+    on(cloud, story)
+
+
+def test_all_but_create_may_be_repeated(cloud: RunningCloud) -> None:
+    """Starting what runs, stopping what is stopped and destroying what is gone succeed."""
+
+    async def story(driver: CloudDriver) -> None:
+        made = await driver.create_machine(spec(cloud, "repeat"))
+        await until(driver, made.cloud_id, MachineStatus.RUNNING)
+        for action in (MachineAction.START, MachineAction.STOP, MachineAction.DESTROY):
+            await driver.act(made.cloud_id, action)
+            await driver.act(made.cloud_id, action)
+
+    on(cloud, story)
+
+
+def test_find_machines_takes_tags_literally_and_all_of_them(cloud: RunningCloud) -> None:
+    """Only machines with every tag are found; a wildcard in a value is a character like any other."""
+
+    async def story(driver: CloudDriver) -> None:
+        one = await driver.create_machine(spec(cloud, "tags-one"))
+        assert await driver.find_machines({"crossway-order": "tags-*"}) == []
+        assert await driver.find_machines({"crossway-order": "tags-one", "other": "x"}) == []
+        assert [m.cloud_id for m in await driver.find_machines({"crossway-order": "tags-one"})] == [one.cloud_id]
+        with pytest.raises(InvalidValue):
+            await driver.find_machines({})
+
+    on(cloud, story)
+
+
+def test_a_machine_nobody_knows_is_none_and_its_destruction_succeeds(cloud: RunningCloud) -> None:
+    """What the cloud does not know is absent, not an error."""
+
+    async def story(driver: CloudDriver) -> None:
+        assert await driver.machine("i-0123456789abcdef0") is None
+        await driver.act("i-0123456789abcdef0", MachineAction.DESTROY)
+
+    on(cloud, story)
+
+
+def test_calls_at_once_do_not_mix_their_answers(cloud: RunningCloud) -> None:
+    """Twelve calls over four threads each get their own answer: no driver is shared."""
+
+    async def story(driver: CloudDriver) -> None:
+        async with asyncio.TaskGroup() as group:
+            locations = [group.create_task(driver.locations()) for _ in range(6)]
+            images = [group.create_task(driver.images()) for _ in range(6)]
+        assert len({tuple(item.cloud_id for item in task.result()) for task in locations}) == 1
+        assert len({tuple(item.cloud_id for item in task.result()) for task in images}) == 1
+
+    on(cloud, story)

@@ -1,0 +1,198 @@
+"""EC2 through libcloud: whole lists, noticed emptiness, client tokens, dry runs."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable, InvalidValue
+from catalog.ports import Address, ApprovedEndpoint, CloudDriver, MachineAction, MachineSpec
+from catalog.model.ids import PlatformId
+from catalog.ports import CloudAccount
+from catalog.secrets import Secret
+from drivers.clouds.ec2 import NAMESPACE, WholeResponse
+from drivers.clouds.policy import CallPolicy
+from drivers.registry import build
+from tests.support.clouds import EC2_NAME, REGION, RunningCloud, moto_cloud
+from tests.support.dialers import LoopbackDialer
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """moto as the demo runs it: mended to answer as Amazon does."""
+    with moto_cloud(tmp_path_factory.mktemp("moto")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plain_moto() -> Iterator[Address]:
+    """moto_server as it comes: its answers lack a slash, and libcloud finds all lists empty without an error."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            assert process.poll() is None
+            with socket.socket() as caller:
+                if caller.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        yield Address(host="127.0.0.1", port=port)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def on(driver: Any, story: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Run ``story`` with ``driver`` and return what it returns."""
+
+    async def run() -> Any:
+        try:
+            return await story(driver)
+        finally:
+            await driver.close()
+
+    return asyncio.run(run())
+
+
+def spec(order: str, **changes: Any) -> MachineSpec:
+    """Return what to create for ``order``."""
+    facts: dict[str, Any] = {"size": "t3.micro", "image": "ami-0d1deb12", "client_token": order, **changes}
+    return MachineSpec(name=f"crossway-{order}", tags={"crossway-order": order}, **facts)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda driver: driver.machines(), id="machines"),
+        pytest.param(lambda driver: driver.images(), id="images"),
+        pytest.param(lambda driver: driver.locations(), id="locations"),
+        pytest.param(lambda driver: driver.key_pairs(), id="key pairs"),
+        pytest.param(lambda driver: driver.volumes(), id="volumes"),
+        pytest.param(lambda driver: driver.log_in(), id="log-in"),
+        pytest.param(lambda driver: driver.create_machine(spec("plain")), id="create"),
+        pytest.param(lambda driver: driver.find_machines({"crossway-order": "plain"}), id="find"),
+    ],
+)
+def test_an_implausibly_empty_answer_is_noticed(
+    plain_moto: Address, read: Callable[[CloudDriver], Awaitable[Any]]
+) -> None:
+    """Unmended moto makes every list of libcloud's empty with no error; here each is CloudMisbehaved."""
+    endpoint = ApprovedEndpoint(url=f"http://{EC2_NAME}:{plain_moto.port}", dial=plain_moto)
+    account = CloudAccount(
+        platform=PlatformId("p"), provider="ec2", region=REGION, endpoint=endpoint, account="AKIAPLAIN",
+        secret=Secret("plain-secret"),
+    )  # fmt: skip
+    with pytest.raises(CloudMisbehaved) as caught:
+        on(build(account, LoopbackDialer(), CallPolicy(deadline_s=60)), read)
+    assert NAMESPACE in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("<html/>", id="a web page"),
+        pytest.param(f'<DescribeInstancesResponse xmlns="{NAMESPACE[:-1]}"/>', id="namespace without slash"),
+        pytest.param(f'<Error xmlns="{NAMESPACE}"/>', id="not a response"),
+    ],
+)
+def test_an_answer_of_another_protocol_is_refused(body: str) -> None:
+    """Only a root that libcloud will look into is let through."""
+    response = WholeResponse.__new__(WholeResponse)
+    response.body = body
+    with pytest.raises(CloudMisbehaved):
+        response.parse_body()
+
+
+def test_more_machines_than_a_page_are_all_listed(moto: RunningCloud) -> None:
+    """120 machines in pages of 50 come back whole, each once; libcloud alone would show the first page."""
+
+    async def story(driver: Any) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(120):
+                group.create_task(driver.create_machine(spec(f"page-{number}")))
+        machines = await driver.machines()
+        listed = [machine.tags["crossway-order"] for machine in machines if machine.name.startswith("crossway-page-")]
+        assert sorted(listed) == sorted(f"page-{number}" for number in range(120))
+        assert len({machine.cloud_id for machine in machines}) == len(machines)
+
+    policy = CallPolicy(deadline_s=60, page_count=50, waiting_limit=200)
+    dialer = LoopbackDialer()
+    on(moto.driver(dialer, policy=policy), story)
+    # A list of three pages needs one connection, so pages are fetched over a kept one.
+    assert len(dialer.dialled) == 121
+
+
+def test_a_list_past_the_row_limit_is_refused_not_cut(moto: RunningCloud) -> None:
+    """More rows than the limit are CloudMisbehaved: a shortened list would be a lie."""
+    with pytest.raises(CloudMisbehaved):
+        on(moto.driver(policy=CallPolicy(deadline_s=20, row_limit=2)), lambda driver: driver.sizes())
+
+
+def test_a_lost_reply_is_found_again_by_tags_and_not_repeated(moto: RunningCloud) -> None:
+    """The machine of a create whose answer was lost is found; the same client token makes no second one."""
+    moto.faults({"match": "RunInstances", "kind": "lost-reply", "times": 1})
+
+    async def story(driver: Any) -> None:
+        with pytest.raises(CloudUnavailable):
+            await driver.create_machine(spec("lost"))
+        found = await driver.find_machines({"crossway-order": "lost"})
+        assert len(found) == 1
+        assert (await driver.create_machine(spec("lost"))).cloud_id == found[0].cloud_id
+        assert len(await driver.find_machines({"crossway-order": "lost"})) == 1
+        with pytest.raises(CloudRefused):  # one token, another machine
+            await driver.create_machine(spec("lost", size="t3.small"))
+
+    on(moto.driver(), story)
+
+
+def test_destroyed_machines_are_gone_at_once_for_find(moto: RunningCloud) -> None:
+    """EC2 lists a terminated machine for an hour; it must not be taken for the order's machine."""
+
+    async def story(driver: Any) -> None:
+        made = await driver.create_machine(spec("gone"))
+        await driver.act(made.cloud_id, MachineAction.DESTROY)
+        assert await driver.find_machines({"crossway-order": "gone"}) == []
+
+    on(moto.driver(), story)
+
+
+def test_a_proof_tells_the_dry_run_that_was_made(moto: RunningCloud) -> None:
+    """HTTP 412 means the dry run was allowed; the proof names call and answer."""
+    proof = on(moto.driver(), lambda driver: driver.prove("machine"))
+    assert (proof.request, proof.detail, proof.allowed) == ("DryRun RunInstances", "HTTP 412", True)
+
+
+def test_options_narrow_sizes_and_images(moto: RunningCloud) -> None:
+    """The account's options decide what is on offer."""
+    options = {"sizes": "t3.micro, t3.small", "image_owner": "136693071363", "image_names": "debian-12-*"}
+
+    async def story(driver: Any) -> None:
+        assert {size.cloud_id for size in await driver.sizes()} == {"t3.micro", "t3.small"}
+        assert [image.name for image in await driver.images()] == ["debian-12-amd64"]
+
+    on(moto.driver(options=options), story)
+
+
+def test_a_machine_can_be_placed(moto: RunningCloud) -> None:
+    """A location from the list is accepted by a create."""
+
+    async def story(driver: Any) -> None:
+        zone = (await driver.locations())[0]
+        assert zone.cloud_id.startswith(REGION)
+        assert (await driver.create_machine(spec("placed", location=zone.cloud_id))).cloud_id
+
+    on(moto.driver(), story)
+
+
+def test_an_unknown_region_is_refused_when_the_driver_is_built(moto: RunningCloud) -> None:
+    """A region EC2 does not have is told with its field, before anything is sent."""
+    with pytest.raises(InvalidValue) as caught:
+        moto.driver(region="mars-north-1")
+    assert caught.value.field == "region"

@@ -1,0 +1,118 @@
+"""The simulated cloud through libcloud: paging, truncation, and exactly one machine without a client token."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable
+from catalog.ports import MachineSpec
+from drivers.clouds.simulated import SimulatedNodeDriver
+from tests.support.clouds import RunningCloud, simulated_cloud
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    """A simulated cloud that pages its lists by two."""
+    with simulated_cloud(tmp_path_factory.mktemp("simulated"), page_count=2) as running:
+        yield running
+
+
+def on(cloud: RunningCloud, story: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Run ``story`` with a driver of ``cloud`` and return what it returns."""
+
+    async def run() -> Any:
+        driver = cloud.driver()
+        try:
+            return await story(driver)
+        finally:
+            await driver.close()
+
+    return asyncio.run(run())
+
+
+def spec(order: str, **changes: Any) -> MachineSpec:
+    """Return what to create for ``order``."""
+    facts: dict[str, Any] = {"size": "s1", "image": "img-debian-12", "tags": {"crossway-order": order}, **changes}
+    return MachineSpec(name="same-name", **facts)
+
+
+def test_pages_are_joined(cloud: RunningCloud) -> None:
+    """Five machines in pages of two are five machines."""
+
+    async def story(driver: Any) -> None:
+        for number in range(5):
+            await driver.create_machine(spec(f"page-{number}", tags={"batch": "pages", "crossway-order": str(number)}))
+        found = await driver.find_machines({"batch": "pages"})
+        assert [machine.tags["crossway-order"] for machine in found] == ["0", "1", "2", "3", "4"]
+
+    on(cloud, story)
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"), [pytest.param("lost-reply", 1, id="after creating"), pytest.param("unavailable", 0, id="before")]
+)
+def test_after_a_503_the_tags_tell_whether_the_machine_was_made(cloud: RunningCloud, kind: str, made: int) -> None:
+    """The same error comes before and after creating; looking by tags tells the two apart, and the ledger agrees."""
+    cloud.faults({"match": "POST /v1/machines", "kind": kind, "times": 1})
+
+    async def story(driver: Any) -> None:
+        with pytest.raises(CloudUnavailable):
+            await driver.create_machine(spec(f"lost-{kind}"))
+        assert len(await driver.find_machines({"crossway-order": f"lost-{kind}"})) == made
+
+    on(cloud, story)
+    assert sum(entry["tags"] == {"crossway-order": f"lost-{kind}"} for entry in cloud.ledger()) == made
+
+
+def test_names_are_not_unique_and_asking_twice_makes_two(cloud: RunningCloud) -> None:
+    """The cloud does not help: who does not look first gets a second machine."""
+
+    async def story(driver: Any) -> int:
+        await driver.create_machine(spec("twice"))
+        await driver.create_machine(spec("twice"))
+        return len(await driver.find_machines({"crossway-order": "twice"}))
+
+    assert on(cloud, story) == 2
+
+
+@pytest.mark.parametrize("change", [{"size": "s999"}, {"image": "none"}, {"location": "moon"}, {"key_pair": "none"}])
+def test_what_the_cloud_does_not_have_is_refused(cloud: RunningCloud, change: dict[str, str]) -> None:
+    """A refusal is CloudRefused, and its detail repeats the cloud's own words."""
+    with pytest.raises(CloudRefused) as caught:
+        on(cloud, lambda driver: driver.create_machine(spec("refused", **change)))
+    assert "no such" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param({"items": [], "total": 3, "next": None}, id="fewer rows than told"),
+        pytest.param({"items": [], "total": 0, "next": "1"}, id="pages without end"),
+    ],
+)
+def test_a_truncated_list_is_noticed(page: dict[str, Any]) -> None:
+    """A list that does not hold what it says it holds is refused as a whole."""
+
+    class Answer:
+        object = page
+
+    class Connection:
+        @staticmethod
+        def request(_path: str, **_: Any) -> Answer:
+            return Answer()
+
+    driver: Any = SimulatedNodeDriver.__new__(SimulatedNodeDriver)
+    driver.connection = Connection()
+    with pytest.raises(CloudMisbehaved):
+        driver.list_nodes()
+
+
+def test_location_and_key_pair_reach_the_cloud(tmp_path: Path) -> None:
+    """What a machine is asked to have is what the cloud was told."""
+    with simulated_cloud(tmp_path) as fresh:
+        on(fresh, lambda driver: driver.create_machine(spec("all", location="hall-b", key_pair="operations")))
+        row = fresh.ledger()[0]
+    assert (row["verb"], row["name"], row["tags"]) == ("create", "same-name", {"crossway-order": "all"})

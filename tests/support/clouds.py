@@ -1,0 +1,162 @@
+"""Start the demo's clouds as the processes they are, and steer their faults."""
+
+import http.client
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from catalog.model.ids import PlatformId
+from catalog.ports import Address, ApprovedEndpoint, CloudAccount, Dialer
+from catalog.secrets import Secret
+from drivers.clouds.policy import CallPolicy
+from drivers.registry import build
+from gateway.clock import SystemClock
+from gateway.demo.clouds.ca import PrivateAuthority
+from tests.support.dialers import LoopbackDialer
+
+ACCOUNT = "AKIACANARYACCOUNT"
+SECRET = "canary+secret/with&odd=characters"
+REGION = "eu-central-1"
+EC2_NAME = f"ec2.{REGION}.amazonaws.com"
+DEBIAN = "136693071363"
+
+
+@dataclass(kw_only=True)
+class RunningCloud:
+    """A cloud's process, where it listens, and what is needed to log in."""
+
+    process: "subprocess.Popen[str]"
+    arguments: list[str]
+    provider: str
+    url_host: str
+    address: Address
+    tls: bool = False
+    ca_pem: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint's URL: the real name, at the real port, which stands for itself on loopback."""
+        return f"{'https' if self.tls else 'http'}://{self.url_host}:{self.address.port}"
+
+    def account(self, **changes: Any) -> CloudAccount:
+        """Return the account that the cloud knows, with ``changes``; ``url`` and ``ca_pem`` change the endpoint."""
+        endpoint = ApprovedEndpoint(
+            url=changes.pop("url", self.url), dial=self.address, ca_pem=changes.pop("ca_pem", self.ca_pem)
+        )
+        options = {"image_owner": DEBIAN} if self.provider == "ec2" else {}
+        facts: dict[str, Any] = {
+            "platform": PlatformId("platform_test"), "provider": self.provider, "region": REGION, "endpoint": endpoint,
+            "account": ACCOUNT, "secret": Secret(SECRET), "options": options,
+        }  # fmt: skip
+        return CloudAccount(**{**facts, **changes})
+
+    def driver(self, dialer: Dialer | None = None, *, policy: CallPolicy | None = None, **changes: Any) -> Any:
+        """Return a driver of this cloud's account."""
+        return build(self.account(**changes), dialer or LoopbackDialer(), policy or CallPolicy(deadline_s=20))
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        """Put ``rules`` in force instead of the present ones."""
+        assert self.control("POST", "/_faults", json.dumps(rules))[0] == 200
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return every create and delete that the simulated cloud carried out."""
+        entries: list[dict[str, Any]] = json.loads(self.control("GET", "/_ledger")[1])
+        return entries
+
+    def control(self, method: str, path: str, body: str = "") -> tuple[int, bytes]:
+        """Speak to the process directly, past the product."""
+        connection: http.client.HTTPConnection
+        if self.tls:
+            context = ssl.create_default_context(cadata=self.ca_pem)
+            context.check_hostname = False
+            connection = http.client.HTTPSConnection(self.address.host, self.address.port, timeout=20, context=context)
+        else:
+            connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=20)
+        try:
+            connection.request(method, path, body=body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        self.process.kill()
+        self.process.wait(timeout=20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def start_again(self) -> None:
+        """Start the process anew, at the same address."""
+        at = self.arguments.index("--listen") + 1
+        self.arguments[at] = f"{self.address.host}:{self.address.port}"
+        self.process, _ = _started(self.arguments)
+
+
+@contextmanager
+def simulated_cloud(folder: Path, *, boot_s: float = 0.0, page_count: int = 1000) -> Iterator[RunningCloud]:
+    """Run a simulated private cloud, over plain HTTP, until the block ends."""
+    secret = folder / "secret"
+    secret.write_text(SECRET)
+    arguments = [
+        "gateway.demo.clouds.simulated_cloud", "--listen", "127.0.0.1:0", "--state", str(folder / "state.db"),
+        "--account", ACCOUNT, "--secret-file", str(secret), "--boot-s", str(boot_s), "--page-count", str(page_count),
+    ]  # fmt: skip
+    with _running(arguments) as (process, address):
+        yield RunningCloud(
+            process=process,
+            arguments=arguments,
+            provider="simulated",
+            url_host="cloud.private.example",
+            address=address,
+        )
+
+
+@contextmanager
+def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,)) -> Iterator[RunningCloud]:
+    """Run moto's EC2 behind TLS with a private authority, under ``names``, until the block ends."""
+    authority = PrivateAuthority("Test authority", now_s=SystemClock().now_s())
+    issued = authority.issue(names)
+    (folder / "cert.pem").write_text(issued.certificate_pem)
+    (folder / "key.pem").write_text(issued.key_pem)
+    (folder / "accounts.json").write_text(json.dumps({ACCOUNT: SECRET}))
+    arguments = [
+        "gateway.demo.clouds.moto_ec2", "--listen", "127.0.0.1:0", "--cert", str(folder / "cert.pem"),
+        "--key", str(folder / "key.pem"), "--accounts", str(folder / "accounts.json"), "--region", REGION,
+    ]  # fmt: skip
+    with _running(arguments) as (process, address):
+        yield RunningCloud(
+            process=process, arguments=arguments, provider="ec2", url_host=EC2_NAME, address=address, tls=True,
+            ca_pem=authority.ca_pem,
+        )  # fmt: skip
+
+
+@contextmanager
+def _running(arguments: list[str]) -> Iterator[tuple["subprocess.Popen[str]", Address]]:
+    process, address = _started(arguments)
+    try:
+        yield process, address
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _started(arguments: list[str]) -> tuple["subprocess.Popen[str]", Address]:
+    process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    host, port = json.loads(process.stdout.readline())["listening"]
+    return process, Address(host=host, port=port)
