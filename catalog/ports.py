@@ -217,7 +217,8 @@ class Clouds(Protocol):
 class PlatformLink(Protocol):
     """Speak to a platform's connector, over the tunnel, in signed messages (S1 steps 9-12).
 
-    Raises CloudUnavailable, CloudTimedOut or CloudMisbehaved (bad signature, wrong shape, too large).
+    Raises CloudUnavailable, CloudTimedOut, CloudRefused (the connector does not know this gateway, platform or
+    clock), CertificateRefused or CloudMisbehaved (bad signature, wrong shape, too large).
     """
 
     async def service_information(self) -> ServiceInformation:

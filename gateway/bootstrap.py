@@ -4,16 +4,17 @@ import logging
 import os
 from pathlib import Path
 
-from catalog.consent import add_rule, rules
-
 from catalog.access import issue_token
+from catalog.consent import rules
 from catalog.errors import AlreadyExists, InvalidValue
 from catalog.model.access import Role, Token
+from catalog.model.ids import new_id
+from catalog.model.consent import GrantRule
 from catalog.model.network import Relay, Site
 from catalog.network import add_link, add_relay, add_site
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx
-from catalog.store.rows import first
+from catalog.store.rows import first, insert
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105  # a file name
 SSH_KEY_FILE = "ssh_key"
 SIGNING_KEY_FILE = "signing_key.pem"
 SEALING_KEYS_FILE = "sealing.keys"
+OWNER_FILE = "gateway.id"
 
 
 def prepare_state_dir(path: Path) -> None:
@@ -33,6 +35,17 @@ def prepare_state_dir(path: Path) -> None:
         )
 
 
+def owner_id(state_dir: Path, clock: Clock) -> str:
+    """Return this gateway's own id, made at the first start: the mark on every machine it makes.
+
+    Not the name: two gateways of one name may share a cloud account, and neither may touch the other's machines.
+    """
+    path = state_dir / OWNER_FILE
+    if not path.exists():
+        path.write_text(new_id("gateway", clock.now_s()) + "\n", encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
 async def bootstrap(database: Database, settings: Settings, clock: Clock) -> None:
     """Write what is missing. May be repeated: what exists is left as it is, however it was changed since."""
     now_s = clock.now_s()
@@ -41,6 +54,20 @@ async def bootstrap(database: Database, settings: Settings, clock: Clock) -> Non
 
 
 def _declare(tx: Tx, settings: Settings, now_s: float) -> None:
+    _declare_network(tx, settings, now_s)
+    known = {(rule.platform, rule.capability) for rule in rules(tx)}
+    for text in settings.handshake.accept:
+        platform, slash, capability = text.partition("/")
+        if not slash:
+            raise InvalidValue(
+                f"{text!r} is not a standing rule", field="handshake.accept", fix='write "PLATFORM/CAPABILITY" or "*/*"'
+            )
+        if (platform, capability) not in known:
+            # Not add_rule, which insists that the platform exists: a settings file may be ahead of enrolments.
+            insert(tx, GrantRule(platform=platform, capability=capability), now_s)
+
+
+def _declare_network(tx: Tx, settings: Settings, now_s: float) -> None:
     network = settings.network
     for site in network.sites:
         if first(tx, Site, name=site.name) is None:
@@ -55,15 +82,6 @@ def _declare(tx: Tx, settings: Settings, now_s: float) -> None:
             add_link(tx, **link.model_dump(), now_s=now_s)
         except AlreadyExists:
             log.debug("link already declared", extra={"source": link.source, "target": link.target})
-    known = {(rule.platform, rule.capability) for rule in rules(tx)}
-    for text in settings.handshake.accept:
-        platform, slash, capability = text.partition("/")
-        if not slash:
-            raise InvalidValue(
-                f"{text!r} is not a standing rule", field="handshake.accept", fix='write "PLATFORM/CAPABILITY" or "*/*"'
-            )
-        if (platform, capability) not in known:
-            add_rule(tx, platform=platform, capability=capability, now_s=now_s)
 
 
 async def _first_admin(database: Database, path: Path, now_s: float) -> None:

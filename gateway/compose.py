@@ -38,14 +38,22 @@ from drivers import registry
 from drivers.clouds.policy import CallPolicy
 from drivers.keys.file import FileKeys
 from drivers.platforms.http import HttpPlatformLink
-from drivers.provisioner.records import ProvisionerRecords
-from drivers.provisioner.run import Provisioner, ProvisionPolicy
+from drivers.provisioner.journal import ProvisionPolicy
+from drivers.provisioner.records import SqliteRecords
+from drivers.provisioner.run import Provisioner
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
-from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, SSH_KEY_FILE, bootstrap, prepare_state_dir
+from gateway.bootstrap import (
+    SEALING_KEYS_FILE,
+    SIGNING_KEY_FILE,
+    SSH_KEY_FILE,
+    bootstrap,
+    owner_id,
+    prepare_state_dir,
+)
 from gateway.clock import SystemClock
 from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
@@ -66,6 +74,8 @@ from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 log = logging.getLogger(__name__)
 
 PROVISIONER_FILE = "provisioner.sqlite3"
+# The driver ends a call at its own deadline, with a better reason; the provisioner's is only the belt to its braces.
+OWN_CALL_GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +140,7 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
         work = await stack.enter_async_context(_work(settings, adapters, database, parts))
         runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
-        services = _services(settings, adapters, keys, database, parts, runner)
+        services = _services(settings, adapters, keys, database, parts=parts, runner=runner)
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(runner.run())
@@ -226,14 +236,19 @@ async def _work(
     queue = InDatabaseQueue(database, clock)
     await queue.prepare()
     records_file = settings.gateway.state_dir / PROVISIONER_FILE
-    async with ProvisionerRecords.open(records_file, clock=clock) as records:
+    async with SqliteRecords.open(records_file) as records:
         provisioner = Provisioner(
             queue=queue,
             clouds=parts.clouds,
             records=records,
             clock=clock,
             checkpoint=checkpoint,
-            policy=ProvisionPolicy(owner=settings.gateway.name, poll_period_s=settings.orders.poll_period_s),
+            owner=owner_id(settings.gateway.state_dir, clock),
+            policy=ProvisionPolicy(
+                lease_s=2 * settings.clouds.call_timeout_s + OWN_CALL_GRACE_S,
+                call_timeout_s=settings.clouds.call_timeout_s + OWN_CALL_GRACE_S,
+                poll_s=settings.orders.poll_period_s,
+            ),
         )
         dispatch = BackgroundTask(
             name="dispatch",
@@ -247,7 +262,12 @@ async def _work(
             period_s=settings.pools.period_s,
             timeout_s=30.0,
         )
-        settler = Settler(database, clock, retry, checkpoint, settled=lambda: (dispatch.wake(), pools.wake()))
+
+        def settled() -> None:
+            dispatch.wake()
+            pools.wake()
+
+        settler = Settler(database, clock, retry, checkpoint, settled=settled)
         grants = SettleGrants(
             database=database,
             clock=clock,
@@ -298,6 +318,7 @@ def _services(
     adapters: Adapters,
     keys: Keys,
     database: Database,
+    *,
     parts: _Connections,
     runner: Runner,
 ) -> ApiServices:

@@ -1,9 +1,10 @@
 """The declared network, as routing sees it: rows of the store become a ``routing.topology.Topology``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalog.errors import InvalidValue, NotFound, WrongState
-from catalog.model.ids import PlatformId
+from catalog.model.ids import PlatformId, SiteId
 from catalog.model.network import Relay, Site, SiteLink
 from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose
 from catalog.ports import Address
@@ -100,7 +101,7 @@ def _addresses(texts: dict[str, str]) -> dict[str, routing.Address]:
     return {site: routing.Address(address.host, address.port) for site, address in parsed.items()}
 
 
-def _link(link: SiteLink, sites: dict[str, Site]) -> routing.SiteLink:
+def _link(link: SiteLink, sites: Mapping[SiteId, Site]) -> routing.SiteLink:
     return routing.SiteLink(
         source=sites[link.source_id].name,
         target=sites[link.target_id].name,

@@ -121,9 +121,8 @@ async def _check(settings: Settings) -> list[dict[str, object]]:
     async with Database.open(settings.database_url, clock=SystemClock()) as database:
         findings.append({"check": "database", "ok": True, "url": settings.database_url})
         relays, sites = await database.read(_relays)
-    for relay in relays:
-        findings.append(await _check_relay(relay, sites[relay.site_id], keys, settings))
-    return findings
+    checked = [await _check_relay(relay, sites[relay.site_id], keys, settings) for relay in relays]
+    return [*findings, *checked]
 
 
 def _relays(tx: Tx) -> tuple[list[Relay], dict[str, str]]:

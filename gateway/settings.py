@@ -227,7 +227,7 @@ def load(path: Path | None) -> Settings:
     """
     if path is not None and not path.is_file():
         raise InvalidSettings(f"the settings file {path} does not exist", fix="give --config an existing TOML file")
-    reader = type("FileSettings", (Settings,), {"file": path, "__module__": __name__})
+    reader: type[Settings] = type("FileSettings", (Settings,), {"file": path, "__module__": __name__})
     try:
         return reader()
     except ValidationError as error:

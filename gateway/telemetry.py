@@ -22,7 +22,9 @@ REDACTED = "[redacted]"
 _LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 _TEXT_LIMIT = 8_192  # a line that a remote side can grow without end would fill the disk
 
-_SECRET_KEYS = re.compile(r"secret|password|passphrase|authorization|credential|api_key|private_key|token_text", re.IGNORECASE)
+_SECRET_KEYS = re.compile(
+    r"secret|password|passphrase|authorization|credential|api_key|private_key|token_text", re.IGNORECASE
+)
 _SECRET_TEXT = re.compile(
     r"\bcw_[a-z]+_[A-Za-z0-9_-]{16,}"  # our own tokens
     r"|\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"

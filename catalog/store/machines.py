@@ -57,7 +57,7 @@ def count_at(tx: Session, platform: PlatformId) -> int:
 def counts_of(tx: Session, pool: PoolId) -> Mapping[MachineState, int]:
     """Return how many machines of ``pool`` are in each state; states without any are absent."""
     counted = sql_select(_STATE, func.count()).where(column(Machine, "pool_id") == pool).group_by(_STATE)
-    return dict(tx.execute(counted).tuples().all())
+    return dict(tx.execute(counted).all())
 
 
 def idle_of(tx: Session, pool: PoolId) -> Sequence[MachineId]:

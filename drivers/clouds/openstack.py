@@ -45,12 +45,15 @@ class OpenStackCloud(GenericCloud):
         )
 
     def _log_in(self, driver: Any) -> ServiceInformation:
-        types = driver.connection.get_service_catalog().get_service_types(region=self.account.region)
+        # Not get_service_types(region): it drops a service that has an endpoint in another region too.
+        entries = driver.connection.get_service_catalog().get_entries()
+        region = self.account.region
+        types = {entry.service_type for entry in entries if any(at.region == region for at in entry.endpoints)}
         offered = {capability for kind in types for capability in _SERVICES.get(kind, ())}
         if not offered:
             raise CloudMisbehaved("the service catalog holds nothing for this region", field="region")
         services = tuple(kind.value for kind in Capability if kind in offered)
-        return ServiceInformation(provider=self.provider, region=self.account.region, services=services)
+        return ServiceInformation(provider=self.provider, region=region, services=services)
 
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         # libcloud makes up one location with no id and no name.

@@ -123,8 +123,13 @@ class Call:
                 connected = contextvars.Context().run(self.route.dialer.dial, address, timeout_s=timeout_s)
         except CloudError as error:
             raise self.refused(error) from None
-        self._keep(connected)
-        connected.settimeout(self.remaining_s())
+        try:
+            self._keep(connected)
+            connected.settimeout(self.remaining_s())
+        except BaseException:
+            # The deadline passed while dialling: nobody else knows of the socket yet.
+            connected.close()
+            raise
         return connected
 
     def cut(self) -> None:

@@ -1,6 +1,6 @@
 """Key-encryption keys in a file that only the gateway's user can read: one key a line, the newest last.
 
-A line is ``<id> <base64 of 32 bytes>``. Add a key with ``KeyFile.rotate``; remove an old line only after every
+A line is ``<id> <base64 of 32 bytes>``. Add a key with ``FileKeys.rotate``; remove an old line only after every
 credential was sealed again. Keep a copy apart from the database's backups: either alone is worthless.
 """
 
@@ -19,7 +19,7 @@ _KEY_BYTES = 32
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-class KeyFile:
+class FileKeys:
     """A KeyProvider over one file, read once; thread-safe."""
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class KeyFile:
         self._keys = _read(path)
 
     @classmethod
-    def open_or_create(cls, path: Path) -> Self:
+    def load_or_create(cls, path: Path) -> Self:
         """Return the keys at ``path``, after making a file with one fresh key when there is none."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class KeyFile:
         return key_id
 
     def __repr__(self) -> str:
-        return f"KeyFile({str(self._path)!r}, {len(self._keys)} keys)"
+        return f"FileKeys({str(self._path)!r}, {len(self._keys)} keys)"
 
 
 def _read(path: Path) -> dict[str, bytes]:

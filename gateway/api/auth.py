@@ -15,7 +15,7 @@ from gateway.api.services import ApiServices
 from gateway.errors import Unauthenticated
 
 # Checked before the database is asked, so that rubbish costs nothing.
-_BEARER = re.compile(r"bearer +(cw_[a-z]{3,12}_[A-Za-z0-9_-]{43})", re.I)
+_BEARER = re.compile(r"bearer +(cw_[a-z]{3,12}_[A-Za-z0-9_-]{43})", re.IGNORECASE)
 _PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 

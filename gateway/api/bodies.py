@@ -5,10 +5,12 @@ every number has bounds, so that nothing odd travels further than this edge. Ans
 one; no row is ever serialised as it is.
 """
 
+import hashlib
 from datetime import UTC, datetime
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic.config import JsonDict
 
 from catalog.model.rows import Row
 from catalog.store import rows
@@ -28,12 +30,13 @@ Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=253)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Pem = Annotated[str, Field(pattern=r"^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s-]+$", max_length=65_536)]
 PublicKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", max_length=44)]
+HostKey = Annotated[str, Field(max_length=16_384, description="One OpenSSH public key line; pinned, never learnt.")]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 Price = Annotated[float, Field(ge=0, le=1_000_000)]
 Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
-Lifetime = Annotated[int, Field(ge=1, le=366 * 86_400)]
+Lifetime = Annotated[float, Field(gt=0, le=366 * 86_400)]
 SecretIn = Annotated[SecretStr, Field(min_length=1, max_length=16_384)]
 AddressesFrom = Annotated[dict[Name, HostPort], Field(max_length=256)]
 OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", max_length=63)]
@@ -57,8 +60,22 @@ class Body(BaseModel):
     """What a client sends: nothing unknown, nothing converted, no NaN, and no input repeated in errors."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True, regex_engine="rust-regex"
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        regex_engine="rust-regex",
     )
+
+
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)
+
+
+def absent() -> Any:
+    """Return the default of a field of a change: left out, and not null, means that it stays as it is."""
+    return Field(default=None, json_schema_extra=_without_default)
 
 
 class Nothing(Body):
@@ -79,6 +96,18 @@ class Resource(Out):
     created_at: Time
     updated_at: Time
 
+    def tag(self) -> str:
+        """Return the ETag without its quotes; it begins with the version."""
+        return str(self.version)
+
+
+class Composite(Resource):
+    """A resource that also shows what other rows hold, so its version alone does not tell whether it changed."""
+
+    def tag(self) -> str:
+        """Return version and digest: If-None-Match compares all of it, If-Match only the version."""
+        return f"{self.version}-{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]}"
+
 
 class Stamp(TypedDict):
     """What every Resource starts with."""
@@ -91,6 +120,4 @@ class Stamp(TypedDict):
 
 def stamp(row: Row) -> Stamp:
     """Return what ``row`` and every other resource has in common."""
-    return Stamp(
-        id=str(rows.key(row)), version=row.version, created_at=row.created_at_s, updated_at=row.updated_at_s
-    )
+    return Stamp(id=str(rows.key(row)), version=row.version, created_at=row.created_at_s, updated_at=row.updated_at_s)

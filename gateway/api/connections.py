@@ -7,16 +7,15 @@ from pydantic import Field
 from catalog import connections
 from catalog.access import owns
 from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound, WrongState
-from catalog.model.connection import AccountSession, Connection, ConnectionEvent, ConnectionState
+from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
-from gateway.api.bodies import Body, Name, Nothing, Out, Reference, Resource, Time, Weight, stamp
+from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Weight, absent, stamp
 from gateway.api.endpoints import Call, Listing, Routes
 from gateway.api.services import Wakes
-from gateway.api.trace import StepOut, step_out
 
 routes = Routes("connections")
 
@@ -24,11 +23,11 @@ routes = Routes("connections")
 class WeightChangesIn(Body):
     """Weights of this connection that differ from the gateway's."""
 
-    delay: Weight = 0.0
-    loss: Weight = 0.0
-    jitter: Weight = 0.0
-    hops: Weight = 0.0
-    price: Weight = 0.0
+    delay: Weight = absent()
+    loss: Weight = absent()
+    jitter: Weight = absent()
+    hops: Weight = absent()
+    price: Weight = absent()
 
 
 class PolicyIn(Body):
@@ -44,7 +43,9 @@ class PolicyIn(Body):
 class ConnectionIn(Body):
     """A connection request."""
 
-    target: Reference | None = Field(default=None, description="Name or id of a platform; absent: the requester itself.")
+    target: Reference | None = Field(
+        default=None, description="Name or id of a platform; absent: the requester itself."
+    )
     requester: Reference | None = Field(default=None, description="For admins only: on whose behalf.")
     policy: PolicyIn = Field(default_factory=PolicyIn)
 
@@ -73,7 +74,7 @@ class ConnectionOut(Resource):
     answer=ConnectionOut,
     status=202,
     location="/v1/connections/{id}",
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(AlreadyExists, InvalidValue, WrongState),
     summary="Ask for a connection; it is established in the background",
 )
@@ -134,74 +135,7 @@ def list_connections(tx: Tx, call: Call[Nothing]) -> Listing:
 )
 def get_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
     """Return the connection."""
-    return _out(tx, _own(tx, call))
-
-
-class RoutesOut(Out):
-    """Why this route: every candidate with measurements, terms and weights, the winner, the margin, the refused."""
-
-    connection: str
-    route: str
-    decided_at: Time | None
-    decision: dict[str, Any] = Field(description="Empty before the first decision.")
-
-
-@routes.plain(
-    "GET",
-    "/v1/connections/{id}/routes",
-    permission="connection:read",
-    answer=RoutesOut,
-    summary="Show the latest route decision with everything it was based on",
-)
-def get_routes(tx: Tx, call: Call[Nothing]) -> RoutesOut:
-    """Return the latest decision."""
-    row = _own(tx, call)
-    decision = connections.latest_decision(tx, ConnectionId(row.id))
-    return RoutesOut(
-        connection=row.id,
-        route=row.route,
-        decided_at=decision.created_at_s if decision else None,
-        decision=decision.document if decision else {},
-    )
-
-
-class SessionOut(Out):
-    """One of the three linked account sessions of a connection."""
-
-    id: str
-    leg: str
-    account: str
-    parent: str | None
-    calls: int
-    opened_at: Time
-    ended_at: Time | None
-
-
-@routes.plain(
-    "GET",
-    "/v1/connections/{id}/sessions",
-    permission="connection:read",
-    answer=SessionOut,
-    many=True,
-    summary="Show the account sessions: with the gateway, the transport network and the target",
-)
-def list_sessions(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return every session on one page, oldest first."""
-    row = _own(tx, call)
-    return Listing(items=[_session(found) for found in connections.sessions(tx, ConnectionId(row.id))])
-
-
-@routes.plain(
-    "GET",
-    "/v1/connections/{id}/steps",
-    permission="connection:read",
-    answer=StepOut,
-    many=True,
-    summary="Show how establishing went so far",
-)
-def list_connection_steps(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return every step on one page."""
-    return Listing(items=[step_out(step) for step in connections.steps(tx, _own(tx, call).id)])
+    return _out(tx, own_connection(tx, call))
 
 
 class ConsentIn(Body):
@@ -217,13 +151,13 @@ class ConsentIn(Body):
     body=ConsentIn,
     answer=ConnectionOut,
     status=202,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
     summary="Allow or refuse, as the target's owner, that another platform connects",
 )
 def consent_to_connection(tx: Tx, call: Call[ConsentIn]) -> ConnectionOut:
     """Return the connection after the owner's word."""
-    row = _own(tx, call)
+    row = own_connection(tx, call)
     allow = call.body.decision == "allow"
     given = connections.give_consent(
         tx, ConnectionId(row.id), platform_id=call.principal.subject_id, allow=allow, now_s=call.now_s
@@ -237,7 +171,7 @@ def consent_to_connection(tx: Tx, call: Call[ConsentIn]) -> ConnectionOut:
     permission="connection:write",
     answer=ConnectionOut,
     status=202,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
     summary="Measure and choose again now; a failed connection is tried again",
 )
@@ -255,7 +189,7 @@ def reroute_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
     permission="connection:write",
     answer=ConnectionOut,
     status=202,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
     summary="Close a connection; its tunnel is taken down in the background",
 )
@@ -266,7 +200,8 @@ def close_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
     return _out(tx, connections.move(tx, ConnectionId(row.id), ConnectionEvent.CLOSE, call.now_s))
 
 
-def _own(tx: Tx, call: Call[Any]) -> Connection:
+def own_connection(tx: Tx, call: Call[Any]) -> Connection:
+    """Return the connection of the path. Raises NotFound also for one that the caller has no part in."""
     row = rows.find(tx, Connection, call.path["id"])
     if row is None or not owns(call.principal, row.requester_id, row.target_id):
         raise NotFound(f"there is no connection '{call.path['id']}'")
@@ -274,22 +209,10 @@ def _own(tx: Tx, call: Call[Any]) -> Connection:
 
 
 def _requested_by_caller(tx: Tx, call: Call[Any]) -> Connection:
-    row = _own(tx, call)
+    row = own_connection(tx, call)
     if not owns(call.principal, row.requester_id):
         raise Denied("only who asked for the connection can do this", fix="as its target, refuse consent instead")
     return row
-
-
-def _session(row: AccountSession) -> SessionOut:
-    return SessionOut(
-        id=row.id,
-        leg=row.leg.value,
-        account=row.account,
-        parent=row.parent_id,
-        calls=row.calls,
-        opened_at=row.opened_at_s,
-        ended_at=row.ended_at_s,
-    )
 
 
 def _out(tx: Tx, row: Connection) -> ConnectionOut:

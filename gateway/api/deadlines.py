@@ -5,7 +5,6 @@ half-sent head; its default keep-alive is an hour. The deadline of a body is in 
 """
 
 import asyncio
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass, field

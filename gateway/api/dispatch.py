@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel, SecretStr
+from pydantic.config import JsonDict
 
 from catalog.access import Principal
 from catalog.errors import CatalogError, CloudTimedOut
@@ -19,12 +20,12 @@ from catalog.secrets import Secret
 from catalog.store.database import Tx
 from gateway.api import auth, idempotency, parse
 from gateway.api.bodies import Nothing
-from gateway.api.endpoints import Call, Door, Endpoint, Listing, Precondition, Raw, Result
+from gateway.api.endpoints import Call, Door, Endpoint, Listing, Precondition, Raw, Result, Tagged
 from gateway.api.idempotency import Answer, Intention
 from gateway.api.services import ApiServices
 from gateway.errors import GatewayError
 
-SHOWN_ONCE = {"shown_once": True}  # json_schema_extra of an answer's field that a repeat does not get
+SHOWN_ONCE: JsonDict = {"x-shown-once": True}  # json_schema_extra of an answer's field that a repeat does not get
 
 
 def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -171,8 +172,8 @@ def _answer(endpoint: Endpoint, result: Result) -> Answer | Any:
     assert type(result) is endpoint.answer, f"{endpoint.name} returned a {type(result).__name__}"
     document = result.model_dump()
     headers = {}
-    if endpoint.is_versioned:
-        headers["ETag"] = f'"{document["version"]}"'
+    if isinstance(result, Tagged):
+        headers["ETag"] = f'"{result.tag()}"'
     if endpoint.location:
         headers["Location"] = endpoint.location.format_map(document)
     return Answer(status=endpoint.status, headers=headers, document=document)
@@ -189,9 +190,7 @@ def _without_secrets(endpoint: Endpoint, answer: Answer) -> Answer:
 
 def _respond(answer: Answer | Raw) -> web.Response:
     if isinstance(answer, Raw):
-        return web.Response(
-            body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type}
-        )
+        return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type})
     headers = dict(answer.headers)
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from catalog.model.ids import new_id
 from gateway import telemetry
@@ -14,7 +14,6 @@ from gateway.api.services import ApiServices
 
 log = logging.getLogger(__name__)
 
-Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 HEADERS = {
@@ -24,11 +23,11 @@ HEADERS = {
 }
 
 
-def edge(services: ApiServices) -> Callable[[web.Request, Next], Awaitable[web.StreamResponse]]:
+def edge(services: ApiServices) -> Middleware:
     """Return the middleware around every handler."""
 
     @web.middleware
-    async def around(request: web.Request, handler: Next) -> web.StreamResponse:
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         telemetry.request_id.set(_request_id(request, services))
         started = asyncio.get_running_loop().time()
         response = await _answered(request, handler)
@@ -40,7 +39,7 @@ def edge(services: ApiServices) -> Callable[[web.Request, Next], Awaitable[web.S
     return around
 
 
-async def _answered(request: web.Request, handler: Next) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as error:

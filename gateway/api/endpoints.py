@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -47,6 +47,15 @@ class Versioned(Protocol):
     @property
     def version(self) -> int:
         """Return the present version."""
+        ...
+
+
+@runtime_checkable
+class Tagged(Protocol):
+    """An answer that has an ETag."""
+
+    def tag(self) -> str:
+        """Return the ETag without its quotes; it begins with the version."""
         ...
 
 
@@ -193,7 +202,7 @@ class Endpoint:
     @property
     def is_versioned(self) -> bool:
         """Whether its answer has an ETag."""
-        return self.answer is not None and not self.many and "version" in self.answer.model_fields
+        return self.answer is not None and not self.many and hasattr(self.answer, "tag")
 
     @property
     def is_watchable(self) -> bool:
@@ -222,7 +231,10 @@ class Routes:
         """Declare the decorated function, which takes a body, as the endpoint at ``method path``."""
 
         def declare(handler: Handler[B]) -> Handler[B]:
-            self._add(method, path, summary, body, handler, rest)
+            endpoint = Endpoint(
+                method=method, path=path, summary=summary, tag=self._tag, body=body, handler=handler, **rest
+            )
+            self._endpoints.append(endpoint)
             return handler
 
         return declare
@@ -239,31 +251,10 @@ class Routes:
         """Declare a GET that needs no database; it runs on the event loop and must return at once."""
 
         def declare(handler: Callable[[Call[Nothing]], Result]) -> Callable[[Call[Nothing]], Result]:
-            self._add("GET", path, summary, Nothing, handler, rest, in_transaction=False)
+            endpoint = Endpoint(
+                method="GET", path=path, summary=summary, tag=self._tag, handler=handler, in_transaction=False, **rest
+            )
+            self._endpoints.append(endpoint)
             return handler
 
         return declare
-
-    def _add(
-        self,
-        method: str,
-        path: str,
-        summary: str,
-        body: type[BaseModel],
-        handler: Callable[..., Result],
-        rest: Declaration,
-        *,
-        in_transaction: bool = True,
-    ) -> None:
-        self._endpoints.append(
-            Endpoint(
-                method=method,
-                path=path,
-                summary=summary,
-                tag=self._tag,
-                body=body,
-                handler=handler,
-                in_transaction=in_transaction,
-                **rest,
-            )
-        )

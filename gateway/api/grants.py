@@ -103,9 +103,7 @@ class RuleIn(Body):
     """A standing rule: what such platforms grant of this capability is accepted."""
 
     platform: str = Field(pattern=r"^(\*|[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)$", max_length=63, description="`*`: any.")
-    capability: str = Field(
-        pattern=r"^(\*|" + "|".join(Capability) + ")$", max_length=32, description="`*`: any."
-    )
+    capability: str = Field(pattern=r"^(\*|" + "|".join(Capability) + ")$", max_length=32, description="`*`: any.")
 
 
 class RuleOut(Resource):

@@ -12,6 +12,7 @@ from gateway.api.bodies import (
     AddressesFrom,
     Body,
     Host,
+    HostKey,
     Latitude,
     Line,
     Longitude,
@@ -21,6 +22,7 @@ from gateway.api.bodies import (
     Price,
     Reference,
     Resource,
+    absent,
     stamp,
 )
 from gateway.api.endpoints import Call, Listing, Routes
@@ -41,9 +43,9 @@ class SiteIn(Body):
 class SiteChange(Body):
     """What changes of a site; what is left out stays."""
 
-    region: Line = ""
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
+    region: Line = absent()
+    latitude: Latitude | None = absent()
+    longitude: Longitude | None = absent()
 
 
 class SiteOut(Resource):
@@ -110,9 +112,7 @@ def remove_site(tx: Tx, call: Call[Nothing]) -> None:
 
 
 def _site(row: Site) -> SiteOut:
-    return SiteOut(
-        **stamp(row), name=row.name, region=row.region, latitude=row.latitude, longitude=row.longitude
-    )
+    return SiteOut(**stamp(row), name=row.name, region=row.region, latitude=row.latitude, longitude=row.longitude)
 
 
 class RelayIn(Body):
@@ -123,7 +123,7 @@ class RelayIn(Body):
     host: Host
     port: Port = 22
     user: Line
-    host_key: str = Field(max_length=16_384, description="One OpenSSH public key line; it is pinned, never learnt.")
+    host_key: HostKey
     addresses_from: AddressesFrom = Field(
         default_factory=dict, description="Site name -> `host:port` to dial from there, where it differs."
     )
@@ -133,13 +133,13 @@ class RelayIn(Body):
 class RelayChange(Body):
     """What changes of a relay; what is left out stays."""
 
-    site: Reference = ""
-    host: Host = ""
-    port: Port = 22
-    user: Line = ""
-    host_key: str = Field(default="", max_length=16_384)
-    addresses_from: AddressesFrom = Field(default_factory=dict)
-    enabled: bool = True
+    site: Reference = absent()
+    host: Host = absent()
+    port: Port = absent()
+    user: Line = absent()
+    host_key: HostKey = absent()
+    addresses_from: AddressesFrom = absent()
+    enabled: bool = absent()
 
 
 class RelayOut(Resource):
@@ -163,7 +163,7 @@ class RelayOut(Resource):
     answer=RelayOut,
     status=201,
     location="/v1/relays/{id}",
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(AlreadyExists, InvalidValue),
     summary="Declare a relay",
 )
@@ -191,7 +191,7 @@ def get_relay(tx: Tx, call: Call[Nothing]) -> RelayOut:
     permission="network:write",
     body=RelayChange,
     answer=RelayOut,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(InvalidValue,),
     summary="Change, enable or disable a relay",
 )
@@ -207,7 +207,7 @@ def change_relay(tx: Tx, call: Call[RelayChange]) -> RelayOut:
     "/v1/relays/{ref}",
     permission="network:write",
     status=204,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
     summary="Remove a relay that no route in use passes",
 )
@@ -257,7 +257,7 @@ class LinkOut(Resource):
     body=LinkIn,
     answer=LinkOut,
     status=201,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(AlreadyExists, InvalidValue),
     summary="Declare that two sites reach each other",
 )
@@ -278,7 +278,7 @@ def list_links(tx: Tx, call: Call[Nothing]) -> Listing:
     "/v1/links/{id}",
     permission="network:write",
     status=204,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
     summary="Remove a link",
 )

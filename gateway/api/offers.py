@@ -1,12 +1,131 @@
 """The catalog as everybody may see it: entries, offers, sizes and images; never an address, account or route."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field
 
 from catalog import browse
+from catalog.browse import EntryView, ItemView, OfferView
+from catalog.errors import NotFound
+from catalog.model.offering import OfferState
 from catalog.store.database import Tx
-from gateway.api.bodies import Nothing, Out, Resource
+from gateway.api.bodies import Composite, Nothing, Out, Resource
 from gateway.api.endpoints import Call, Listing, Routes
 
 routes = Routes("catalog")
+
+
+class EntryOut(Resource):
+    """A service of the catalog."""
+
+    capability: str
+    title: str
+    platforms: int = Field(description="How many platforms offer it now.")
+
+
+@routes.plain("GET", "/v1/catalog", permission="catalog:read", answer=EntryOut, many=True, summary="List the services")
+def list_entries(tx: Tx, _call: Call[Nothing]) -> Listing:
+    """Return every entry on one page: there is one per capability."""
+    return Listing(items=[_entry(view) for view in browse.entries(tx)])
+
+
+class OfferOut(Composite):
+    """A service at one platform."""
+
+    capability: str
+    title: str
+    platform: str
+    provider: str
+    region: str
+    state: str
+    reason: str
+    verbs: list[str]
+    size_count: int
+    image_count: int
+
+
+class ItemOut(Out):
+    """A size or image; an order may name it by id or by name."""
+
+    id: str
+    name: str
+    facts: dict[str, Any]
+
+
+class FullOfferOut(OfferOut):
+    """An offer with what can be ordered."""
+
+    sizes: list[ItemOut]
+    images: list[ItemOut]
+
+
+@routes.plain(
+    "GET",
+    "/v1/offers",
+    permission="catalog:read",
+    answer=OfferOut,
+    many=True,
+    filters={"capability": "Only this capability's.", "platform": "Only this platform's, by name or id."},
+    summary="List the offers",
+)
+def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of offers that are not withdrawn."""
+    found = browse.offers(
+        tx,
+        capability=call.filters.get("capability"),
+        platform=call.filters.get("platform"),
+        limit=call.limit,
+        token=call.page_token,
+    )
+    return Listing(items=[OfferOut(**_offer(view)) for view in found.items], next_token=found.next_token)
+
+
+@routes.plain(
+    "GET",
+    "/v1/offers/{id}",
+    permission="catalog:read",
+    answer=FullOfferOut,
+    summary="Show or watch an offer with its sizes and images",
+)
+def get_offer(tx: Tx, call: Call[Nothing]) -> FullOfferOut:
+    """Return the offer; a withdrawn one is an admin's to see."""
+    view = browse.offer(tx, call.path["id"])
+    if view.state is OfferState.WITHDRAWN and not call.is_admin:
+        raise NotFound(f"there is no offer '{call.path['id']}'")
+    return FullOfferOut(**_offer(view), sizes=_items(view.sizes), images=_items(view.images))
+
+
+def _entry(view: EntryView) -> EntryOut:
+    return EntryOut(
+        id=view.id,
+        version=view.version,
+        created_at=view.created_at_s,
+        updated_at=view.updated_at_s,
+        capability=view.capability,
+        title=view.title,
+        platforms=view.platforms,
+    )
+
+
+def _offer(view: OfferView) -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "version": view.version,
+        "created_at": view.created_at_s,
+        "updated_at": view.updated_at_s,
+        "capability": view.capability,
+        "title": view.title,
+        "platform": view.platform,
+        "provider": view.provider,
+        "region": view.region,
+        "state": view.state.value,
+        "reason": view.reason,
+        "verbs": list(view.verbs),
+        "size_count": view.size_count,
+        "image_count": view.image_count,
+    }
+
+
+def _items(views: Iterable[ItemView]) -> list[ItemOut]:
+    return [ItemOut(id=view.cloud_id, name=view.name, facts=dict(view.facts)) for view in views]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from catalog.access import PERMISSIONS
 from catalog.errors import Denied, NotFound, Stale
@@ -195,14 +195,12 @@ def _ref(model: type[BaseModel]) -> Json:
 
 
 def _schemas(endpoints: Sequence[Endpoint]) -> Json:
-    mode_of: dict[type[BaseModel], str] = {problems.Problem: "serialization"}
+    mode_of: dict[type[BaseModel], JsonSchemaMode] = {problems.Problem: "serialization"}
     for endpoint in endpoints:
         if endpoint.answer is not None:
             mode_of.setdefault(endpoint.answer, "serialization")
         if endpoint.body.model_fields:
             mode_of.setdefault(endpoint.body, "validation")
-    _, definitions = models_json_schema([(m, mode) for m, mode in mode_of.items()], ref_template=_REF)  # type: ignore[misc]
+    _, definitions = models_json_schema(list(mode_of.items()), ref_template=_REF)
     schemas: Json = definitions["$defs"]
     return schemas
-
-

@@ -27,13 +27,16 @@ from gateway.errors import (
 WATCH_LIMIT_S = 60.0
 _KEY = re.compile(r"[!-~]{1,255}")
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
-_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?", re.I)
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]{1,512}")
 _FILTER = re.compile(REFERENCE)
 
 
 async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits) -> BaseModel:
-    """Return the validated body. Raises BodyTooLarge, UnsupportedMediaType, ReadTimedOut, Malformed- or InvalidRequest."""
+    """Return the validated body.
+
+    Raises BodyTooLarge, UnsupportedMediaType, ReadTimedOut, MalformedRequest or InvalidRequest.
+    """
     if not request.can_read_body:
         raw = b""
     else:
@@ -202,7 +205,7 @@ def if_match(request: web.Request) -> int | None:
         )
     if text == "*":
         return None
-    found = re.fullmatch(r'"([0-9]{1,18})"', text)
+    found = re.fullmatch(r'"([0-9]{1,18})(?:-[0-9a-f]{8})?"', text)
     if not found:
         raise MalformedRequest("If-Match is no ETag of ours", field="If-Match", fix='the ETag as it came, such as "3"')
     return int(found.group(1))
@@ -215,6 +218,6 @@ def seen_versions(request: web.Request) -> frozenset[str]:
 
 
 def wait_s(request: web.Request) -> float:
-    """Return the seconds of ``Prefer: wait=N``, at most 60; a preference that is not understood is ignored (RFC 7240)."""
+    """Return the seconds of ``Prefer: wait=N``, at most 60; what is not understood is ignored (RFC 7240)."""
     found = _WAIT.search(request.headers.get("Prefer", ""))
     return min(float(found.group(1)), WATCH_LIMIT_S) if found else 0.0

@@ -1,16 +1,14 @@
-"""Platforms: enrolled once with a one-time token, seen by admins and by themselves; the secret goes in and never out."""
+"""Platforms enrol once with a one-time token; admins and they themselves see them. The secret never comes out."""
 
 from typing import Any, Literal
 
 from pydantic import Field
 
-from catalog import access, addresses, platforms
+from catalog import addresses, platforms
 from catalog.access import owns
 from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound, WrongState
-from catalog.model.ids import PlatformId
 from catalog.model.network import Site
-from catalog.model.platform import Endpoint as EndpointRow
-from catalog.model.platform import Platform, Purpose
+from catalog.model.platform import Endpoint, Platform, Purpose
 from catalog.platforms import EnrolmentRequest
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -18,8 +16,8 @@ from catalog.store.paging import page
 from gateway.api.bodies import (
     AddressesFrom,
     Body,
+    Composite,
     HostPort,
-    Lifetime,
     Line,
     Name,
     Nothing,
@@ -28,9 +26,7 @@ from gateway.api.bodies import (
     Pem,
     PublicKey,
     Reference,
-    Resource,
     SecretIn,
-    Time,
     Url,
     Word,
     stamp,
@@ -40,55 +36,6 @@ from gateway.api.endpoints import Call, Door, Listing, Routes
 from gateway.api.services import Wakes
 
 routes = Routes("platforms")
-
-
-class ApprovedEndpointIn(Body):
-    """An endpoint that an admin approves ahead: this URL is reached at this address, and nowhere else."""
-
-    purpose: Literal["api", "connector"]
-    url: Url
-    dial: HostPort = Field(description="`host:port` to dial at the end of the tunnel.")
-    dials_from: AddressesFrom = Field(default_factory=dict, description="Site name -> `host:port`, where it differs.")
-    ca_pem: Pem | None = Field(default=None, description="The only authority trusted for it, when given.")
-
-
-class EnrolmentIn(Body):
-    """A one-time permission for one platform to enrol."""
-
-    platform_name: Name
-    endpoints: list[ApprovedEndpointIn] = Field(max_length=2)
-    ttl_s: Lifetime | None = Field(default=None, description="Seconds until it expires; absent: one day.")
-
-
-class EnrolmentOut(Out):
-    """The permission and its token."""
-
-    id: str
-    platform_name: str
-    token: str | None = Field(description="Shown once; null when the request is repeated.", json_schema_extra=SHOWN_ONCE)
-    expires_at: Time
-
-
-@routes.endpoint(
-    "POST",
-    "/v1/enrolments",
-    permission="enrolment:write",
-    body=EnrolmentIn,
-    answer=EnrolmentOut,
-    status=201,
-    errors=(AlreadyExists, InvalidValue),
-    summary="Permit one platform to enrol, once",
-)
-def create_enrolment(tx: Tx, call: Call[EnrolmentIn]) -> EnrolmentOut:
-    """Return the permission with its token."""
-    row, text = access.create_enrolment(
-        tx,
-        platform_name=call.body.platform_name,
-        endpoints=[endpoint.model_dump() for endpoint in call.body.endpoints],
-        ttl_s=call.body.ttl_s,
-        now_s=call.now_s,
-    )
-    return EnrolmentOut(id=row.id, platform_name=row.platform_name, token=text, expires_at=row.expires_at_s)
 
 
 class EndpointIn(Body):
@@ -109,7 +56,9 @@ class PlatformIn(Body):
     secret: SecretIn = Field(description="Its password or secret key. Sealed at once; no answer ever holds it.")
     api: EndpointIn
     connector: EndpointIn | None = None
-    public_key: PublicKey | Literal[""] = Field(default="", description="Base64 Ed25519: signs the connector's answers.")
+    public_key: PublicKey | Literal[""] = Field(
+        default="", description="Base64 Ed25519: signs the connector's answers."
+    )
     options: Options = Field(default_factory=dict, description="What the provider needs beyond this.")
 
 
@@ -124,7 +73,7 @@ class EndpointOut(Out):
     state: str
 
 
-class PlatformOut(Resource):
+class PlatformOut(Composite):
     """A cloud under one primary account."""
 
     name: str
@@ -141,7 +90,9 @@ class PlatformOut(Resource):
 class NewPlatformOut(PlatformOut):
     """A platform that has just enrolled, with the token by which it calls from now on."""
 
-    token: str | None = Field(description="Shown once; null when the request is repeated.", json_schema_extra=SHOWN_ONCE)
+    token: str | None = Field(
+        description="Shown once; null when the request is repeated.", json_schema_extra=SHOWN_ONCE
+    )
 
 
 @routes.endpoint(
@@ -196,9 +147,7 @@ def list_platforms(tx: Tx, call: Call[Nothing]) -> Listing:
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 
 
-@routes.plain(
-    "GET", "/v1/platforms/{ref}", permission="platform:read", answer=PlatformOut, summary="Show a platform"
-)
+@routes.plain("GET", "/v1/platforms/{ref}", permission="platform:read", answer=PlatformOut, summary="Show a platform")
 def get_platform(tx: Tx, call: Call[Nothing]) -> PlatformOut:
     """Return the platform with this name or id."""
     return _out(tx, _own(tx, call))
@@ -209,15 +158,15 @@ def get_platform(tx: Tx, call: Call[Nothing]) -> PlatformOut:
     "/v1/platforms/{ref}",
     permission="platform:write",
     status=204,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
-    summary="Remove a platform that nothing uses any more, with its credential and tokens",
+    summary="Retire a platform that nothing uses any more: its credential is deleted, its tokens revoked",
 )
-def remove_platform(tx: Tx, call: Call[Nothing]) -> None:
-    """Remove the platform."""
+def retire_platform(tx: Tx, call: Call[Nothing]) -> None:
+    """Disable the platform for good; what it did stays on record."""
     row = _own(tx, call)
     call.precondition.check(row)
-    platforms.remove(tx, PlatformId(row.id), call.now_s)
+    platforms.retire(tx, row.id, call.now_s)
 
 
 class SecretChange(Body):
@@ -232,17 +181,15 @@ class SecretChange(Body):
     permission="platform:write",
     body=SecretChange,
     answer=PlatformOut,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     summary="Replace the primary account's secret",
 )
 def replace_secret(tx: Tx, call: Call[SecretChange]) -> PlatformOut:
     """Return the platform; the secret is used from the next call to its cloud."""
     row = _own(tx, call)
     call.precondition.check(row)
-    platforms.replace_secret(
-        tx, PlatformId(row.id), secret_of(call.body.secret), sealer=call.services.sealer, now_s=call.now_s
-    )
-    return _out(tx, row)
+    secret = secret_of(call.body.secret)
+    return _out(tx, platforms.replace_secret(tx, row.id, secret, call.services.sealer, call.now_s))
 
 
 class ApprovalIn(Body):
@@ -258,7 +205,7 @@ class ApprovalIn(Body):
     permission="platform:approve",
     body=ApprovalIn,
     answer=PlatformOut,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     errors=(InvalidValue, WrongState),
     summary="Approve an endpoint and the address to dial for it",
 )
@@ -269,7 +216,7 @@ def approve_endpoint(tx: Tx, call: Call[ApprovalIn]) -> PlatformOut:
         raise NotFound(f"there is no endpoint for '{call.path['purpose']}'", fix="api or connector")
     platforms.approve_endpoint(
         tx,
-        PlatformId(row.id),
+        row.id,
         Purpose(call.path["purpose"]),
         dial=addresses.address(call.body.dial, field="dial"),
         dials_from=call.body.dials_from,
@@ -297,11 +244,11 @@ def _out(tx: Tx, row: Platform) -> PlatformOut:
         public_key=row.public_key,
         options=row.options,
         enabled=row.enabled,
-        endpoints=[_endpoint(found) for found in rows.where(tx, EndpointRow, platform_id=row.id)],
+        endpoints=[_endpoint(found) for found in platforms.endpoints(tx, row.id)],
     )
 
 
-def _endpoint(row: EndpointRow) -> EndpointOut:
+def _endpoint(row: Endpoint) -> EndpointOut:
     return EndpointOut(
         purpose=row.purpose.value,
         url=row.url,

@@ -8,7 +8,7 @@ from catalog.pool import manage
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
-from gateway.api.bodies import Body, Count, Name, Nothing, Out, Reference, Resource, Word, stamp
+from gateway.api.bodies import Body, Composite, Count, Name, Nothing, Out, Reference, Word, absent, stamp
 from gateway.api.endpoints import Call, Listing, Routes
 from gateway.api.services import Wakes
 
@@ -31,11 +31,11 @@ class PoolIn(Body):
 class PoolChange(Body):
     """What changes of a pool; what is left out stays."""
 
-    name: Name = ""
-    idle_target: Count = 1
-    idle_limit: Count = 2
-    building_limit: Count = 2
-    enabled: bool = True
+    name: Name = absent()
+    idle_target: Count = absent()
+    idle_limit: Count = absent()
+    building_limit: Count = absent()
+    enabled: bool = absent()
 
 
 class CensusOut(Out):
@@ -46,7 +46,7 @@ class CensusOut(Out):
     in_use: int
 
 
-class PoolOut(Resource):
+class PoolOut(Composite):
     """A pool with its census; ``reason`` says what hinders it."""
 
     name: str

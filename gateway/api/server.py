@@ -13,7 +13,9 @@ from aiohttp import web
 
 from catalog.access import PERMISSIONS
 from gateway.api import (
+    connection_trace,
     connections,
+    enrolments,
     grants,
     health,
     machines,
@@ -36,7 +38,21 @@ from gateway.errors import InvalidSettings
 SERVICES = web.AppKey("services", ApiServices)
 BACKLOG = 128  # small: what waits here is not yet under any deadline of ours
 
-RESOURCES = (health, tokens, platforms, network, weights, connections, grants, offers, orders, pools, machines)
+RESOURCES = (
+    health,
+    tokens,
+    enrolments,
+    platforms,
+    network,
+    weights,
+    connections,
+    connection_trace,
+    grants,
+    offers,
+    orders,
+    pools,
+    machines,
+)
 
 
 def declared() -> tuple[Endpoint, ...]:
@@ -88,7 +104,7 @@ def _refuse_undeclared(app: web.Application, endpoints: Sequence[Endpoint]) -> N
 
 @asynccontextmanager
 async def serve_app(app: web.Application, listen: str) -> AsyncIterator[str]:
-    """Serve ``app`` at ``listen`` while the context lasts, and yield where: ``http://127.0.0.1:8780`` or ``unix:/path``.
+    """Serve ``app`` at ``listen`` while the context lasts, and yield its ``http://host:port`` or ``unix:/path``.
 
     ``listen`` is ``host:port`` (port 0: any), ``unix:/path`` (made with mode 0600) or ``fd:N`` (an inherited listening
     socket). Raises InvalidSettings when it is none of these or cannot be had. On leaving, requests under way get
@@ -110,8 +126,7 @@ async def serve_app(app: web.Application, listen: str) -> AsyncIterator[str]:
             yield _url(sock, listen)
         finally:
             server.close()
-            if listen.startswith("unix:"):
-                Path(listen.removeprefix("unix:")).unlink(missing_ok=True)
+            _remove(listen)
     finally:
         await runner.cleanup()
 
@@ -145,6 +160,11 @@ def _unix_socket(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return sock
+
+
+def _remove(listen: str) -> None:
+    if listen.startswith("unix:"):
+        Path(listen.removeprefix("unix:")).unlink(missing_ok=True)
 
 
 def _unusable(listen: str, reason: str) -> InvalidSettings:

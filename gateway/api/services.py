@@ -17,11 +17,11 @@ from gateway.telemetry import Metrics
 class Wakes:
     """The names of the background tasks that endpoints wake; the runner must know them all."""
 
-    ESTABLISH = "establish"  # connections: requested, consented, rerouted, closed
+    CONNECTIONS = "connections"  # connections: requested, consented, rerouted, closed
     GRANTS = "grants"  # accepted grants: proofs and inventory
     DISPATCH = "dispatch"  # the outbox
     POOLS = "pools"
-    ALL = (ESTABLISH, GRANTS, DISPATCH, POOLS)
+    ALL = (CONNECTIONS, GRANTS, DISPATCH, POOLS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

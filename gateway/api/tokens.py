@@ -45,9 +45,7 @@ def create_tenant(tx: Tx, call: Call[TenantIn]) -> TenantOut:
     return _tenant(access.create_tenant(tx, name=call.body.name, now_s=call.now_s))
 
 
-@routes.plain(
-    "GET", "/v1/tenants", permission="tenant:read", answer=TenantOut, many=True, summary="List the tenants"
-)
+@routes.plain("GET", "/v1/tenants", permission="tenant:read", answer=TenantOut, many=True, summary="List the tenants")
 def list_tenants(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of tenants."""
     found = page(tx, Tenant, limit=call.limit, token=call.page_token)
@@ -86,7 +84,9 @@ class TokenOut(Resource):
 class NewTokenOut(TokenOut):
     """A token with its text."""
 
-    token: str | None = Field(description="Shown once; null when the request is repeated.", json_schema_extra=SHOWN_ONCE)
+    token: str | None = Field(
+        description="Shown once; null when the request is repeated.", json_schema_extra=SHOWN_ONCE
+    )
 
 
 @routes.endpoint(

@@ -30,6 +30,10 @@ class WeightsOut(Out):
     hops: float
     price: float
 
+    def tag(self) -> str:
+        """Return the ETag without its quotes."""
+        return str(self.version)
+
 
 @routes.plain("GET", "/v1/weights", permission="weights:read", answer=WeightsOut, summary="Show the route weights")
 def get_weights(tx: Tx, call: Call[Nothing]) -> WeightsOut:
@@ -43,7 +47,7 @@ def get_weights(tx: Tx, call: Call[Nothing]) -> WeightsOut:
     permission="weights:write",
     body=WeightsIn,
     answer=WeightsOut,
-    wakes=(Wakes.ESTABLISH,),
+    wakes=(Wakes.CONNECTIONS,),
     summary="Change the route weights",
 )
 def replace_weights(tx: Tx, call: Call[WeightsIn]) -> WeightsOut:
@@ -54,7 +58,9 @@ def replace_weights(tx: Tx, call: Call[WeightsIn]) -> WeightsOut:
 
 def _in_force(tx: Tx, call: Call[Nothing] | Call[WeightsIn]) -> WeightSet:
     # Version 0 stands for the settings: the first change has something to be based on, too.
-    return network.weights(tx) or WeightSet(name=network.GATEWAY_WEIGHTS, values=dict(call.services.default_weights), version=0)
+    return network.weights(tx) or WeightSet(
+        name=network.GATEWAY_WEIGHTS, values=dict(call.services.default_weights), version=0
+    )
 
 
 def _out(row: WeightSet) -> WeightsOut:

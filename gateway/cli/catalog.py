@@ -1,5 +1,7 @@
 """``crossway catalog``: what can be ordered, and where."""
 
+from typing import Annotated
+
 import typer
 
 from gateway.cli.door import Door, Key, Limit, remote
@@ -18,7 +20,10 @@ _OFFERS = (
     Column("CAPABILITY", "capability"),
     Column("PLATFORM", "platform"),
     Column("REGION", "region"),
+    Column("SIZES", "size_count"),
+    Column("IMAGES", "image_count"),
     Column("STATE", "state"),
+    Column("REASON", "reason"),
 )
 
 
@@ -29,9 +34,15 @@ def entries(door: Door, *, limit: Limit = None) -> None:
 
 
 @remote(catalog, "offers")
-def offers(door: Door, *, limit: Limit = None) -> None:
+def offers(
+    door: Door,
+    *,
+    capability: Annotated[str | None, typer.Option(help="Only this capability's, such as machine.")] = None,
+    platform: Annotated[str | None, typer.Option(help="Only this platform's, by name or id.")] = None,
+    limit: Limit = None,
+) -> None:
     """List the offers: a service at a platform."""
-    door.show_list(door.client.offers.list(), _OFFERS, limit)
+    door.show_list(door.client.offers.list(capability=capability, platform=platform), _OFFERS, limit)
 
 
 @remote(catalog, "offer")

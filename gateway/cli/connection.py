@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.door import Door, IdempotencyKey, Key, Limit, Timeout, Wait, Yes, remote
+from gateway.cli.door import Door, IdempotencyKey, Key, Limit, State, Timeout, Wait, Yes, remote
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column, Format, note
 from gateway.cli.pairs import numbers_of
@@ -68,9 +68,9 @@ def request(
 
 
 @remote(connections, "list")
-def list_connections(door: Door, *, limit: Limit = None) -> None:
+def list_connections(door: Door, *, state: State = None, limit: Limit = None) -> None:
     """List the connections."""
-    door.show_list(door.client.connections.list(), _CONNECTIONS, limit)
+    door.show_list(door.client.connections.list(state=state), _CONNECTIONS, limit)
 
 
 @remote(connections, "show")

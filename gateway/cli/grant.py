@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.door import Door, Key, Keys, Limit, Yes, remote
+from gateway.cli.door import Door, Key, Keys, Limit, State, Yes, remote
 from gateway.cli.output import Column
 
 grants = typer.Typer(help="What platforms granted.")
@@ -24,9 +24,15 @@ _RULES = (Column("ID", "id"), Column("PLATFORM", "platform"), Column("CAPABILITY
 
 
 @remote(grants, "list")
-def list_grants(door: Door, *, limit: Limit = None) -> None:
+def list_grants(
+    door: Door,
+    *,
+    state: State = None,
+    capability: Annotated[str | None, typer.Option(help="Only this capability's, such as machine.")] = None,
+    limit: Limit = None,
+) -> None:
     """List the grants."""
-    door.show_list(door.client.grants.list(), _GRANTS, limit)
+    door.show_list(door.client.grants.list(state=state, capability=capability), _GRANTS, limit)
 
 
 @remote(grants, "show")

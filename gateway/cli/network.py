@@ -182,4 +182,6 @@ def _host_key(path: Path) -> str:
         raise CliError(
             f"{path} holds {len(lines)} keys instead of one", fix="keep the line of one key, checked by hand"
         )
-    return lines[0]
+    words = lines[0].split()
+    # ssh-keyscan puts the host before the key; a key begins with its type.
+    return " ".join(words if words[0].startswith(("ssh-", "ecdsa-", "sk-")) else words[1:])

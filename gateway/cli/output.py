@@ -6,7 +6,6 @@ gateway sends may have been written by strangers (names, reasons), so no control
 
 import json
 import os
-import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,72 +28,25 @@ class Column:
     title: str
     source: str | Callable[[Mapping[str, object]], str]
 
-    def cell(self, item: Mapping[str, object]) -> str:
-        """Return the text of ``item`` in this column."""
-        return cell(item.get(self.source)) if isinstance(self.source, str) else self.source(item)
-
-
-Row = tuple[str, ...]
-
-# Words that mean an end, good or bad; every other state is on its way.
-_GOOD = frozenset({"established", "fulfilled", "offered", "accepted", "approved", "idle", "in-use", "ok", "done"})
-_BAD = frozenset({"failed", "lost", "denied", "refused", "revoked", "expired", "withdrawn", "degraded", "cancelled"})
-
-
-def show(value: object, format_: Format, columns: Sequence[Column] = ()) -> None:
-    """Write ``value``: a list becomes a table of ``columns``, a mapping one line per field."""
-    match format_:
-        case Format.JSON:
-            print(_escaped(json.dumps(value, indent=2, ensure_ascii=False)))
-        case Format.YAML:
-            import yaml  # noqa: PLC0415 - most commands never need it
-
-            sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
-        case Format.TABLE if isinstance(value, Mapping):
-            show_table(("FIELD", "VALUE"), [(name, cell(each)) for name, each in value.items()])
-        case Format.TABLE if isinstance(value, Sequence):
-            show_table([each.title for each in columns], [tuple(c.cell(item) for c in columns) for item in value])
-
-
-def show_table(titles: Sequence[str], rows: Sequence[Row], *, marked: int | None = None) -> None:
-    """Write one table; the row with index ``marked`` stands out where there is colour."""
-    if wants_colour():
-        _show_rich(titles, rows, marked)
-        return
-    for line in aligned([tuple(titles), *rows]):
-        print(line)
-
-
-def note(*lines: str) -> None:
-    """Tell a human something that is not data."""
-    for line in lines:
-        print(printable(line), file=sys.stderr)
-
-
-def wants_colour() -> bool:
-    """Return whether stdout is a terminal whose user did not say no (NO_COLOR, TERM=dumb)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def cell(value: object) -> str:
-    """Return one value as a short text on one line."""
+    def cell(value: object) -> str:
+    """Return one value as a short text on one line; what is absent or empty is a dash."""
     match value:
-        case None | "" | [] | {}:
+        case None | "":
             return "-"
         case bool():
             return "yes" if value else "no"
         case float():
             return f"{value:g}"
-        case list() if all(isinstance(each, str | int | float) for each in value):
-            return printable(", ".join(str(each) for each in value))
         case list() | dict():
-            return printable(json.dumps(value, ensure_ascii=False))
+            return printable(_joined(value))
     return printable(str(value))
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with every control and invisible formatting character made visible."""
-    return "".join(each if unicodedata.category(each)[0] != "C" else f"\\u{ord(each):04x}" for each in text)
+    """Return ``text`` with every control and invisible formatting character made visible, as JSON would escape it."""
+    if text.isprintable():
+        return text
+    return "".join(each if unicodedata.category(each)[0] != "C" else json.dumps(each)[1:-1] for each in text)
 
 
 def aligned(rows: Iterable[Row]) -> list[str]:
@@ -104,6 +56,12 @@ def aligned(rows: Iterable[Row]) -> list[str]:
     return ["  ".join(_padded(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
+def _joined(value: list[object] | dict[object, object]) -> str:
+    if isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
+        return ", ".join(str(each) for each in value) or "-"
+    return json.dumps(value, ensure_ascii=False) if value else "-"
+
+
 def _padded(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
 
@@ -111,11 +69,6 @@ def _padded(text: str, width: int) -> str:
 def _width(text: str) -> int:
     """Return how many terminal cells ``text`` takes: Chinese characters take two."""
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
-
-
-def _escaped(text: str) -> str:
-    """Escape what JSON leaves alone and a terminal does not: DEL and the C1 controls."""
-    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _show_rich(titles: Sequence[str], rows: Sequence[Row], marked: int | None) -> None:

@@ -169,6 +169,6 @@ def _endpoint(url: str, ca_file: Path | None) -> dict[str, object]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip() + ("\n" if path.suffix == ".pem" else "")
+        return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read {path}") from error

@@ -54,6 +54,8 @@ def term_names(candidates: Sequence[Candidate]) -> list[str]:
 
 def summary(decision: RouteDecision) -> list[str]:
     """Return what the table leaves open: the winner and its lead, the weights, how it was measured."""
+    if not decision["candidates"]:
+        return ["no route was measured yet"]
     winner, margin_ms = decision.get("winner"), decision.get("margin_ms")
     lead = "there is no other usable route" if margin_ms is None else f"margin {margin_ms:.1f} ms to the next best"
     weights = " ".join(f"{name}={value:g}" for name, value in decision["weights"].items())

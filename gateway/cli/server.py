@@ -21,33 +21,33 @@ ConnectorConfig = Annotated[
 @server.command("serve")
 def serve(config: Config) -> None:
     """Run the gateway until it is told to stop."""
-    from gateway import compose  # noqa: PLC0415
+    from gateway import programs  # noqa: PLC0415
 
-    raise typer.Exit(compose.serve(config))
+    raise typer.Exit(programs.serve(config))
 
 
 @server.command("provision")
 def provision(config: Config) -> None:
     """Run the provisioner, the application that creates machines, until it is told to stop."""
-    from gateway import compose  # noqa: PLC0415
+    from gateway import programs  # noqa: PLC0415
 
-    raise typer.Exit(compose.provision(config))
+    raise typer.Exit(programs.provision(config))
 
 
 @server.command("migrate")
 def migrate(config: Config) -> None:
     """Bring the database to the schema of this version."""
-    from gateway import compose  # noqa: PLC0415
+    from gateway import programs  # noqa: PLC0415
 
-    raise typer.Exit(compose.migrate(config))
+    raise typer.Exit(programs.migrate(config))
 
 
 @server.command("check")
 def check(config: Config) -> None:
     """Say what is wrong with the settings and what they point at, without starting anything."""
-    from gateway import compose  # noqa: PLC0415
+    from gateway import programs  # noqa: PLC0415
 
-    raise typer.Exit(compose.check(config))
+    raise typer.Exit(programs.check(config))
 
 
 @server.command("demo")

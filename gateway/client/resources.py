@@ -7,11 +7,12 @@ from typing import NotRequired, TypedDict
 
 
 class Resource(TypedDict):
-    """What every single thing has."""
+    """What every single thing has; ``version`` grows with every change."""
 
     id: str
-    created_at: NotRequired[str]
-    updated_at: NotRequired[str]
+    version: int
+    created_at: str
+    updated_at: str
 
 
 class Named(Resource):
@@ -60,11 +61,13 @@ class Token(Named):
     token: NotRequired[str | None]
 
 
-class Enrolment(Resource):
+class Enrolment(TypedDict):
     """A one-time permission to enrol a platform; ``token`` is shown once."""
 
-    token: str
+    id: str
+    token: str | None
     expires_at: str
+    platform_name: str
 
 
 class Endpoint(TypedDict):
@@ -73,7 +76,7 @@ class Endpoint(TypedDict):
     purpose: str
     url: str
     state: str
-    dial: NotRequired[str | None]
+    dial: str
 
 
 class Platform(Named):
@@ -83,8 +86,8 @@ class Platform(Named):
     site: str
     region: str
     account: str
-    endpoints: NotRequired[list[Endpoint]]
-    token: NotRequired[str]  # in the answer to enrolment only
+    endpoints: list[Endpoint]
+    token: NotRequired[str | None]  # in the answer to enrolment only
 
 
 class Site(Named):
@@ -123,7 +126,10 @@ class Connection(Stateful):
 
     requester: str
     target: str
+    consented: bool
     route: str
+    attempts: int
+    policy: dict[str, object]
 
 
 class LinkMeasurement(TypedDict):
@@ -165,8 +171,12 @@ class RefusedRoute(TypedDict):
 
 
 class RouteDecision(TypedDict):
-    """Why a route was chosen: every candidate, the weights, the winner and by how much it won."""
+    """Why a route was chosen: every candidate, the weights, the winner and by how much it won.
 
+    Empty before the first decision (``decided_at`` is None then).
+    """
+
+    decided_at: str | None
     weights: Weights
     margin_ms: float | None  # None: there is no other usable route
     winner: str | None
@@ -175,13 +185,16 @@ class RouteDecision(TypedDict):
     probe_methods: list[str]
 
 
-class AccountSession(Resource):
+class AccountSession(TypedDict):
     """One of the three sessions of a connection."""
 
+    id: str
     leg: str
     account: str
     parent_id: str | None
     calls: int
+    opened_at: str
+    ended_at: str | None
 
 
 class Step(TypedDict):
@@ -194,18 +207,20 @@ class Step(TypedDict):
 
 
 class Grant(Stateful):
-    """One capability that a platform granted: which verbs, how many, until when."""
+    """One capability that a platform granted: which verbs, how many, until when, and what proved it."""
 
     platform: str
+    connection: str
     capability: str
     verbs: list[str]
     quota: int | None
+    expires_at: str | None
+    proofs: list[dict[str, object]]
 
 
-class GrantRule(TypedDict):
+class GrantRule(Resource):
     """A standing rule: what is granted by this platform for this capability is accepted ("*" = any)."""
 
-    id: str | int
     platform: str
     capability: str
 
@@ -222,8 +237,13 @@ class Offer(Stateful):
     """An entry at one platform; a single one carries its sizes and images."""
 
     capability: str
+    title: str
     platform: str
+    provider: str
     region: str
+    verbs: list[str]
+    size_count: int
+    image_count: int
     sizes: NotRequired[list[dict[str, object]]]
     images: NotRequired[list[dict[str, object]]]
 
@@ -231,12 +251,15 @@ class Offer(Stateful):
 class Order(Stateful):
     """A tenant's order for one machine."""
 
+    tenant: str
     offer: str
     name: str
     size: str
     image: str
     machine: str | None
     served_from: str
+    attempts: int
+    finished_at: str | None
 
 
 class Pool(Named):
@@ -249,13 +272,21 @@ class Pool(Named):
     idle_limit: int
     building_limit: int
     enabled: bool
-    census: NotRequired[dict[str, int]]
+    failures_in_a_row: int
+    reason: str
+    census: dict[str, int]
 
 
 class Machine(Stateful):
     """One VM at a platform."""
 
     name: str
+    platform: str
+    offer: str
+    pool: str | None
+    order: str | None
+    tenant: str | None
     size: str
     image: str
+    cloud_id: str | None
     addresses: list[str]

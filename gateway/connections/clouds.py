@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from catalog.consent import allowed
-from catalog.platforms import cloud_account
-
 from catalog.errors import CloudRefused, Denied
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.model.ids import PlatformId
+from catalog.platforms import cloud_account
 from catalog.ports import (
     Clock,
     CloudAccount,

@@ -117,7 +117,8 @@ class Establisher:
 
         Raises RoutingError, and the connection keeps its tunnel, when the new route cannot be built.
         """
-        route, tunnel = await self._build(network, (choice.preferred,), refused := [])
+        refused: list[Mapping[str, str]] = []
+        route, tunnel = await self._build(network, (choice.preferred,), refused)
         await self._record(live.connection, choice, route, refused)
         return await self._register(live.connection, network, route, tunnel)
 

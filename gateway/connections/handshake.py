@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.consent import apply_rules, open_request, propose, record_decision
-from catalog.platforms import connector_endpoint
-
 from catalog.errors import CloudUnavailable
 from catalog.messages.handshake import CAPABILITY_VERBS, AuthorizationRequest, Capability, ServiceInformation
 from catalog.model.connection import Connection
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId, new_id
 from catalog.model.platform import Platform
+from catalog.platforms import connector_endpoint
 from catalog.ports import ApprovedEndpoint, Clock, PlatformLink
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id

@@ -5,13 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from catalog.consent import add_proof
-from catalog.publish import degrade, publish, store_inventory
-
 from catalog.errors import CloudError
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
 from catalog.ports import Clock, CloudDriver, CloudItem, Clouds, CloudSize, Proof
+from catalog.publish import degrade, publish, store_inventory
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
 

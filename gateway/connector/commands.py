@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -17,6 +18,7 @@ from gateway.connector.server import Connector
 from gateway.connector.settings import read_settings
 from gateway.connector.state import PendingRequest, State
 
+_PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _NOT_DONE = 1
 _WRONG_INPUT = 2
 
@@ -35,7 +37,9 @@ async def _serve(connector: Connector) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, connector.reload)
-    async with connector.listening():
+    async with connector.listening() as (host, port):
+        # One line for whoever started us, as the other server programs print it.
+        print(json.dumps({"listening": [host, port]}), flush=True)  # noqa: T201
         await stop.wait()
 
 
@@ -109,8 +113,22 @@ def _run(arguments: argparse.Namespace) -> None:
     elif arguments.command == "key":
         sys.stdout.write(public_key(arguments.config) + "\n")
     else:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        _log_to_stderr()
         serve(arguments.config)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Facts("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _Facts(logging.Formatter):
+    """The message, then the facts of ``extra`` as JSON, which also keeps control characters out of the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the name is logging's
+        facts = {key: value for key, value in vars(record).items() if key not in _PLAIN_RECORD}
+        return f"{super().formatMessage(record)} {json.dumps(facts, default=str) if facts else ''}".rstrip()
 
 
 def _complain(error: CatalogError, code: int) -> int:

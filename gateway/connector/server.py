@@ -7,6 +7,7 @@ import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ from gateway.connector.state import RequestChanged, State
 
 log = logging.getLogger(__name__)
 
-CONNECTION_DEADLINE_S = 10.0  # from the accepted connection to the end of the answer
+_CONNECTION_DEADLINE_S = 10.0
 _HANDSHAKE_DEADLINE_S = 5.0
 _BODY_DEADLINE_S = 5.0
 _LINGERING_S = 1.0  # reading on after a refusal, so that it is not lost to a reset
@@ -78,15 +79,18 @@ class Connector:
         log.info("policy reloaded", extra={"file": str(self._config_path)})
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[tuple[str, int]]:
-        """Answer questions until the block ends; gives the host and port that were bound."""
-        listener = _listener(self._settings.listen)
+    async def listening(self, *, deadline_s: float = _CONNECTION_DEADLINE_S) -> AsyncIterator[tuple[str, int]]:
+        """Answer questions until the block ends; gives the host and port that were bound.
+
+        A connection is cut ``deadline_s`` after it was made, whether its question was answered or not.
+        """
         tls = _tls(self._settings)
+        listener = _listener(self._settings.listen)
         door = web.Server(self._answered)
         loop = asyncio.get_running_loop()
         options: dict[str, Any] = {"access_log": None, "auto_decompress": False, "lingering_time": _LINGERING_S}
         server = await loop.create_server(
-            lambda: _OneAnswer(door, loop=loop, **options),
+            lambda: _OneAnswer(door, deadline_s=deadline_s, loop=loop, **options),
             sock=listener,
             ssl=tls,
             ssl_handshake_timeout=_HANDSHAKE_DEADLINE_S if tls else None,
@@ -104,9 +108,7 @@ class Connector:
         try:
             response = await self._answer(request.method, request.path, await _body(request))
         except QuestionRefused as refused:
-            log.warning("question refused", extra={"refusal": refused.refusal.value, "peer": request.remote})
-            body = {"code": refused.refusal.value, "detail": str(refused)}
-            response = web.json_response(body, status=REFUSALS[refused.refusal][0])
+            response = _refused(refused.refusal, request)
         response.force_close()
         return response
 
@@ -142,18 +144,22 @@ class Connector:
 
 
 class _OneAnswer(web.RequestHandler):
-    """One connection, cut after CONNECTION_DEADLINE_S whatever it is doing, and at once when there are too many.
+    """One connection, cut after ``deadline_s`` whatever it is doing, and at once when there are too many.
 
     aiohttp has no deadline for headers or bodies of its own, and keeps idle connections for an hour.
     """
 
-    __slots__ = ("_cut",)
+    __slots__ = ("_cut", "_deadline_s")
+
+    def __init__(self, door: web.Server, *, deadline_s: float, **options: Any) -> None:
+        super().__init__(door, **options)
+        self._deadline_s = deadline_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)
         loop = asyncio.get_running_loop()
-        self._cut = loop.call_later(CONNECTION_DEADLINE_S, transport.abort)
+        self._cut = loop.call_later(self._deadline_s, transport.abort)
         assert self._manager is not None
         if len(self._manager.connections) > _CONNECTION_LIMIT:
             transport.abort()
@@ -161,6 +167,27 @@ class _OneAnswer(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._cut.cancel()
         super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Refuse what is not HTTP quietly: aiohttp logs a traceback for it, with which anybody could fill our disk."""
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return super().handle_error(request, status, exc, message)
+        response = _refused(Refusal.MALFORMED, request)
+        response.force_close()
+        return response
+
+
+def _refused(refusal: Refusal, request: web.BaseRequest) -> web.Response:
+    log.warning("question refused", extra={"refusal": refusal.value, "peer": request.remote})
+    status, detail = REFUSALS[refusal]
+    # The name alone: versions help whoever looks for a weak one.
+    return web.json_response({"code": refusal.value, "detail": detail}, status=status, headers={"Server": "crossway"})
 
 
 async def _body(request: web.BaseRequest) -> bytes:
@@ -176,6 +203,8 @@ async def _body(request: web.BaseRequest) -> bytes:
                     raise QuestionRefused(Refusal.TOO_LARGE)
     except TimeoutError as error:
         raise QuestionRefused(Refusal.TOO_SLOW) from error
+    except (ConnectionError, web.RequestPayloadError) as error:  # cut, or broken chunks
+        raise QuestionRefused(Refusal.MALFORMED) from error
     return bytes(body)
 
 
@@ -186,7 +215,7 @@ def _listener(listen: str) -> socket.socket:
             return socket.socket(fileno=int(port))
         family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
         return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise InvalidValue(f"connector.listen: cannot listen on {listen}: {error}", field="connector.listen") from error
 
 

@@ -6,6 +6,7 @@ right; an unknown key is a mistake, because a misspelt ``quota`` must not mean "
 
 import base64
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from catalog.messages.handshake_json import OptionalText, Text
 from gateway.connector.policy import Policy, Rule, Verdict
 
 _ED25519_KEY_BYTES = 32
+_LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
+_LAST_PORT = 65_535
 _TEN_YEARS_S = 10 * 365 * 86_400.0
 
 CapabilityName = Literal["machine", "image", "size", "location", "key-pair", "volume"]
@@ -45,13 +48,20 @@ class _Table(BaseModel):
 
 
 class _ConnectorTable(_Table):
-    listen: Annotated[str, Field(pattern=r"^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$|^fd:[0-9]{1,4}$")]
+    listen: str
     platform: Text
     key_file: Text
     gateway_key: Text
     state_file: Text
     tls_cert_file: Text | None = None
     tls_key_file: Text | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _an_address(cls, text: str) -> str:
+        if not _LISTEN.fullmatch(text) or int(text.rpartition(":")[2]) > _LAST_PORT:
+            raise ValueError('must be "host:port" or "fd:N", such as "127.0.0.1:8790"')
+        return text
 
     @field_validator("gateway_key")
     @classmethod
@@ -182,8 +192,6 @@ def _explained(detail: ErrorDetails) -> list[str]:
         return [f"{key}: there is no such key{_near(place)}"]
     if detail["type"] == "missing":
         return [f"{key}: is missing"]
-    if detail["type"] == "string_pattern_mismatch" and place[-1] == "listen":
-        return [f'{key}: must be "host:port" or "fd:N", such as "127.0.0.1:8790"']
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if detail["type"] == "value_error" and not place:
         return message.split("\n")  # from _rules_fit: these lines name their keys themselves

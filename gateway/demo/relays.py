@@ -26,6 +26,7 @@ _STOP_TIMEOUT_S = 3.0
 _CHECK_TIMEOUT_S = 10.0
 _POLL_S = 0.01
 _PORT_TRIES = 5
+_SHADOW = Path("/etc/shadow")
 _PRIVILEGE_SEPARATION_DIRECTORY = Path("/run/sshd")  # Debian's sshd insists on it as root
 
 # Forwarding to where the client says is allowed; everything else a login could do is not.
@@ -45,7 +46,6 @@ PubkeyAuthentication yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 HostbasedAuthentication no
-UsePAM no
 UseDNS no
 PrintMotd no
 LogLevel ERROR
@@ -145,6 +145,7 @@ def _write_config(directory: Path, key_file: Path, address: str, port: int, *, m
         "StrictModes": "no",  # /tmp above it may be written by all; the directory itself is ours alone
         "AllowUsers": user_name(),
         "PermitRootLogin": "prohibit-password" if os.geteuid() == 0 else "no",
+        "UsePAM": "yes" if os.geteuid() == 0 and _root_is_locked() else "no",
         "MaxSessions": 100 if may_exec else 0,  # 0: no shell, command or subsystem, forwarding only
     }
     config = directory / "sshd_config"
@@ -152,6 +153,11 @@ def _write_config(directory: Path, key_file: Path, address: str, port: int, *, m
     # sshd takes the first value it meets, so what is locked down stands first.
     config.write_text(_LOCKED_DOWN + _MANY_STARTS + _penalties(_sshd_path(), key_file) + text, encoding="ascii")
     return config
+
+
+def _root_is_locked() -> bool:
+    """Return whether root has no password at all, as where sudo is used: sshd without PAM then refuses its keys."""
+    return any(line.startswith("root:!") for line in _SHADOW.read_text(encoding="utf-8").splitlines())
 
 
 def _sshd_path() -> str:

@@ -1,4 +1,4 @@
-"""What the demo says in the terminal: each step as it ends, the candidates with the winner and why, what to try next."""
+"""What the demo says in the terminal: steps as they end, candidates with the winner and why, and what to try next."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ class Show:
 
     def __init__(self, *, to_stderr: bool) -> None:
         """Write to standard error when standard output is for the report."""
-        self._console = Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False)
+        self._console = Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False, soft_wrap=True)
 
     def begin(self, wan: str) -> None:
         """Say what the world is made of."""

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from hypothesis import settings
 
 from tests.routing.world import MakeWorld, World
 from tests.support.sshd import Sshd
+
+# The machine may be busy; how long an example takes is no property of the code.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from random import Random
 
 import networkx as nx
 import pytest
@@ -75,9 +76,7 @@ def test_irrelevant_candidates_change_nothing(
 
 
 @given(_CANDIDATES, _WEIGHTS, st.randoms())
-def test_order_of_arrival_changes_nothing(
-    candidates: list[MeasuredRoute], weights: Weights, random: "st.random.Random"
-) -> None:
+def test_order_of_arrival_changes_nothing(candidates: list[MeasuredRoute], weights: Weights, random: Random) -> None:
     """However the candidates come in, the ranking is the same; ties go to the smaller id."""
     shuffled = list(candidates)
     random.shuffle(shuffled)

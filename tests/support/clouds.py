@@ -109,14 +109,12 @@ def simulated_cloud(folder: Path, *, boot_s: float = 0.0, page_count: int = 1000
         "gateway.demo.clouds.simulated_cloud", "--listen", "127.0.0.1:0", "--state", str(folder / "state.db"),
         "--account", ACCOUNT, "--secret-file", str(secret), "--boot-s", str(boot_s), "--page-count", str(page_count),
     ]  # fmt: skip
-    with _running(arguments) as (process, address):
-        yield RunningCloud(
-            process=process,
-            arguments=arguments,
-            provider="simulated",
-            url_host="cloud.private.example",
-            address=address,
-        )
+    process, address = _started(arguments)
+    cloud = RunningCloud(
+        process=process, arguments=arguments, provider="simulated", url_host="cloud.private.example", address=address
+    )
+    with _ended(cloud):
+        yield cloud
 
 
 @contextmanager
@@ -131,28 +129,29 @@ def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,)) -> Iterator[
         "gateway.demo.clouds.moto_ec2", "--listen", "127.0.0.1:0", "--cert", str(folder / "cert.pem"),
         "--key", str(folder / "key.pem"), "--accounts", str(folder / "accounts.json"), "--region", REGION,
     ]  # fmt: skip
-    with _running(arguments) as (process, address):
-        yield RunningCloud(
-            process=process, arguments=arguments, provider="ec2", url_host=EC2_NAME, address=address, tls=True,
-            ca_pem=authority.ca_pem,
-        )  # fmt: skip
+    process, address = _started(arguments)
+    cloud = RunningCloud(
+        process=process, arguments=arguments, provider="ec2", url_host=EC2_NAME, address=address, tls=True,
+        ca_pem=authority.ca_pem,
+    )  # fmt: skip
+    with _ended(cloud):
+        yield cloud
 
 
 @contextmanager
-def _running(arguments: list[str]) -> Iterator[tuple["subprocess.Popen[str]", Address]]:
-    process, address = _started(arguments)
+def _ended(cloud: RunningCloud) -> Iterator[None]:
+    """End the cloud's process, whichever it is by then, after the block."""
     try:
-        yield process, address
+        yield
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        if cloud.process.poll() is None:
+            cloud.process.send_signal(signal.SIGTERM)
             try:
-                process.wait(timeout=20)
+                cloud.process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(timeout=20)
-        assert process.stdout is not None
-        process.stdout.close()
+                cloud.kill()
+        assert cloud.process.stdout is not None
+        cloud.process.stdout.close()
 
 
 def _started(arguments: list[str]) -> tuple["subprocess.Popen[str]", Address]:

@@ -114,16 +114,13 @@ class Lab(World):
         """
         name = f"c{self._counters.setdefault(host, 0)}"
         self._counters[host] += 1
-        done = self.run(
-            host,
-            [
-                _nft(),
-                "add table inet lab; "
-                f"add chain inet lab {hook} {{ type filter hook {hook} priority 0; }}; "
-                f"add counter inet lab {name}; "
-                f"add rule inet lab {hook} {match} counter name {name}",
-            ],
+        script = (
+            "add table inet lab; "
+            f"add chain inet lab {hook} {{ type filter hook {hook} priority 0; }}; "
+            f"add counter inet lab {name}; "
+            f"add rule inet lab {hook} {match} counter name {name}"
         )
+        done = self.run(host, [_nft(), script])
         if done.returncode:
             raise WanError(f"nft does not take {match!r}: {done.stderr.strip()}")
         return PacketCounter(self, host, name)

@@ -13,7 +13,7 @@ from catalog.errors import CloudError
 from catalog.messages.handshake import AuthorizationRequest, Decision, ServiceInformation, public_text, sign
 from catalog.messages.handshake_json import granted_json
 from catalog.ports import Address, ApprovedEndpoint, Clock
-from drivers.platforms.http import HttpPlatformLink
+from drivers.platforms.http import HttpPlatformLink, OpenSocket
 from gateway.connector import public_key
 from gateway.connector.policy import Policy, Verdict, decide
 from gateway.connector.server import Connector
@@ -118,7 +118,7 @@ state_file = "connector.db"
 async def open_socket(address: Address, timeout_s: float) -> socket.socket:
     """Return a connected socket to ``address``, as a tunnel would."""
     sock = socket.socket()
-    sock.setblocking(False)
+    sock.settimeout(0)
     try:
         async with asyncio.timeout(timeout_s):
             await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
@@ -138,6 +138,7 @@ def link_to(
     platform_name: str = PLATFORM,
     gateway_key: Ed25519PrivateKey = GATEWAY_KEY,
     timeout_s: float = 15.0,
+    dial: OpenSocket = open_socket,
 ) -> HttpPlatformLink:
     """Return the product's link to whatever listens at ``address``."""
     return HttpPlatformLink(
@@ -146,7 +147,7 @@ def link_to(
         platform_key=platform_key,
         gateway_key=gateway_key,
         gateway_name=GATEWAY,
-        open_socket=open_socket,
+        open_socket=dial,
         clock=clock,
         timeout_s=timeout_s,
     )

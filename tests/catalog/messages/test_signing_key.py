@@ -44,9 +44,7 @@ def test_a_key_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None
         pytest.param(b"", id="empty"),
         pytest.param(b"hello", id="text"),
         pytest.param(
-            ec.generate_private_key(ec.SECP256R1()).private_bytes(
-                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-            ),
+            ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
             id="another kind of key",
         ),
         pytest.param(

@@ -168,8 +168,7 @@ def test_a_hanging_platform_does_not_hold_up_another(tmp_path: Path) -> None:
             async with asyncio.TaskGroup() as group:
                 for _ in range(12):
                     group.create_task(hang())
-                while len(dialler.dialled) < 4:
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(dialler.wait_for, 4)
                 for _ in range(5):
                     assert (await healthy.log_in()).services
                 assert outcomes == []  # all twelve still hang

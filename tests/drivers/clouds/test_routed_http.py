@@ -131,7 +131,7 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(
 
 
 def test_a_failed_create_is_not_repeated_by_libcloud(simulated: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """libcloud's own retries, which repeat creates, stay off whatever the environment says."""
+    """Libcloud's own retries, which repeat creates, stay off whatever the environment says."""
     monkeypatch.setenv("LIBCLOUD_RETRY_FAILED_HTTP_REQUESTS", "1")
     simulated.faults({"match": "*", "kind": "unavailable", "times": 1})
     try:
@@ -209,7 +209,7 @@ def test_a_driver_cannot_ask_for_a_proxy(act: Callable[[], object]) -> None:
 
 
 def test_certificate_log_ins_stay_routed(tmp_path: Path) -> None:
-    """libcloud's signing adapter, which dials by itself, is replaced by a routed one with the certificate."""
+    """Libcloud's signing adapter, which dials by itself, is replaced by a routed one with the certificate."""
     issued = PrivateAuthority("Any", now_s=SystemClock().now_s()).issue(["client"])
     (tmp_path / "cert.pem").write_text(issued.certificate_pem)
     (tmp_path / "key.pem").write_text(issued.key_pem)

@@ -11,6 +11,7 @@ from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable
 from catalog.ports import MachineSpec
 from drivers.clouds.simulated import SimulatedNodeDriver
 from tests.support.clouds import RunningCloud, simulated_cloud
+from tests.support.dialers import LoopbackDialer
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +21,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
         yield running
 
 
-def on(cloud: RunningCloud, story: Callable[[Any], Awaitable[Any]]) -> Any:
+def on(cloud: RunningCloud, story: Callable[[Any], Awaitable[Any]], dialer: LoopbackDialer | None = None) -> Any:
     """Run ``story`` with a driver of ``cloud`` and return what it returns."""
 
     async def run() -> Any:
-        driver = cloud.driver()
+        driver = cloud.driver(dialer)
         try:
             return await story(driver)
         finally:
@@ -40,7 +41,8 @@ def spec(order: str, **changes: Any) -> MachineSpec:
 
 
 def test_pages_are_joined(cloud: RunningCloud) -> None:
-    """Five machines in pages of two are five machines."""
+    """Five machines in pages of two are five machines; the three pages come over one kept connection."""
+    dialer = LoopbackDialer()
 
     async def story(driver: Any) -> None:
         for number in range(5):
@@ -48,7 +50,8 @@ def test_pages_are_joined(cloud: RunningCloud) -> None:
         found = await driver.find_machines({"batch": "pages"})
         assert [machine.tags["crossway-order"] for machine in found] == ["0", "1", "2", "3", "4"]
 
-    on(cloud, story)
+    on(cloud, story, dialer)
+    assert len(dialer.dialled) == 6  # five creates, one list
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import json
 import math
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,11 +25,20 @@ from catalog.errors import (
 )
 from catalog.messages.handshake import Decision, public_text, sign
 from catalog.ports import Address
+from drivers.platforms.http import OpenSocket
+from gateway.connector import public_key
+from gateway.connector.server import Connector
 from tests.support import hostile as bad
 from tests.support.authority import Authority
 from tests.support.clocks import ManualClock
 from tests.support.hostile import Behaviour, hostile
-from tests.support.platform_links import STRANGER_KEY, link_to, linked, request, write_config
+from tests.support.platform_links import (
+    STRANGER_KEY,
+    link_to,
+    linked,
+    request,
+    write_config,
+)
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
 PUBLIC = public_text(KEY.public_key())
@@ -106,9 +117,7 @@ def test_an_honest_answer_is_taken() -> None:
         pytest.param(bad.http(b" " * (256 * 1024 + 1)), id="too large"),
         pytest.param(bad.endless_body, id="endless body"),
         pytest.param(bad.http(gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}), id="compressed"),
-        pytest.param(
-            bad.http(b"", status="302 Found", headers={"Location": "http://169.254.169.254/"}), id="redirect"
-        ),
+        pytest.param(bad.http(b"", status="302 Found", headers={"Location": "http://169.254.169.254/"}), id="redirect"),
         pytest.param(bad.http(b"", status="201 Created"), id="another success"),
     ],
 )
@@ -242,6 +251,22 @@ def test_a_tunnel_that_hangs_counts_against_the_deadline() -> None:
         asyncio.run(main())
 
 
+def test_a_tunnel_that_is_down_is_told_as_it_is() -> None:
+    """What opening the socket raises arrives unchanged."""
+    down = CloudUnavailable("no tunnel")
+
+    async def open_socket(_address: Address, _timeout_s: float) -> socket.socket:
+        raise down
+
+    async def main() -> None:
+        link = link_to(Address(host="10.0.0.1", port=80), PUBLIC, ManualClock(), dial=open_socket)
+        await link.service_information()
+
+    with pytest.raises(CloudUnavailable) as caught:
+        asyncio.run(main())
+    assert caught.value is down
+
+
 def test_a_refusals_reason_is_ours() -> None:
     """The code of a refusal becomes our own words for the operator; foreign text is never repeated."""
     with pytest.raises(CloudRefused) as caught:
@@ -265,17 +290,17 @@ class TestTls:
     @pytest.mark.parametrize(
         ("issued_for", "trusted", "error"),
         [
-            pytest.param("connector.north.example", True, None, id="right"),
-            pytest.param("connector.south.example", True, CertificateRefused, id="another name"),
-            pytest.param("connector.north.example", False, CertificateRefused, id="another authority"),
+            pytest.param("connector.north.example", "issuer", None, id="right"),
+            pytest.param("connector.south.example", "issuer", CertificateRefused, id="another name"),
+            pytest.param("connector.north.example", "another", CertificateRefused, id="another authority"),
         ],
     )
     def test_name_and_authority(
-        self, tmp_path: Any, issued_for: str, trusted: bool, error: type[CloudError] | None
+        self, tmp_path: Path, issued_for: str, trusted: str, error: type[CloudError] | None
     ) -> None:
         """The right name by the right authority is taken, everything else is refused before a byte is said."""
         authority = Authority(tmp_path)
-        told = authority.pem if trusted else Authority(tmp_path, "another").pem
+        told = authority.pem if trusted == "issuer" else Authority(tmp_path, trusted).pem
         certificate = authority.issue(issued_for)
         more = f'tls_cert_file = "{certificate.cert_file}"\ntls_key_file = "{certificate.key_file}"'
         config = write_config(tmp_path, more=more)
@@ -293,15 +318,53 @@ class TestTls:
     def test_a_peer_without_tls_is_misbehaviour(self) -> None:
         """Plain text where TLS is due is never spoken to."""
 
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 mail.example ESMTP\r\n")
+            await reader.read()
+
         async def main() -> None:
-            async with hostile(bad.raw(b"hello")) as address:
+            async with hostile(plain) as address:
                 await link_to(address, PUBLIC, ManualClock(), url="https://c.example").service_information()
 
-        with pytest.raises((CloudMisbehaved, CloudUnavailable, CloudTimedOut)):
+        with pytest.raises(CloudMisbehaved):
             asyncio.run(main())
 
 
-def test_proxies_of_the_environment_are_not_used(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socketpair_will_do(tmp_path: Path) -> None:
+    """A tunnel without a listening port hands out one end of a socketpair; the link works over it."""
+
+    async def main() -> None:
+        config = write_config(tmp_path)
+        near, far = socket.socketpair()
+        async with Connector(config, ManualClock()).listening() as (host, port), asyncio.TaskGroup() as pumps:
+            outer = await asyncio.open_connection(sock=far)
+            inner = await asyncio.open_connection(host, port)
+            pumps.create_task(_pump(outer[0], inner[1]))
+            pumps.create_task(_pump(inner[0], outer[1]))
+            dial = Address(host="10.0.0.1", port=80)
+            link = link_to(dial, public_key(config), ManualClock(), url="http://c.example", dial=_returning(near))
+            assert (await link.service_information()).provider == "simulated"
+
+    asyncio.run(main())
+
+
+def _returning(sock: socket.socket) -> OpenSocket:
+    async def open_socket(address: Address, timeout_s: float) -> socket.socket:
+        assert (str(address), timeout_s) == ("10.0.0.1:80", 15.0)
+        return sock
+
+    return open_socket
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+def test_proxies_of_the_environment_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP_PROXY must not lead the handshake out of the tunnel."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

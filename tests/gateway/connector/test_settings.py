@@ -46,13 +46,17 @@ expires_after_s = 1.5
             "policy.machine.qouta: there is no such key; did you mean quota?",
             id="misspelt key",
         ),
-        pytest.param('[policy.machines]\ndecision = "deny"', "policy.machines: should be 'machine', 'image'", id="name"),
+        pytest.param(
+            '[policy.machines]\ndecision = "deny"', "policy.machines: should be 'machine', 'image'", id="name"
+        ),
         pytest.param(
             '[policy.machine]\ndecision = "grant"\nverbs = ["create", "fly"]',
             "policy.machine.verbs: 'fly' is not a verb of machine; choose from create, list, reboot, stop, start",
             id="unknown verb",
         ),
-        pytest.param('[policy.machine]\ndecision = "maybe"', "policy.machine.decision: should be 'grant'", id="verdict"),
+        pytest.param(
+            '[policy.machine]\ndecision = "maybe"', "policy.machine.decision: should be 'grant'", id="verdict"
+        ),
         pytest.param("[policy.machine]\nquota = 1", "policy.machine.decision: is missing", id="no verdict"),
         pytest.param(
             '[policy.machine]\ndecision = "grant"\nquota = "5"',
@@ -62,7 +66,9 @@ expires_after_s = 1.5
         pytest.param('[policy.machine]\ndecision = "grant"\nquota = true', "policy.machine.quota", id="bool quota"),
         pytest.param('[policy.machine]\ndecision = "grant"\nquota = 0', "policy.machine.quota", id="quota of none"),
         pytest.param(
-            '[policy.image]\ndecision = "grant"\nquota = 5', "policy.image.quota: only machines are counted", id="counted"
+            '[policy.image]\ndecision = "grant"\nquota = 5',
+            "policy.image.quota: only machines are counted",
+            id="counted",
         ),
         pytest.param('[policy.machine]\ndecision = "grant"\nverbs = []', "policy.machine.verbs", id="no verbs"),
         pytest.param('[policy.machine]\ndecision = "grant"\nexpires_after_s = -1', "expires_after_s", id="negative"),
@@ -97,6 +103,7 @@ def test_a_mistake_in_the_policy_is_named(tmp_path: Path, policy: str, told: str
     ("change", "told"),
     [
         pytest.param({"listen": "8790"}, 'connector.listen: must be "host:port" or "fd:N"', id="listen"),
+        pytest.param({"listen": "127.0.0.1:65536"}, "connector.listen: must be", id="port"),
         pytest.param({"gateway_key": "aGVsbG8="}, "connector.gateway_key: must be the base64 of a 32-byte", id="short"),
         pytest.param({"gateway_key": "?"}, "connector.gateway_key: must be the base64", id="not base64"),
         pytest.param({"more": 'tls_cert_file = "x"'}, "tls_cert_file and tls_key_file go together", id="half of TLS"),
@@ -131,3 +138,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The error says which file could not be read."""
     with pytest.raises(InvalidValue, match=r"absent\.toml cannot be read: No such file"):
         read_settings(tmp_path / "absent.toml")
+
+
+def test_the_example_is_a_usable_file() -> None:
+    """The example that the documentation points to holds every key and no mistake."""
+    settings = read_settings(Path("config/connector.example.toml"))
+    assert set(settings.policy.rules) == {"machine", "image", "size", "location"}
+    assert settings.policy.rules["machine"].expires_after_s == 30 * 86_400

@@ -22,7 +22,7 @@ DIAL = "import socket, sys; print(socket.create_connection((sys.argv[1], 8080), 
 
 @pytest.fixture(name="lab")
 def lab_of_three() -> Iterator[Lab]:
-    """gateway - relay - cloud: the gateway has no link to the cloud, where a server says hello on port 8080."""
+    """Make gateway - relay - cloud: the gateway has no link to the cloud, where a server says hello on port 8080."""
     require_lab()
     with Lab() as lab:
         lab.build({("gateway", "relay"): 2, ("relay", "cloud"): 3})
@@ -34,8 +34,10 @@ def lab_of_three() -> Iterator[Lab]:
 
 
 def test_a_real_ssh_client_gets_through_and_nothing_leaves_outside_the_tunnel(lab: Lab) -> None:
-    """``ssh -W`` through the relay gets the cloud's answer, which saw the relay's address; the counter of
-    packets straight to the cloud stays at 0 while the one of packets to the relay moves."""
+    """``ssh -W`` through the relay gets the cloud's answer, which saw the relay's address.
+
+    The counter of packets straight to the cloud stays at 0 while the one of packets to the relay moves.
+    """
     relay = lab.start_sshd("relay")
     straight = lab.count_packets("gateway", f"ip daddr {lab.ip('cloud')}")
     tunnelled = lab.count_packets("gateway", f"ip daddr {lab.ip('relay')} tcp dport 22")

@@ -88,4 +88,4 @@ def test_a_slow_line_serializes_and_drops_what_would_wait_too_long() -> None:
 def test_impossible_settings_are_refused_by_name(changes: dict[str, float], complaint: str) -> None:
     """A wrong value is refused before it reaches a link, with the setting's name in the message."""
     with pytest.raises(WanError, match=complaint):
-        LinkSettings().changed(**changes)  # type: ignore[typeddict-item]
+        LinkSettings().changed(**changes)  # type: ignore[arg-type]

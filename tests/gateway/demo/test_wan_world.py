@@ -147,8 +147,10 @@ def test_a_thread_may_enter_a_host(lab: Lab) -> None:
 
 
 def test_a_program_is_its_own_process_with_default_signals(lab: Lab) -> None:
-    """The id that popen returns is the program's, its exit status is the shell's 127 when it is missing, and
-    SIGPIPE, which Python ignores, kills it as usual."""
+    """The id that popen returns is the program's, and SIGPIPE, which Python ignores, kills it as usual.
+
+    A program that does not exist ends with the shell's status for that, 127.
+    """
     lab.add_host("programs")
     with lab.popen("programs", ["sh", "-c", "echo $$; kill -PIPE $$"], stdout=subprocess.PIPE) as program:
         assert program.stdout is not None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.probe.icmp import EchoSocket, echo_template, raw_sockets_allowed, with_sequence
@@ -45,7 +45,6 @@ def _sum_of_words(packet: bytes) -> int:
     return total
 
 
-@settings(deadline=None)  # the first example pays for loading scapy
 @given(identifier=st.integers(0, 0xFFFF), sequence=st.integers(0, 0xFFFF))
 def test_every_packet_has_a_right_checksum(identifier: int, sequence: int) -> None:
     """Patching keeps the one's complement sum of all words at 0xFFFF (RFC 792), with the fields where they belong."""

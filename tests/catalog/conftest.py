@@ -1,0 +1,15 @@
+"""Every test of the catalog that needs a database gets a real one of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.stores import Store, opened_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Return a fresh database."""
+    with opened_store(tmp_path) as opened:
+        yield opened

@@ -1,0 +1,83 @@
+"""The handshake's parsers under arbitrary input: they accept what they wrote, and refuse the rest in one way."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalog.errors import CloudMisbehaved
+from catalog.messages import handshake_json as wire
+from catalog.messages.handshake import AuthorizationRequest, GrantedCapability, ServiceInformation
+
+NONCE = "n" * 32
+INFORMATION = ServiceInformation(provider="ec2", region="", services=("machine",), facts={"a": "b c"})
+REQUEST = AuthorizationRequest(
+    request_id="grant_1",
+    platform="p",
+    gateway="g",
+    service_information=INFORMATION,
+    wanted={"machine": ("create", "list"), "image": ("list",)},
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_json_or_misbehaviour(body: bytes) -> None:
+    """No input makes the reader raise anything else."""
+    with contextlib.suppress(CloudMisbehaved):
+        wire.read_json(body)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["nonce", "request_id", "granted", "pending", "service_information"]), json_values)
+)
+def test_any_payload_is_an_answer_or_misbehaviour(payload: dict[str, Any]) -> None:
+    """No JSON in the right places makes the answers' readers raise anything else."""
+    for read in (
+        lambda: wire.read_information(payload, nonce=NONCE),
+        lambda: wire.read_decision(payload, nonce=NONCE, request=REQUEST, signed=""),
+    ):
+        with pytest.raises(CloudMisbehaved):
+            read()
+
+
+def test_what_was_written_is_read_back() -> None:
+    """Information, requests and grants survive JSON unchanged."""
+    payload = json.loads(json.dumps({"nonce": NONCE, "service_information": wire.information_json(INFORMATION)}))
+    assert wire.read_information(payload, nonce=NONCE) == INFORMATION
+
+    envelope = {
+        "nonce": NONCE,
+        "gateway": "g",
+        "platform": "p",
+        "issued_at_s": 1.0,
+        "request": wire.request_json(REQUEST),
+    }
+    question = wire.read(wire.AuthorizationQuestion, json.loads(json.dumps(envelope)))
+    assert question.authorization_request() == REQUEST
+
+    grant = GrantedCapability(capability="machine", verbs=("list",), quota=None, expires_at_s=5.0)
+    answer = {"nonce": NONCE, "request_id": "grant_1", "granted": [wire.granted_json(grant)], "pending": ["image"]}
+    decision = wire.read_decision(json.loads(json.dumps(answer)), nonce=NONCE, request=REQUEST, signed="s")
+    assert (decision.granted, decision.pending, decision.signed) == ((grant,), ("image",), "s")
+
+
+def test_an_error_never_repeats_a_foreign_name() -> None:
+    """A field that the other side invented is called unknown, not by the name it was given."""
+    with pytest.raises(CloudMisbehaved) as caught:
+        wire.read(wire.Question, {"nonce": NONCE, "gateway": "g", "platform": "p", "issued_at_s": 1.0, "evil\n": 1})
+    assert "evil" not in f"{caught.value}{caught.value.field}{caught.value.detail}"
+
+
+def test_every_refusal_has_a_status_and_words() -> None:
+    """The table is complete, and only a busy connector says "come again"."""
+    assert set(wire.REFUSALS) == set(wire.Refusal)
+    assert [refusal for refusal, (status, _) in wire.REFUSALS.items() if status >= 500] == [wire.Refusal.BUSY]

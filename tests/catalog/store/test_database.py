@@ -1,0 +1,248 @@
+"""The database: one process, immediate transactions, durable commits, tables made by migrations."""
+
+import asyncio
+import multiprocessing
+import sqlite3
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, text, update
+from sqlalchemy.exc import OperationalError
+
+from catalog.errors import InvalidValue, NotFound, WrongState
+from catalog.model.ids import SiteId, new_id
+from catalog.model.network import Site
+from catalog.store import rows, schema
+from catalog.store.database import Database, StoreUnavailable, Tx, migrate, schema_state
+from tests.support.clocks import ManualClock
+from tests.support.stores import Store, opened_store
+
+CLAIMS = 1_000
+OWN = MetaData()
+TICKETS = Table("ticket", OWN, Column("id", Integer, primary_key=True), Column("taken_by", String))
+
+
+def site(name: str) -> Site:
+    """Return a site that is not stored yet."""
+    return Site(id=SiteId(new_id("site", 0)), name=name)
+
+
+def test_a_thousand_concurrent_claims_take_a_thousand_tickets(store: Store) -> None:
+    """Of 1,000 claims that run at once on 900 tickets 900 get one each, nobody gets another's, and none fails."""
+
+    def claim(tx: Tx, who: str) -> int | None:
+        free = select(TICKETS.c.id).where(TICKETS.c.taken_by.is_(None)).limit(1).scalar_subquery()
+        taken = update(TICKETS).where(TICKETS.c.id == free).values(taken_by=who).returning(TICKETS.c.id)
+        return tx.connection().execute(taken).scalar_one_or_none()
+
+    async def all_at_once() -> list[int | None]:
+        await store.database.ensure_tables(OWN)
+        await store.database.write(
+            lambda tx: tx.connection().execute(insert(TICKETS), [{"id": number} for number in range(900)])
+        )
+        async with asyncio.TaskGroup() as tasks:
+            claims = [
+                tasks.create_task(store.database.write(lambda tx, who=str(number): claim(tx, who)))
+                for number in range(CLAIMS)
+            ]
+        return [claim.result() for claim in claims]
+
+    got = store._runner.run(all_at_once())
+    taken = [ticket for ticket in got if ticket is not None]
+    assert sorted(taken) == list(range(900))
+    holders = store.read(lambda tx: dict(tx.connection().execute(select(TICKETS.c.id, TICKETS.c.taken_by)).all()))
+    assert all(holders[ticket] == str(who) for who, ticket in enumerate(got) if ticket is not None)
+
+
+def test_a_write_transaction_is_immediate(store: Store) -> None:
+    """A foreign writer cannot slip between a transaction's read and its write: it is locked out from the start."""
+
+    def read_then_write(tx: Tx) -> None:
+        tx.connection().execute(text("SELECT count(*) FROM site"))
+        other = sqlite3.connect(store.path, timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+        rows.insert(tx, site("fra"), 1.0)
+
+    store.write(read_then_write)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)],
+)
+def test_the_settings_that_durability_rests_on_are_in_force(store: Store, pragma: str, value: object) -> None:
+    """Both kinds of transaction run with WAL, synchronous=FULL (2), foreign keys and a bounded wait for locks."""
+    for run in (store.write, store.read):
+        assert run(lambda tx: tx.connection().execute(text(f"PRAGMA {pragma}")).scalar_one()) == value
+
+
+def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    """Whatever was done before an error is undone, and the error arrives as it was raised."""
+
+    def work(tx: Tx) -> None:
+        rows.insert(tx, site("fra"), 1.0)
+        raise NotFound("on purpose")
+
+    with pytest.raises(NotFound, match="on purpose"):
+        store.write(work)
+    assert store.read(lambda tx: rows.where(tx, Site)) == []
+
+
+def test_a_stop_iteration_does_not_hang_the_caller(store: Store) -> None:
+    """StopIteration, which a future cannot carry, arrives as RuntimeError instead of never."""
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        store.write(lambda _: next(iter(())))
+
+
+def test_rows_stay_readable_after_the_commit(store: Store) -> None:
+    """A row that left its transaction still has all its values, those written in it included."""
+    kept = store.write(lambda tx: rows.insert(tx, site("fra"), 7.0))
+    seen = store.read(lambda tx: rows.by_id(tx, Site, kept.id))
+    assert (kept.name, kept.created_at_s, kept.version) == (seen.name, seen.created_at_s, seen.version) == ("fra", 7, 1)
+
+
+def test_a_read_cannot_write(store: Store) -> None:
+    """A change made in a read fails, even one that was never flushed, and is not in the database."""
+    with pytest.raises(OperationalError, match="readonly"):
+        store.read(lambda tx: tx.add(site("fra")))
+    assert store.read(lambda tx: rows.where(tx, Site)) == []
+
+
+def test_a_reader_sees_one_moment(store: Store) -> None:
+    """A snapshot does not change while others commit, and does not stop them."""
+
+    def look_twice(tx: Tx) -> tuple[int, int]:
+        before = len(rows.where(tx, Site))
+        other = sqlite3.connect(store.path)
+        with other:
+            other.execute(
+                "INSERT INTO site (version, created_at_s, updated_at_s, id, name, region) VALUES (1,0,0,'s','s','')"
+            )
+        other.close()
+        return before, len(rows.where(tx, Site))
+
+    assert store.read(look_twice) == (0, 0)
+    assert store.read(lambda tx: len(rows.where(tx, Site))) == 1
+
+
+def test_a_lock_held_by_another_program_is_passing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a foreign program holds the file, writing raises a retryable error without SQL or values in its text."""
+    monkeypatch.setattr("catalog.store.database.BUSY_TIMEOUT_MS", 1)
+    store.database._write_engine.dispose()  # so that the next connection waits one millisecond, not five seconds
+    other = sqlite3.connect(store.path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable) as refused:
+        store.write(lambda tx: rows.insert(tx, site("fra"), 1.0))
+    assert refused.value.retryable
+    assert "INSERT" not in str(refused.value)
+    other.rollback()
+    other.close()
+    store.write(lambda tx: rows.insert(tx, site("fra"), 1.0))
+
+
+def _try_to_open(url: str, answer: Pipe) -> None:
+    async def attempt() -> None:
+        async with Database.open(url, clock=ManualClock()):
+            answer.send("opened")
+
+    try:
+        asyncio.run(attempt())
+    except WrongState as error:
+        answer.send((error.field, str(error), error.fix))
+
+
+def test_a_second_process_is_refused_and_let_in_later(tmp_path: Path) -> None:
+    """While one process has the database open another gets an error that names the setting; after that it gets in."""
+    mine, theirs = multiprocessing.Pipe()
+    url = f"sqlite:///{tmp_path / 'crossway.db'}"
+    fresh = multiprocessing.get_context("spawn")
+    with opened_store(tmp_path):
+        second = fresh.Process(target=_try_to_open, args=(url, theirs))
+        second.start()
+        assert mine.poll(60)
+        field, words, fix = mine.recv()
+        second.join()
+        with pytest.raises(WrongState, match=r"database\.url"):
+            migrate(url)
+    assert field == "database.url"
+    assert "database.url" in words
+    assert "stop the other process" in fix
+    _try_to_open(url, theirs)
+    assert mine.recv() == "opened"
+
+
+def test_only_the_owner_can_read_the_files(store: Store) -> None:
+    """The database, its log and its lock are private whatever the umask says."""
+    files = list(store.path.parent.glob("crossway.db*"))
+    assert len(files) >= 3
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(store: Store) -> None:
+    """An empty database migrated to the newest release differs in nothing from the models' metadata."""
+
+    def difference(tx: Tx) -> list[object]:
+        own = set(schema.metadata().tables)
+        context = MigrationContext.configure(
+            tx.connection(),
+            opts={"include_name": lambda name, kind, _: kind != "table" or name in own, "compare_type": True},
+        )
+        return list(compare_metadata(context, schema.metadata()))
+
+    assert store.read(difference) == []
+
+
+def test_enum_columns_refuse_words_that_are_no_states(store: Store) -> None:
+    """The migrated tables hold the CHECKs: a state that the models do not know is refused by the database itself."""
+    for table, kept in schema.metadata().tables.items():
+        checks = {c.name for c in kept.constraints if type(c).__name__ == "CheckConstraint"}
+        sql = store.read(
+            lambda tx, table=table: (
+                tx.connection()
+                .execute(text("SELECT sql FROM sqlite_master WHERE name = :name"), {"name": table})
+                .scalar_one()
+            )
+        )
+        assert sql.count("CHECK (") == len(checks), table
+
+
+def test_an_interrupted_migration_leaves_an_empty_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that fails half-way leaves no table behind, and the next start makes them all."""
+    url = f"sqlite:///{tmp_path / 'crossway.db'}"
+
+    def die(connection: object) -> None:
+        whole(connection)  # type: ignore[arg-type]
+        raise NotFound("died")
+
+    with monkeypatch.context() as patched:
+        whole = schema.migrate
+        patched.setattr(schema, "migrate", die)
+        with pytest.raises(NotFound, match="died"):
+            migrate(url)
+    assert schema_state(url) is schema.SchemaState.EMPTY
+    migrate(url)
+    migrate(url)
+    assert schema_state(url) is schema.SchemaState.CURRENT
+
+
+def test_tables_of_a_newer_release_are_left_alone(tmp_path: Path) -> None:
+    """A database that a newer release wrote is not opened: the error says what to do instead."""
+    with opened_store(tmp_path) as store:
+        store.write(lambda tx: tx.connection().execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    assert schema_state(f"sqlite:///{store.path}") is schema.SchemaState.NEWER
+    with pytest.raises(WrongState, match=r"database\.url are newer"), opened_store(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "mysql://u:canary@h/d"])
+def test_a_url_that_is_not_understood_names_the_setting(url: str) -> None:
+    """A URL that cannot be used is refused with the setting's name, and not repeated: it may hold a password."""
+    with pytest.raises(InvalidValue) as refused:
+        schema_state(url)
+    assert refused.value.field == "database.url"
+    assert "canary" not in f"{refused.value} {refused.value.fix}"

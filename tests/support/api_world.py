@@ -1,0 +1,232 @@
+"""The real API over a real database on loopback, with two tenants, two platforms and one of everything else."""
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from catalog import access, connections, consent, network, platforms, publish
+from catalog.errors import CloudError
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
+from catalog.model.access import Role
+from catalog.model.ids import PlatformId, TenantId
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.orders.place import place
+from catalog.pool.manage import create_pool
+from catalog.ports import CloudItem, CloudSize, MachineAction
+from catalog.secrets import Sealer, Secret
+from catalog.store import rows
+from catalog.store.database import Database, Tx
+from gateway.api.server import build_app, serve_app
+from gateway.api.services import ApiLimits, ApiServices, Wakes
+from tests.support.clocks import ManualClock
+
+CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
+STRANGER = "stranger"
+ROLES = ("admin", "tenant", "rival", "platform", "other", STRANGER)
+
+
+class FixedKeys:
+    """One key, known to nobody but this test."""
+
+    def current(self) -> tuple[str, bytes]:
+        """Return it."""
+        return "k1", b"k" * 32
+
+    def by_id(self, key_id: str) -> bytes:
+        """Return it whatever it is called."""
+        assert key_id == "k1"
+        return b"k" * 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        """Return the JSON document."""
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """Return the code of the problem."""
+        return str(self.body["code"])
+
+
+@dataclass(slots=True)
+class ApiWorld:
+    """A running API. ``ids`` names the seeded things; ``woken`` and ``acted`` are what the API asked of others."""
+
+    services: ApiServices
+    clock: ManualClock
+    http: aiohttp.ClientSession
+    url: str
+    tokens: dict[str, str]
+    ids: dict[str, str]
+    woken: list[str]
+    acted: list[tuple[str, str, MachineAction]]
+    cloud_errors: list[CloudError]
+    keys: Any = field(default_factory=itertools.count)
+
+    async def call(
+        self,
+        role: str,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> Reply:
+        """Send one request as ``role``, with whatever headers its method needs unless ``headers`` says otherwise."""
+        sent = {}
+        if role in self.tokens:
+            sent["Authorization"] = f"Bearer {self.tokens[role]}"
+        if method == "POST":
+            sent["Idempotency-Key"] = f"key-{next(self.keys)}"
+        if method in {"PUT", "PATCH", "DELETE"}:
+            sent["If-Match"] = "*"
+        data = raw if raw is not None else (json.dumps(body).encode() if body is not None else None)
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        sent.update(headers or {})
+        kept = {name: value for name, value in sent.items() if value != ""}
+        async with self.http.request(method, self.url + path, data=data, headers=kept) as response:
+            return Reply(status=response.status, headers=response.headers.copy(), text=await response.text())
+
+    async def write(self, work: Any) -> Any:
+        """Change the database behind the API's back, as background work does."""
+        return await self.services.database.write(work)
+
+
+@asynccontextmanager
+async def api_world(
+    directory: Path, *, limits: ApiLimits | None = None, listen: str = "127.0.0.1:0"
+) -> AsyncIterator[ApiWorld]:
+    """Serve a freshly seeded API while the context lasts."""
+    clock = ManualClock()
+    woken: list[str] = []
+    acted: list[tuple[str, str, MachineAction]] = []
+    cloud_errors: list[CloudError] = []
+
+    def wake(task: str) -> None:
+        assert task in Wakes.ALL
+        woken.append(task)
+
+    async def act(platform: PlatformId, cloud_id: str, action: MachineAction) -> None:
+        acted.append((platform, cloud_id, action))
+        if cloud_errors:
+            raise cloud_errors.pop()
+
+    async with Database.open(f"sqlite:///{directory / 'api.db'}", clock=clock) as database:
+        services = ApiServices(
+            database=database,
+            clock=clock,
+            sealer=Sealer(FixedKeys()),
+            known_providers=("simulated", "ec2"),
+            wake=wake,
+            background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
+            machine_action=act,
+            readiness=lambda: {"database": "ok"},
+            default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0},
+            gateway_info={"name": "test"},
+            limits=limits or ApiLimits(),
+        )
+        tokens, ids = await database.write(lambda tx: _seed(tx, services.sealer, clock.now_s()))
+        connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
+        async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
+            base = "http://localhost" if listen.startswith("unix:") else url
+            yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors)
+
+
+def public_key() -> str:
+    """Return a platform's public key in the form of an enrolment."""
+    return access.digest("")[:43] + "="
+
+
+def host_key() -> str:
+    """Return a fresh OpenSSH host key line."""
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[str, str]]:
+    tokens: dict[str, str] = {}
+    ids: dict[str, str] = {}
+    _, tokens["admin"] = access.issue_token(tx, role=Role.ADMIN, name="root", now_s=now_s)
+    for role in ("tenant", "rival"):
+        tenant = access.create_tenant(tx, name=role, now_s=now_s)
+        ids[role] = tenant.id
+        token, tokens[role] = access.issue_token(tx, role=Role.TENANT, name=role, subject_id=tenant.id, now_s=now_s)
+        ids[f"{role}-token"] = token.id
+    ids["site"] = network.add_site(tx, name="fra", now_s=now_s).id
+    network.add_site(tx, name="sin", now_s=now_s)
+    relay = network.add_relay(
+        tx, name="fra-1", site="fra", host="10.0.0.1", user="relay", host_key=host_key(), now_s=now_s
+    )
+    ids["relay"] = relay.id
+    ids["link"] = network.add_link(tx, source="fra", target="sin", now_s=now_s).id
+    for role in ("platform", "other"):
+        ids[role], tokens[role] = enrolled(tx, sealer, role, now_s)
+    _seed_offers(tx, ids, now_s)
+    return tokens, ids
+
+
+def enrolled(tx: Tx, sealer: Sealer, name: str, now_s: float) -> tuple[str, str]:
+    """Enrol a platform called ``name`` and return its id and token."""
+    approved = {"purpose": "api", "url": f"https://{name}.example.org", "dial": "10.1.2.3:443"}
+    _, text = access.create_enrolment(tx, platform_name=name, endpoints=[approved], now_s=now_s)
+    request = platforms.EnrolmentRequest(
+        name=name,
+        provider="simulated",
+        site="fra",
+        account=f"account-of-{name}",
+        secret=Secret(CANARY),
+        api_url=f"https://{name}.example.org",
+    )
+    row, token = platforms.enrol(
+        tx, token_text=text, request=request, sealer=sealer, known_providers=("simulated",), now_s=now_s
+    )
+    return row.id, token
+
+
+def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
+    platform = PlatformId(ids["platform"])
+    connection = connections.request(tx, requester=platform, target=platform, policy={}, now_s=now_s)
+    ids["connection"] = connection.id
+    capabilities = (Capability.MACHINE, Capability.SIZE, Capability.IMAGE)
+    wanted = {capability.value: CAPABILITY_VERBS[capability] for capability in capabilities}
+    consent.propose(tx, platform_id=platform, connection_id=connection.id, request_id="r1", wanted=wanted, now_s=now_s)
+    granted = tuple(GrantedCapability(capability=name, verbs=verbs) for name, verbs in wanted.items())
+    grants = consent.record_decision(
+        tx, platform_id=platform, decision=Decision(request_id="r1", granted=granted), now_s=now_s
+    )
+    for grant in grants:
+        offer = publish.publish(tx, consent.accept(tx, grant.id, now_s), now_s)
+        ids[f"grant-{grant.capability}"], ids[f"offer-{grant.capability}"] = grant.id, offer.id
+    sizes = [CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=512, disk_gib=10)]
+    publish.store_inventory(tx, platform, "size", sizes, now_s)
+    publish.store_inventory(tx, platform, "image", [CloudItem(cloud_id="i1", name="debian-12")], now_s)
+    ids["rule"] = str(consent.add_rule(tx, platform="*", capability="volume", now_s=now_s).id)
+    pool = create_pool(tx, name="warm", offer=ids["offer-machine"], size="small", image="debian-12", now_s=now_s)
+    ids["pool"] = pool.id
+    order = place(
+        tx, tenant_id=TenantId(ids["tenant"]), offer=ids["offer-machine"], size="s1", image="i1", name=None, now_s=now_s
+    )
+    ids["order"] = order.id
+    machine = rows.by_id(tx, Machine, order.machine_id or "")
+    delivered = {"tenant_id": ids["tenant"], "cloud_id": "vm-1", "addresses": ["192.0.2.7"]}
+    rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, delivered)
+    ids["machine"] = machine.id
