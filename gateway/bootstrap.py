@@ -8,8 +8,8 @@ from catalog.access import issue_token
 from catalog.consent import rules
 from catalog.errors import AlreadyExists, InvalidValue
 from catalog.model.access import Role, Token
-from catalog.model.ids import new_id
 from catalog.model.consent import GrantRule
+from catalog.model.ids import new_id
 from catalog.model.network import Relay, Site
 from catalog.network import add_link, add_relay, add_site
 from catalog.ports import Clock

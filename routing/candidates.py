@@ -23,7 +23,7 @@ _UNKNOWN_RTT_MS = 50.0
 _RTT_MS_PER_KM = 2 / 200 * 1.5
 _EARTH_RADIUS_KM = 6371.0
 # Relays kept for the walk, by the shortest detour through them: bounds it to some ten thousand steps.
-_WALKED_RELAYS = 32
+_WALKED_RELAYS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def enumerate_routes(
     graph = search.allowed()
     routes = [search.route(path) for path in search.paths(graph)]
     direct = [route for route in routes if not route.hops]
-    relayed = sorted((route for route in routes if route.hops), key=search.promise)
+    relayed = sorted((route for route in routes if route.hops), key=lambda route: search.promise(graph, route))
     return tuple([*direct, *relayed][: max(1, policy.candidate_limit)])
 
 
@@ -93,23 +93,24 @@ class _Search:
         self._still_reachable(graph, "avoid")
         if self._fewest_links(graph) > self.policy.relay_limit + 1:
             raise self._no_route("relay_limit")
-        for source, sink in graph.edges:
-            graph.edges[source, sink]["rtt_ms"] = self._rtt_ms(source, sink)
+        for source, sink, known in graph.edges(data=True):
+            known["rtt_ms"] = self._rtt_ms(graph, source, sink)
         self._keep_nearest(graph, entries=True)
         self._keep_nearest(graph, entries=False)
         return graph
 
     def paths(self, graph: "nx.DiGraph[str]") -> Iterator[list[str]]:
         gateway, target = self._ends
-        kept = graph.subgraph([gateway, target, *self._least_detour(graph)])
+        # A copy, because walking networkx's filtering view is several times slower.
+        kept = graph.subgraph([gateway, target, *self._least_detour(graph)]).copy()
         return nx.all_simple_paths(kept, gateway, target, cutoff=self.policy.relay_limit + 1)
 
     def route(self, path: list[str]) -> Route:
         return Route(hops=tuple(path[1:-1]), target=self.target.name)
 
-    def promise(self, route: Route) -> tuple[float, str]:
+    def promise(self, graph: "nx.DiGraph[str]", route: Route) -> tuple[float, str]:
         links = route.links(self.topology.gateway.name)
-        return (math.fsum(self._rtt_ms(source, sink) for source, sink in links), route.id)
+        return (math.fsum(graph.edges[link]["rtt_ms"] for link in links), route.id)
 
     @property
     def _ends(self) -> tuple[str, str]:
@@ -140,16 +141,15 @@ class _Search:
         gateway, target = self._ends
         limit = self.policy.entry_limit if entries else self.policy.exit_limit
         touching = graph.out_edges(gateway) if entries else graph.in_edges(target)
-        edges = sorted((edge for edge in touching if edge != self._ends), key=lambda edge: (self._rtt_ms(*edge), edge))
+        edges = sorted(
+            (edge for edge in touching if edge != self._ends),
+            key=lambda edge: (graph.edges[edge]["rtt_ms"], edge),
+        )
         # Only relays that lead on can be entries, or near dead ends would crowd out the one that works.
-        useful = [edge for edge in edges if self._leads_through(graph, edge)]
-        graph.remove_edges_from([edge for edge in edges if edge not in set(useful[:limit])])
+        on_the_way = self._links_to(graph).keys() & self._links_from(graph).keys()
+        useful = [edge for edge in edges if (edge[1] if entries else edge[0]) in on_the_way]
+        graph.remove_edges_from(set(edges) - set(useful[:limit]))
         self._still_in_limit(graph, "entry_limit" if entries else "exit_limit")
-
-    def _leads_through(self, graph: "nx.DiGraph[str]", edge: tuple[str, str]) -> bool:
-        gateway, target = self._ends
-        source, sink = edge
-        return nx.has_path(graph, gateway, source) and nx.has_path(graph, sink, target)
 
     def _still_in_limit(self, graph: "nx.DiGraph[str]", rule: str) -> None:
         if self._fewest_links(graph) > self.policy.relay_limit + 1:
@@ -162,8 +162,7 @@ class _Search:
         """
         gateway, target = self._ends
         back = graph.reverse(copy=False)
-        links_to = nx.single_source_shortest_path_length(graph, gateway)
-        links_from = nx.single_source_shortest_path_length(back, target)
+        links_to, links_from = self._links_to(graph), self._links_from(graph)
         ms_to = nx.single_source_dijkstra_path_length(graph, gateway, weight="rtt_ms")
         ms_from = nx.single_source_dijkstra_path_length(back, target, weight="rtt_ms")
         within = [
@@ -173,11 +172,19 @@ class _Search:
         ]
         return sorted(within, key=lambda name: (ms_to[name] + ms_from[name], name))[:_WALKED_RELAYS]
 
-    def _rtt_ms(self, source: str, sink: str) -> float:
+    def _links_to(self, graph: "nx.DiGraph[str]") -> dict[str, int]:
+        """Return how many links each node is from the gateway; nodes out of reach are missing."""
+        return dict(nx.single_source_shortest_path_length(graph, self.topology.gateway.name))
+
+    def _links_from(self, graph: "nx.DiGraph[str]") -> dict[str, int]:
+        """Return how many links the target is from each node; nodes that do not lead there are missing."""
+        return dict(nx.single_source_shortest_path_length(graph.reverse(copy=False), self.target.name))
+
+    def _rtt_ms(self, graph: "nx.DiGraph[str]", source: str, sink: str) -> float:
         known = self.estimates.get((source, sink))
         if known is not None:
             return known
-        return great_circle_rtt_ms(self.topology.node(source, self.target), self.topology.node(sink, self.target))
+        return great_circle_rtt_ms(graph.nodes[source]["node"], graph.nodes[sink]["node"])
 
 
 _RULES = {

@@ -66,6 +66,8 @@ STATUS: Mapping[str, int] = {
     "hop-refused": 502,
     "host-key-mismatch": 502,
     "cloud-unavailable": 503,
+    "link-unmeasured": 503,
+    "raw-sockets-refused": 503,
     "no-route": 503,
     "tunnel-lost": 503,
     "tunnel-full": 503,

@@ -36,6 +36,7 @@ from gateway.api.services import ApiServices
 from gateway.errors import InvalidSettings
 
 SERVICES = web.AppKey("services", ApiServices)
+_PORTS = 65_535
 BACKLOG = 128  # small: what waits here is not yet under any deadline of ours
 
 RESOURCES = (
@@ -139,12 +140,12 @@ def listening_socket(listen: str) -> socket.socket:
         if found := re.fullmatch(r"fd:([0-9]{1,4})", listen):
             return socket.socket(fileno=int(found.group(1)))
         host, _, port = listen.rpartition(":")
-        if not host or not re.fullmatch(r"[0-9]{1,5}", port):
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORTS:
             raise _unusable(listen, "it has none of the three forms")
         return socket.create_server(
             (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise _unusable(listen, str(error)) from error
 
 
@@ -157,6 +158,9 @@ def _unix_socket(path: Path) -> socket.socket:
     before = os.umask(0o177)
     try:
         sock.bind(str(path))
+    except OSError:
+        sock.close()
+        raise
     finally:
         os.umask(before)
     return sock

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -22,8 +22,6 @@ from gateway.cli.secret_input import checked_token, read_secret, read_token
 from gateway.client import Client, ClientError
 from gateway.client.address import AddressInvalid, parse_address
 from gateway.client.wire import Exchange
-
-T = TypeVar("T")
 
 DEFAULT_SERVER = "http://127.0.0.1:8780"
 
@@ -69,8 +67,8 @@ class Door:
         if not yes and self.may_ask and sys.stdin.isatty():
             typer.confirm(f"{deed}?", abort=True, err=True)
 
-    def each(self, keys: Sequence[str], deed: Callable[[str], T]) -> list[T]:
-        """Do ``deed`` to every key and return what came of it; what fails does not keep the others from it.
+    def each(self, keys: Sequence[str], deed: Callable[[str], object], columns: Sequence[Column] | None = None) -> None:
+        """Do ``deed`` to every key; what fails does not keep the others from it. With ``columns``, show the results.
 
         Raises the error itself when there was one key only. Otherwise the failures are told on stderr and
         CliError says PARTIAL, or what the first one was when nothing succeeded.
@@ -84,10 +82,11 @@ class Door:
                     raise
                 failures.append(error)
                 note(f"{key}:", *lines_of(error))
+        if columns is not None and done:
+            self.show(done, columns)
         if failures:
             code = ExitCode.PARTIAL if done else exit_code_of(failures[0])
             raise CliError(f"{len(failures)} of {len(keys)} failed", code=code)
-        return done
 
 
 def remote(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], object]:

@@ -44,20 +44,20 @@ def show_grant(door: Door, *, grant: Key) -> None:
 @remote(grants, "accept")
 def accept(door: Door, *, grant: Keys) -> None:
     """Accept grants: they become offers."""
-    door.show_list(door.each(grant, door.client.grants.accept), _GRANTS)
+    door.each(grant, door.client.grants.accept, _GRANTS)
 
 
 @remote(grants, "refuse")
 def refuse(door: Door, *, grant: Keys) -> None:
     """Refuse grants."""
-    door.show_list(door.each(grant, door.client.grants.refuse), _GRANTS)
+    door.each(grant, door.client.grants.refuse, _GRANTS)
 
 
 @remote(grants, "revoke")
 def revoke(door: Door, *, grant: Keys, yes: Yes = False) -> None:
     """Take accepted grants back: their offers are withdrawn."""
     door.confirm(f"revoke {', '.join(grant)}", yes=yes)
-    door.show_list(door.each(grant, door.client.grants.revoke), _GRANTS)
+    door.each(grant, door.client.grants.revoke, _GRANTS)
 
 
 @remote(rules, "add")

@@ -74,4 +74,4 @@ def _act(door: Door, keys: list[str], action: str, *, gone_within_s: float | Non
             on_change=lambda seen: note(f"{seen['id']}: {seen['state']}"),
         )
 
-    door.show_list(door.each(keys, deed), _MACHINES)
+    door.each(keys, deed, _MACHINES)

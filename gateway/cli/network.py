@@ -115,13 +115,13 @@ def show_relay(door: Door, *, relay: NameOrId) -> None:
 @remote(relays, "enable")
 def enable_relays(door: Door, *, relay: NamesOrIds) -> None:
     """Let new routes use relays again."""
-    door.show_list(door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=True)), _RELAYS)
+    door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=True), _RELAYS)
 
 
 @remote(relays, "disable")
 def disable_relays(door: Door, *, relay: NamesOrIds) -> None:
     """Keep new routes away from relays."""
-    door.show_list(door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=False)), _RELAYS)
+    door.each(relay, lambda key: door.client.relays.set_enabled(key, enabled=False), _RELAYS)
 
 
 @remote(relays, "remove")

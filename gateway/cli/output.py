@@ -28,7 +28,58 @@ class Column:
     title: str
     source: str | Callable[[Mapping[str, object]], str]
 
-    def cell(value: object) -> str:
+    def cell(self, item: Mapping[str, object]) -> str:
+        """Return the text of ``item`` in this column."""
+        return cell(item.get(self.source)) if isinstance(self.source, str) else self.source(item)
+
+
+Row = tuple[str, ...]
+
+# Words that mean an end, good or bad; every other state is on its way.
+_GOOD = frozenset({"established", "fulfilled", "offered", "accepted", "approved", "idle", "in-use", "ok", "done"})
+_BAD = frozenset({"failed", "lost", "denied", "refused", "revoked", "expired", "withdrawn", "degraded", "cancelled"})
+
+
+def show(value: object, format_: Format, columns: Sequence[Column] = ()) -> None:
+    """Write ``value``: a list becomes a table of ``columns``, a mapping one line per field."""
+    match format_:
+        case Format.JSON:
+            # JSON has a way to write what a terminal would obey; the line breaks between the lines stay.
+            print("\n".join(map(printable, json.dumps(value, indent=2, ensure_ascii=False).split("\n"))))
+        case Format.YAML:
+            import yaml  # noqa: PLC0415 - most commands never need it
+
+            text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+            if any(printable(line) != line for line in text.splitlines()):
+                text = yaml.safe_dump(value, sort_keys=False)
+            sys.stdout.write(text)
+        case Format.TABLE if isinstance(value, Mapping):
+            show_table(("FIELD", "VALUE"), [(name, cell(each)) for name, each in value.items()])
+        case Format.TABLE if isinstance(value, Sequence):
+            show_table([each.title for each in columns], [tuple(c.cell(item) for c in columns) for item in value])
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Row], *, marked: int | None = None) -> None:
+    """Write one table; the row with index ``marked`` stands out where there is colour."""
+    if wants_colour():
+        _show_rich(titles, rows, marked)
+        return
+    for line in aligned([tuple(titles), *rows]):
+        print(line)
+
+
+def note(*lines: str) -> None:
+    """Tell a human something that is not data."""
+    for line in lines:
+        print(printable(line), file=sys.stderr)
+
+
+def wants_colour() -> bool:
+    """Return whether stdout is a terminal whose user did not say no (NO_COLOR, TERM=dumb)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def cell(value: object) -> str:
     """Return one value as a short text on one line; what is absent or empty is a dash."""
     match value:
         case None | "":

@@ -133,7 +133,7 @@ def set_secret(door: Door, *, platform: NameOrId, secret_file: SecretFile = None
 
 @remote(platforms, "remove")
 def remove_platforms(door: Door, *, platform: NamesOrIds, yes: Yes = False) -> None:
-    """Forget platforms and their sealed credentials."""
+    """Retire platforms: their sealed credentials are deleted, their tokens revoked."""
     door.confirm(f"remove {', '.join(platform)}", yes=yes)
     door.each(platform, door.client.platforms.remove)
 

@@ -12,14 +12,17 @@ import typer
 server = typer.Typer()
 connector = typer.Typer(help="The platform owner's side.")
 
-Config = Annotated[Path, typer.Option("--config", "-c", envvar="CROSSWAY_CONFIG", help="The settings file.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="CROSSWAY_CONFIG", help="The settings file; else defaults and environment."),
+]
 ConnectorConfig = Annotated[
     Path, typer.Option("--config", "-c", envvar="CROSSWAY_CONNECTOR_CONFIG", help="The connector's settings file.")
 ]
 
 
 @server.command("serve")
-def serve(config: Config) -> None:
+def serve(config: Config = None) -> None:
     """Run the gateway until it is told to stop."""
     from gateway import programs  # noqa: PLC0415
 
@@ -27,7 +30,7 @@ def serve(config: Config) -> None:
 
 
 @server.command("provision")
-def provision(config: Config) -> None:
+def provision(config: Config = None) -> None:
     """Run the provisioner, the application that creates machines, until it is told to stop."""
     from gateway import programs  # noqa: PLC0415
 
@@ -35,7 +38,7 @@ def provision(config: Config) -> None:
 
 
 @server.command("migrate")
-def migrate(config: Config) -> None:
+def migrate(config: Config = None) -> None:
     """Bring the database to the schema of this version."""
     from gateway import programs  # noqa: PLC0415
 
@@ -43,7 +46,7 @@ def migrate(config: Config) -> None:
 
 
 @server.command("check")
-def check(config: Config) -> None:
+def check(config: Config = None) -> None:
     """Say what is wrong with the settings and what they point at, without starting anything."""
     from gateway import programs  # noqa: PLC0415
 

@@ -66,7 +66,7 @@ class Platforms(Collection[Platform]):
         return self._change("PUT", key, "secret", body={"secret": secret}, if_match=if_match)
 
     def remove(self, key: str) -> None:
-        """Forget a platform and its sealed credential."""
+        """Retire a platform: its sealed credential is deleted, its tokens are revoked, it stays listed."""
         self._remove(key)
 
 

@@ -238,8 +238,8 @@ class Story:
         for each in self.tenant.offers.list():
             if (each["capability"], each["platform"]) == ("machine", site):
                 offer = self.tenant.offers.get(each["id"])
-                size = min(offer["sizes"], key=lambda size: (size.get("memory_mib") or 0, str(size["name"])))
-                return offer["id"], str(size["cloud_id"]), str(offer["images"][0]["cloud_id"])
+                size = min(offer["sizes"], key=lambda size: (size["facts"].get("memory_mib") or 0, size["name"]))
+                return offer["id"], str(size["id"]), str(offer["images"][0]["id"])
         raise DemoFailed(f"{site} offers no machines")
 
     def _pool(self, seen: dict[str, Any]) -> None:

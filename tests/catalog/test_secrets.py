@@ -104,7 +104,14 @@ def test_a_rotation_leaves_nothing_under_the_old_key() -> None:
 def test_a_secret_never_shows_itself() -> None:
     """Neither repr, str, any format, pickle, copy nor an exception's text that holds it gives the value away."""
     secret = Secret(CANARY)
-    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>40}", f"{secret:>40}", "%s %r" % (secret, [secret])]
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret!r:>40}",
+        f"{secret:>40}",
+        f"{secret} {[secret]!r}",
+    ]
     shown += [str(ValueError("bad", secret)), repr({"secret": secret})]
     assert not any(CANARY in text for text in shown)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):

@@ -13,18 +13,18 @@ from routing.topology import Address, Node, NodeKind, SiteLink, Topology
 _ANYWHERE = Address("host.example", 22)
 
 
-def _node(name: str, kind: NodeKind, **more: object) -> Node:
-    return Node(name=name, kind=kind, site=f"at-{name}", address=_ANYWHERE, **more)
+def _node(name: str, kind: NodeKind, risk_group: str = "none") -> Node:
+    return Node(name=name, kind=kind, site=f"at-{name}", address=_ANYWHERE, risk_groups=frozenset({risk_group}))
 
 
 _TARGET = _node("t", NodeKind.TARGET)
 
 
-def _network(edges: set[tuple[str, str]], relays: str = "abcd", **more: object) -> Topology:
+def _network(edges: set[tuple[str, str]], relays: str = "abcd", risk_group: str = "none") -> Topology:
     """Return a network of one-letter relays, each at its own site, with exactly ``edges``."""
     return Topology(
         gateway=_node("g", NodeKind.GATEWAY),
-        relays=tuple(_node(name, NodeKind.RELAY, **more) for name in relays),
+        relays=tuple(_node(name, NodeKind.RELAY, risk_group) for name in relays),
         links=tuple(SiteLink(source=f"at-{source}", target=f"at-{sink}", both_ways=False) for source, sink in edges),
     )
 
@@ -94,7 +94,7 @@ def test_the_most_promising_come_first(edges: set[tuple[str, str]], estimates: s
 )
 def test_no_route_names_the_rule(edges: str, policy: CandidatePolicy, rule: str) -> None:
     """The error says which rule took the last candidate away, in its text and as a field."""
-    network = _network(_edges(edges), risk_groups=frozenset({"acme"}))
+    network = _network(_edges(edges), risk_group="acme")
     with pytest.raises(NoRoute) as refused:
         enumerate_routes(network, _TARGET, policy)
     assert refused.value.rule == rule

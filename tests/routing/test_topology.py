@@ -13,12 +13,12 @@ _ALL_SITES = tuple(
 )
 
 
-def _relay(name: str, site: str, **more: object) -> Node:
-    return Node(name=name, kind=NodeKind.RELAY, site=site, **{"address": Address(name, 22), **more})
+def _relay(name: str, site: str) -> Node:
+    return Node(name=name, kind=NodeKind.RELAY, site=site, address=Address(name, 22))
 
 
-def _target(**more: object) -> Node:
-    return Node(name="t", kind=NodeKind.TARGET, site="cloud", **{"address": Address("api.example", 443), **more})
+def _target() -> Node:
+    return Node(name="t", kind=NodeKind.TARGET, site="cloud", address=Address("api.example", 443))
 
 
 def test_only_relays_forward() -> None:
@@ -45,7 +45,7 @@ def test_without_a_link_only_one_site_is_in_reach() -> None:
 
 def test_the_address_depends_on_where_one_comes_from() -> None:
     """A site's own address for a node goes before the common one, and without either there is no edge."""
-    relay = _relay("a", "fra", address=None, addresses_from={"home": Address("10.0.0.1", 2222)})
+    relay = Node(name="a", kind=NodeKind.RELAY, site="fra", addresses_from={"home": Address("10.0.0.1", 2222)})
     topology = Topology(gateway=_GATEWAY, relays=(relay, _relay("b", "nyc")), links=_ALL_SITES)
     assert topology.dial_address(_GATEWAY, relay) == Address("10.0.0.1", 2222)
     assert not topology.graph(_target()).has_edge("b", "a")

@@ -33,6 +33,9 @@ STRANGER = "stranger"
 ROLES = ("admin", "tenant", "rival", "platform", "other", STRANGER)
 
 
+_template: list[tuple[bytes, dict[str, str], dict[str, str]]] = []
+
+
 class FixedKeys:
     """One key, known to nobody but this test."""
 
@@ -130,11 +133,13 @@ async def api_world(
         if cloud_errors:
             raise cloud_errors.pop()
 
+    sealer = Sealer(FixedKeys())
+    tokens, ids = await _prepare(directory / "api.db", clock, sealer)
     async with Database.open(f"sqlite:///{directory / 'api.db'}", clock=clock) as database:
         services = ApiServices(
             database=database,
             clock=clock,
-            sealer=Sealer(FixedKeys()),
+            sealer=sealer,
             known_providers=("simulated", "ec2"),
             wake=wake,
             background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
@@ -144,16 +149,21 @@ async def api_world(
             gateway_info={"name": "test"},
             limits=limits or ApiLimits(),
         )
-        tokens, ids = await database.write(lambda tx: _seed(tx, services.sealer, clock.now_s()))
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
             base = "http://localhost" if listen.startswith("unix:") else url
             yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors)
 
 
-def public_key() -> str:
-    """Return a platform's public key in the form of an enrolment."""
-    return access.digest("")[:43] + "="
+async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:
+    """Put the seeded database at ``path``: made once per process, copied for every test."""
+    if not _template:
+        async with Database.open(f"sqlite:///{path}", clock=clock) as database:
+            tokens, ids = await database.write(lambda tx: _seed(tx, sealer, clock.now_s()))
+        _template.append((path.read_bytes(), tokens, ids))
+    content, tokens, ids = _template[0]
+    path.write_bytes(content)
+    return dict(tokens), dict(ids)
 
 
 def host_key() -> str:

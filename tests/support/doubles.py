@@ -6,7 +6,7 @@ having created, answer nothing and create later, build machines that end in ERRO
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -50,9 +50,9 @@ class MemoryCloud:
     ledger: list[MachineSpec] = field(default_factory=list)
     destroyed: list[str] = field(default_factory=list)
     unreachable: bool = False
-    at_creation: Callable[[], None] = lambda: None
     hold_creations: asyncio.Event | None = None  # creations wait for it, as a slow cloud's do
     creations_begun: int = 0
+    creation_begun: asyncio.Event = field(default_factory=asyncio.Event)
     _machines: dict[str, CloudMachine] = field(default_factory=dict)
     _looks: dict[str, int] = field(default_factory=dict)
     _coming: list[tuple[float, MachineSpec]] = field(default_factory=list)
@@ -105,7 +105,7 @@ class MemoryCloud:
         """Create, or do what the next lie says."""
         self._answer()
         self.creations_begun += 1
-        self.at_creation()
+        self.creation_begun.set()
         if self.hold_creations is not None:
             await self.hold_creations.wait()
         match self.lies.popleft() if self.lies else Lie.NONE:

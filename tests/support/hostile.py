@@ -64,23 +64,35 @@ def raw(answer: bytes) -> Behaviour:
     return behave
 
 
-def http(body: bytes, *, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Behaviour:
+def http(body: bytes, *, status: str = "200 OK") -> Behaviour:
     """Answer with ``body``, well-formed as HTTP."""
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return raw(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body)
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_body(reader)
+        await answer(writer, body, status=status)
+        await reader.read()
+
+    return behave
 
 
 def replying(reply: Callable[[dict[str, object]], object]) -> Behaviour:
     """Answer 200 with the JSON of ``reply(the request's JSON)``."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps(reply(json.loads(await request_body(reader)))).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
-        writer.write(body)
+        await answer(writer, json.dumps(reply(json.loads(await request_body(reader)))).encode())
         await reader.read()
 
     return behave
+
+
+async def answer(
+    writer: asyncio.StreamWriter, body: bytes, *, status: str = "200 OK", headers: Mapping[str, str] | None = None
+) -> None:
+    """Send one well-formed HTTP answer."""
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    writer.write(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body)
+    await writer.drain()
 
 
 async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -113,6 +113,13 @@ def test_a_misbehaving_cloud_ends_in_a_named_error(
     assert log_in(cloud).services
 
 
+def test_a_body_past_the_limit_is_cut_not_parsed(simulated: RunningCloud) -> None:
+    """An honest answer of more bytes than the limit is refused for its size; within the limit it is read."""
+    with pytest.raises(CloudMisbehaved, match="larger"):
+        log_in(simulated, policy=CallPolicy(deadline_s=20, body_limit_bytes=50))
+    assert log_in(simulated, policy=CallPolicy(deadline_s=20, body_limit_bytes=500)).services
+
+
 def test_proxies_and_netrc_of_the_environment_are_ignored(
     simulated: RunningCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +140,7 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(
 def test_a_failed_create_is_not_repeated_by_libcloud(simulated: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Libcloud's own retries, which repeat creates, stay off whatever the environment says."""
     monkeypatch.setenv("LIBCLOUD_RETRY_FAILED_HTTP_REQUESTS", "1")
-    simulated.faults({"match": "*", "kind": "unavailable", "times": 1})
+    simulated.faults({"match": "*", "kind": "drop", "times": 1})
     try:
         with pytest.raises(CloudUnavailable):
             log_in(simulated)

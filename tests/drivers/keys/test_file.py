@@ -20,7 +20,7 @@ def written(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_the_first_start_makes_a_private_file_and_the_second_reads_it(tmp_path: Path) -> None:
-    """The file is readable by its owner alone whatever the umask, holds one key, and is the same for the next reader."""
+    """The file is readable by its owner alone whatever the umask, holds one key, and reads the same again."""
     path = tmp_path / "deep" / "keys"
     mask = os.umask(0)
     try:

@@ -116,8 +116,6 @@ def test_an_honest_answer_is_taken() -> None:
         pytest.param(bad.http(b"null"), id="null"),
         pytest.param(bad.http(b" " * (256 * 1024 + 1)), id="too large"),
         pytest.param(bad.endless_body, id="endless body"),
-        pytest.param(bad.http(gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}), id="compressed"),
-        pytest.param(bad.http(b"", status="302 Found", headers={"Location": "http://169.254.169.254/"}), id="redirect"),
         pytest.param(bad.http(b"", status="201 Created"), id="another success"),
     ],
 )
@@ -125,6 +123,41 @@ def test_an_answer_outside_the_protocol_is_misbehaviour(behave: Behaviour) -> No
     """Whatever is not one signed JSON object in a plain 200 within the cap is refused, and nothing else happens."""
     with pytest.raises(CloudMisbehaved):
         ask(behave)
+
+
+def honest(message: dict[str, Any]) -> bytes:
+    """Return a decision that the link takes when it arrives in a plain 200."""
+    payload = message["payload"]
+    told = {"request_id": payload["request"]["request_id"], "granted": [GRANTED], "pending": []}
+    return json.dumps(sign({"nonce": payload["nonce"], **told}, KEY)).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "encode"),
+    [
+        pytest.param("200 OK", {"Content-Encoding": "gzip"}, gzip.compress, id="compressed"),
+        pytest.param("307 Temporary Redirect", {"Location": "/elsewhere"}, bytes, id="redirect"),
+        pytest.param("302 Found", {"Location": "http://169.254.169.254/"}, bytes, id="redirect away"),
+    ],
+)
+def test_compression_and_redirects_are_not_followed(
+    status: str, headers: dict[str, str], encode: Callable[[bytes], bytes]
+) -> None:
+    """Even an honest decision behind them is refused, and no second question is put."""
+    questions: list[bytes] = []
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        questions.append(await bad.request_body(reader))
+        answer = honest(json.loads(questions[0]))
+        if len(questions) == 1:
+            await bad.answer(writer, encode(answer), status=status, headers=headers)
+        else:
+            await bad.answer(writer, answer)
+        await reader.read()
+
+    with pytest.raises(CloudMisbehaved):
+        ask(behave)
+    assert len(questions) == 1
 
 
 @pytest.mark.parametrize(
@@ -364,16 +397,28 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-def test_proxies_of_the_environment_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY must not lead the handshake out of the tunnel."""
+def test_the_environment_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a proxy nor a .netrc of the environment leaves a trace in what is sent through the tunnel."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name, "http://proxy.example:9")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine connector.example login eve password canary")
+    monkeypatch.setenv("NETRC", str(netrc))
+    heads: list[bytes] = []
+
+    async def behave(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
 
     async def main() -> None:
-        async with linked(write_config(tmp_path), ManualClock()) as link:
-            await link.service_information()
+        async with hostile(behave) as address:
+            link = link_to(address, PUBLIC, ManualClock(), url="http://connector.example/base/")
+            with pytest.raises(CloudUnavailable):
+                await link.service_information()
 
     asyncio.run(main())
+    (head,) = heads
+    assert head.startswith(b"POST /base/v1/service-information HTTP/1.1\r\nHost: connector.example\r\n")
+    assert b"authorization" not in head.lower()
 
 
 @pytest.mark.parametrize(

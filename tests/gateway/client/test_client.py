@@ -14,10 +14,10 @@ from tests.support.api_world import CANARY, host_key
 from tests.support.served_api import ServedApi, served_api
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
-    """Serve one seeded API for all tests here; each makes what it changes."""
-    with served_api(tmp_path_factory.mktemp("api")) as served:
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ServedApi]:
+    """Serve a freshly seeded API."""
+    with served_api(tmp_path) as served:
         yield served
 
 

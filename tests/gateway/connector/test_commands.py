@@ -24,13 +24,18 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("order", ["before", "after", "between"])
 def test_pending_and_answer(config: Path, capsys: pytest.CaptureFixture[str], order: str) -> None:
-    """The owner sees what waits, answers, and sees the answer; --config may stand before or after the command."""
+    """The owner sees what waits, answers, and sees the answer; --config may stand anywhere."""
     given = ["--config", str(config)]
 
     def run(*words: str) -> int:
-        return main([*given, *words] if order == "before" else [*words, *given])
+        orders = {
+            "before": [*given, *words],
+            "after": [*words, *given],
+            "between": [words[0], *given, "--", *words[1:]],  # so that no word is taken for an option
+        }
+        return main(orders[order])
 
     assert run("pending") == 0
     assert capsys.readouterr().out == f"grant_1  image  list  {GATEWAY}  waits for you\n"

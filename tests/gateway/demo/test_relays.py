@@ -47,8 +47,12 @@ def ssh(relay: RelaySshd, key: Path, *arguments: str, host_key: str = "") -> sub
 
 
 def test_it_forwards_but_runs_nothing(wan: DelayProxies, tmp_path: Path, key: Path) -> None:
-    """Forwarding to the relay's own port gives its banner; a command and a remote listener are refused."""
+    """Forwarding to the relay's own port gives its banner; a command and a remote listener are refused.
+
+    The key alone is restricted too, for the day somebody loosens the server's configuration.
+    """
     relay = started(wan, tmp_path, key)
+    assert (tmp_path / "relay" / "authorized_keys").read_text().startswith("restrict,port-forwarding ssh-ed25519 ")
 
     assert ssh(relay, key, "-W", f"127.0.0.1:{relay.port}").stdout.startswith("SSH-2.0-OpenSSH")
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SYSTEM_PYTHON = Path("/usr/bin/python3.11")
 # Debian's "daemon": a plain user that every Debian has. Not "nobody", whom nss-systemd calls locked.
 PLAIN_USER, PLAIN_UID = "daemon", 1
+AS_PLAIN_USER = ("setpriv", f"--reuid={PLAIN_UID}", f"--regid={PLAIN_UID}", "--clear-groups")
 END_S = 20.0
 
 RAW_ICMP = """
@@ -29,6 +30,14 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
         pass
 print("echo reply to uid", os.getuid())
 """
+
+
+def require_plain_user() -> None:
+    """Skip the calling test where a plain user could not even read this checkout or start a Python."""
+    require_lab()
+    reads = ["test", "-r", str(ROOT / "gateway" / "__init__.py"), "-a", "-x", str(SYSTEM_PYTHON)]
+    if subprocess.run([*AS_PLAIN_USER, *reads], check=False).returncode:
+        pytest.skip(f"needs {SYSTEM_PYTHON}, and a checkout that a plain user may read")
 
 
 def test_what_is_promised_can_be_done() -> None:
@@ -65,7 +74,7 @@ def test_a_world_in_a_user_namespace_works_alike() -> None:
 
 
 # Run by a plain user's Python: the whole of it, without any privilege outside its own user namespace.
-AS_PLAIN_USER = """
+WHOLE_WAN = """
 import json, subprocess, sys, tempfile
 from pathlib import Path
 sys.path[:0] = sys.argv[1:3]
@@ -107,16 +116,13 @@ def test_a_plain_user_has_all_of_it(tmp_path: Path) -> None:
     This machine's /dev/net/tun is root's alone, so the test puts one for all in its place, in a mount
     namespace of its own; raw ICMP works with the capability and is refused without it.
     """
-    require_lab()
-    if not SYSTEM_PYTHON.exists():
-        pytest.skip(f"needs a Python that a plain user may run ({SYSTEM_PYTHON})")
+    require_plain_user()
     site_packages = next(path for path in sys.path if path.endswith("site-packages"))
-    as_plain_user = f"setpriv --reuid={PLAIN_UID} --regid={PLAIN_UID} --clear-groups"
     script = (
         f"cd {tmp_path} && mount -t tmpfs none . && cd {tmp_path} && mknod -m 666 tun c 10 200 && "
-        f'mount --bind tun /dev/net/tun && cd / && exec {as_plain_user} {SYSTEM_PYTHON} -I -c "$0" "$@"'
+        f'mount --bind tun /dev/net/tun && cd / && exec {" ".join(AS_PLAIN_USER)} {SYSTEM_PYTHON} -I -c "$0" "$@"'
     )
-    command = ["unshare", "--mount", "sh", "-c", script, AS_PLAIN_USER, str(ROOT), site_packages, RAW_ICMP]
+    command = ["unshare", "--mount", "sh", "-c", script, WHOLE_WAN, str(ROOT), site_packages, RAW_ICMP]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -131,23 +137,14 @@ def test_a_plain_user_has_all_of_it(tmp_path: Path) -> None:
 
 def test_without_the_device_a_plain_user_is_told_why() -> None:
     """On a machine whose /dev/net/tun is root's alone a plain user's answer is no, and names it."""
-    require_lab()
-    if not SYSTEM_PYTHON.exists() or Path("/dev/net/tun").stat().st_mode & 0o006:
-        pytest.skip("needs a Python for all and a /dev/net/tun for root only")
+    require_plain_user()
+    if Path("/dev/net/tun").stat().st_mode & 0o006:
+        pytest.skip("needs a /dev/net/tun for root only")
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from gateway.demo.wan.namespaces import namespaces_available; print(*namespaces_available())"
     )
-    command = [
-        "setpriv",
-        f"--reuid={PLAIN_UID}",
-        f"--regid={PLAIN_UID}",
-        "--clear-groups",
-        str(SYSTEM_PYTHON),
-        "-I",
-        "-c",
-        code,
-    ]
+    command = [*AS_PLAIN_USER, str(SYSTEM_PYTHON), "-I", "-c", code]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
 

@@ -85,6 +85,21 @@ def test_a_cut_swallows_everything_until_healed(lab: Lab) -> None:
     assert lab.ping(a, b, count=3).received == 3
 
 
+def test_a_cut_swallows_what_is_in_flight(lab: Lab) -> None:
+    """A packet under way for 2.5 s is caught by a cut after 1 s; one that enters then is swallowed at once.
+
+    The waits are ping's own: 1 s, then 2 s, so the first packet's time has come and the second's has not.
+    """
+    a, b = pair(lab, "flight", delay_ms=2500)
+    lab.run(a, ["ping", "-c1", "-W1", lab.ip(b)])
+    assert lab.stats(a, b).cut == 0
+    lab.cut(a, b)
+    lab.run(a, ["ping", "-c1", "-W2", lab.ip(b)])
+
+    assert lab.stats(a, b).cut == 2
+    assert lab.stats(a, b).passed == 0
+
+
 def test_a_cut_host_is_silent_on_every_link(lab: Lab) -> None:
     """With its host cut, two neighbours get nothing from it, while they still reach each other."""
     for host in ("hub", "east", "west"):

@@ -31,7 +31,12 @@ def test_eight_megabytes_pass_both_ways_and_are_counted(world: MakeWorld, relays
 
     def exchange(connection: socket.socket) -> bytes:
         with connection:
-            sender = threading.Thread(target=lambda: (connection.sendall(_BODY), connection.shutdown(socket.SHUT_WR)))
+
+            def send() -> None:
+                connection.sendall(_BODY)
+                connection.shutdown(socket.SHUT_WR)
+
+            sender = threading.Thread(target=send)
             sender.start()
             answer = read_all(connection)
             sender.join()
@@ -214,13 +219,14 @@ def test_a_silent_target_times_out(world: MakeWorld) -> None:
                 with pytest.raises(HopTimedOut):
                     await tunnel.open_socket(address, 0.5)
                 assert tunnel.channels_open == 0
-                full.settimeout(None)
+                full.settimeout(20)
                 # Two accepts of ours, then the relay's late connection, which must end by itself.
                 accepted = [await asyncio.to_thread(full.accept)]
                 first.close()
                 second.close()
                 while True:
                     connection, _ = await asyncio.to_thread(full.accept)
+                    connection.settimeout(20)
                     accepted.append((connection, _))
                     if await asyncio.to_thread(read_all, connection) == b"" and len(accepted) >= 2:
                         break

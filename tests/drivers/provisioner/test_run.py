@@ -1,0 +1,405 @@
+"""One machine per message, whatever the cloud, the queue or a second provisioner does."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catalog.messages.contracts import (
+    CreateMachine,
+    DestroyMachine,
+    MachineCreated,
+    MachineDestroyed,
+    MachineFailed,
+    Message,
+)
+from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+from drivers.provisioner.journal import Phase, ProvisionPolicy
+from drivers.provisioner.records import SqliteRecords
+from drivers.provisioner.run import Provisioner
+from tests.support.clocks import ManualClock
+from tests.support.doubles import KillingCheckpoint, Lie, MemoryCloud, MemoryClouds
+
+PLATFORM = PlatformId("platform_P")
+MACHINE = MachineId("machine_M")
+TAGS = {"crossway-machine": MACHINE, "crossway-order": "order_O"}
+
+
+class Outlet:
+    """A queue of which only publishing is used here; keeps what was published, once per id."""
+
+    def __init__(self) -> None:
+        self.published: dict[str, Message] = {}
+        self.created = asyncio.Event()
+
+    async def publish(self, topic: str, message: Message) -> None:
+        """Keep it."""
+        assert topic == "settle"
+        self.published[message.id] = message
+        if isinstance(message, MachineCreated):
+            self.created.set()
+
+    async def consume(self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4) -> None:  # noqa: ARG002
+        """Never deliver anything."""
+        await asyncio.Event().wait()
+
+    def results(self, kind: type[Message]) -> list[Message]:
+        """Return what was published of ``kind``."""
+        return [each for each in self.published.values() if isinstance(each, kind)]
+
+
+class Bench:
+    """One provisioner over real records and a memory cloud, moved by hand."""
+
+    def __init__(self, records: SqliteRecords, clock: ManualClock, cloud: MemoryCloud) -> None:
+        self.records, self.clock, self.cloud = records, clock, cloud
+        self.outlet = Outlet()
+        self.provisioner = self.another()
+
+    def another(self, policy: ProvisionPolicy | None = None) -> Provisioner:
+        """Return a further provisioner over the same records, as a second process would have."""
+        return Provisioner(
+            queue=self.outlet,
+            clouds=MemoryClouds({PLATFORM: self.cloud}),
+            records=self.records,
+            clock=self.clock,
+            checkpoint=KillingCheckpoint(),
+            owner="us",
+            policy=policy,
+        )
+
+    async def until_idle(self, *, rest_s: float = 2000.0) -> None:
+        """Do what is due, jumping the clock, until nothing falls due for ``rest_s``."""
+        waited_s = 0.0
+        while waited_s < rest_s:
+            while await self.provisioner.work_one():
+                waited_s = 0.0
+            step_s = 5.0 if waited_s < 100 else 100.0  # sweeps are far apart
+            self.clock.advance(step_s)
+            waited_s += step_s
+        await self.provisioner.publish_results()
+
+
+def create(attempt: int = 1, **changes: object) -> CreateMachine:
+    """Return an order for a machine."""
+    message = CreateMachine(
+        id=MessageId(f"message_{attempt}"),
+        created_at_s=1_800_000_000.0,
+        machine=MACHINE,
+        platform=PLATFORM,
+        name="crossway-m",
+        size="s1",
+        image="i1",
+        attempt=attempt,
+        order=OrderId("order_O"),
+        tags=TAGS,
+        deadline_s=300.0,
+    )
+    return replace(message, **changes)  # type: ignore[arg-type]  # a test names real fields
+
+
+def destroy(cloud_id: str | None = None) -> DestroyMachine:
+    """Return the wish that nothing is left of the machine."""
+    return DestroyMachine(
+        id=MessageId("message_D"), created_at_s=1.0, machine=MACHINE, platform=PLATFORM, cloud_id=cloud_id, tags=TAGS
+    )
+
+
+def on_bench(folder: Path, story: Callable[[Bench], Awaitable[None]], *lies: Lie) -> Bench:
+    """Run ``story`` on a fresh bench whose cloud tells ``lies``, and return the bench."""
+    clock = ManualClock()
+
+    async def run() -> Bench:
+        async with SqliteRecords.open(folder / "p.sqlite3") as records:
+            bench = Bench(records, clock, MemoryCloud(clock, lies=deque(lies)))
+            await story(bench)
+            return bench
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        pytest.param((), id="honest"),
+        pytest.param((Lie.CREATED_BUT_503,), id="created but 503"),
+        pytest.param((Lie.TIMED_OUT_CREATED_LATER,), id="timed out, created 10 s later"),
+        pytest.param((Lie.TIMED_OUT_NOTHING, Lie.UNAVAILABLE), id="really failed twice"),
+        pytest.param((Lie.TIMED_OUT_NOTHING, Lie.CREATED_BUT_503), id="failed, then created but 503"),
+    ],
+)
+def test_a_lying_cloud_gets_exactly_one_machine(lies: tuple[Lie, ...], tmp_path: Path) -> None:
+    """Whatever the answer to a creation was, one machine is left, reported once, and it is the one reported."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create())
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story, *lies)
+
+    (created,) = bench.outlet.results(MachineCreated)
+    assert isinstance(created, MachineCreated)
+    assert [each.cloud_id for each in bench.cloud.present] == [created.cloud_id]
+    assert len(bench.cloud.ledger) == 1
+    assert bench.outlet.results(MachineFailed) == []
+
+
+def test_a_creation_that_happens_after_all_patience_is_swept(tmp_path: Path) -> None:
+    """A machine that appears 200 s after its time-out, when another was already made, is found and destroyed."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.late_s = 200.0
+        await bench.provisioner.receive(create())
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story, Lie.TIMED_OUT_CREATED_LATER)
+
+    (created,) = bench.outlet.results(MachineCreated)
+    assert isinstance(created, MachineCreated)
+    assert len(bench.cloud.ledger) == 2
+    assert [each.cloud_id for each in bench.cloud.present] == [created.cloud_id]
+
+
+def test_a_message_delivered_three_times_has_one_effect(tmp_path: Path) -> None:
+    """The same message, before and after the work, creates one machine and reports it once."""
+
+    async def story(bench: Bench) -> None:
+        for _ in range(3):
+            await bench.provisioner.receive(create())
+            await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert len(bench.cloud.ledger) == 1
+    assert len(bench.outlet.results(MachineCreated)) == 1
+
+
+def test_two_provisioners_never_create_for_one_message(tmp_path: Path) -> None:
+    """While one provisioner's creation is under way, another that gets the same message leaves the job alone."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.hold_creations = asyncio.Event()
+        second = bench.another()
+        async with asyncio.TaskGroup() as tasks:
+            await bench.provisioner.receive(create())
+            first_work = tasks.create_task(bench.provisioner.work_one())
+            await bench.cloud.creation_begun.wait()
+            await second.receive(create())
+            assert not await second.work_one()
+            bench.cloud.hold_creations.set()
+            await first_work
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert len(bench.cloud.ledger) == 1
+
+
+def test_a_holder_that_lost_its_lease_writes_nothing_and_the_new_one_waits(tmp_path: Path) -> None:
+    """A holder that is paused beyond its lease in the middle of a creation is fenced off; one machine is left.
+
+    The second holder finds the announced creation in the journal, does not create within unknown_wait_s, and adopts.
+    """
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.hold_creations = asyncio.Event()
+        second = bench.another()
+        async with asyncio.TaskGroup() as tasks:
+            await bench.provisioner.receive(create())
+            paused = tasks.create_task(bench.provisioner.work_one())
+            await bench.cloud.creation_begun.wait()
+            bench.clock.advance(91.0)  # the lease is 90 s
+            bench.cloud.hold_creations = None
+            held = await bench.records.job(MACHINE)
+            assert held is not None
+            assert await second.work_one()  # takes over: its own creation comes after unknown_wait_s
+            paused.cancel()
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    (created,) = bench.outlet.results(MachineCreated)
+    assert isinstance(created, MachineCreated)
+    assert [each.cloud_id for each in bench.cloud.present] == [created.cloud_id]
+
+
+@pytest.mark.parametrize(
+    ("lie", "code", "retryable"),
+    [
+        pytest.param(Lie.REFUSED, "cloud-refused", False, id="refused: at once and for good"),
+        pytest.param(Lie.ERROR_MACHINE, "cloud-error", True, id="a machine in ERROR"),
+        pytest.param(Lie.NEVER_BOOTS, "cloud-timed-out", True, id="never boots"),
+    ],
+)
+def test_a_failed_attempt_leaves_nothing_behind(
+    lie: Lie,
+    code: str,
+    retryable: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """When an attempt fails for certain, what it left is destroyed before the failure is reported, once."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create())
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story, lie)
+
+    (failed,) = bench.outlet.results(MachineFailed)
+    assert isinstance(failed, MachineFailed)
+    assert (failed.code, failed.retryable) == (code, retryable)
+    assert bench.cloud.present == ()
+
+
+def test_a_further_attempt_creates_again(tmp_path: Path) -> None:
+    """After a failure the next attempt creates anew, and an old attempt's message is ignored."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create())
+        await bench.until_idle()
+        await bench.provisioner.receive(create(2, created_at_s=bench.clock.now_s()))
+        await bench.until_idle()
+        await bench.provisioner.receive(create(1, id=MessageId("message_again")))
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story, Lie.ERROR_MACHINE)
+
+    (created,) = bench.outlet.results(MachineCreated)
+    assert isinstance(created, MachineCreated)
+    assert created.attempt == 2
+    assert [spec.client_token for spec in bench.cloud.ledger] == ["machine_M-1", "machine_M-2"]
+
+
+def test_a_machine_that_is_not_wanted_any_more_is_destroyed(tmp_path: Path) -> None:
+    """Destroying a running machine leaves nothing and says so, once, also when asked again."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create())
+        await bench.until_idle()
+        await bench.provisioner.receive(destroy("vm-0001"))
+        await bench.provisioner.receive(replace(destroy("vm-0001"), id=MessageId("message_D2")))
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert bench.cloud.present == ()
+    assert len(bench.outlet.results(MachineDestroyed)) == 1
+
+
+def test_a_destruction_that_overtakes_its_creation_prevents_it(tmp_path: Path) -> None:
+    """Messages may arrive in any order: what is not wanted is never created."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(destroy())
+        await bench.provisioner.receive(create())
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert bench.cloud.ledger == []
+    assert len(bench.outlet.results(MachineDestroyed)) == 1
+
+
+def test_a_destruction_while_the_creation_is_under_way_wins(tmp_path: Path) -> None:
+    """What is asked while the holder is busy is done right after: the machine is created, then destroyed."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.hold_creations = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            await bench.provisioner.receive(create())
+            tasks.create_task(bench.provisioner.work_one())
+            await bench.cloud.creation_begun.wait()
+            await bench.provisioner.receive(destroy())
+            bench.cloud.hold_creations.set()
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert len(bench.cloud.ledger) == 1
+    assert bench.cloud.present == ()
+    assert len(bench.outlet.results(MachineDestroyed)) == 1
+
+
+def test_an_unreachable_cloud_delays_and_then_fails_the_attempt(tmp_path: Path) -> None:
+    """Without a connection nothing is begun; the attempt fails, retryable, when its 300 s are over."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.unreachable = True
+        await bench.provisioner.receive(create())
+        await bench.until_idle(rest_s=400)
+
+    bench = on_bench(tmp_path, story)
+
+    (failed,) = bench.outlet.results(MachineFailed)
+    assert isinstance(failed, MachineFailed)
+    assert (failed.code, failed.retryable) == ("cloud-unavailable", True)
+    assert bench.cloud.creations_begun == 0
+
+
+def test_a_machine_that_vanishes_while_it_boots_is_a_failure(tmp_path: Path) -> None:
+    """A machine that its cloud forgets is given 60 s to come back, then the attempt is over."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.boot_looks = 1_000
+        await bench.provisioner.receive(create())
+        await bench.provisioner.work_one()
+        bench.cloud.vanish("vm-0001")
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    (failed,) = bench.outlet.results(MachineFailed)
+    assert isinstance(failed, MachineFailed)
+    assert failed.reason == "the machine vanished from its cloud"
+
+
+def test_a_hanging_platform_does_not_take_every_worker(tmp_path: Path) -> None:
+    """With one worker per platform, a second job of the same platform waits while another platform's is taken."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.hold_creations = asyncio.Event()
+        worker = bench.another(ProvisionPolicy(workers_per_platform=1))
+        other = MachineId("machine_N")
+        async with asyncio.TaskGroup() as tasks:
+            await worker.receive(create())
+            await worker.receive(create(id=MessageId("message_N"), machine=other))
+            tasks.create_task(worker.work_one())
+            await bench.cloud.creation_begun.wait()
+            assert not await worker.work_one()
+            await worker.receive(
+                create(id=MessageId("message_E"), machine=MachineId("machine_E"), platform=PlatformId("platform_E"))
+            )
+            assert await worker.work_one()
+            bench.cloud.hold_creations.set()
+        waiting = await bench.records.job(other)
+        assert waiting is not None
+        assert waiting.phase is Phase.SEEKING
+
+    on_bench(tmp_path, story)
+
+
+def test_running_for_real(tmp_path: Path) -> None:
+    """``run`` receives, works and publishes by itself, woken and not told."""
+
+    class OneMessage(Outlet):
+        async def consume(
+            self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4
+        ) -> None:
+            """Deliver one message, then wait."""
+            await handle(create())
+            await super().consume(topic, handle, concurrency=concurrency)
+
+    async def story(bench: Bench) -> None:
+        bench.outlet = OneMessage()
+        provisioner = bench.another(ProvisionPolicy(poll_s=0.0, idle_poll_s=0.01))
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(provisioner.run())
+            await bench.outlet.created.wait()
+            running.cancel()
+
+    bench = on_bench(tmp_path, story)
+
+    assert len(bench.cloud.present) == 1

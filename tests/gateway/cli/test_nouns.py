@@ -1,0 +1,232 @@
+"""Every noun of the command line, against the real API over a real database."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog import connections
+from tests.gateway.cli.conftest import Crossway
+from tests.support.api_world import CANARY, host_key
+from tests.support.served_api import ServedApi, served_api
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ServedApi]:
+    """Serve a freshly seeded API."""
+    with served_api(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+def run(api: ServedApi, crossway: Crossway) -> Run:
+    """Return a function that runs a command, as an admin unless told otherwise, and returns its JSON, if any."""
+
+    def run(*words: str, role: str = "admin", code: int = 0, stdin: str | None = None) -> Any:
+        environment = {"CROSSWAY_SERVER": api.server, "CROSSWAY_TOKEN": api.tokens[role], "CROSSWAY_OUTPUT": "json"}
+        result = crossway(*words, stdin=stdin, **environment)
+        assert result.exit_code == code, result.stderr
+        return json.loads(result.stdout) if result.stdout else None
+
+    return run
+
+
+def test_the_network(run: Run, tmp_path: Path) -> None:
+    """Sites, a relay with a key as ssh-keyscan prints it, and a link are declared, listed, changed and removed."""
+    keys = tmp_path / "keys"
+    key = host_key()
+    keys.write_text(f"# osl-1:22 SSH-2.0-OpenSSH\n192.0.2.1 {key}\n")
+    run("site", "add", "osl", "--latitude", "59.9", "--longitude", "10.7")
+    relay = run(
+        *("relay", "add", "osl-1", "--site", "osl", "--host", "192.0.2.1", "--user", "relay"),
+        *("--host-key-file", str(keys), "--address-from", "fra=10.0.0.9:22"),
+    )
+    assert (relay["host_key"], relay["addresses_from"]) == (key, {"fra": "10.0.0.9:22"})
+    link = run("link", "add", "fra", "osl", "--one-way", "--price-usd-per-gb", "0.02")
+    assert link["both_ways"] is False
+
+    assert "osl" in [site["name"] for site in run("site", "list")]
+    assert run("relay", "disable", "osl-1")[0]["enabled"] is False
+    assert run("relay", "enable", "osl-1")[0]["enabled"] is True
+    run("site", "remove", "osl", "--yes", code=4)
+    run("link", "remove", link["id"])
+    run("relay", "remove", "osl-1")
+    run("site", "remove", "osl")
+    run("site", "show", "osl", code=3)
+    run("relay", "list", role="tenant", code=5)
+
+
+def test_weights(run: Run) -> None:
+    """One weight is changed and the others stay; an unknown one is refused by the gateway."""
+    before = run("weights", "show")
+    after = run("weights", "set", "jitter=2.5")
+
+    assert after["jitter"] == 2.5
+    assert after["hops"] == before["hops"]
+    run("weights", "set", "colour=1", code=2)
+
+
+def test_enrolment(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi) -> None:
+    """An admin approves, the owner enrols with files alone, and no secret reaches any output."""
+    url, token_file, secret_file = "https://bergen.example.org", tmp_path / "enrolment", tmp_path / "secret"
+    own_token = tmp_path / "own"
+    secret_file.write_text(CANARY)
+    words = ("enrolment", "create", "bergen", "--api-url", url, "--api-dial", "192.0.2.9:443", "--ttl", "60")
+    made = run(*words, "--token-out", str(token_file))
+    assert "token" not in made
+
+    enrolled = crossway(
+        *("platform", "enrol", "bergen", "--provider", "simulated", "--site", "fra", "--account", "primary"),
+        *("--api-url", url, "--enrolment-token-file", str(token_file), "--secret-file", "-"),
+        *("--token-out", str(own_token), "-o", "yaml", "--server", api.server),
+        stdin=f"{CANARY}\n",
+    )
+    assert enrolled.exit_code == 0, enrolled.stderr
+    assert CANARY not in enrolled.output
+    assert "cw_" not in enrolled.output
+
+    whoami = crossway("whoami", "-o", "json", "--token-file", str(own_token), CROSSWAY_SERVER=api.server)
+    assert json.loads(whoami.stdout)["role"] == "platform"
+    assert CANARY not in json.dumps(run("platform", "set-secret", "bergen", "--secret-file", str(secret_file)))
+    assert run("platform", "show", "bergen")["endpoints"][0]["dial"] == "192.0.2.9:443"
+    run("platform", "approve-endpoint", "bergen", "api", "--dial", "192.0.2.10:443")
+    assert run("platform", "show", "bergen")["endpoints"][0]["dial"] == "192.0.2.10:443"
+    run("platform", "remove", "bergen", "--yes")
+    assert [each["enabled"] for each in run("platform", "list") if each["name"] == "bergen"] == [False]
+
+
+def test_a_connection_and_its_consent(run: Run) -> None:
+    """A platform asks for another; its owner refuses; what was asked and why it failed can be read."""
+    asked = run(
+        *(
+            "connection",
+            "request",
+            "other",
+            "--no-direct",
+            "--relay-limit",
+            "1",
+            "--avoid",
+            "sin",
+            "--weight",
+            "loss=3",
+        ),
+        role="platform",
+    )
+    assert asked["state"] == "awaiting-consent"
+    assert asked["policy"] == {"direct_allowed": False, "relay_limit": 1, "avoid": ["sin"], "weights": {"loss": 3.0}}
+    assert asked["id"] in [each["id"] for each in run("connection", "list", "--state", "awaiting-consent")]
+    run("connection", "consent", asked["id"], role="platform", code=5)
+    run("connection", "consent", asked["id"], "--refuse", role="other")
+
+    settled = run("connection", "show", asked["id"], "--wait", code=1)
+    assert settled["state"] == "failed"
+    assert run("connection", "steps", asked["id"]) == []
+    assert run("connection", "sessions", asked["id"]) == []
+    run("connection", "close", asked["id"], "--yes")
+    run("connection", "show", asked["id"], role="tenant", code=5)
+
+
+def test_the_candidates_table(run: Run, api: ServedApi, crossway: Crossway) -> None:
+    """A decision that the gateway stored is shown as a table whose winner is marked."""
+    connection = api.ids["connection"]
+    candidate = {
+        "route": "fra-1",
+        "hops": ["fra-1"],
+        "rtt_ms": 20.0,
+        "jitter_ms": 1.0,
+        "loss_ratio": 0.0,
+        "terms": {"delay": 20.0, "loss": 0.0, "jitter": 2.0, "hops": 5.0, "price": 0.0},
+        "cost_ms": 27.0,
+        "preference": 82.9,
+        "refused": "",
+        "links": [],
+    }
+    decision = {"weights": {"delay": 1.0}, "winner": "fra-1", "candidates": [candidate], "probe_methods": ["icmp"]}
+    assert run("connection", "routes", connection)["candidates"] == []
+    api.write(lambda tx: connections.record_decision(tx, connection, decision, 2e9))
+
+    assert run("connection", "routes", connection)["winner"] == "fra-1"
+    shown = crossway(
+        "connection", "routes", connection, "--links", CROSSWAY_SERVER=api.server, CROSSWAY_TOKEN=api.tokens["admin"]
+    )
+    assert shown.stdout.splitlines()[1].split() == [
+        "*",
+        "fra-1",
+        "20.0",
+        "1.0",
+        "0.00",
+        "20.0",
+        "0.0",
+        "2.0",
+        "5.0",
+        "0.0",
+        "27.0",
+        "82.9",
+    ]
+    assert "winner: fra-1; there is no other usable route" in shown.stdout
+
+
+def test_grants_and_rules(run: Run, api: ServedApi) -> None:
+    """Grants are listed by state and revoked; a rule is added once and removed."""
+    assert len(run("grant", "list", "--state", "accepted", "--capability", "size")) == 1
+    run("grant", "accept", api.ids["grant-size"], code=4)
+    assert run("grant", "revoke", api.ids["grant-size"], "-y")[0]["state"] == "revoked"
+
+    rule = run("grant", "rule", "add", "--capability", "machine")
+    run("grant", "rule", "add", "--capability", "machine", code=4)
+    assert rule["id"] in [each["id"] for each in run("grant", "rule", "list")]
+    run("grant", "rule", "remove", rule["id"])
+
+
+def test_orders_pools_and_machines(run: Run, api: ServedApi) -> None:
+    """A tenant finds an offer, orders twice under one key and has one order; an admin keeps a pool."""
+    assert run("catalog", "entries", role="tenant")
+    offers = run("catalog", "offers", "--capability", "machine", role="tenant")
+    assert [each["platform"] for each in offers] == ["platform"]
+    offer = run("catalog", "offer", api.ids["offer-machine"], role="tenant")
+    words = ("order", "create", offer["id"], "--size", offer["sizes"][0]["name"], "--image", offer["images"][0]["id"])
+    first = run(*words, "--idempotency-key", "k-1", role="tenant")
+    assert run(*words, "--idempotency-key", "k-1", role="tenant")["id"] == first["id"]
+    assert first["id"] in [each["id"] for each in run("order", "list", role="tenant")]
+    assert run("order", "steps", first["id"], role="tenant")
+    run("order", "show", first["id"], role="rival", code=3)
+    run("order", "cancel", first["id"], role="tenant")
+    assert run("order", "show", first["id"], "--wait", role="tenant", code=1)["state"] == "cancelled"
+
+    pool = ("pool", "create", "spare", "--offer", offer["id"], "--size", "small", "--image", "debian-12")
+    assert run(*pool, "--idle-target", "0")["census"] == {"idle": 0, "building": 0, "in_use": 0}
+    assert run("pool", "set", "spare", "--disabled", "--idle-limit", "4")["enabled"] is False
+    assert "spare" in [each["name"] for each in run("pool", "list")]
+    run("pool", "remove", "spare", "--yes")
+
+    machine = api.ids["machine"]
+    assert run("machine", "reboot", machine, role="tenant")[0]["id"] == machine
+    assert run("machine", "give-back", machine, "--yes", role="tenant")[0]["state"] in {"returned", "destroying"}
+    run("machine", "stop", machine, role="tenant", code=4)
+
+
+def test_tenants_and_tokens(run: Run, crossway: Crossway, api: ServedApi, tmp_path: Path) -> None:
+    """A token issued into a file works for its tenant until it is revoked."""
+    run("tenant", "create", "bakery")
+    path = tmp_path / "token"
+    token = run("token", "create", "ci", "--tenant", "bakery", "--ttl", "3600", "--token-out", str(path))
+
+    def whoami() -> int:
+        return crossway("whoami", "--token-file", str(path), CROSSWAY_SERVER=api.server).exit_code
+
+    assert whoami() == 0
+    run("token", "revoke", token["id"])
+    assert whoami() == 5
+    assert "bakery" in [each["name"] for each in run("tenant", "list")]
+    assert "cw_" not in json.dumps(run("token", "list"))
+
+
+def test_status(run: Run) -> None:
+    """Status tells whether the gateway takes work, who one is, and to an admin what it does by itself."""
+    assert run("status")["background"][0]["name"] == "pools"
+    assert run("status", role="tenant")["ready"] is True
+    assert "background" not in run("status", role="tenant")

@@ -1,0 +1,111 @@
+"""S1 from request to catalog, then orders: HTTP in, real sshd relays, a real cloud process, a real connector."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.clouds import SECRET
+from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
+    """A world whose platform is enrolled, connected, and has its grants accepted."""
+    with small_world(tmp_path_factory.mktemp("world")) as world:
+        world.start_gateway()
+        world.declare_network()
+        world.enrol()
+        world.connect()
+        world.accept_all()
+        yield world
+
+
+def connection_of(world: SmallWorld) -> str:
+    """Return the id of the platform's one connection."""
+    (connection,) = world.admin.connections.list()
+    return connection["id"]
+
+
+def test_the_why_is_stored(world: SmallWorld) -> None:
+    """Every candidate has its links' measurements and terms; the terms add up to the cost; the largest preference won."""
+    decision = world.admin.connections.routes(connection_of(world))
+    routes = {candidate["route"] for candidate in decision["candidates"]}
+    # No link joins the gateway's site and the platform's, so direct is no candidate.
+    assert routes == {"alpha", "beta", "alpha>beta", "beta>alpha"}
+    for candidate in decision["candidates"]:
+        assert len(candidate["links"]) == len(candidate["hops"]) + 1
+        assert candidate["cost_ms"] == pytest.approx(sum(candidate["terms"].values()))
+        assert candidate["preference"] == pytest.approx(100 * 2 ** (-candidate["cost_ms"] / 100))
+    best = max(decision["candidates"], key=lambda candidate: candidate["preference"])
+    assert decision["winner"] == best["route"]
+
+
+def test_three_sessions_are_linked_and_count_alike(world: SmallWorld) -> None:
+    """Account with the gateway, with the network, with the target: a chain, and each call counts in all three."""
+    sessions = {each["leg"]: each for each in world.admin.connections.sessions(connection_of(world))}
+    assert sessions["gateway"]["parent_id"] is None
+    assert sessions["transport"]["parent_id"] == sessions["gateway"]["id"]
+    assert sessions["target"]["parent_id"] == sessions["transport"]["id"]
+    assert sessions["gateway"]["calls"] == sessions["transport"]["calls"] == sessions["target"]["calls"] > 0
+
+
+def test_what_both_sides_granted_is_on_offer(world: SmallWorld) -> None:
+    """Every capability that the owner granted and the admin accepted is an offer, and nothing else is."""
+    accepted = {each["capability"] for each in world.admin.grants.list() if each["state"] == "accepted"}
+    offered = {each["capability"] for each in world.admin.offers.list() if each["state"] == "offered"}
+    assert offered == accepted == {"machine", "image", "size", "location", "key-pair", "volume"}
+
+
+def test_an_order_is_created_once_and_can_be_watched(world: SmallWorld) -> None:
+    """A cold order ends with exactly one machine, tagged with it; repeating the POST orders nothing more."""
+    tenant, choice = world.tenant("cold"), world.machine_choice()
+    assert choice is not None
+    before = len(world.created())
+    order = tenant.orders.create(**choice, idempotency_key="one-machine-please")
+    again = tenant.orders.create(**choice, idempotency_key="one-machine-please")
+    assert again["id"] == order["id"]
+    done = tenant.orders.wait(
+        order["id"], until=lambda each: each["state"] in {"fulfilled", "failed"}, timeout_s=PATIENCE_S
+    )
+    assert (done["state"], done["served_from"]) == ("fulfilled", "cold")
+    assert len(world.created()) == before + 1
+    assert "order.settled" in {step["step"] for step in tenant.orders.steps(order["id"])}
+
+
+def test_a_pool_serves_at_once_and_fills_up_again(world: SmallWorld) -> None:
+    """An order takes an idle machine without asking the cloud, and the pool makes another."""
+    tenant, choice = world.tenant("pooled"), world.machine_choice()
+    assert choice is not None
+    pool = world.admin.pools.create(name="ready", **choice, idle_target=1, idle_limit=2, building_limit=1)
+
+    def idle(pool: object) -> bool:
+        return bool(pool["census"]["idle"] == 1)  # type: ignore[index]
+
+    world.admin.pools.wait(pool["id"], until=idle, timeout_s=PATIENCE_S)
+    order = tenant.orders.create(**choice)
+    assert (order["state"], order["served_from"]) == ("fulfilled", "pool")
+    world.admin.pools.wait(pool["id"], until=idle, timeout_s=PATIENCE_S)
+    world.admin.pools.remove(pool["id"])
+
+
+def test_a_tenant_sees_nothing_of_another(world: SmallWorld) -> None:
+    """Another tenant's order and machine do not exist for a tenant; addresses, accounts and routes never show."""
+    mine, other, choice = world.tenant("mine"), world.tenant("other"), world.machine_choice()
+    assert choice is not None
+    order = mine.orders.create(**choice)
+    assert [each["id"] for each in other.orders.list()] == []
+    seen = str([dict(each) for each in mine.offers.list()]) + str(dict(mine.orders.get(order["id"])))
+    assert str(world.cloud.address.port) not in seen
+    assert "alpha" not in seen
+
+
+def test_the_secret_shows_nowhere(world: SmallWorld) -> None:
+    """The account's secret is in no answer, no log and no file of the gateway but where its owner put it."""
+    assert world.gateway is not None
+    admin = world.admin
+    answers = str([dict(each) for each in admin.platforms.list()]) + str(list(admin.connections.list()))
+    files = b"".join(path.read_bytes() for path in world.state_dir.iterdir() if path.is_file())
+    assert SECRET not in answers
+    assert SECRET not in world.gateway.log
+    assert SECRET.encode() not in files
