@@ -29,7 +29,6 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
-    or_,
     select,
     update,
 )
@@ -224,7 +223,7 @@ def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[Platfor
     )
     taken = (
         update(_JOBS)
-        .where(_J.machine == due.scalar_subquery(), or_(_J.lease_until_s <= now_s))
+        .where(_J.machine == due.scalar_subquery(), _J.lease_until_s <= now_s)
         .values(fence=_J.fence + 1, lease_until_s=now_s + lease_s)
         .returning(_J.machine)
     )

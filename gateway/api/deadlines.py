@@ -49,7 +49,11 @@ class Caps:
 
 
 class Deadlines(RequestHandler):
-    """One connection. A head has ``head_s`` from its first byte (the first head: from the connect)."""
+    """One connection. A head has ``head_s`` from its first byte (the first head: from the connect).
+
+    One that is begun before the head ahead of it was answered has the keep-alive time instead: the parser does not
+    tell what it holds.
+    """
 
     __slots__ = ("_address", "_caps", "_head_timer", "_services")
 

@@ -9,8 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.consent import apply_rules, open_request, propose, record_decision
-from catalog.errors import CloudUnavailable
-from catalog.messages.handshake import CAPABILITY_VERBS, AuthorizationRequest, Capability, ServiceInformation
+from catalog.errors import CloudRefused, CloudUnavailable
+from catalog.messages.handshake import (
+    CAPABILITY_VERBS,
+    AuthorizationRequest,
+    Capability,
+    Decision,
+    ServiceInformation,
+)
 from catalog.model.connection import Connection
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId, new_id
@@ -57,15 +63,7 @@ class Handshake:
                 field="services",
                 fix=f"name some of {', '.join(found.services)} in the connector's [service] services",
             )
-        request_id = await self._propose(live, platform, wanted)
-        request = AuthorizationRequest(
-            request_id=request_id,
-            platform=platform.name,
-            gateway=self.gateway_name,
-            service_information=claimed,
-            wanted=wanted,
-        )
-        decision = await link.authorize(request)
+        decision = await self._ask(live, link, platform, claimed, wanted)
         now_s = self.clock.now_s()
 
         def record(tx: Tx) -> list[Grant]:
@@ -78,6 +76,32 @@ class Handshake:
             extra={"platform": platform.name, "granted": len(decision.granted), "pending": len(decision.pending)},
         )
         return accepted
+
+    async def _ask(
+        self,
+        live: LiveConnection,
+        link: PlatformLink,
+        platform: Platform,
+        claimed: ServiceInformation,
+        wanted: dict[str, tuple[str, ...]],
+    ) -> Decision:
+        """Put the request to the owner, under the id of the one that is still open, if there is one."""
+        for fresh in (False, True):
+            request = AuthorizationRequest(
+                request_id=await self._propose(live, platform, wanted, fresh=fresh),
+                platform=platform.name,
+                gateway=self.gateway_name,
+                service_information=claimed,
+                wanted=wanted,
+            )
+            try:
+                return await link.authorize(request)
+            except CloudRefused:
+                # The owner has more or less on offer than when the open request was made, so the connector refuses
+                # its id for this content: what is asked now is a request of its own.
+                if fresh:
+                    raise
+        raise AssertionError("unreachable: the second round returns or raises")
 
     async def _link(self, live: LiveConnection) -> tuple[PlatformLink, Platform]:
         def load(tx: Tx) -> tuple[ApprovedEndpoint | None, Platform]:
@@ -92,11 +116,13 @@ class Handshake:
             )
         return self.open_link(endpoint, platform, live), platform
 
-    async def _propose(self, live: LiveConnection, platform: Platform, wanted: dict[str, tuple[str, ...]]) -> str:
+    async def _propose(
+        self, live: LiveConnection, platform: Platform, wanted: dict[str, tuple[str, ...]], *, fresh: bool
+    ) -> str:
         now_s = self.clock.now_s()
 
         def work(tx: Tx) -> str:
-            request_id = open_request(tx, platform.id) or new_id("request", now_s)
+            request_id = (None if fresh else open_request(tx, platform.id)) or new_id("request", now_s)
             connection = by_id(tx, Connection, live.connection)
             propose(
                 tx,

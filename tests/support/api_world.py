@@ -1,8 +1,9 @@
 """The real API over a real database on loopback, with two tenants, two platforms and one of everything else."""
 
+import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,10 +161,16 @@ async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict
     if not _template:
         async with Database.open(f"sqlite:///{path}", clock=clock) as database:
             tokens, ids = await database.write(lambda tx: _seed(tx, sealer, clock.now_s()))
-        _template.append((path.read_bytes(), tokens, ids))
+        _template.append((path.read_bytes(), tokens, ids))  # noqa: ASYNC240  # a test may wait for its disk
     content, tokens, ids = _template[0]
-    path.write_bytes(content)
+    path.write_bytes(content)  # noqa: ASYNC240  # see above
     return dict(tokens), dict(ids)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let everything else go on until ``holds()``; the test's own timeout is the only limit."""
+    while not holds():  # noqa: ASYNC110  # what is waited for has no event to wait on
+        await asyncio.sleep(0.001)
 
 
 def host_key() -> str:

@@ -47,12 +47,14 @@ class MemoryCloud:
     boot_looks: int = 1  # how often a new machine is looked at before it runs
     late_s: float = 10.0  # when a creation that timed out really happens
     lies: deque[Lie] = field(default_factory=deque)
+    lies_for: dict[str, deque[Lie]] = field(default_factory=dict)  # by size, used up before ``lies``
     ledger: list[MachineSpec] = field(default_factory=list)
     destroyed: list[str] = field(default_factory=list)
     unreachable: bool = False
     hold_creations: asyncio.Event | None = None  # creations wait for it, as a slow cloud's do
     creations_begun: int = 0
     creation_begun: asyncio.Event = field(default_factory=asyncio.Event)
+    last_asked: MachineSpec | None = None
     _machines: dict[str, CloudMachine] = field(default_factory=dict)
     _looks: dict[str, int] = field(default_factory=dict)
     _coming: list[tuple[float, MachineSpec]] = field(default_factory=list)
@@ -106,14 +108,16 @@ class MemoryCloud:
         self._answer()
         self.creations_begun += 1
         self.creation_begun.set()
+        self.last_asked = spec
         if self.hold_creations is not None:
             await self.hold_creations.wait()
-        match self.lies.popleft() if self.lies else Lie.NONE:
+        lies = self.lies_for.get(spec.size) or self.lies
+        match lies.popleft() if lies else Lie.NONE:
             case Lie.CREATED_BUT_503:
                 self._create(spec, MachineStatus.PENDING)
                 raise CloudUnavailable("503")
             case Lie.TIMED_OUT_CREATED_LATER:
-                self._coming.append((self.clock.now_s() + self.late_s, spec))
+                self.creates_late(spec)
                 raise CloudTimedOut("no answer")
             case Lie.TIMED_OUT_NOTHING:
                 raise CloudTimedOut("no answer")
@@ -154,6 +158,10 @@ class MemoryCloud:
     def vanish(self, cloud_id: str) -> None:
         """Lose the machine without being asked."""
         del self._machines[cloud_id]
+
+    def creates_late(self, spec: MachineSpec) -> None:
+        """Create ``late_s`` from now what was asked for in a call that nobody waits for any more."""
+        self._coming.append((self.clock.now_s() + self.late_s, spec))
 
     def _answer(self) -> None:
         if self.unreachable:

@@ -52,7 +52,7 @@ TENANT = TenantId("tenant_T")
 OTHER_TENANT = TenantId("tenant_U")
 OWNER = "gateway-under-test"
 RETRY = RetryPolicy(attempts_limit=3, first_pause_s=2, longest_pause_s=60, creation_deadline_s=300)
-JUMP_S = 5.0
+JUMP_S = 15.0
 _ROUNDS = 400
 
 

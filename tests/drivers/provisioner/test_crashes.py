@@ -71,8 +71,8 @@ async def check(alive: Life, cloud: MemoryCloud) -> None:
 
 
 def lying_cloud(clock: ManualClock) -> MemoryCloud:
-    """A cloud that fails twice in the story: a machine in ERROR, and a 503 after having created."""
-    return MemoryCloud(clock, lies=deque([Lie.NONE, Lie.ERROR_MACHINE, Lie.CREATED_BUT_503]))
+    """A cloud that fails the cold order twice: with a machine in ERROR, then with a 503 after having created."""
+    return MemoryCloud(clock, lies_for={"s2": deque([Lie.ERROR_MACHINE, Lie.CREATED_BUT_503])})
 
 
 # Every step at its first passing; those around a creation also at the second, which follows a failed one.

@@ -10,11 +10,11 @@ from catalog.model.connection import ConnectionEvent
 from catalog.model.ids import ConnectionId
 from catalog.model.network import Site
 from catalog.store import rows
-from gateway.api.endpoints import Call, Routes
 from gateway.api.bodies import Nothing
+from gateway.api.endpoints import Call, Routes
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits
-from tests.support.api_world import ApiWorld, Reply, api_world
+from tests.support.api_world import ApiWorld, Reply, api_world, until
 
 
 def test_a_change_is_based_on_a_version(tmp_path: Path) -> None:
@@ -135,8 +135,7 @@ def test_a_watcher_is_answered_when_the_thing_changes(tmp_path: Path, announced:
     async def story() -> None:
         async with api_world(tmp_path, limits=limits) as world, asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch(world, '"1"', 50))
-            while not world.services.changes.waiting:
-                await asyncio.sleep(0)
+            await until(lambda: world.services.changes.waiting)
             connection = ConnectionId(world.ids["connection"])
             await world.write(lambda tx: connections.move(tx, connection, ConnectionEvent.BEGIN, world.clock.now_s()))
             if announced:
@@ -154,8 +153,7 @@ def test_other_changes_do_not_end_a_watch(tmp_path: Path) -> None:
     async def story() -> None:
         async with api_world(tmp_path) as world, asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch(world, '"1"', 1))
-            while not world.services.changes.waiting:
-                await asyncio.sleep(0)
+            await until(lambda: world.services.changes.waiting)
             assert (await world.call("admin", "POST", "/v1/tenants", {"name": "a"})).status == 201
             reply = await watching
             assert (reply.status, reply.text, reply.headers["ETag"]) == (304, "", '"1"')

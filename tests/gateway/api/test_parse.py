@@ -219,7 +219,7 @@ def test_every_text_and_number_of_every_body_has_bounds() -> None:
             kind = part.get("type")
             bound = {"string": "maxLength", "array": "maxItems", "object": "maxProperties"}.get(kind)
             has_bounds = bound in part if bound else {"maximum", "exclusiveMaximum"} & set(part)
-            if kind != "boolean" and kind != "null" and not ({"const", "enum"} & set(part)) and not has_bounds:
+            if kind not in {"boolean", "null"} and not ({"const", "enum"} & set(part)) and not has_bounds:
                 boundless.append(f"{name}: {part}")
     assert boundless == []
 

@@ -101,7 +101,7 @@ def test_reroute_tries_a_failed_connection_again(tmp_path: Path) -> None:
 
 
 def test_a_requester_does_not_see_the_target_s_account(tmp_path: Path) -> None:
-    """Of the three sessions the target's account is shown to its owner and to admins only; the why is for all three."""
+    """Of the three sessions the target's account is shown to its owner and admins; the why to all."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:

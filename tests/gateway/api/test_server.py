@@ -17,7 +17,7 @@ from gateway.api.endpoints import Door, Endpoint, Routes
 from gateway.api.problems import Problem
 from gateway.api.server import build_app, declared, listening_socket, serve_app
 from gateway.errors import InvalidSettings
-from tests.support.api_world import CANARY, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key
+from tests.support.api_world import CANARY, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key, until
 
 ROLE_OF = {"admin": "admin", "tenant": "tenant", "rival": "tenant", "platform": "platform", "other": "platform"}
 
@@ -134,7 +134,7 @@ def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
             for endpoint in gentlest_first():
                 mine = endpoint.parameters and endpoint.path.split("/")[2] in owned
                 for role in ("rival", "other"):
-                    if mine and may(endpoint, role) and "grant:write" != endpoint.permission:
+                    if mine and may(endpoint, role) and endpoint.permission != "grant:write":
                         reply = await call(world, endpoint, role)
                         if (reply.status, reply.code) != (404, "not-found"):
                             wrong.append(f"{role} {endpoint.name}: {reply.status} {reply.text}")
@@ -188,6 +188,13 @@ def test_a_route_past_the_declarations_stops_the_start(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def moon(permission: str | None) -> list[Endpoint]:
+    """Declare one endpoint with ``permission``."""
+    routes = Routes("moon")
+    routes.plain("GET", "/v1/moon", permission=permission, summary="The moon")(lambda _tx, _call: None)
+    return list(routes)
+
+
 @pytest.mark.parametrize(
     ("permission", "words"),
     [pytest.param(None, "no permission", id="none"), pytest.param("moon:read", "does not know", id="unknown")],
@@ -200,9 +207,7 @@ def test_a_declaration_without_a_known_permission_stops_the_start(
     async def story() -> None:
         async with api_world(tmp_path) as world:
             with pytest.raises(ValueError, match=words):
-                routes = Routes("moon")
-                routes.plain("GET", "/v1/moon", permission=permission, summary="The moon")(lambda _tx, _call: None)
-                build_app(world.services, list(routes))
+                build_app(world.services, moon(permission))
 
     asyncio.run(story())
 
@@ -300,7 +305,8 @@ def test_a_revoked_or_expired_token_is_worth_nothing(tmp_path: Path) -> None:
             assert (await world.call("admin", "DELETE", path)).status == 204
             answers.append(await world.call("rival", "GET", "/v1/whoami"))
             for odd in ("Bearer cw_admin_" + "A" * 43, "Bearer x", "Basic YTpi"):
-                answers.append(await world.call(STRANGER, "GET", "/v1/whoami", headers={"Authorization": odd}))
+                refused = await world.call(STRANGER, "GET", "/v1/whoami", headers={"Authorization": odd})
+                answers.append(refused)
             assert {(each.status, each.body["detail"]) for each in answers} == {(401, answers[0].body["detail"])}
 
     asyncio.run(story())
@@ -311,20 +317,18 @@ def test_a_request_under_way_ends_well_when_the_server_stops(tmp_path: Path) -> 
 
     async def story() -> None:
         statuses: list[int] = []
-        async with asyncio.TaskGroup() as tasks:
-            async with api_world(tmp_path) as world:
-                session = aiohttp.ClientSession()
+        async with asyncio.TaskGroup() as tasks, api_world(tmp_path) as world:
+            session = aiohttp.ClientSession()
 
-                async def watch() -> None:
-                    headers = {"Authorization": f"Bearer {world.tokens['tenant']}"}
-                    headers |= {"Prefer": "wait=60", "If-None-Match": '"2"'}
-                    url = f"{world.url}/v1/orders/{world.ids['order']}"
-                    async with session, session.get(url, headers=headers) as response:
-                        statuses.append(response.status)
+            async def watch() -> None:
+                headers = {"Authorization": f"Bearer {world.tokens['tenant']}"}
+                headers |= {"Prefer": "wait=60", "If-None-Match": '"2"'}
+                url = f"{world.url}/v1/orders/{world.ids['order']}"
+                async with session, session.get(url, headers=headers) as response:
+                    statuses.append(response.status)
 
-                tasks.create_task(watch())
-                while not world.services.changes.waiting:
-                    await asyncio.sleep(0)
+            tasks.create_task(watch())
+            await until(lambda: world.services.changes.waiting)
         assert statuses == [304]
 
     asyncio.run(story())

@@ -33,7 +33,12 @@ def test_pending_and_answer(config: Path, capsys: pytest.CaptureFixture[str], or
         orders = {
             "before": [*given, *words],
             "after": [*words, *given],
-            "between": [words[0], *given, "--", *words[1:]],  # so that no word is taken for an option
+            "between": [
+                words[0],
+                *given,
+                *(["--"] if words[1:] else []),
+                *words[1:],
+            ],  # so that no word is taken for an option
         }
         return main(orders[order])
 

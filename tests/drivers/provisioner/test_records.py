@@ -1,0 +1,137 @@
+"""The provisioner's records: the lease and its fence, what outlives the process, and who may open the file."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import LeaseLost, WrongState
+from catalog.messages.contracts import CreateMachine, DestroyMachine, MachineCreated
+from catalog.model.ids import MachineId, MessageId, PlatformId
+from drivers.provisioner.journal import Failure, Job, Phase, due_at_s, taken_up
+from drivers.provisioner.records import SqliteRecords
+
+NOW_S = 1_800_000_000.0
+MACHINE, PLATFORM = MachineId("machine_M"), PlatformId("platform_P")
+TAGS = {"crossway-owner": "us", "crossway-machine": MACHINE}
+CREATE = CreateMachine(
+    id=MessageId("message_1"), created_at_s=NOW_S, machine=MACHINE, platform=PLATFORM, name="m", size="s", image="i",
+    attempt=1,
+)  # fmt: skip
+DESTROY = DestroyMachine(id=MessageId("message_2"), created_at_s=NOW_S, machine=MACHINE, platform=PLATFORM)
+CREATED = MachineCreated(
+    id=MessageId("message_3"), created_at_s=NOW_S, machine=MACHINE, platform=PLATFORM, attempt=1, cloud_id="vm-1"
+)
+
+
+def with_records(folder: Path, story: Callable[[SqliteRecords], Awaitable[None]]) -> None:
+    """Run ``story`` with the records of ``folder``, opened anew."""
+
+    async def run() -> None:
+        async with SqliteRecords.open(folder / "p.sqlite3") as records:
+            await story(records)
+
+    asyncio.run(run())
+
+
+async def taken(records: SqliteRecords, now_s: float = NOW_S) -> Job:
+    """Return the job that is due."""
+    job = await records.take(now_s, 90.0, ())
+    assert job is not None
+    return job
+
+
+def test_a_job_has_one_holder_and_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
+    """While leased a job is not taken; after the lease it is, and then the old holder's write is refused whole."""
+
+    async def story(records: SqliteRecords) -> None:
+        assert await records.receive_create(CREATE, TAGS, NOW_S)
+        first = await taken(records)
+        assert await records.take(NOW_S + 89.0, 90.0, ()) is None
+        second = await taken(records, NOW_S + 90.0)
+        with pytest.raises(LeaseLost):
+            await records.write(replace(first, phase=Phase.READY), [CREATED], NOW_S + 91.0, release=True)
+        assert await records.unsent(10) == ()
+        assert await records.job(MACHINE) == second
+
+    with_records(tmp_path, story)
+
+
+def test_a_job_and_its_results_outlive_the_process(tmp_path: Path) -> None:
+    """What was written is there after reopening, results unsent; a dead process's lease is void at once."""
+
+    async def before(records: SqliteRecords) -> None:
+        await records.receive_create(CREATE, TAGS, NOW_S)
+        job = replace(
+            await taken(records),
+            phase=Phase.BOOTING,
+            cloud_id="vm-1",
+            failure=Failure(code="c", reason="r", retryable=True),
+        )
+        await records.write(replace(job, due_at_s=NOW_S), [CREATED], NOW_S, release=False)
+
+    async def after(records: SqliteRecords) -> None:
+        assert [message_id for message_id, _ in await records.unsent(10)] == [CREATED.id]
+        await records.mark_sent(CREATED.id, NOW_S)
+        assert await records.unsent(10) == ()
+        job = await taken(records)
+        assert (job.phase, job.cloud_id, job.fence) == (Phase.BOOTING, "vm-1", 2)
+        assert job.failure == Failure(code="c", reason="r", retryable=True)
+
+    with_records(tmp_path, before)
+    with_records(tmp_path, after)
+
+
+def test_a_message_is_received_once(tmp_path: Path) -> None:
+    """The same message id has no second effect."""
+
+    async def story(records: SqliteRecords) -> None:
+        assert await records.receive_create(CREATE, TAGS, NOW_S)
+        assert not await records.receive_create(CREATE, TAGS, NOW_S)
+
+    with_records(tmp_path, story)
+
+
+def test_what_is_asked_while_the_holder_works_is_not_overwritten(tmp_path: Path) -> None:
+    """A destruction asked during a creation survives the holder's write and makes the job due at once."""
+
+    async def story(records: SqliteRecords) -> None:
+        await records.receive_create(CREATE, TAGS, NOW_S)
+        job = await taken(records)
+        await records.receive_destroy(DESTROY, TAGS, NOW_S)
+        written = await records.write(replace(job, phase=Phase.READY, due_at_s=None), [], NOW_S + 1, release=True)
+        assert (written.wanted, written.due_at_s) == (False, NOW_S + 1)
+        assert taken_up(written).phase is Phase.CLEARING
+
+    with_records(tmp_path, story)
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    """Two processes on one file would each void the other's leases: the second gets WrongState."""
+
+    async def story(_records: SqliteRecords) -> None:
+        with pytest.raises(WrongState):
+            async with SqliteRecords.open(tmp_path / "p.sqlite3"):
+                pass
+
+    with_records(tmp_path, story)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_an_unwanted_machine_ends_gone_from_every_phase(phase: Phase) -> None:
+    """From wherever the work got, what is not wanted is cleared; only what is gone stays gone."""
+    job = Job(machine=MACHINE, platform=PLATFORM, wanted=False, phase=phase)
+
+    expected = Phase.GONE if phase is Phase.GONE else Phase.CLEARING
+    assert taken_up(job).phase is expected
+    assert due_at_s(job, NOW_S) == (None if phase in (Phase.GONE, Phase.CLEARING) else NOW_S)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_further_attempt_is_taken_up_only_after_a_failure(phase: Phase) -> None:
+    """An attempt that is asked while another is under way waits for that one's end."""
+    job = Job(machine=MACHINE, platform=PLATFORM, asked_attempt=2, phase=phase)
+
+    assert taken_up(job).attempt == (2 if phase is Phase.FAILED else 1)
