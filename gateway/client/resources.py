@@ -3,7 +3,7 @@
 Times are ISO 8601 in UTC. A gateway that is newer than this client may add fields, so nothing here is closed.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Resource(TypedDict):
@@ -244,8 +244,8 @@ class Offer(Stateful):
     verbs: list[str]
     size_count: int
     image_count: int
-    sizes: NotRequired[list[dict[str, object]]]
-    images: NotRequired[list[dict[str, object]]]
+    sizes: NotRequired[list[dict[str, Any]]]
+    images: NotRequired[list[dict[str, Any]]]
 
 
 class Order(Stateful):

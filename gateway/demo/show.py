@@ -19,7 +19,9 @@ class Show:
 
     def __init__(self, *, to_stderr: bool) -> None:
         """Write to standard error when standard output is for the report."""
-        self._console = Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False, soft_wrap=True)
+        stream = sys.stderr if to_stderr else sys.stdout
+        # A file or pipe has no width; rich would take 80 columns and cut every number of the tables.
+        self._console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else 140)
 
     def begin(self, wan: str) -> None:
         """Say what the world is made of."""

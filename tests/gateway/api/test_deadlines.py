@@ -11,7 +11,7 @@ SHORT = ApiLimits(head_s=0.2, body_s=0.2, keepalive_s=0.4, linger_s=0.2)
 
 
 async def talk(world: ApiWorld, said: bytes, then: bytes = b"") -> bytes:
-    """Send ``said`` on a connection of its own, ``then`` after the first answer, and return what comes until its end."""
+    """Send ``said`` on its own connection, ``then`` after the first answer; return what comes until the end."""
     host, _, port = world.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     answered = b""

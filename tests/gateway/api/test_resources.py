@@ -174,7 +174,7 @@ def test_an_offer_tells_what_can_be_ordered(tmp_path: Path) -> None:
 
 
 def test_a_machine_is_steered_by_its_tenant(tmp_path: Path) -> None:
-    """Start, stop and reboot go to the cloud; give-back is the gateway's own work, and then nothing more is possible."""
+    """Start, stop and reboot go to the cloud; give-back is our own work, and after it nothing more is possible."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
