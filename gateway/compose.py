@@ -41,8 +41,9 @@ from drivers.platforms.http import HttpPlatformLink
 from drivers.provisioner.journal import ProvisionPolicy
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
+from gateway.api.idempotency import expire
 from gateway.api.server import build_app, serve_app
-from gateway.api.services import ApiLimits, ApiServices
+from gateway.api.services import ApiServices
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
@@ -65,17 +66,25 @@ from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections
+from gateway.policies import (
+    api_limits,
+    call_policy,
+    candidate_policy,
+    probe_policy,
+    retry_policy,
+    tunnel_policy,
+)
 from gateway.settings import Settings
-from routing.candidates import CandidatePolicy
-from routing.probe.plan import ProbePolicy
 from routing.ranking import MarginPolicy, Weights
-from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.policy import TunnelCredentials
 
 log = logging.getLogger(__name__)
 
 PROVISIONER_FILE = "provisioner.sqlite3"
 # The driver ends a call at its own deadline, with a better reason; the provisioner's is only the belt to its braces.
 OWN_CALL_GRACE_S = 10.0
+# A message may come again while its id is remembered; a day outlasts every redelivery.
+HANDLED_KEPT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +179,9 @@ async def _connections(
     settings: Settings, adapters: Adapters, keys: Keys, database: Database
 ) -> AsyncIterator[_Connections]:
     clock = adapters.clock
-    tunnels = TunnelMaking(credentials=TunnelCredentials(client_key=keys.ssh), policy=_tunnel_policy(settings))
-    probes = _probe_policy(settings)
-    calls = _call_policy(settings)
+    tunnels = TunnelMaking(credentials=TunnelCredentials(client_key=keys.ssh), policy=tunnel_policy(settings))
+    probes = probe_policy(settings)
+    calls = call_policy(settings)
     live = LiveConnections()
     sessions = Sessions(database, clock)
     clouds = RoutedClouds(
@@ -195,7 +204,7 @@ async def _connections(
     ) as prober:
         chooser = RouteChooser(
             probe=prober,
-            candidates=_candidate_policy(settings),
+            candidates=candidate_policy(settings),
             probes=probes,
             margin=MarginPolicy(ratio=settings.routing.move_ratio, absolute_ms=settings.routing.move_ms),
             clock=clock,
@@ -232,7 +241,7 @@ async def _work(
     settings: Settings, adapters: Adapters, database: Database, parts: _Connections
 ) -> AsyncIterator[list[BackgroundTask | Service]]:
     clock, checkpoint = adapters.clock, adapters.checkpoint
-    retry = _retry_policy(settings)
+    retry = retry_policy(settings)
     queue = InDatabaseQueue(database, clock)
     await queue.prepare()
     records_file = settings.gateway.state_dir / PROVISIONER_FILE
@@ -296,6 +305,9 @@ async def _work(
                 timeout_s=120.0,
             ),
             BackgroundTask(name="machines", run_once=machines.run_once, period_s=60.0, timeout_s=300.0),
+            BackgroundTask(
+                name="tidy", run_once=lambda: _tidy(database, clock, queue), period_s=3600.0, timeout_s=60.0
+            ),
         ]
 
 
@@ -311,6 +323,12 @@ async def _retry(
 ) -> None:
     if await database.write(lambda tx: retry_due(tx, clock.now_s(), retry, checkpoint=checkpoint)):
         then()
+
+
+async def _tidy(database: Database, clock: Clock, queue: InDatabaseQueue) -> None:
+    """Forget what nobody can ask for any more: answers kept for repeats, messages that were handled."""
+    await database.write(lambda tx: expire(tx, clock.now_s()))
+    await queue.forget_done(clock.now_s() - HANDLED_KEPT_S)
 
 
 def _services(
@@ -340,17 +358,14 @@ def _services(
         machine_action=act,
         readiness=readiness,
         default_weights=settings.routing.weights.model_dump(),
+        retry_policy=retry_policy(settings),
+        checkpoint=adapters.checkpoint,
         gateway_info={
             "name": settings.gateway.name,
             "gateway_key": public_text(keys.signing.public_key()),
             "ssh_public_key": keys.ssh.export_public_key().decode().strip(),
         },
-        limits=ApiLimits(
-            body_bytes=settings.api.body_limit_bytes,
-            head_s=settings.api.read_timeout_s,
-            body_s=settings.api.read_timeout_s,
-            connections=settings.api.connection_limit_count,
-        ),
+        limits=api_limits(settings),
     )
 
 
@@ -370,51 +385,3 @@ def _link_opener(
         )
 
     return open_link
-
-
-def _candidate_policy(settings: Settings) -> CandidatePolicy:
-    routing = settings.routing
-    return CandidatePolicy(
-        direct_allowed=routing.direct_allowed,
-        relay_limit=routing.relay_limit_count,
-        candidate_limit=routing.candidate_limit_count,
-        entry_limit=routing.entry_limit_count,
-        exit_limit=routing.exit_limit_count,
-    )
-
-
-def _probe_policy(settings: Settings) -> ProbePolicy:
-    probe = settings.probe
-    return ProbePolicy(
-        samples=probe.samples_count,
-        interval_ms=probe.interval_ms,
-        timeout_ms=probe.timeout_ms,
-        icmp=probe.icmp,
-        tcp_timing=probe.tcp_timing,
-        max_age_s=probe.max_age_s,
-    )
-
-
-def _tunnel_policy(settings: Settings) -> TunnelPolicy:
-    return TunnelPolicy(
-        hop_timeout_s=settings.tunnel.connect_timeout_s,
-        keepalive_s=settings.tunnel.keepalive_interval_s,
-        keepalive_count=settings.tunnel.keepalive_count,
-    )
-
-
-def _call_policy(settings: Settings) -> CallPolicy:
-    return CallPolicy(
-        deadline_s=settings.clouds.call_timeout_s,
-        threads_count=settings.clouds.threads_count,
-        body_limit_bytes=settings.clouds.body_limit_bytes,
-    )
-
-
-def _retry_policy(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(
-        attempts_limit=settings.orders.attempts_count,
-        first_pause_s=settings.orders.retry_first_s,
-        longest_pause_s=settings.orders.retry_longest_s,
-        creation_deadline_s=settings.orders.build_deadline_s,
-    )

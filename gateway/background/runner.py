@@ -100,7 +100,7 @@ class Service:
                 await self.run()
             except Exception as error:  # see the module's docstring
                 self.last_error = getattr(error, "code", "") or type(error).__name__
-                log.error("service failed and is started again", extra={"service": self.name}, exc_info=error)
+                log.exception("service failed and is started again", extra={"service": self.name})
             self.restarts += 1
             await asyncio.sleep(SERVICE_PAUSE_S)
 

@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 
 from catalog.consent import apply_rules, expire_due
-
 from catalog.errors import CatalogError
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId

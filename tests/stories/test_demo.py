@@ -1,4 +1,4 @@
-"""`crossway demo --once --json` does what the demo does, unattended, and its exit code tells whether every step held."""
+"""`crossway demo --once --json` does the demo unattended, and its exit code tells whether every step held."""
 
 import json
 import subprocess
@@ -22,7 +22,9 @@ def told(*options: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.parametrize("options", [pytest.param((), id="best network"), pytest.param(("--no-namespaces",), id="proxies")])
+@pytest.mark.parametrize(
+    "options", [pytest.param((), id="best network"), pytest.param(("--no-namespaces",), id="proxies")]
+)
 def test_the_demo_holds(options: tuple[str, ...]) -> None:
     """It exits 0; every step has a duration; the winner has the largest preference; the terms add up."""
     code, report, said = told(*options)

@@ -4,7 +4,6 @@ The steps come from the lists the product records by: a step that is added witho
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,8 +164,6 @@ def fill_pool(world: SmallWorld, choice: Mapping[str, str]) -> None:
     """Have one idle machine in a pool that does not refill, and take the gateway down again."""
     gateway = world.start_gateway()
     pool = world.admin.pools.create(name="ready", **choice, idle_target=1, idle_limit=1, building_limit=1)
-    world.admin.pools.wait(
-        pool["id"], until=lambda each: each["census"]["idle"] == 1, timeout_s=PATIENCE_S
-    )
+    world.admin.pools.wait(pool["id"], until=lambda each: each["census"]["idle"] == 1, timeout_s=PATIENCE_S)
     world.admin.pools.set(pool["id"], enabled=False)
     gateway.stop()

@@ -1,7 +1,6 @@
 """S1 from request to catalog, then orders: HTTP in, real sshd relays, a real cloud process, a real connector."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,7 +27,7 @@ def connection_of(world: SmallWorld) -> str:
 
 
 def test_the_why_is_stored(world: SmallWorld) -> None:
-    """Every candidate has its links' measurements and terms; the terms add up to the cost; the largest preference won."""
+    """Every candidate has its links' measurements and terms, which add up to the cost; the largest preference won."""
     decision = world.admin.connections.routes(connection_of(world))
     routes = {candidate["route"] for candidate in decision["candidates"]}
     # No link joins the gateway's site and the platform's, so direct is no candidate.

@@ -43,11 +43,15 @@ def test_no_route_with_the_right_key_fails_and_leaves_nothing(tmp_path: Path) ->
         world.enrol()
         connection = world.platform.connections.request()["id"]
         code, _ = failed(world, connection)
-        notes = {
-            link["note"]
-            for candidate in world.admin.connections.routes(connection)["candidates"]
-            for link in candidate["links"]
-        } if code == "host-key-mismatch" else {"host-key-mismatch"}
+        notes = (
+            {
+                link["note"]
+                for candidate in world.admin.connections.routes(connection)["candidates"]
+                for link in candidate["links"]
+            }
+            if code == "host-key-mismatch"
+            else {"host-key-mismatch"}
+        )
         assert "host-key-mismatch" in notes
         for relay in world.relays.values():
             relay.wait_connections(0)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.client.client import Client
+from gateway.clock import SystemClock
 from gateway.demo.cities import GATEWAY
 from gateway.demo.clouds.ca import PrivateAuthority
 from gateway.demo.estate import DEMO_PLATFORMS, Estate
 from gateway.demo.story import Report, Story
-from gateway.clock import SystemClock
 from tests.support.lab import Lab, require_lab
 from tests.support.sshd import wait_until
 
@@ -112,9 +112,7 @@ def owner(story: Story, platform: str) -> Client:
 def enrol(story: Story, name: str, api: Mapping[str, Any]) -> Client:
     """Enrol another platform at Ohio's API server, with its own idea of how that proves itself."""
     dial = story.estate.dial(GATEWAY.site, OHIO.site, story.estate.ports[OHIO.site, "api"])
-    enrolment = story.admin.enrolments.create(
-        platform_name=name, endpoints=[{"purpose": "api", **api, "dial": dial}]
-    )
+    enrolment = story.admin.enrolments.create(platform_name=name, endpoints=[{"purpose": "api", **api, "dial": dial}])
     enrolled = Client(story.estate.server, timeout_s=PATIENCE_S).platforms.enrol(
         enrolment_token=enrolment["token"], name=name, provider="ec2", site=OHIO.site, region=OHIO.region,
         account=OHIO.account, secret=story.estate.secrets[OHIO.site], api=api, options=OHIO.options,

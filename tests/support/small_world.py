@@ -1,4 +1,4 @@
-"""The smallest world in which Crossway does its job: two real sshd relays, a real cloud process, a connector, a gateway.
+"""The smallest world in which Crossway does its job: two real relays, a cloud process, a connector, a gateway.
 
 Everything is a process of its own on loopback, without delays: for what must hold whatever the network is like.
 """
@@ -101,7 +101,7 @@ class SmallWorld:
         config.write_text(
             f'[gateway]\nstate_dir = "{self.state_dir}"\n[api]\nlisten = "unix:{self.folder}/api"\n'
             '[probe]\nicmp = "off"\nsamples_count = 1\ninterval_ms = 1.0\n'
-            '[orders]\npoll_period_s = 0.1\nretry_first_s = 0.2\n[pools]\nperiod_s = 0.3\n'
+            "[orders]\npoll_period_s = 0.1\nretry_first_s = 0.2\n[pools]\nperiod_s = 0.3\n"
             f"[handshake]\nask_again_period_s = 0.5\n{self.settings}"
         )
         script = Path(__file__).with_name("killable_gateway.py")
@@ -188,7 +188,9 @@ class SmallWorld:
 
 
 @contextmanager
-def small_world(folder: Path, *, policy: str = GRANT_ALL, boot_s: float = 0.2, settings: str = "") -> Iterator[SmallWorld]:
+def small_world(
+    folder: Path, *, policy: str = GRANT_ALL, boot_s: float = 0.2, settings: str = ""
+) -> Iterator[SmallWorld]:
     """Run relays, cloud and connector until the block ends; the gateway is started by ``start_gateway``."""
     with ExitStack() as stack:
         state_dir = folder / "gateway"

@@ -1,0 +1,72 @@
+"""Settings become the policies that live beside the code they steer. Pure."""
+
+from catalog.orders.policy import RetryPolicy
+from drivers.clouds.policy import CallPolicy
+from gateway.api.services import ApiLimits
+from gateway.settings import Settings
+from routing.candidates import CandidatePolicy
+from routing.probe.plan import ProbePolicy
+from routing.tunnel.policy import TunnelPolicy
+
+
+def candidate_policy(settings: Settings) -> CandidatePolicy:
+    """Return which routes are considered."""
+    routing = settings.routing
+    return CandidatePolicy(
+        direct_allowed=routing.direct_allowed,
+        relay_limit=routing.relay_limit_count,
+        candidate_limit=routing.candidate_limit_count,
+        entry_limit=routing.entry_limit_count,
+        exit_limit=routing.exit_limit_count,
+    )
+
+
+def probe_policy(settings: Settings) -> ProbePolicy:
+    """Return how links are measured."""
+    probe = settings.probe
+    return ProbePolicy(
+        samples=probe.samples_count,
+        interval_ms=probe.interval_ms,
+        timeout_ms=probe.timeout_ms,
+        icmp=probe.icmp,
+        tcp_timing=probe.tcp_timing,
+        max_age_s=probe.max_age_s,
+    )
+
+
+def tunnel_policy(settings: Settings) -> TunnelPolicy:
+    """Return how hops are connected and kept alive."""
+    return TunnelPolicy(
+        hop_timeout_s=settings.tunnel.connect_timeout_s,
+        keepalive_s=settings.tunnel.keepalive_interval_s,
+        keepalive_count=settings.tunnel.keepalive_count,
+    )
+
+
+def call_policy(settings: Settings) -> CallPolicy:
+    """Return the limits of every call to a cloud."""
+    return CallPolicy(
+        deadline_s=settings.clouds.call_timeout_s,
+        threads_count=settings.clouds.threads_count,
+        body_limit_bytes=settings.clouds.body_limit_bytes,
+    )
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """Return how creations are tried again."""
+    return RetryPolicy(
+        attempts_limit=settings.orders.attempts_count,
+        first_pause_s=settings.orders.retry_first_s,
+        longest_pause_s=settings.orders.retry_longest_s,
+        creation_deadline_s=settings.orders.build_deadline_s,
+    )
+
+
+def api_limits(settings: Settings) -> ApiLimits:
+    """Return how much of the process a client may hold."""
+    return ApiLimits(
+        body_bytes=settings.api.body_limit_bytes,
+        head_s=settings.api.read_timeout_s,
+        body_s=settings.api.read_timeout_s,
+        connections=settings.api.connection_limit_count,
+    )
