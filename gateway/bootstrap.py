@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from catalog.access import issue_token
-from catalog.consent import rules
+from catalog.consent import ANY, rules
 from catalog.errors import AlreadyExists, InvalidValue
+from catalog.messages.handshake import Capability
 from catalog.model.access import Role, Token
 from catalog.model.consent import GrantRule
 from catalog.model.ids import new_id
@@ -27,8 +28,18 @@ OWNER_FILE = "gateway.id"
 
 
 def prepare_state_dir(path: Path) -> None:
-    """Make the state directory, readable by its owner alone. Raises InvalidValue when others may read it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the state directory, readable by its owner alone.
+
+    Raises InvalidValue when others may read it, or when there can be no directory at ``path``.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(
+            f"the state directory {path} cannot be made: {error.strerror}",
+            field="gateway.state_dir",
+            fix="set it to a directory of this user's own",
+        ) from error
     if path.stat().st_mode & 0o077:
         raise InvalidValue(
             f"others may read the state directory {path}", field="gateway.state_dir", fix=f"run: chmod 700 {path}"
@@ -42,7 +53,10 @@ def owner_id(state_dir: Path, clock: Clock) -> str:
     """
     path = state_dir / OWNER_FILE
     if not path.exists():
-        path.write_text(new_id("gateway", clock.now_s()) + "\n", encoding="ascii")
+        # Whole or not at all: an empty mark would be the same at every gateway, and a second one disowns machines.
+        draft = path.with_suffix(".draft")
+        _write_private(draft, new_id("gateway", clock.now_s()))
+        draft.replace(path)
     return path.read_text(encoding="ascii").strip()
 
 
@@ -56,11 +70,14 @@ async def bootstrap(database: Database, settings: Settings, clock: Clock) -> Non
 def _declare(tx: Tx, settings: Settings, now_s: float) -> None:
     _declare_network(tx, settings, now_s)
     known = {(rule.platform, rule.capability) for rule in rules(tx)}
-    for text in settings.handshake.accept:
-        platform, slash, capability = text.partition("/")
-        if not slash:
+    # dict.fromkeys: a rule that stands twice in the file is one rule.
+    for text in dict.fromkeys(settings.handshake.accept):
+        platform, _, capability = text.partition("/")
+        if not platform or capability not in {ANY, *Capability}:
             raise InvalidValue(
-                f"{text!r} is not a standing rule", field="handshake.accept", fix='write "PLATFORM/CAPABILITY" or "*/*"'
+                f"{text!r} is not a standing rule",
+                field="handshake.accept",
+                fix=f'write "PLATFORM/CAPABILITY" or "*/*"; the capabilities are {", ".join(Capability)}',
             )
         if (platform, capability) not in known:
             # Not add_rule, which insists that the platform exists: a settings file may be ahead of enrolments.
@@ -92,12 +109,18 @@ async def _first_admin(database: Database, path: Path, now_s: float) -> None:
             return None
         _, text = issue_token(tx, role=Role.ADMIN, name="first admin", subject_id="", ttl_s=None, now_s=now_s)
         # Inside the transaction: a token that nobody can read must not be the only admin's.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _write_private(path, text)
         return text
 
     if await database.write(work) is not None:
         log.info("first admin token written", extra={"file": str(path)})
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write one line, durable on return, that only its owner can read, whatever was at ``path`` before."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        os.fchmod(handle, 0o600)  # the mode above is for new files only
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(handle)

@@ -148,6 +148,7 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         await bootstrap(database, settings, adapters.clock)
         parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
         work = await stack.enter_async_context(_work(settings, adapters, database, parts))
+        await parts.keeper.recover()
         runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
         services = _services(settings, adapters, keys, database, parts=parts, runner=runner)
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))

@@ -45,11 +45,28 @@ def snapshot(tx: Tx, platform_id: PlatformId, *, gateway_site: str) -> Snapshot:
             fix="an admin approves it: crossway platform approve-endpoint",
         )
     links = tuple(_link(link, sites) for link in where(tx, SiteLink))
-    relays = tuple(_relay(relay, sites[relay.site_id]) for relay in where(tx, Relay, enabled=True))
+    relays = tuple(relay_node(relay, sites[relay.site_id]) for relay in where(tx, Relay, enabled=True))
     gateway = _node(GATEWAY_NODE, routing.NodeKind.GATEWAY, here)
     return Snapshot(
         topology=routing.Topology(gateway=gateway, relays=relays, links=links),
         target=_target(platform, endpoint, sites[platform.site_id]),
+    )
+
+
+def relay_node(relay: Relay, site: Site) -> routing.Node:
+    """Return ``relay``, which stands at ``site``, as routing sees it."""
+    return routing.Node(
+        name=relay.name,
+        kind=routing.NodeKind.RELAY,
+        site=site.name,
+        address=routing.Address(relay.host, relay.port),
+        addresses_from=_addresses(relay.addresses_from),
+        user=relay.user,
+        host_key=relay.host_key,
+        latitude=site.latitude,
+        longitude=site.longitude,
+        # What a connection may wish to avoid besides single relays.
+        risk_groups=frozenset({site.name, site.region} - {""}),
     )
 
 
@@ -68,20 +85,6 @@ def parse_address(text: str) -> Address:
 
 def _node(name: str, kind: routing.NodeKind, site: Site) -> routing.Node:
     return routing.Node(name=name, kind=kind, site=site.name, latitude=site.latitude, longitude=site.longitude)
-
-
-def _relay(relay: Relay, site: Site) -> routing.Node:
-    return routing.Node(
-        name=relay.name,
-        kind=routing.NodeKind.RELAY,
-        site=site.name,
-        address=routing.Address(relay.host, relay.port),
-        addresses_from=_addresses(relay.addresses_from),
-        user=relay.user,
-        host_key=relay.host_key,
-        latitude=site.latitude,
-        longitude=site.longitude,
-    )
 
 
 def _target(platform: Platform, endpoint: Endpoint, site: Site) -> routing.Node:

@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from catalog.errors import CatalogError
+from catalog.model.ids import SiteId
 from catalog.model.network import Relay, Site
 from catalog.store.database import Database, Tx, schema_state
 from catalog.store.database import migrate as migrate_database
@@ -18,7 +19,7 @@ from gateway.bootstrap import prepare_state_dir
 from gateway.clock import SystemClock
 from gateway.compose import Adapters, Keys, gateway
 from gateway.errors import GatewayError
-from gateway.network import GATEWAY_NODE
+from gateway.network import GATEWAY_NODE, relay_node
 from gateway.settings import Settings, load
 from gateway.telemetry import configure_logging
 from routing import topology
@@ -125,20 +126,13 @@ async def _check(settings: Settings) -> list[dict[str, object]]:
     return [*findings, *checked]
 
 
-def _relays(tx: Tx) -> tuple[list[Relay], dict[str, str]]:
-    return list(where(tx, Relay)), {site.id: site.name for site in where(tx, Site)}
+def _relays(tx: Tx) -> tuple[list[Relay], dict[SiteId, Site]]:
+    return list(where(tx, Relay)), {site.id: site for site in where(tx, Site)}
 
 
-async def _check_relay(relay: Relay, site: str, keys: Keys, settings: Settings) -> dict[str, object]:
+async def _check_relay(relay: Relay, site: Site, keys: Keys, settings: Settings) -> dict[str, object]:
     """Log in at one relay, straight from here: what cannot be dialled from here may still be reached over another."""
-    node = topology.Node(
-        name=relay.name,
-        kind=topology.NodeKind.RELAY,
-        site=site,
-        address=topology.Address(relay.host, relay.port),
-        user=relay.user,
-        host_key=relay.host_key,
-    )
+    node = relay_node(relay, site)
     here = topology.Node(name=GATEWAY_NODE, kind=topology.NodeKind.GATEWAY, site=settings.gateway.site)
     network = topology.Topology(gateway=here, relays=(node,), links=())
     policy = TunnelPolicy(hop_timeout_s=settings.tunnel.connect_timeout_s)

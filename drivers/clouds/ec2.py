@@ -48,6 +48,13 @@ _DRY_RUNS: Final[Mapping[Capability, str]] = {
     Capability.KEY_PAIR: "DescribeKeyPairs",
     Capability.VOLUME: "DescribeVolumes",
 }
+# A server may ignore DryRun on reads and simply answer: it is asked for little, or the answer is megabytes long
+# (eight hundred instance types, every public image).
+_LITTLE: Final[Mapping[Capability, Mapping[str, str]]] = {
+    Capability.MACHINE: {"ImageId": _ANY_IMAGE, "MinCount": "1", "MaxCount": "1"},
+    Capability.IMAGE: {"Owner.1": "self"},
+    Capability.SIZE: {"InstanceType.1": "t3.micro"},
+}
 
 
 class WholeResponse(EC2Response):
@@ -142,9 +149,7 @@ class Ec2Cloud(GenericCloud):
 
     def _prove(self, driver: Any, capability: Capability) -> Proof:
         action = _DRY_RUNS[capability]
-        params = {"Action": action, "DryRun": "true"}
-        if capability is Capability.MACHINE:
-            params |= {"ImageId": _ANY_IMAGE, "MinCount": "1", "MaxCount": "1"}
+        params = {"Action": action, "DryRun": "true", **_LITTLE.get(capability, {})}
         try:
             driver.connection.request("/", params=params)
         except BaseHTTPError as error:

@@ -1,15 +1,21 @@
 """Keep what is known of each machine in step with its cloud (S2 step 7, the machines' half)."""
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catalog.errors import CatalogError
+from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine, MachineState
 from catalog.ports import Clock, Clouds, MachineStatus
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, update, where
 
 log = logging.getLogger(__name__)
+
+DELIVERED = frozenset({MachineState.IDLE, MachineState.IN_USE})
+AT_ONCE = 8  # platforms asked at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,33 +27,52 @@ class RefreshMachines:
     clouds: Clouds
 
     async def run_once(self) -> int:
-        """Return how many machines had changed. A platform out of reach changes nothing."""
-        return sum([await self._refresh(machine) for machine in await self.database.read(_delivered)])
+        """Return how many machines had changed. A platform out of reach changes nothing and holds up no other."""
+        turns = asyncio.Semaphore(AT_ONCE)
+        by_platform: dict[PlatformId, list[Machine]] = {}
+        for machine in await self.database.read(_delivered):
+            by_platform.setdefault(machine.platform_id, []).append(machine)
+        async with asyncio.TaskGroup() as tasks:
+            changed = [tasks.create_task(self._refresh_all(*each, turns)) for each in by_platform.items()]
+        return sum(task.result() for task in changed)
+
+    async def _refresh_all(self, platform: PlatformId, machines: Sequence[Machine], turns: asyncio.Semaphore) -> int:
+        changed = 0
+        async with turns:
+            for machine in machines:
+                try:
+                    changed += await self._refresh(machine)
+                except CatalogError as error:
+                    log.debug("machine not refreshed", extra={"machine": machine.id, "code": error.code})
+                    if error.retryable:
+                        # Out of reach, or too slow: the platform's other machines would only wait in vain as well.
+                        log.debug("platform not refreshed", extra={"platform": platform, "code": error.code})
+                        break
+        return changed
 
     async def _refresh(self, machine: Machine) -> bool:
         if machine.cloud_id is None:
             return False
-        try:
-            driver = await self.clouds.driver(machine.platform_id)
-            seen = await driver.machine(machine.cloud_id)
-        except CatalogError as error:
-            log.debug("machine not refreshed", extra={"machine": machine.id, "code": error.code})
-            return False
+        driver = await self.clouds.driver(machine.platform_id)
+        seen = await driver.machine(machine.cloud_id)
         status = seen.status if seen is not None else MachineStatus.GONE
+        if status is MachineStatus.UNKNOWN:
+            return False
         reason = "" if status in (MachineStatus.RUNNING, MachineStatus.PENDING) else f"the cloud says: {status.value}"
         addresses = list(seen.addresses) if seen is not None else machine.addresses
         if (addresses, reason) == (machine.addresses, machine.reason):
             return False
         now_s = self.clock.now_s()
 
-        def work(tx: Tx) -> None:
-            update(tx, by_id(tx, Machine, machine.id), {"addresses": addresses, "reason": reason}, now_s)
+        def work(tx: Tx) -> bool:
+            held = by_id(tx, Machine, machine.id)
+            if held.state not in DELIVERED:
+                return False  # destroyed or given back while the cloud was asked
+            update(tx, held, {"addresses": addresses, "reason": reason}, now_s)
+            return True
 
-        await self.database.write(work)
-        return True
+        return await self.database.write(work)
 
 
-def _delivered(tx: Tx) -> list[Machine]:
-    return [
-        machine for state in (MachineState.IDLE, MachineState.IN_USE) for machine in where(tx, Machine, state=state)
-    ]
+def _delivered(tx: Tx) -> Sequence[Machine]:
+    return where(tx, Machine, state=DELIVERED)

@@ -1,20 +1,37 @@
 """Run background tasks: periodic and woken, cut off at their deadline, never ended by a failure.
 
-The only place, beside the HTTP edge, that catches every exception: one failed run must not end the work.
+The only place, beside the HTTP edge, that catches every exception: one failed run must not end the work, and a mistake
+in one of the many things that a service keeps must not end the others.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from catalog.ports import Clock
+from gateway.errors import InternalError, InvalidSettings
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 # A service that fails at once on every start must not spin.
 SERVICE_PAUSE_S = 1.0
+# After this long without a failure a service counts as well again.
+SERVICE_WELL_S = 10.0
+
+
+async def contained(work: Callable[[], Awaitable[T]], known: tuple[type[Exception], ...]) -> T:
+    """Return what ``work`` returns; an exception that is none of ``known`` is logged and leaves as InternalError."""
+    try:
+        return await work()
+    except known:
+        raise
+    except Exception as error:  # see the module's docstring
+        log.exception("unexpected error")
+        raise InternalError("a mistake of ours; the log says more") from error
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,13 +113,21 @@ class Service:
     async def run_forever(self, clock: Clock) -> None:  # noqa: ARG002  # the same shape as a task's
         """Run until cancelled; begin again, after a pause, when ``run`` fails or returns."""
         while True:
+            well = asyncio.get_running_loop().call_later(SERVICE_WELL_S, self._recovered)
             try:
                 await self.run()
             except Exception as error:  # see the module's docstring
                 self.last_error = getattr(error, "code", "") or type(error).__name__
                 log.exception("service failed and is started again", extra={"service": self.name})
+            finally:
+                well.cancel()
             self.restarts += 1
             await asyncio.sleep(SERVICE_PAUSE_S)
+
+    def _recovered(self) -> None:
+        if self.last_error:
+            log.info("service recovered", extra={"service": self.name})
+        self.last_error = ""
 
     def status(self) -> dict[str, Any]:
         """Return what the API shows of this service."""
@@ -119,7 +144,11 @@ class Runner:
         self._disabled = set(disabled)
         if unknown := self._disabled - set(self._work):
             known = ", ".join(sorted(self._work))
-            raise ValueError(f"background.disabled names no task: {', '.join(sorted(unknown))}; known are {known}")
+            raise InvalidSettings(
+                f"background.disabled names no task: {', '.join(sorted(unknown))}",
+                field="background.disabled",
+                fix=f"known are {known}",
+            )
 
     def wake(self, name: str) -> None:
         """Wake the task called ``name``. Harmless while it runs: it runs once more."""

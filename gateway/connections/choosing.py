@@ -39,6 +39,12 @@ class LinkBook:
         return {name: link.rtt_ms for name, link in self._links.items() if link.rtt_ms is not None}
 
 
+class NothingAnswers(NoRoute):
+    """There are routes to ``target``, and none of them answers now: the network may come back."""
+
+    retryable = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """A ranking, its routes from best to worst, and the route to use with regard to the one in use."""
@@ -87,23 +93,27 @@ class RouteChooser:
     def choose(
         self, snapshot: Snapshot, routes: Sequence[Route], weights: Weights, *, in_use: Route | None = None
     ) -> Choice:
-        """Return the ranking of ``routes`` by what is known now. Raises NoRoute when none is usable."""
+        """Return the ranking of ``routes`` by what is known now. Raises NothingAnswers when none is usable."""
         graph = snapshot.topology.graph(snapshot.target)
         measured = []
         for route in routes:
             price = sum(graph.edges[link]["price_usd_per_gb"] for link in route.links(GATEWAY_NODE))
-            known = measured_route(route, self.links.all(), gateway=GATEWAY_NODE, price_usd_per_gb=price)
-            if known is not None:
-                measured.append(known)
+            measured.append(measured_route(route, self.links.all(), gateway=GATEWAY_NODE, price_usd_per_gb=price))
         ranking = rank(measured, weights)
         preferred = choose(ranking, in_use, self._margin)
         if preferred is None:
-            raise NoRoute(
+            raise NothingAnswers(
                 f"none of {len(routes)} candidate routes to {snapshot.target.name} answers",
                 target=snapshot.target.name,
                 rule="probes",
             )
         return Choice(ranking=ranking, measured=tuple(measured), weights=weights, preferred=preferred)
+
+
+def is_declared(network: Snapshot, route: Route) -> bool:
+    """Tell whether ``route`` leads over nothing but relays and links that are declared and enabled now."""
+    graph = network.topology.graph(network.target)
+    return all(graph.has_edge(*link) for link in route.links(GATEWAY_NODE))
 
 
 def narrowed(policy: CandidatePolicy, wishes: Mapping[str, Any]) -> CandidatePolicy:

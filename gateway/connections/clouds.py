@@ -71,12 +71,13 @@ class RoutedClouds:
         async with self._building:
             account = await self._database.read(lambda tx: cloud_account(tx, platform, self._sealer))
             held = self._held.get(platform)
-            if held is None or not _same(held.account, account):
-                if held is not None:
-                    await held.driver.close()
-                dialer = TunnelDialer(self._live, platform, asyncio.get_running_loop())
-                held = self._held[platform] = _Held(account, self._build_driver(account, dialer))
-            return held.driver
+            if held is not None and _same(held.account, account):
+                return held.driver
+            dialer = TunnelDialer(self._live, platform, asyncio.get_running_loop())
+            fresh = self._held[platform] = _Held(account, self._build_driver(account, dialer))
+            if held is not None:
+                await held.driver.close()
+            return fresh.driver
 
     async def check(self, platform: PlatformId, capability: Capability, *verbs: str) -> None:
         """Count a call that is covered by any of ``verbs``. Raises CloudRefused when none is granted."""

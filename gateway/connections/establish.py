@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.connections import move, record_decision
-from catalog.errors import CloudError, CloudUnavailable
+from catalog.errors import CloudError
 from catalog.messages.handshake import ServiceInformation
-from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
+from catalog.model.connection import Connection, ConnectionEvent
 from catalog.model.ids import ConnectionId
-from catalog.model.order import WeightSet
 from catalog.model.platform import Endpoint
+from catalog.network import weights as weights_in_force
 from catalog.ports import Address, Clock
+from catalog.store.connections import ROUTED_STATES
 from catalog.store.database import Database, Tx
-from catalog.store.rows import by_id, find, update, where
-from gateway.connections.choosing import Choice, RouteChooser, explained, weighted
+from catalog.store.rows import by_id, update, where
+from gateway.connections.choosing import Choice, RouteChooser, explained, is_declared, weighted
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.handshake import Handshake, has_connector
 from gateway.connections.publishing import Publisher
@@ -36,8 +37,6 @@ from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-
-GATEWAY_WEIGHTS = "gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +71,13 @@ class Establisher:
         """
         async with AsyncExitStack() as undo:
             network, choice = await self.routed(connection_id)
-            route, tunnel = await self._tunnel(connection_id, network, choice)
-            undo.push_async_callback(tunnel.close)
-            live = await self._register(connection_id, network, route, tunnel)
+            # Each undo is known before its deed can be cut off: all of them are harmless where nothing was done.
+            route, tunnel = await self._tunnel(connection_id, network, choice, undo)
             undo.callback(self.live.drop, connection_id)
+            live = await self._register(connection_id, network, route, tunnel)
             async with self.steps.step(connection_id, "connect.sessions"):
-                await self.sessions.open(connection_id, route, network)
                 undo.push_async_callback(self.sessions.end, connection_id)
+                await self.sessions.open(connection_id, route, network)
                 await self._move(connection_id, ConnectionEvent.TUNNELLED)
             found = await self._log_in(live)
             await self._agree(live, found)
@@ -107,8 +106,10 @@ class Establisher:
         """Return the network and the choice with regard to the route in use; steps of a review are not recorded."""
         network, wishes, weights = await self.database.read(lambda tx: self._load(tx, live.connection))
         routes = self.chooser.enumerate(network, wishes)
-        # The route in use is measured again with the others, whatever its guess would be now.
-        routes = routes if live.route in routes else (*routes, live.route)
+        # The route in use is measured again with the others, whatever its guess would be now; but one that leads
+        # over what is no longer declared, such as a disabled relay, is to be left.
+        if live.route not in routes and is_declared(network, live.route):
+            routes = (*routes, live.route)
         await self.chooser.measure(network, routes)
         return network, self.chooser.choose(network, routes, weights, in_use=live.route)
 
@@ -117,10 +118,14 @@ class Establisher:
 
         Raises RoutingError, and the connection keeps its tunnel, when the new route cannot be built.
         """
-        refused: list[Mapping[str, str]] = []
-        route, tunnel = await self._build(network, (choice.preferred,), refused)
-        await self._record(live.connection, choice, route, refused)
-        return await self._register(live.connection, network, route, tunnel)
+        async with AsyncExitStack() as undo:
+            route, tunnel = await self._build(network, (choice.preferred,), [])
+            undo.push_async_callback(tunnel.close)
+            undo.callback(self.live.put, live)
+            await self._record(live.connection, choice, route)
+            moved = await self._register(live.connection, network, route, tunnel)
+            undo.pop_all()
+        return moved
 
     async def live_closed(self, live: LiveConnection) -> None:
         """Take the connection off the air: no new sockets, sessions ended, tunnel closed. May be repeated."""
@@ -128,15 +133,19 @@ class Establisher:
         await live.tunnel.close()
         await self.sessions.end(live.connection)
 
-    async def _tunnel(self, connection_id: ConnectionId, network: Snapshot, choice: Choice) -> tuple[Route, Tunnel]:
+    async def _tunnel(
+        self, connection_id: ConnectionId, network: Snapshot, choice: Choice, undo: AsyncExitStack
+    ) -> tuple[Route, Tunnel]:
         async with self.steps.step(connection_id, "connect.tunnel"):
             refused: list[Mapping[str, str]] = []
             try:
                 route, tunnel = await self._build(network, choice.in_order(), refused)
-            finally:
-                if refused:
-                    used = choice.preferred if len(refused) == len(choice.in_order()) else route
-                    await self._record(connection_id, choice, used, refused)
+            except RoutingError:
+                await self._record(connection_id, choice, choice.preferred, refused)
+                raise
+            undo.push_async_callback(tunnel.close)
+            if refused:
+                await self._record(connection_id, choice, route, refused)
         return route, tunnel
 
     async def _build(
@@ -202,10 +211,10 @@ class Establisher:
             try:
                 await self.publisher.run(live.target)
             except CloudError as error:
+                if not error.retryable:
+                    raise
                 # The tunnel stands and the grants are recorded: the background task publishes as soon as it can.
                 await self.steps.note(live.connection, "connect.publish", "postponed", detail=error.code)
-                if not isinstance(error, CloudUnavailable):
-                    raise
 
     async def _record(
         self,
@@ -224,7 +233,7 @@ class Establisher:
 
     def _load(self, tx: Tx, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Weights]:
         connection = by_id(tx, Connection, connection_id)
-        stored = find(tx, WeightSet, GATEWAY_WEIGHTS)
+        stored = weights_in_force(tx)
         weights = weighted(self.weights, stored.values if stored else {}, connection.policy.get("weights") or {})
         return snapshot(tx, connection.target_id, gateway_site=self.gateway_site), connection.policy, weights
 
@@ -241,5 +250,5 @@ def _alternatives(tx: Tx, connection_id: ConnectionId) -> tuple[Connection, dict
 
 def _note_route(tx: Tx, connection_id: ConnectionId, route: str, now_s: float) -> None:
     connection = by_id(tx, Connection, connection_id)
-    if connection.route != route and connection.state is not ConnectionState.CLOSED:
+    if connection.route != route and connection.state in ROUTED_STATES:
         update(tx, connection, {"route": route}, now_s)

@@ -5,20 +5,23 @@ resumes where the rows say.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from dataclasses import dataclass
 
 from catalog.connections import end_sessions, move, unfinished
+from catalog.errors import CatalogError
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.ids import ConnectionId
 from catalog.ports import Clock
-from catalog.store.database import Database, Tx
-from catalog.store.rows import by_id
+from catalog.store.database import Database, StoreUnavailable, Tx
+from catalog.store.rows import by_id, where
+from gateway.background.runner import contained
 from gateway.connections.establish import Establisher
 from gateway.connections.steps import KNOWN_ERRORS
 from gateway.connections.tunnels import LiveConnection
-from routing.errors import RoutingError
+from gateway.errors import InternalError
 from routing.tunnel.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ _BEGIN = {
     _S.FAILED: _E.RETRY,
 }
 _WORKABLE = (*_BEGIN, _S.ROUTING, _S.ESTABLISHED)
+# 2 ** 20 times any first pause is longer than any longest one, and still a float.
+_DOUBLINGS_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,108 +71,169 @@ class Keeper:
         for changed in self._kept.values():
             changed.set()
 
+    async def recover(self) -> None:
+        """Say of every connection that a former process held that it is lost: its tunnel died with that process.
+
+        To be called before anybody is answered, so that nothing is called established that is not.
+        """
+        now_s = self._clock.now_s()
+
+        def work(tx: Tx) -> None:
+            for connection in where(tx, Connection, state=_S.ESTABLISHED):
+                move(tx, connection.id, _E.LOSE, now_s, code="tunnel-lost", reason="the gateway was restarted")
+                end_sessions(tx, connection.id, now_s)
+
+        await self._database.write(work)
+
     async def run(self) -> None:
         """Keep connections until cancelled; on the way out every tunnel is closed."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     self._woken.clear()
-                    for connection in await self._database.read(unfinished):
-                        if connection.id not in self._kept and connection.state in _WORKABLE:
-                            self._kept[connection.id] = asyncio.Event()
-                            tasks.create_task(self._keep(connection.id), name=f"keep {connection.id}")
+                    for connection_id in await self._unkept():
+                        self._kept[connection_id] = asyncio.Event()
+                        tasks.create_task(self._keep(connection_id, tasks), name=f"keep {connection_id}")
                     await _set_within(self._woken, self._policy.poll_period_s)
         finally:
             self._kept.clear()
 
-    async def _keep(self, connection_id: ConnectionId) -> None:
-        attempts, stood = 0, False
-        live: LiveConnection | None = None
+    async def _unkept(self) -> list[ConnectionId]:
         try:
-            while await self._begin(connection_id):
-                attempts += 1
-                try:
-                    live = await self._establisher.run(connection_id)
-                except KNOWN_ERRORS as error:
-                    await self._failed(connection_id, error)
-                    if not (error.retryable and (stood or attempts < self._policy.first_attempts)):
-                        return
-                    await self._pause(connection_id, attempts)
-                    continue
-                attempts, stood = 0, True
-                live = await self._hold(live)
-                await self._let_go(live)
-                live = None
+            found = await self._database.read(unfinished)
+        except CatalogError as error:
+            # The tunnels stand whatever becomes of the disk: look again at the next poll.
+            log.warning("connections cannot be read", extra={"code": error.code})
+            return []
+        return [each.id for each in found if each.id not in self._kept and each.state in _WORKABLE]
+
+    async def _keep(self, connection_id: ConnectionId, tasks: asyncio.TaskGroup) -> None:
+        """Keep one connection. Whatever goes wrong here ends this one's keeping only; the next poll takes it up."""
+        try:
+            await contained(lambda: self._keep_on(connection_id, tasks), KNOWN_ERRORS)
+        except KNOWN_ERRORS as error:
+            log.warning("connection let go of", extra={"connection": connection_id, "code": error.code})
         finally:
-            if live is not None:
-                await self._establisher.live_closed(live)
             self._kept.pop(connection_id, None)
 
-    async def _begin(self, connection_id: ConnectionId) -> bool:
-        """Take the row to ROUTING. False when there is nothing to do: closed, or not yet consented to."""
+    async def _keep_on(self, connection_id: ConnectionId, tasks: asyncio.TaskGroup) -> None:
+        attempts, stood = 0, False
+        try:
+            while (begun := await self._begin(connection_id)) is not None:
+                attempts += 1
+                try:
+                    live = await contained(lambda: self._establisher.run(connection_id), KNOWN_ERRORS)
+                except KNOWN_ERRORS as error:
+                    # A mistake of ours says nothing about the connection, so it may pass like a network's.
+                    passing = error.retryable or isinstance(error, InternalError)
+                    again = passing and (stood or attempts < self._policy.first_attempts)
+                    after = await self._failed(error, begun, again=again)
+                    if again:
+                        await self._pause(after, attempts)
+                    continue
+                attempts, stood = 0, True
+                await self._let_go(await self._hold(live, tasks))
+        finally:
+            # Whichever tunnel is in use now: the one that was established, or one that a review moved to.
+            if (held := self._establisher.live.get(connection_id)) is not None:
+                await self._let_go(held)
+
+    async def _begin(self, connection_id: ConnectionId) -> Connection | None:
+        """Take the row to ROUTING and return it. None when there is nothing to do: closed, or given up."""
         now_s = self._clock.now_s()
 
-        def work(tx: Tx) -> bool:
+        def work(tx: Tx) -> Connection | None:
             connection = by_id(tx, Connection, connection_id)
             if connection.state is _S.ESTABLISHED:
-                # A former process held it; its tunnel died with it, and its sessions with the tunnel.
-                connection = move(tx, connection_id, _E.LOSE, now_s, code="tunnel-lost", reason="the gateway restarted")
-                end_sessions(tx, connection_id, now_s)
+                # Whoever held it could not say that its tunnel is gone.
+                connection = move(tx, connection_id, _E.LOSE, now_s, code="tunnel-lost", reason="its keeper ended")
             if connection.state in _BEGIN:
                 connection = move(tx, connection_id, _BEGIN[connection.state], now_s)
-            return connection.state is _S.ROUTING
+            return connection if connection.state is _S.ROUTING else None
 
         return await self._database.write(work)
 
-    async def _failed(self, connection_id: ConnectionId, error: Exception) -> None:
+    async def _failed(self, error: Exception, begun: Connection, *, again: bool) -> Connection:
+        """Record the failure, and at once whether it goes on; return the row.
+
+        A row that was closed, or asked to begin again, in the meantime is left as it is: that is why it failed.
+        """
         code, reason = str(getattr(error, "code", "")), str(error)
         now_s = self._clock.now_s()
 
-        def work(tx: Tx) -> None:
-            if by_id(tx, Connection, connection_id).state is not _S.CLOSED:
-                move(tx, connection_id, _E.FAIL, now_s, code=code, reason=reason)
+        def work(tx: Tx) -> Connection:
+            connection = by_id(tx, Connection, begun.id)
+            if connection.state is _S.CLOSED or connection.attempts != begun.attempts:
+                return connection
+            if connection.state is _S.ESTABLISHED:
+                connection = move(tx, begun.id, _E.LOSE, now_s)
+            connection = move(tx, begun.id, _E.FAIL, now_s, code=code, reason=reason)
+            if again:
+                # Before the pause, not after it: a restart in between must find that it is to go on.
+                connection = move(tx, begun.id, _E.RETRY, now_s, code=code, reason=reason)
+            return connection
 
-        await self._database.write(work)
-        log.warning("connection failed", extra={"connection": connection_id, "code": code})
+        after = await self._database.write(work)
+        log.warning("connection failed", extra={"connection": begun.id, "code": code})
+        return after
 
-    async def _pause(self, connection_id: ConnectionId, attempts: int) -> None:
-        longest = min(self._policy.pause_longest_s, self._policy.pause_first_s * 2 ** (attempts - 1))
-        # Jitter keeps a hundred connections from coming back in the same instant. Not a secret: plain random.
-        await _set_within(self._kept[connection_id], longest * random.uniform(0.75, 1.25))  # noqa: S311
+    async def _pause(self, after: Connection, attempts: int) -> None:
+        """Wait before the next attempt; not longer than until the row is closed or asked to go on."""
+        doublings = min(attempts - 1, _DOUBLINGS_LIMIT)
+        longest_s = min(self._policy.pause_longest_s, self._policy.pause_first_s * 2**doublings)
+        changed = self._kept[after.id]
+        with contextlib.suppress(TimeoutError):
+            # Jitter keeps a hundred connections from coming back in the same instant. Not a secret: plain random.
+            async with asyncio.timeout(longest_s * random.uniform(0.75, 1.25)):  # noqa: S311
+                while True:
+                    # Wakes are for all connections: only a change of this one's row is worth an early attempt.
+                    changed.clear()
+                    if (await self._row(after.id)).version != after.version:
+                        return
+                    await changed.wait()
 
-    async def _hold(self, live: LiveConnection) -> LiveConnection:
+    async def _hold(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
         """Return, with the tunnel then in use, when it is lost or the connection is closed."""
         changed = self._kept[live.connection]
         review_at_s = self._clock.now_s() + self._policy.review_period_s
         while True:
+            told = changed.is_set()
+            # Before the row is read: what is said after that is heard in the next turn.
             changed.clear()
-            wait_s = max(0.05, min(review_at_s - self._clock.now_s(), self._policy.review_period_s))
-            await _first_of(live.tunnel, changed, wait_s)
             if live.tunnel.is_lost or await self._is_closed(live.connection):
                 return live
-            if changed.is_set() or self._clock.now_s() >= review_at_s:
-                live = await self._reviewed(live)
+            if told or self._clock.now_s() >= review_at_s:
+                live = await self._reviewed(live, tasks)
                 review_at_s = self._clock.now_s() + self._policy.review_period_s
+            else:
+                wait_s = max(0.05, min(review_at_s - self._clock.now_s(), self._policy.review_period_s))
+                await _first_of(live.tunnel, changed, wait_s)
 
-    async def _reviewed(self, live: LiveConnection) -> LiveConnection:
+    async def _reviewed(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
         """Measure again and move to a clearly better route; the new tunnel is up before the old one drains."""
         try:
-            network, choice = await self._establisher.review(live)
+            network, choice = await contained(lambda: self._establisher.review(live), KNOWN_ERRORS)
             if choice.preferred == live.route:
                 return live
-            moved = await self._establisher.rebuild(live, network, choice)
-        except RoutingError as error:
+            moved = await contained(lambda: self._establisher.rebuild(live, network, choice), KNOWN_ERRORS)
+        except KNOWN_ERRORS as error:
+            # No reason to give up a tunnel that stands.
             log.warning("route review failed", extra={"connection": live.connection, "code": error.code})
             return live
         log.info("route moved", extra={"connection": live.connection, "before": live.route.id, "now": moved.route.id})
-        await self._drain(live)
+        # Beside the holding: the new tunnel may be lost, or the connection closed, while the old one drains.
+        tasks.create_task(self._drain(live), name=f"drain {live.connection}")
         return moved
 
     async def _drain(self, old: LiveConnection) -> None:
-        give_up_at_s = self._clock.now_s() + self._policy.drain_s
-        while old.tunnel.channels_open and not old.tunnel.is_lost and self._clock.now_s() < give_up_at_s:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # sockets close by themselves; nobody could set an event for the last one
-        await old.tunnel.close()
+        """Close the tunnel when its last socket has, when it has had ``drain_s``, or when the connection ends."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._policy.drain_s):
+                    while old.tunnel.channels_open and not old.tunnel.is_lost and self._is_live(old.connection):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)  # sockets close by themselves; nobody could set an event for the last
+        finally:
+            await old.tunnel.close()
 
     async def _let_go(self, live: LiveConnection) -> None:
         reason = await live.tunnel.wait_lost() if live.tunnel.is_lost else "closed"
@@ -181,17 +247,23 @@ class Keeper:
         await self._database.write(work)
         log.info("tunnel ended", extra={"connection": live.connection, "reason": reason})
 
+    def _is_live(self, connection_id: ConnectionId) -> bool:
+        return self._establisher.live.get(connection_id) is not None
+
     async def _is_closed(self, connection_id: ConnectionId) -> bool:
-        connection = await self._database.read(lambda tx: by_id(tx, Connection, connection_id))
-        return connection.state is _S.CLOSED
+        try:
+            return (await self._row(connection_id)).state is _S.CLOSED
+        except StoreUnavailable:
+            return False  # as far as anybody knows; a tunnel that stands is not given up for a full disk
+
+    async def _row(self, connection_id: ConnectionId) -> Connection:
+        return await self._database.read(lambda tx: by_id(tx, Connection, connection_id))
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
-    except TimeoutError:
-        pass
 
 
 async def _first_of(tunnel: Tunnel, changed: asyncio.Event, timeout_s: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from catalog.consent import add_proof
-from catalog.errors import CloudError
+from catalog.errors import CloudError, WrongState
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
@@ -47,15 +47,24 @@ class Publisher:
         offered = 0
         for grant in granted:
             try:
-                proof = await driver.prove(grant.capability)
-                items = await self._read(driver, grant) if proof.allowed else ()
-                await self._publish(grant, proof, items)
-                offered += proof.allowed
-            except CloudError as error:
-                if error.retryable:
-                    raise
-                await self._degrade(grant, str(error))
+                offered += await self._offer(driver, grant)
+            except WrongState:
+                # Revoked or expired while the cloud was asked: whoever ended it has withdrawn its offer.
+                log.info("grant ended meanwhile", extra={"platform": platform, "capability": grant.capability})
         return offered
+
+    async def _offer(self, driver: CloudDriver, grant: Grant) -> bool:
+        """Publish one grant and tell whether it is on offer. Raises WrongState when it is not accepted any more."""
+        try:
+            proof = await driver.prove(grant.capability)
+            items = await self._read(driver, grant) if proof.allowed else ()
+            await self._publish(grant, proof, items)
+        except CloudError as error:
+            if error.retryable:
+                raise
+            await self._degrade(grant, str(error))
+            return False
+        return proof.allowed
 
     async def _read(self, driver: CloudDriver, grant: Grant) -> Sequence[CloudSize | CloudItem]:
         listing = LISTINGS.get(Capability(grant.capability))

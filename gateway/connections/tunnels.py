@@ -76,6 +76,10 @@ class LiveConnections:
         """Return the live connection, or None."""
         return self._live.get(connection)
 
+    def targets(self) -> frozenset[PlatformId]:
+        """Return the platforms that can be reached now."""
+        return frozenset(live.target for live in self._live.values())
+
     def to_platform(self, platform: PlatformId) -> LiveConnection:
         """Return a live connection to ``platform``, its own before another requester's.
 
@@ -104,6 +108,8 @@ class TunnelDialer:
         waiting = asyncio.run_coroutine_threadsafe(self._open(address, timeout_s), self._loop)
         try:
             return waiting.result(timeout_s + THREAD_GRACE_S)
+        except concurrent.futures.CancelledError as error:
+            raise CloudUnavailable("the gateway is going down") from error
         except concurrent.futures.TimeoutError as error:
             waiting.cancel()
             raise CloudTimedOut("the tunnel did not open a channel in time") from error

@@ -95,13 +95,13 @@ class SmallWorld:
         """The platform owner's client."""
         return Client(self.server, self.platform_token, timeout_s=PATIENCE_S)
 
-    def start_gateway(self, die_at: str | None = None) -> Program:
+    def start_gateway(self, die_at: str | None = None, *, build_deadline_s: float = 900.0) -> Program:
         """Start the gateway on the state it left; with ``die_at`` it kills itself at that step."""
         config = self.folder / "crossway.toml"
         config.write_text(
             f'[gateway]\nstate_dir = "{self.state_dir}"\n[api]\nlisten = "unix:{self.folder}/api"\n'
             '[probe]\nicmp = "off"\nsamples_count = 1\ninterval_ms = 1.0\n'
-            "[orders]\npoll_period_s = 0.1\nretry_first_s = 0.2\n[pools]\nperiod_s = 0.3\n"
+            "[orders]\npoll_period_s = 0.1\nretry_first_s = 0.2\nbuild_deadline_s = {build_deadline_s}\n[pools]\nperiod_s = 0.3\n"
             f"[handshake]\nask_again_period_s = 0.5\n{self.settings}"
         )
         script = Path(__file__).with_name("killable_gateway.py")
