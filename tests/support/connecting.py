@@ -1,0 +1,329 @@
+"""The connection machinery, wired as ``gateway.compose`` does, over a real database and real tunnels on loopback.
+
+What is not ours to prove here is in memory: the cloud behind the tunnel, the owner's connector, and probing, which says
+what a test sets in ``rtt_ms``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from catalog import connections, network, platforms
+from catalog.errors import CloudError
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
+from catalog.model.connection import AccountSession, Connection, ConnectionEvent, ConnectionState
+from catalog.model.consent import GrantRule
+from catalog.model.ids import ConnectionId, PlatformId
+from catalog.model.platform import Purpose
+from catalog.ports import Address, CloudAccount, CloudItem, CloudSize, Dialer, Proof
+from catalog.store import rows
+from gateway.connections.choosing import RouteChooser
+from gateway.connections.clouds import RoutedClouds
+from gateway.connections.establish import Establisher, TunnelMaking
+from gateway.connections.handshake import Handshake
+from gateway.connections.keeper import Keeper, KeepPolicy
+from gateway.connections.publishing import Publisher
+from gateway.connections.sessions import Sessions
+from gateway.connections.steps import StepLog
+from gateway.connections.tunnels import LiveConnections
+from gateway.connector.policy import Policy, Rule, Verdict
+from gateway.network import Snapshot
+from routing.candidates import CandidatePolicy
+from routing.probe.plan import ProbePlan, ProbePolicy
+from routing.probe.summary import LinkMeasurement, summarize
+from routing.ranking import MarginPolicy, Weights
+from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from tests.support.doubles import KillingCheckpoint, MemoryCloud
+from tests.support.platform_links import InMemoryPlatformLink
+from tests.support.sshd import Sshd, free_port
+from tests.support.stores import HOST_KEY, Store, add_platform, opened_store
+
+PATIENCE_S = 60.0
+SERVICES = ("machine", "image", "size")
+EAGER = KeepPolicy(review_period_s=60, poll_period_s=0.05, drain_s=0.2, pause_first_s=0.01, pause_longest_s=0.05)
+
+
+@dataclass
+class ScriptedCloud(MemoryCloud):
+    """A cloud in memory that fails where a test says so, and remembers what was called.
+
+    ``failures`` holds, by call, the errors that its next calls raise; ``refused`` the capabilities it does not prove.
+    """
+
+    calls: list[str] = field(default_factory=list)
+    failures: dict[str, list[Exception]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    closed: bool = False
+
+    async def log_in(self) -> ServiceInformation:
+        """Return what it has."""
+        self._call("log_in")
+        return ServiceInformation(provider="memory", region="here", services=SERVICES)
+
+    async def prove(self, capability: str) -> Proof:
+        """Return whether the capability is not among the refused."""
+        self._call("prove")
+        return Proof(capability=capability, allowed=capability not in self.refused, request=f"Prove {capability}")
+
+    async def sizes(self) -> Sequence[CloudSize]:
+        """Return one size."""
+        self._call("sizes")
+        return await super().sizes()
+
+    async def images(self) -> Sequence[CloudItem]:
+        """Return one image."""
+        self._call("images")
+        return await super().images()
+
+    async def close(self) -> None:
+        """Remember it."""
+        self.closed = True
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.failures.get(name):
+            raise self.failures[name].pop(0)
+
+
+@dataclass
+class Connecting:
+    """Everything that makes and keeps connections. ``platform`` is enrolled, at ``bom``; the gateway is at ``gw``."""
+
+    store: Store
+    platform: PlatformId
+    cloud: ScriptedCloud
+    link: InMemoryPlatformLink
+    checkpoint: KillingCheckpoint
+    ssh_key: asyncssh.SSHKey
+    rtt_ms: dict[tuple[str, str], float | None] = field(default_factory=dict)  # by link; 10 where nothing is said
+    probed: list[tuple[str, str]] = field(default_factory=list)
+    built: list[CloudAccount] = field(default_factory=list)
+    policy: KeepPolicy = EAGER
+    before_probing: Callable[[], Awaitable[None]] | None = None
+
+    def __post_init__(self) -> None:
+        """Wire the parts."""
+        self.wire()
+
+    def wire(self, *, checkpoint: KillingCheckpoint | None = None, policy: KeepPolicy | None = None) -> None:
+        """Make the parts anew, as a restart does, after a change of the key, the checkpoint or the policy."""
+        self.checkpoint, self.policy = checkpoint or self.checkpoint, policy or self.policy
+        database, clock = self.store.database, self.store.clock
+        self.live = LiveConnections()
+        self.sessions = Sessions(database, clock)
+        self.clouds = RoutedClouds(
+            database=database,
+            sealer=self.store.sealer,
+            live=self.live,
+            sessions=self.sessions,
+            build_driver=self._build_driver,
+            clock=clock,
+        )
+        self.handshake = Handshake(database=database, clock=clock, open_link=lambda *_: self.link, gateway_name="gw")
+        self.publisher = Publisher(database=database, clock=clock, clouds=self.clouds)
+        self.steps = StepLog(database, clock, self.checkpoint)
+        self.chooser = RouteChooser(
+            probe=self._probe,
+            candidates=CandidatePolicy(),
+            probes=ProbePolicy(samples=1, max_age_s=10),
+            margin=MarginPolicy(),
+            clock=clock,
+        )
+        self.establisher = Establisher(
+            database=database,
+            clock=clock,
+            steps=self.steps,
+            chooser=self.chooser,
+            tunnels=TunnelMaking(
+                credentials=TunnelCredentials(client_key=self.ssh_key),
+                policy=TunnelPolicy(hop_timeout_s=20, keepalive_s=0.05, keepalive_count=2),
+            ),
+            live=self.live,
+            sessions=self.sessions,
+            clouds=self.clouds,
+            handshake=self.handshake,
+            publisher=self.publisher,
+            gateway_site="gw",
+            weights=Weights(),
+        )
+        self.keeper = Keeper(database, clock, self.establisher, self.policy)
+
+    def _build_driver(self, account: CloudAccount, _dialer: Dialer) -> ScriptedCloud:
+        self.built.append(account)
+        return self.cloud
+
+    async def _probe(self, plan: ProbePlan, _network: Snapshot) -> tuple[LinkMeasurement, ...]:
+        if self.before_probing is not None:
+            await self.before_probing()
+        self.probed += [(link.source, link.target) for link in plan.links]
+        fresh = [
+            summarize(
+                (self.rtt_ms.get((link.source, link.target), 10.0),),
+                source=link.source,
+                target=link.target,
+                method="connect",
+                measured_at_s=self.store.now_s,
+            )
+            for link in plan.links
+        ]
+        return (*plan.fresh, *fresh)
+
+    def add_relay(self, name: str, sshd: Sshd | None = None, *, port: int | None = None) -> None:
+        """Declare a relay at a site of its own, linked to gateway and platform.
+
+        Without ``sshd`` it is whatever listens on ``port`` of loopback, without that nothing.
+        """
+        host, port = sshd.address if sshd else ("127.0.0.1", port or free_port())
+        user, key = (sshd.user, sshd.host_key) if sshd else ("nobody", HOST_KEY)
+
+        def work(tx: Any) -> None:
+            now_s = self.store.now_s
+            network.add_site(tx, name=name, now_s=now_s)
+            network.add_relay(tx, name=name, site=name, host=host, port=port, user=user, host_key=key, now_s=now_s)
+            network.add_link(tx, source="gw", target=name, now_s=now_s)
+            network.add_link(tx, source=name, target="bom", now_s=now_s)
+
+        self.store.write(work)
+
+    def accept_everything(self) -> None:
+        """Add the standing rule that accepts what is granted."""
+        self.store.write(lambda tx: rows.insert(tx, GrantRule(platform="*", capability="*"), self.store.now_s))
+
+    def request(self, **policy: Any) -> ConnectionId:
+        """Ask for the platform's own connection."""
+        return self.store.write(
+            lambda tx: connections.request(
+                tx, requester=self.platform, target=self.platform, policy=policy, now_s=self.store.now_s
+            )
+        ).id
+
+    async def begin(self, connection_id: ConnectionId) -> None:
+        """Take a requested connection to ROUTING, as the keeper does before the saga."""
+        await self.move(connection_id, ConnectionEvent.BEGIN)
+
+    async def move(self, connection_id: ConnectionId, event: ConnectionEvent) -> None:
+        """Move the row, as the API does."""
+        now_s = self.store.now_s
+        await self.store.database.write(lambda tx: connections.move(tx, connection_id, event, now_s))
+
+    async def row(self, connection_id: ConnectionId) -> Connection:
+        """Return the connection as the database has it."""
+        return await self.store.database.read(lambda tx: rows.by_id(tx, Connection, connection_id))
+
+    async def wait(self, connection_id: ConnectionId, *states: ConnectionState) -> Connection:
+        """Wait until the connection is in one of ``states``, and return it."""
+        found: list[Connection] = []
+
+        async def reached() -> bool:
+            found[:] = [await self.row(connection_id)]
+            return found[0].state in states
+
+        await wait_for(reached)
+        return found[0]
+
+    async def open_sessions(self, connection_id: ConnectionId) -> list[AccountSession]:
+        """Return the sessions that have not ended."""
+        found = await self.store.database.read(lambda tx: connections.sessions(tx, connection_id))
+        return [each for each in found if each.ended_at_s is None]
+
+    async def outcomes(self, connection_id: ConnectionId) -> list[tuple[str, str]]:
+        """Return every recorded step and outcome, oldest first."""
+        found = await self.store.database.read(lambda tx: connections.steps(tx, connection_id))
+        return [(each.step, each.outcome) for each in found]
+
+    async def decision(self, connection_id: ConnectionId) -> Mapping[str, Any]:
+        """Return the newest decision document."""
+        found = await self.store.database.read(lambda tx: connections.latest_decision(tx, connection_id))
+        assert found is not None
+        return found.document
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[None]:
+        """Run the keeper until the block ends."""
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(self.keeper.run())
+            try:
+                yield
+            finally:
+                running.cancel()
+
+    @asynccontextmanager
+    async def target(self) -> AsyncIterator[None]:
+        """Listen where the platform's API is, and say so to the catalog; what connects is never answered."""
+        over = asyncio.Event()
+
+        async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await over.wait()
+            finally:
+                writer.transport.abort()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()[:2]
+        now_s = self.store.now_s
+        await self.store.database.write(
+            lambda tx: platforms.approve_endpoint(
+                tx, self.platform, Purpose.API, dial=Address(host=host, port=port), now_s=now_s
+            )
+        )
+        try:
+            yield
+        finally:
+            over.set()
+            server.close()
+
+
+@contextmanager
+def connecting(directory: Path, *, direct: bool = True) -> Iterator[Connecting]:
+    """Give the machinery over a fresh database in which ``mumbai`` is enrolled; ``direct``: gw and bom are linked."""
+    with opened_store(directory) as store:
+        platform = add_platform(store).id
+
+        def declare(tx: Any) -> None:
+            network.add_site(tx, name="gw", now_s=store.now_s)
+            if direct:
+                network.add_link(tx, source="gw", target="bom", now_s=store.now_s)
+
+        store.write(declare)
+        yield Connecting(
+            store=store,
+            platform=platform,
+            cloud=ScriptedCloud(store.clock),
+            link=InMemoryPlatformLink(granting(), store.clock),
+            checkpoint=KillingCheckpoint(),
+            ssh_key=asyncssh.generate_private_key("ssh-ed25519"),
+        )
+
+
+def granting(verdict: Verdict = Verdict.GRANT, *names: str, **changes: Any) -> Policy:
+    """Return a policy with this verdict on ``names``, on all of SERVICES when none is given."""
+    service = ServiceInformation(provider="memory", region="here", services=SERVICES)
+    return Policy(
+        service=service,
+        rules={
+            name: Rule(verdict=verdict, verbs=CAPABILITY_VERBS[Capability(name)], **changes)
+            for name in names or SERVICES
+        },
+    )
+
+
+def failing(error: CloudError, times: int = 1) -> list[Exception]:
+    """Return ``times`` of ``error`` for ScriptedCloud.failures."""
+    return [type(error)(str(error)) for _ in range(times)]
+
+
+def eager(**changes: Any) -> KeepPolicy:
+    """Return EAGER with ``changes``."""
+    return replace(EAGER, **changes)
+
+
+async def wait_for(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until ``holds`` returns True; fail when it does not within a generous bound."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await holds():  # noqa: ASYNC110  # the row changes in a thread; nobody could set an event
+            await asyncio.sleep(0.01)
