@@ -3,7 +3,7 @@
 from sqlmodel import Session
 
 from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
-from catalog.model.ids import MachineId, MessageId, new_id
+from catalog.model.ids import MachineId, MessageId, OrderId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.store import outbox, rows
 
@@ -11,9 +11,12 @@ TAG_MACHINE = "crossway-machine"
 TAG_ORDER = "crossway-order"
 
 
-def cloud_name(machine: MachineId, wanted: str | None) -> str:
-    """Return the machine's name at its cloud: ``wanted`` or "crossway", made unique by the machine's id."""
-    return f"{wanted or 'crossway'}-{machine.rpartition('_')[2].lower()}"
+def cloud_name(made_for: OrderId | MachineId, wanted: str | None = None) -> str:
+    """Return a machine's name at its cloud: ``wanted`` or "crossway", made unique by the id of what it is made for.
+
+    That is its order; a machine that is made for a pool has none yet and carries its own id.
+    """
+    return f"{wanted or 'crossway'}-{made_for.rpartition('_')[2].lower()}"
 
 
 def ask_creation(tx: Session, machine: Machine, *, deadline_s: float, now_s: float) -> None:
@@ -28,6 +31,8 @@ def ask_creation(tx: Session, machine: Machine, *, deadline_s: float, now_s: flo
         image=machine.image,
         attempt=machine.attempt,
         order=machine.order_id,
+        location=machine.location,
+        key_pair=machine.key_pair,
         tags=tags(machine),
         deadline_s=deadline_s,
     )

@@ -125,7 +125,7 @@ class CloudItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
-    """What to create. ``name`` and ``tags`` carry the order's id, so that it can be found again."""
+    """What to create. ``name`` and ``tags`` carry the order's id (a pool machine's its own), so it is found again."""
 
     name: str
     size: str

@@ -57,7 +57,7 @@ class ServiceInformation:
 class AuthorizationRequest:
     """The gateway asks the owner for ``wanted`` (capability -> verbs), repeating the service information it saw."""
 
-    request_id: str  # the grant's id: repeating it never makes a second request
+    request_id: str  # names this request, whatever it asks for: repeating it never makes a second one
     platform: str  # the platform's name
     gateway: str
     service_information: ServiceInformation

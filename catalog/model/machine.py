@@ -66,6 +66,8 @@ class Machine(Row, table=True):
     name: str
     size: str
     image: str
+    location: str | None = None
+    key_pair: str | None = None
     cloud_id: str | None = None
     addresses: list[str] = json_column(list)
     attempt: int = 1

@@ -65,6 +65,8 @@ class Order(Row, table=True):
     name: str
     size: str
     image: str
+    location: str | None = None
+    key_pair: str | None = None
     state: OrderState = enum_column(OrderState, OrderState.PLACED, index=True)
     machine_id: MachineId | None = Field(default=None, sa_type=String)
     served_from: str = ""

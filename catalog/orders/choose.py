@@ -27,21 +27,22 @@ def machine_offer(tx: Session, text: str) -> Offer:
 
 
 def inventory_item(tx: Session, offer: Offer, kind: str, text: str) -> InventoryItem:
-    """Return the platform's ``kind`` ("size" or "image") that ``text`` names by cloud id or by name.
+    """Return the platform's ``kind`` ("size", "image", "location", "key-pair") that ``text`` names, by id or by name.
 
-    Raises InvalidValue naming the field, with what comes near, or with the ids when several share the name.
+    Raises InvalidValue naming the field of the order, with what comes near, or with the ids when several share the name.
     """
+    field, called = kind.replace("-", "_"), kind.replace("-", " ")
     items = orders.inventory(tx, offer.platform_id, kind)
     named = [item for item in items if item.cloud_id == text] or [item for item in items if item.name == text]
     if len(named) == 1:
         return named[0]
     if named:
         ids = ", ".join(item.cloud_id for item in named[:5])
-        raise InvalidValue(f"{len(named)} items are named '{text}'", field=kind, fix=f"one of the ids {ids}")
+        raise InvalidValue(f"{len(named)} items are named '{text}'", field=field, fix=f"one of the ids {ids}")
     known = [item.cloud_id for item in items] + [item.name for item in items]
     near = list(dict.fromkeys(get_close_matches(text, known, n=3, cutoff=0.5))) or list(dict.fromkeys(known))[:3]
     raise InvalidValue(
-        f"the platform has no {kind} '{text}'",
-        field=kind,
-        fix=f"such as {', '.join(near)}" if near else f"the platform told us of no {kind} yet",
+        f"the platform has no {called} '{text}'",
+        field=field,
+        fix=f"such as {', '.join(near)}" if near else f"the platform told us of no {called} yet",
     )

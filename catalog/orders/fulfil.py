@@ -67,9 +67,11 @@ def _begin_creation(
         offer_id=offer.id,
         order_id=order.id,
         tenant_id=order.tenant_id,
-        name=cloud_name(machine_id, machine_name),
+        name=cloud_name(order.id, machine_name),
         size=order.size,
         image=order.image,
+        location=order.location,
+        key_pair=order.key_pair,
     )
     rows.insert(tx, machine, now_s)
     changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}

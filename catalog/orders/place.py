@@ -7,6 +7,7 @@ from sqlmodel import Session
 from catalog import consent
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
+from catalog.machines import cloud_name
 from catalog.model.ids import OrderId, TenantId, new_id
 from catalog.model.offering import OfferState
 from catalog.model.order import Order
@@ -29,13 +30,16 @@ def place(
     size: str,
     image: str,
     name: str | None,
+    location: str | None = None,
+    key_pair: str | None = None,
     now_s: float,
     policy: RetryPolicy | None = None,
     checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
     """Return the accepted order: FULFILLED from a pool, or CREATING with its message in the outbox.
 
-    ``offer``, ``size`` and ``image`` are ids or names. Raises InvalidValue naming the field, WrongState when the
+    ``offer``, ``size``, ``image``, ``location`` and ``key_pair`` are ids or names; the last two are the cloud's choice
+    when None. Raises InvalidValue naming the field, WrongState when the
     offer takes no orders, Denied when the platform does not (any longer) grant it, QuotaExceeded when no idle
     machine fits and the grant admits no further one. Whatever is raised, the caller's transaction must roll back.
     """
@@ -52,9 +56,11 @@ def place(
         id=order_id,
         tenant_id=tenant_id,
         offer_id=chosen.id,
-        name=name or f"crossway-{order_id.rpartition('_')[2].lower()}",
+        name=name or cloud_name(order_id),
         size=inventory_item(tx, chosen, "size", size).cloud_id,
         image=inventory_item(tx, chosen, "image", image).cloud_id,
+        location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
+        key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).cloud_id,
     )
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)

@@ -86,7 +86,7 @@ def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPol
         platform_id=offer.platform_id,
         offer_id=offer.id,
         pool_id=pool.id,
-        name=cloud_name(machine_id, None),
+        name=cloud_name(machine_id),
         size=pool.size,
         image=pool.image,
     )

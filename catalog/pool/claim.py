@@ -8,7 +8,12 @@ from catalog.store import machines
 
 
 def claim(tx: Session, order: Order, now_s: float) -> Machine | None:
-    """Return the machine that is now ``order``'s, or None when no idle one fits its offer, size and image."""
+    """Return the machine that is now ``order``'s, or None when no idle one fits its offer, size and image.
+
+    Machines of a pool are made without a key pair and wherever the cloud likes, so they fit no order that names either.
+    """
+    if order.location is not None or order.key_pair is not None:
+        return None
     return machines.claim_idle(
         tx,
         offer=order.offer_id,

@@ -119,7 +119,7 @@ class Database:
 
 
 _FIXES = {
-    schema.SchemaState.OLDER: "back it up, then bring it up to date with: crossway database migrate",
+    schema.SchemaState.OLDER: "back it up, then bring it up to date with: crossway migrate",
     schema.SchemaState.NEWER: "start the newer release that wrote it",
 }
 

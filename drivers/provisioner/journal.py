@@ -83,6 +83,7 @@ class Job:
     size: str = ""
     image: str = ""
     location: str | None = None
+    key_pair: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     # asked for, written on receipt
     wanted: bool = True

@@ -120,6 +120,7 @@ class Work:
             image=job.image,
             tags=job.tags,
             location=job.location,
+            key_pair=job.key_pair,
             client_token=f"{job.machine}-{job.attempt}",
         )
         try:

@@ -37,6 +37,8 @@ class MachineOut(Resource):
     state: str
     size: str
     image: str
+    location: str | None
+    key_pair: str | None
     cloud_id: str | None
     addresses: list[str]
     attempt: int
@@ -130,6 +132,8 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         state=row.state.value,
         size=row.size,
         image=row.image,
+        location=row.location,
+        key_pair=row.key_pair,
         cloud_id=row.cloud_id,
         addresses=row.addresses,
         attempt=row.attempt,

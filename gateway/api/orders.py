@@ -26,6 +26,12 @@ class OrderIn(Body):
     offer: Reference = Field(description="An offer's id, or the name of a platform that offers machines.")
     size: Word = Field(description="Id or name of one of the offer's sizes.")
     image: Word = Field(description="Id or name of one of the offer's images.")
+    location: Word | None = Field(
+        default=None, description="Id or name of one of the platform's locations; else the cloud chooses."
+    )
+    key_pair: Word | None = Field(
+        default=None, description="Id or name of one of the platform's key pairs, to log in with; else none."
+    )
     name: Name | None = Field(default=None, description="What the machine shall be called; else the order's id.")
 
 
@@ -37,6 +43,8 @@ class OrderOut(Resource):
     name: str
     size: str
     image: str
+    location: str | None
+    key_pair: str | None
     state: str
     machine: str | None
     served_from: str = Field(description="`pool` or `cold` once it is known.")
@@ -69,6 +77,8 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
         size=wanted.size,
         image=wanted.image,
         name=wanted.name,
+        location=wanted.location,
+        key_pair=wanted.key_pair,
         now_s=call.now_s,
         policy=call.services.retry_policy,
         checkpoint=call.services.checkpoint,
@@ -142,6 +152,8 @@ def _out(row: Order) -> OrderOut:
         name=row.name,
         size=row.size,
         image=row.image,
+        location=row.location,
+        key_pair=row.key_pair,
         state=row.state.value,
         machine=row.machine_id,
         served_from=row.served_from,

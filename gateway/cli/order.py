@@ -33,13 +33,27 @@ def create_order(
     ],
     size: Annotated[str, typer.Option(help="One of the offer's sizes, by id or name.")],
     image: Annotated[str, typer.Option(help="One of the offer's images, by id or name.")],
+    location: Annotated[
+        str | None, typer.Option(help="One of the platform's locations, by id or name; else the cloud chooses.")
+    ] = None,
+    key_pair: Annotated[
+        str | None, typer.Option(help="One of the platform's key pairs, by id or name, to log in with; else none.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the machine.")] = None,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
     """Order a machine. It is answered at once; --wait stays until you have it."""
-    order = door.client.orders.create(offer=offer, size=size, image=image, name=name, idempotency_key=idempotency_key)
+    order = door.client.orders.create(
+        offer=offer,
+        size=size,
+        image=image,
+        location=location,
+        key_pair=key_pair,
+        name=name,
+        idempotency_key=idempotency_key,
+    )
     _show_ended(door, order, wait=wait, timeout_s=timeout)
 
 

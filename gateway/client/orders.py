@@ -23,10 +23,19 @@ class Orders(Collection[Order]):
     """A tenant's orders; an admin sees everybody's."""
 
     def create(
-        self, *, offer: str, size: str, image: str, name: str | None = None, idempotency_key: str | None = None
+        self,
+        *,
+        offer: str,
+        size: str,
+        image: str,
+        location: str | None = None,
+        key_pair: str | None = None,
+        name: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Order:
         """Order a machine; repeating the call with the same ``idempotency_key`` orders it once."""
-        return self._create(given(offer=offer, size=size, image=image, name=name), idempotency_key=idempotency_key)
+        wanted = given(offer=offer, size=size, image=image, location=location, key_pair=key_pair, name=name)
+        return self._create(wanted, idempotency_key=idempotency_key)
 
     def steps(self, key: str) -> Iterator[Step]:
         """Yield what happened, oldest first."""

@@ -6,7 +6,7 @@ what a test sets in ``rtt_ms``.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInfo
 from catalog.model.connection import AccountSession, Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import GrantRule
 from catalog.model.ids import ConnectionId, PlatformId
-from catalog.model.platform import Purpose
+from catalog.model.platform import Platform, Purpose
 from catalog.ports import Address, CloudAccount, CloudItem, CloudSize, Dialer, Proof
 from catalog.store import rows
 from gateway.connections.choosing import RouteChooser
@@ -58,34 +58,37 @@ class ScriptedCloud(MemoryCloud):
     calls: list[str] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    hooks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)  # by call, each run once
     closed: bool = False
 
     async def log_in(self) -> ServiceInformation:
         """Return what it has."""
-        self._call("log_in")
+        await self._call("log_in")
         return ServiceInformation(provider="memory", region="here", services=SERVICES)
 
     async def prove(self, capability: str) -> Proof:
         """Return whether the capability is not among the refused."""
-        self._call("prove")
+        await self._call("prove")
         return Proof(capability=capability, allowed=capability not in self.refused, request=f"Prove {capability}")
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return one size."""
-        self._call("sizes")
+        await self._call("sizes")
         return await super().sizes()
 
     async def images(self) -> Sequence[CloudItem]:
         """Return one image."""
-        self._call("images")
+        await self._call("images")
         return await super().images()
 
     async def close(self) -> None:
         """Remember it."""
         self.closed = True
 
-    def _call(self, name: str) -> None:
+    async def _call(self, name: str) -> None:
         self.calls.append(name)
+        if name in self.hooks:
+            await self.hooks.pop(name)()
         if self.failures.get(name):
             raise self.failures[name].pop(0)
 
@@ -105,6 +108,7 @@ class Connecting:
     built: list[CloudAccount] = field(default_factory=list)
     policy: KeepPolicy = EAGER
     before_probing: Callable[[], Awaitable[None]] | None = None
+    closing: ExitStack = field(default_factory=ExitStack)  # what ends with the world
 
     def __post_init__(self) -> None:
         """Wire the parts."""
@@ -194,12 +198,11 @@ class Connecting:
         """Add the standing rule that accepts what is granted."""
         self.store.write(lambda tx: rows.insert(tx, GrantRule(platform="*", capability="*"), self.store.now_s))
 
-    def request(self, **policy: Any) -> ConnectionId:
-        """Ask for the platform's own connection."""
+    def request(self, target: PlatformId | None = None, **policy: Any) -> ConnectionId:
+        """Ask for a platform's connection to itself: the one that is enrolled, or ``target``."""
+        own = target or self.platform
         return self.store.write(
-            lambda tx: connections.request(
-                tx, requester=self.platform, target=self.platform, policy=policy, now_s=self.store.now_s
-            )
+            lambda tx: connections.request(tx, requester=own, target=own, policy=policy, now_s=self.store.now_s)
         ).id
 
     async def begin(self, connection_id: ConnectionId) -> None:
@@ -266,11 +269,13 @@ class Connecting:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()[:2]
         now_s = self.store.now_s
-        await self.store.database.write(
-            lambda tx: platforms.approve_endpoint(
-                tx, self.platform, Purpose.API, dial=Address(host=host, port=port), now_s=now_s
-            )
-        )
+        dial = Address(host=host, port=port)
+
+        def approve(tx: Any) -> None:
+            for platform in rows.where(tx, Platform):
+                platforms.approve_endpoint(tx, platform.id, Purpose.API, dial=dial, now_s=now_s)
+
+        await self.store.database.write(approve)
         try:
             yield
         finally:
@@ -290,7 +295,7 @@ def connecting(directory: Path, *, direct: bool = True) -> Iterator[Connecting]:
                 network.add_link(tx, source="gw", target="bom", now_s=store.now_s)
 
         store.write(declare)
-        yield Connecting(
+        made = Connecting(
             store=store,
             platform=platform,
             cloud=ScriptedCloud(store.clock),
@@ -298,6 +303,8 @@ def connecting(directory: Path, *, direct: bool = True) -> Iterator[Connecting]:
             checkpoint=KillingCheckpoint(),
             ssh_key=asyncssh.generate_private_key("ssh-ed25519"),
         )
+        with made.closing:
+            yield made
 
 
 def granting(verdict: Verdict = Verdict.GRANT, *names: str, **changes: Any) -> Policy:
