@@ -134,10 +134,16 @@ def allowed(tx: Tx, platform_id: PlatformId, capability: str, verb: str, now_s: 
     Raises Denied when there is none: ask before every effect, in its own transaction. An expiry counts from its
     second on, whether or not ``expire_due`` has seen it.
     """
-    grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability, state=GrantState.ACCEPTED)
-    if grant is None or verb not in grant.verbs or _over(grant.expires_at_s, now_s):
+    grant = standing(tx, platform_id, capability, now_s)
+    if grant is None or verb not in grant.verbs:
         raise Denied(f"'{verb}' of '{capability}' is not granted by this platform", field="capability")
     return grant
+
+
+def standing(tx: Tx, platform_id: PlatformId, capability: str, now_s: float) -> Grant | None:
+    """Return the accepted grant of ``capability`` that is not over, or None."""
+    grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability, state=GrantState.ACCEPTED)
+    return None if grant is None or _over(grant.expires_at_s, now_s) else grant
 
 
 def rules(tx: Tx) -> Sequence[GrantRule]:

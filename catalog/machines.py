@@ -1,9 +1,11 @@
 """Begin and end machines: the row changes and the message to the provisioner leave in one transaction."""
 
+from collections.abc import Mapping
+
 from sqlmodel import Session
 
 from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
-from catalog.model.ids import MachineId, MessageId, OrderId, new_id
+from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.store import outbox, rows
 
@@ -56,6 +58,19 @@ def ask_destruction(tx: Session, machine: Machine, now_s: float) -> None:
         tags=tags(machine),
     )
     outbox.put(tx, TO_PROVISIONER, message, now_s)
+
+
+def made_by_us(tx: Session, platform: PlatformId, *, cloud_id: str | None, tags: Mapping[str, str], name: str) -> bool:
+    """Tell whether one of our machines at ``platform`` has this id at its cloud, or is named by these tags or ``name``.
+
+    Between its creation and the report of it only the tags tell; of a cloud that lost the tags, the name.
+    """
+    told = {"cloud_id": cloud_id or None, "id": tags.get(TAG_MACHINE), "name": name or None}
+    return any(
+        rows.first(tx, Machine, platform_id=platform, **{column: value}) is not None
+        for column, value in told.items()
+        if value is not None
+    )
 
 
 def tags(machine: Machine) -> dict[str, str]:

@@ -7,7 +7,7 @@ with the address to dial. A credential is sealed before its row exists.
 import base64
 import binascii
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from catalog import access, addresses, naming
@@ -26,6 +26,9 @@ SECRET_NAME = "secret"  # noqa: S105 the name of the field, not its value
 _SECRET_LENGTH = 16_384
 _OPTIONS = 32
 _KEY_BYTES = 32
+
+# Judges (provider, region, options) before anything is stored; raises InvalidValue naming the field.
+AccountCheck = Callable[[str, str, Mapping[str, str]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,10 @@ class EnrolmentRequest:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+def accept_any(provider: str, region: str, options: Mapping[str, str]) -> None:
+    """Judge nothing; an AccountCheck."""
+
+
 def enrol(
     tx: Tx,
     *,
@@ -53,13 +60,14 @@ def enrol(
     request: EnrolmentRequest,
     sealer: Sealer,
     known_providers: Collection[str],
+    check_account: AccountCheck = accept_any,
     now_s: float,
 ) -> tuple[Platform, str]:
     """Return the new platform and the text of its own token; the enrolment token is used up in the same transaction.
 
     An endpoint whose URL an admin approved is APPROVED with the admin's dial address, any other PROPOSED. Raises
     Denied for a token that is not valid or is another platform's, InvalidValue naming the field, AlreadyExists for a
-    name in use; after any of them the token is as it was.
+    name in use; after any of them the token is as it was. ``check_account`` knows what each provider can be told.
     """
     enrolment = access.use_enrolment(tx, token_text, now_s)
     if request.name != enrolment.platform_name:
@@ -67,6 +75,7 @@ def enrol(
     if request.provider not in known_providers:
         fix = "one of " + ", ".join(sorted(known_providers))
         raise InvalidValue("there is no such cloud provider", field="provider", fix=fix)
+    check_account(request.provider, request.region, request.options)
     platform = Platform(
         id=PlatformId(new_id("platform", now_s)),
         name=naming.name(request.name),
@@ -99,9 +108,10 @@ def approve_endpoint(
 ) -> Endpoint:
     """Approve the platform's URL for ``purpose``, to be reached at ``dial`` (or ``dials_from[site]`` from there).
 
-    Raises NotFound when the platform named no such URL, InvalidValue for an address outside the grammar.
+    Raises NotFound when the platform named no such URL, InvalidValue for an address outside the grammar, WrongState
+    for a retired platform.
     """
-    platform = rows.by_name_or_id(tx, Platform, platform_id)
+    platform = _in_use(rows.by_name_or_id(tx, Platform, platform_id))
     endpoint = rows.first(tx, Endpoint, platform_id=platform.id, purpose=purpose)
     if endpoint is None:
         raise NotFound(f"platform '{platform.name}' has no endpoint for '{purpose}'", field="purpose")
@@ -115,8 +125,11 @@ def approve_endpoint(
 
 
 def replace_secret(tx: Tx, platform_id: str, secret: Secret, sealer: Sealer, now_s: float) -> Platform:
-    """Put ``secret`` in the place of the account's present one, which is gone then. Returns the platform, changed."""
-    platform = rows.by_name_or_id(tx, Platform, platform_id)
+    """Put ``secret`` in the place of the account's present one, which is gone then. Returns the platform, changed.
+
+    Raises WrongState for a retired platform: nobody may keep a credential for it.
+    """
+    platform = _in_use(rows.by_name_or_id(tx, Platform, platform_id))
     _put_secret(tx, platform.id, secret, sealer, now_s)
     return rows.update(tx, platform, {}, now_s)
 
@@ -184,6 +197,12 @@ def reseal_all(tx: Tx, sealer: Sealer, now_s: float) -> int:
         value = sealer.reseal(_sealed(held), owner=held.platform_id, name=held.name)
         rows.update(tx, held, {"key_id": value.key_id, "sealed": value.sealed}, now_s)
     return len(older)
+
+
+def _in_use(platform: Platform) -> Platform:
+    if not platform.enabled:
+        raise WrongState(f"platform '{platform.name}' is retired", field="platform", fix="enrol another")
+    return platform
 
 
 def _approved(tx: Tx, platform_id: PlatformId, purpose: Purpose) -> ApprovedEndpoint | None:

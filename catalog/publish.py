@@ -24,6 +24,8 @@ TITLES = {
 INVENTORY_LIMIT = 20_000  # more is a broken or hostile answer; public clouds list some 1,000 sizes
 # A cloud has sizes and images or it is no cloud; volumes and key pairs may really all be gone.
 _NEVER_EMPTIED = {Capability.SIZE, Capability.IMAGE, Capability.LOCATION}
+# Without these nothing can be ordered, so a cloud that lists none is not believed, the first time either.
+_NEVER_EMPTY = {Capability.SIZE, Capability.IMAGE}
 _REASON_LENGTH = 500
 
 
@@ -37,7 +39,7 @@ def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
         raise WrongState(f"the grant is '{held.state.value}', and only accepted ones are offered", field="state")
     entry = rows.first(tx, CatalogEntry, capability=held.capability) or rows.insert(tx, _entry(held, now_s), now_s)
     state, reason = _standing(held)
-    facts: dict[str, Any] = {"verbs": held.verbs, "quota": held.quota, "expires_at_s": held.expires_at_s}
+    facts = _terms(held)
     offer = rows.first(tx, Offer, entry_id=entry.id, platform_id=held.platform_id)
     if offer is None:
         fresh = Offer(
@@ -54,6 +56,20 @@ def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
     if all(rows.value(offer, name) == value for name, value in told.items()):
         return offer
     return rows.update(tx, offer, told, now_s)
+
+
+def outdated(tx: Tx, now_s: float, *, age_s: float, platform_id: PlatformId | None = None) -> list[Grant]:
+    """Return the accepted grants to prove, read and publish (again), of one platform or of all.
+
+    Those that are not on offer, or on other terms than the grant's, and those last proved more than ``age_s`` ago.
+    """
+    of = {} if platform_id is None else {"platform_id": platform_id}
+    offers = {offer.grant_id: offer for offer in rows.where(tx, Offer, state=OfferState.OFFERED, **of)}
+    return [
+        grant
+        for grant in rows.where(tx, Grant, state=GrantState.ACCEPTED, **of)
+        if grant.id not in offers or offers[grant.id].facts != _terms(grant) or _proved_at_s(grant) <= now_s - age_s
+    ]
 
 
 def withdraw(tx: Tx, grant_id: str, reason: str, now_s: float) -> Offer | None:
@@ -84,8 +100,9 @@ def store_inventory(
 ) -> int:
     """Make ``items`` the platform's whole inventory of ``kind``, and return how many rows changed.
 
-    Raises CloudMisbehaved, and what is known stays, for one id twice, too many items, or no sizes, images or
-    locations where there were some.
+    No sizes or images at all, the first time, degrade their offer: such an answer is not plausible. Raises
+    CloudMisbehaved, and what is known stays, for one id twice, too many items, or no sizes, images or locations where
+    there were some.
     """
     told = {item.cloud_id: (item.name, _facts(item)) for item in items}
     held = {item.cloud_id: item for item in rows.where(tx, InventoryItem, platform_id=platform_id, kind=kind)}
@@ -93,6 +110,9 @@ def store_inventory(
         raise CloudMisbehaved(f"the cloud listed one '{kind}' twice, or more than {INVENTORY_LIMIT}")
     if held and not told and kind in _NEVER_EMPTIED:
         raise CloudMisbehaved(f"the cloud listed no '{kind}' at all, and had {len(held)} before")
+    if not told and kind in _NEVER_EMPTY:
+        _degrade_kind(tx, platform_id, kind, now_s)
+        return 0
     gone = [item for cloud_id, item in held.items() if cloud_id not in told]
     changed = {
         cloud_id: (name, facts)
@@ -116,6 +136,20 @@ def store_inventory(
 def _entry(grant: Grant, now_s: float) -> CatalogEntry:
     title = TITLES.get(Capability(grant.capability), grant.capability)
     return CatalogEntry(id=EntryId(new_id("entry", now_s)), capability=grant.capability, title=title)
+
+
+def _degrade_kind(tx: Tx, platform_id: PlatformId, kind: str, now_s: float) -> None:
+    grant = rows.first(tx, Grant, platform_id=platform_id, capability=kind)
+    if grant is not None:
+        degrade(tx, grant.id, "the cloud lists none", now_s)
+
+
+def _terms(grant: Grant) -> dict[str, Any]:
+    return {"verbs": grant.verbs, "quota": grant.quota, "expires_at_s": grant.expires_at_s}
+
+
+def _proved_at_s(grant: Grant) -> float:
+    return float(str(grant.proofs[-1]["at_s"])) if grant.proofs else 0.0
 
 
 def _standing(grant: Grant) -> tuple[OfferState, str]:

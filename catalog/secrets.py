@@ -3,17 +3,22 @@
 Every value is encrypted under a fresh data key, and the data key under a key-encryption key that lives outside the
 database. Both layers authenticate ``["cred", 1, key id, owner, name]``: a row pasted to another owner, a mixture of
 two rows or a flipped bit cannot be opened. Changing the key-encryption key rewraps data keys, never values.
+
+What must only be recognised again is kept as a keyed fingerprint: a plain digest of a short secret can be guessed.
 """
 
 import base64
 import binascii
+import hmac
 import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from catalog.errors import SealBroken
 
@@ -23,6 +28,8 @@ if TYPE_CHECKING:  # catalog.ports needs Secret at run time, so the import back 
 _NONCE = 12
 _WRAPPED = _NONCE + 32 + 16  # nonce, data key, tag
 _KEY_BITS = 256
+# A key of its own per use: what is learnt of fingerprints says nothing about the key that wraps data keys.
+_FINGERPRINTS = b"crossway fingerprint 1"
 
 
 class Secret:
@@ -92,6 +99,20 @@ class Sealer:
         """Return whether ``value`` needs no ``reseal``."""
         return value.key_id == self._keys.current()[0]
 
+    def fingerprint(self, data: bytes) -> str:
+        """Return a text by which ``data`` is recognised, worthless to guess with for whoever lacks the current key."""
+        key_id, key = self._keys.current()
+        return f"{key_id}:{_fingerprint(key, data)}"
+
+    def is_fingerprint_of(self, fingerprint: str, data: bytes) -> bool:
+        """Return whether ``fingerprint`` was made of ``data``, under whichever key; False when that key is gone."""
+        key_id, _, kept = fingerprint.rpartition(":")
+        try:
+            key = self._keys.by_id(key_id)
+        except SealBroken:
+            return False
+        return hmac.compare_digest(kept.encode(), _fingerprint(key, data).encode())
+
     def _unwrap(self, value: SealedValue, owner: str, name: str) -> tuple[bytes, bytes]:
         try:
             raw = base64.b64decode(value.sealed, validate=True)
@@ -103,6 +124,11 @@ class Sealer:
 
 def _bound(key_id: str, owner: str, name: str) -> bytes:
     return json.dumps(["cred", 1, key_id, owner, name], separators=(",", ":")).encode()
+
+
+def _fingerprint(key: bytes, data: bytes) -> str:
+    subkey = HKDF(hashes.SHA256(), length=32, salt=None, info=_FINGERPRINTS).derive(key)
+    return hmac.digest(subkey, data, "sha256").hex()
 
 
 def _encrypt(key: bytes, plain: bytes, bound: bytes) -> bytes:

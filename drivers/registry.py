@@ -3,7 +3,8 @@
 Importing this module costs nothing: libcloud is imported when the first driver is built.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Final
@@ -16,14 +17,24 @@ from drivers.clouds.policy import CallPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFacts:
-    """What to know about one provider. ``options`` maps each permitted account option to what it means."""
+    """What to know about one provider. ``options`` maps each permitted account option to what it means.
+
+    ``regions`` returns the regions there are; None: any text, or none unless ``needs_region``.
+    """
 
     name: str
     title: str
     needed: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    regions: Callable[[], Collection[str]] | None = None
+    needs_region: bool = False
     exercised: str  # how far its driver was really tried
     factory: tuple[str, str]  # module and class
+
+
+def _ec2_regions() -> Collection[str]:
+    regions: Collection[str] = import_module("libcloud.compute.drivers.ec2").VALID_EC2_REGIONS
+    return regions
 
 
 PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
@@ -38,6 +49,7 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
                 "image_names": "comma-separated image name patterns to list, * and ? allowed",
                 "sizes": "comma-separated size names to list, when not all of the region's",
             },
+            regions=_ec2_regions,
             exercised="against a real EC2 API server (moto) over TLS, by the contract suite",
             factory=("drivers.clouds.ec2", "Ec2Cloud"),
         ),
@@ -46,6 +58,7 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
             title="OpenStack with Keystone v3, all services under one host and port",
             needed=("project",),
             options={"project": "the project's name", "domain": "the domain's name (default: Default)"},
+            needs_region=True,
             exercised="constructed, and logged in against a recorded Keystone; not against a whole OpenStack",
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
         ),
@@ -74,6 +87,16 @@ def facts(provider: str) -> ProviderFacts:
         ) from None
 
 
+def check(provider: str, region: str, options: Mapping[str, str]) -> None:
+    """Raise InvalidValue, naming ``provider``, ``region`` or ``options.…`` and what is right, for what cannot be.
+
+    Sends nothing. The first EC2 region that is checked imports libcloud, a third of a second.
+    """
+    known = facts(provider)
+    _check_options(options, known)
+    _check_region(region, known)
+
+
 def build(account: CloudAccount, dialer: Dialer, policy: CallPolicy | None = None) -> CloudDriver:
     """Return a driver for ``account`` that reaches its cloud by ``dialer`` alone; nothing is sent yet.
 
@@ -81,15 +104,25 @@ def build(account: CloudAccount, dialer: Dialer, policy: CallPolicy | None = Non
     what cannot be, CertificateRefused when the endpoint's authority is no certificate.
     """
     known = facts(account.provider)
-    _check_options(account, known)
+    check(account.provider, account.region, account.options)
     _check_url(account.endpoint.url)
     module, name = known.factory
     driver: CloudDriver = getattr(import_module(module), name)(account, dialer, policy or CallPolicy())
     return driver
 
 
-def _check_options(account: CloudAccount, known: ProviderFacts) -> None:
-    for option in account.options:
+def _check_region(region: str, known: ProviderFacts) -> None:
+    if known.regions is not None and region not in (there := sorted(known.regions())):
+        near = difflib.get_close_matches(region, there, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        fix = f"{meant}one of {', '.join(there)}"
+        raise InvalidValue("the provider has no such region", field="region", fix=fix)
+    if known.needs_region and not region:
+        raise InvalidValue("the provider needs a region", field="region", fix="the region's name in its catalog")
+
+
+def _check_options(options: Mapping[str, str], known: ProviderFacts) -> None:
+    for option in options:
         # Driver options could name local files or other addresses, so only the listed ones pass.
         if option not in known.options:
             allowed = ", ".join(known.options) or "none"
@@ -97,7 +130,7 @@ def _check_options(account: CloudAccount, known: ProviderFacts) -> None:
                 "the provider has no such option", field=f"options.{option[:64]}", fix=f"allowed: {allowed}"
             )
     for option in known.needed:
-        if not account.options.get(option):
+        if not options.get(option):
             raise InvalidValue("the provider needs this option", field=f"options.{option}", fix=known.options[option])
 
 

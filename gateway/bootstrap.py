@@ -1,12 +1,16 @@
 """What a start makes sure of: state directory, the first admin token, the network and rules that settings declare."""
 
+import difflib
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from catalog import naming
 from catalog.access import issue_token
 from catalog.consent import ANY, rules
-from catalog.errors import AlreadyExists, InvalidValue
+from catalog.errors import AlreadyExists, CatalogError, InvalidValue
 from catalog.messages.handshake import Capability
 from catalog.model.access import Role, Token
 from catalog.model.consent import GrantRule
@@ -16,6 +20,7 @@ from catalog.network import add_link, add_relay, add_site
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx
 from catalog.store.rows import first, insert
+from gateway.errors import InvalidSettings
 from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,44 +66,75 @@ def owner_id(state_dir: Path, clock: Clock) -> str:
 
 
 async def bootstrap(database: Database, settings: Settings, clock: Clock) -> None:
-    """Write what is missing. May be repeated: what exists is left as it is, however it was changed since."""
+    """Write what is missing. May be repeated: what exists is left as it is, however it was changed since.
+
+    Raises InvalidSettings naming the setting, down to the index in its list, and the file.
+    """
     now_s = clock.now_s()
-    await database.write(lambda tx: _declare(tx, settings, now_s))
+    await database.write(lambda tx: declare(tx, settings, now_s))
     await _first_admin(database, settings.gateway.state_dir / ADMIN_TOKEN_FILE, now_s)
 
 
-def _declare(tx: Tx, settings: Settings, now_s: float) -> None:
+def declare(tx: Tx, settings: Settings, now_s: float) -> None:
+    """Write the network and the standing rules that ``settings`` declare, as far as they are missing.
+
+    Raises InvalidSettings, as ``bootstrap`` does.
+    """
     _declare_network(tx, settings, now_s)
     known = {(rule.platform, rule.capability) for rule in rules(tx)}
+    declared = [_rule(settings, number, text) for number, text in enumerate(settings.handshake.accept)]
     # dict.fromkeys: a rule that stands twice in the file is one rule.
-    for text in dict.fromkeys(settings.handshake.accept):
-        platform, _, capability = text.partition("/")
-        if not platform or capability not in {ANY, *Capability}:
-            raise InvalidValue(
-                f"{text!r} is not a standing rule",
-                field="handshake.accept",
-                fix=f'write "PLATFORM/CAPABILITY" or "*/*"; the capabilities are {", ".join(Capability)}',
-            )
+    for platform, capability in dict.fromkeys(declared):
         if (platform, capability) not in known:
             # Not add_rule, which insists that the platform exists: a settings file may be ahead of enrolments.
             insert(tx, GrantRule(platform=platform, capability=capability), now_s)
 
 
+def _rule(settings: Settings, number: int, text: str) -> tuple[str, str]:
+    platform, _, capability = text.partition("/")
+    choices = [ANY, *Capability]
+    with _at(settings, f"handshake.accept[{number}]"):
+        if capability not in choices:
+            near = difflib.get_close_matches(capability, choices, n=1)
+            meant = f'did you mean "{platform}/{near[0]}"?' if near else 'write "PLATFORM/CAPABILITY" or "*/*"'
+            fix = f"{meant} The capabilities are {', '.join(Capability)}"
+            raise InvalidValue(f"{text!r} is not a standing rule", fix=fix)
+        return platform if platform == ANY else naming.name(platform, field=""), capability
+
+
 def _declare_network(tx: Tx, settings: Settings, now_s: float) -> None:
     network = settings.network
-    for site in network.sites:
-        if first(tx, Site, name=site.name) is None:
-            add_site(tx, **site.model_dump(), now_s=now_s)
-    if first(tx, Site, name=settings.gateway.site) is None:
-        add_site(tx, name=settings.gateway.site, now_s=now_s)
-    for relay in network.relays:
-        if first(tx, Relay, name=relay.name) is None:
-            add_relay(tx, **relay.model_dump(), now_s=now_s)
-    for link in network.links:
+    for number, site in enumerate(network.sites):
+        with _at(settings, f"network.sites[{number}]"):
+            if first(tx, Site, name=site.name) is None:
+                add_site(tx, **site.model_dump(), now_s=now_s)
+    with _at(settings, "gateway.site", is_leaf=True):
+        if first(tx, Site, name=settings.gateway.site) is None:
+            add_site(tx, name=settings.gateway.site, now_s=now_s)
+    for number, relay in enumerate(network.relays):
+        with _at(settings, f"network.relays[{number}]"):
+            if first(tx, Relay, name=relay.name) is None:
+                add_relay(tx, **relay.model_dump(), now_s=now_s)
+    for number, link in enumerate(network.links):
         try:
-            add_link(tx, **link.model_dump(), now_s=now_s)
+            with _at(settings, f"network.links[{number}]"):
+                add_link(tx, **link.model_dump(), now_s=now_s)
         except AlreadyExists:
             log.debug("link already declared", extra={"source": link.source, "target": link.target})
+
+
+@contextmanager
+def _at(settings: Settings, place: str, *, is_leaf: bool = False) -> Iterator[None]:
+    """Say of what the catalog refuses at which place of the settings it stands; ``is_leaf``: it has no fields."""
+    try:
+        yield
+    except AlreadyExists:
+        raise
+    except CatalogError as error:
+        where = place if is_leaf or not error.field else f"{place}.{error.field}"
+        raise InvalidSettings(
+            f"{where}: {error} (in {settings.file or 'the environment'})", field=where, fix=error.fix
+        ) from error
 
 
 async def _first_admin(database: Database, path: Path, now_s: float) -> None:

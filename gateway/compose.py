@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import retry_due
 from catalog.orders.settle import Settler
 from catalog.orders.steps import UNWATCHED
+from catalog.platforms import AccountCheck
 from catalog.pool.apply import apply_all
 from catalog.ports import (
     ApprovedEndpoint,
@@ -34,6 +35,7 @@ from catalog.ports import (
 )
 from catalog.secrets import Sealer
 from catalog.store.database import Database
+from catalog.store.tidy import tidy
 from drivers import registry
 from drivers.clouds.policy import CallPolicy
 from drivers.keys.file import FileKeys
@@ -95,6 +97,7 @@ class Adapters:
     checkpoint: Checkpoint = UNWATCHED
     build_driver: Callable[[CloudAccount, Dialer, CallPolicy], CloudDriver] = registry.build
     providers: tuple[str, ...] = field(default_factory=registry.providers)
+    check_account: AccountCheck = registry.check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +124,14 @@ class Keys:
         ssh_key = state_dir / SSH_KEY_FILE
         return cls(
             # One Ed25519 implementation for both: the SSH key is kept in the same PEM form.
-            ssh=_ssh_key(load_or_create_key(ssh_key)),
+            ssh=ssh_key_of(load_or_create_key(ssh_key)),
             signing=load_or_create_key(state_dir / SIGNING_KEY_FILE),
             sealing=FileKeys.load_or_create(state_dir / SEALING_KEYS_FILE),
         )
 
 
-def _ssh_key(key: Ed25519PrivateKey) -> asyncssh.SSHKey:
+def ssh_key_of(key: Ed25519PrivateKey) -> asyncssh.SSHKey:
+    """Return ``key`` as asyncssh has it."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     return asyncssh.import_private_key(pem)
 
@@ -307,7 +311,7 @@ async def _work(
             ),
             BackgroundTask(name="machines", run_once=machines.run_once, period_s=60.0, timeout_s=300.0),
             BackgroundTask(
-                name="tidy", run_once=lambda: _tidy(database, clock, queue), period_s=3600.0, timeout_s=60.0
+                name="tidy", run_once=lambda: _tidy(database, clock, queue, records), period_s=3600.0, timeout_s=60.0
             ),
         ]
 
@@ -326,10 +330,11 @@ async def _retry(
         then()
 
 
-async def _tidy(database: Database, clock: Clock, queue: InDatabaseQueue) -> None:
-    """Forget what nobody can ask for any more: answers kept for repeats, messages that were handled."""
-    await database.write(lambda tx: expire(tx, clock.now_s()))
+async def _tidy(database: Database, clock: Clock, queue: InDatabaseQueue, records: SqliteRecords) -> None:
+    """Forget what nobody can ask for any more: answers kept for repeats, handled messages, all but the newest steps."""
+    await database.write(lambda tx: (expire(tx, clock.now_s()), tidy(tx, clock.now_s())))
     await queue.forget_done(clock.now_s() - HANDLED_KEPT_S)
+    await records.tidy(clock.now_s() - HANDLED_KEPT_S)
 
 
 def _services(
@@ -345,10 +350,6 @@ def _services(
         driver = await parts.clouds.driver(platform)
         await driver.act(cloud_id, action)
 
-    def readiness() -> Mapping[str, str]:
-        ailing = {each["name"]: each["last_error"] for each in runner.status() if each["last_error"]}
-        return {"database": "ok", "background": ", ".join(f"{k}: {v}" for k, v in ailing.items()) or "ok"}
-
     return ApiServices(
         database=database,
         clock=adapters.clock,
@@ -357,7 +358,8 @@ def _services(
         wake=runner.wake,
         background_status=runner.status,
         machine_action=act,
-        readiness=readiness,
+        check_account=adapters.check_account,
+        gateway_site=settings.gateway.site,
         default_weights=settings.routing.weights.model_dump(),
         retry_policy=retry_policy(settings),
         checkpoint=adapters.checkpoint,

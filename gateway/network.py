@@ -28,14 +28,7 @@ def snapshot(tx: Tx, platform_id: PlatformId, *, gateway_site: str) -> Snapshot:
 
     Raises NotFound for an undeclared gateway site, WrongState when no admin approved the platform's endpoint.
     """
-    sites = {site.id: site for site in where(tx, Site)}
-    here = next((site for site in sites.values() if site.name == gateway_site), None)
-    if here is None:
-        raise NotFound(
-            f"the gateway's own site {gateway_site!r} is not declared",
-            field="gateway.site",
-            fix="declare the site, or set gateway.site to one that exists",
-        )
+    network = declared_topology(tx, gateway_site=gateway_site)
     platform = by_id(tx, Platform, platform_id)
     endpoint = first(tx, Endpoint, platform_id=platform_id, purpose=Purpose.API)
     if endpoint is None or endpoint.state is not EndpointState.APPROVED:
@@ -44,12 +37,23 @@ def snapshot(tx: Tx, platform_id: PlatformId, *, gateway_site: str) -> Snapshot:
             field="endpoint",
             fix="an admin approves it: crossway platform approve-endpoint",
         )
-    links = tuple(_link(link, sites) for link in where(tx, SiteLink))
-    relays = tuple(relay_node(relay, sites[relay.site_id]) for relay in where(tx, Relay, enabled=True))
-    gateway = _node(GATEWAY_NODE, routing.NodeKind.GATEWAY, here)
-    return Snapshot(
-        topology=routing.Topology(gateway=gateway, relays=relays, links=links),
-        target=_target(platform, endpoint, sites[platform.site_id]),
+    return Snapshot(topology=network, target=_target(platform, endpoint, by_id(tx, Site, platform.site_id)))
+
+
+def declared_topology(tx: Tx, *, gateway_site: str) -> routing.Topology:
+    """Return the gateway, the enabled relays and the links. Raises NotFound for an undeclared gateway site."""
+    sites = {site.id: site for site in where(tx, Site)}
+    here = next((site for site in sites.values() if site.name == gateway_site), None)
+    if here is None:
+        raise NotFound(
+            f"the gateway's own site {gateway_site!r} is not declared",
+            field="gateway.site",
+            fix="declare the site, or set gateway.site to one that exists",
+        )
+    return routing.Topology(
+        gateway=_node(GATEWAY_NODE, routing.NodeKind.GATEWAY, here),
+        relays=tuple(relay_node(relay, sites[relay.site_id]) for relay in where(tx, Relay, enabled=True)),
+        links=tuple(_link(link, sites) for link in where(tx, SiteLink)),
     )
 
 

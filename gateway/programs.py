@@ -6,31 +6,21 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from catalog.errors import CatalogError
-from catalog.model.ids import SiteId
-from catalog.model.network import Relay, Site
-from catalog.store.database import Database, Tx, schema_state
 from catalog.store.database import migrate as migrate_database
-from catalog.store.rows import where
+from catalog.store.database import schema_state
 from gateway.bootstrap import prepare_state_dir
-from gateway.clock import SystemClock
-from gateway.compose import Adapters, Keys, gateway
+from gateway.check import check_all
+from gateway.compose import Adapters, gateway
 from gateway.errors import GatewayError
-from gateway.network import GATEWAY_NODE, relay_node
 from gateway.settings import Settings, load
 from gateway.telemetry import configure_logging
-from routing import topology
-from routing.errors import RoutingError
-from routing.tunnel.hops import Hops
-from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 
 log = logging.getLogger(__name__)
 
 OK, FAILED, USAGE = 0, 1, 2
-OUR_PACKAGES = ("gateway", "routing", "catalog", "drivers")
 
 
 def serve(config: Path | None, adapters: Adapters | None = None) -> int:
@@ -66,10 +56,13 @@ def migrate(config: Path | None) -> int:
 
 
 def check(config: Path | None) -> int:
-    """Check settings, packages, keys, database and every relay; print one JSON line for each, exit 1 if any is bad."""
+    """Check what a start would need, and every relay; print one JSON line for each, exit 1 if any is bad.
+
+    Creates nothing, and may run beside a gateway on the same state.
+    """
 
     def work(settings: Settings) -> int:
-        findings = asyncio.run(_check(settings))
+        findings = asyncio.run(check_all(settings))
         for finding in findings:
             _print(finding)
         return OK if all(finding["ok"] for finding in findings) else FAILED
@@ -102,43 +95,3 @@ async def _serve(settings: Settings, adapters: Adapters | None) -> int:
         await stop.wait()
         log.info("gateway is going down")
     return OK
-
-
-async def _check(settings: Settings) -> list[dict[str, object]]:
-    foreign = [name for name in OUR_PACKAGES if set(packages_distributions().get(name, ["crossway"])) - {"crossway"}]
-    findings: list[dict[str, object]] = [
-        {"check": "settings", "ok": True},
-        {
-            "check": "packages",
-            "ok": not foreign,
-            "detail": f"another distribution also has {', '.join(foreign)}: use an environment of its own"
-            if foreign
-            else "",
-        },
-    ]
-    prepare_state_dir(settings.gateway.state_dir)
-    keys = Keys.load(settings.gateway.state_dir)
-    findings.append({"check": "keys", "ok": True, "ssh_key": keys.ssh.export_public_key().decode().strip()})
-    async with Database.open(settings.database_url, clock=SystemClock()) as database:
-        findings.append({"check": "database", "ok": True, "url": settings.database_url})
-        relays, sites = await database.read(_relays)
-    checked = [await _check_relay(relay, sites[relay.site_id], keys, settings) for relay in relays]
-    return [*findings, *checked]
-
-
-def _relays(tx: Tx) -> tuple[list[Relay], dict[SiteId, Site]]:
-    return list(where(tx, Relay)), {site.id: site for site in where(tx, Site)}
-
-
-async def _check_relay(relay: Relay, site: Site, keys: Keys, settings: Settings) -> dict[str, object]:
-    """Log in at one relay, straight from here: what cannot be dialled from here may still be reached over another."""
-    node = relay_node(relay, site)
-    here = topology.Node(name=GATEWAY_NODE, kind=topology.NodeKind.GATEWAY, site=settings.gateway.site)
-    network = topology.Topology(gateway=here, relays=(node,), links=())
-    policy = TunnelPolicy(hop_timeout_s=settings.tunnel.connect_timeout_s)
-    try:
-        async with Hops(network, TunnelCredentials(client_key=keys.ssh), policy) as hops:
-            await hops.reach((relay.name,))
-    except RoutingError as error:
-        return {"check": f"relay {relay.name}", "ok": False, "code": error.code, "detail": str(error)}
-    return {"check": f"relay {relay.name}", "ok": True}

@@ -2,17 +2,28 @@
 
 Every value carries its unit in its name; unknown keys are refused, so that a misspelt one cannot be
 silently ignored. ``config/crossway.toml`` lists every setting with its default; a test keeps it equal to this file.
-An environment variable names a setting by its path, ``CROSSWAY_API__LISTEN=unix:/run/crossway.sock``.
+An environment variable names a setting by its path, ``CROSSWAY_API__LISTEN=unix:/run/crossway.sock``; one that has the
+form of a path and names no setting is refused too.
 """
 
+import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from gateway.errors import InvalidSettings
+
+PREFIX, DELIMITER = "CROSSWAY_", "__"
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -180,7 +191,7 @@ class Settings(BaseSettings):
     """Everything an operator can choose."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="CROSSWAY_", env_nested_delimiter="__", env_ignore_empty=True
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter=DELIMITER, env_ignore_empty=True
     )
 
     gateway: GatewaySettings = GatewaySettings()
@@ -225,6 +236,7 @@ def load(path: Path | None) -> Settings:
 
     Raises InvalidSettings that lists every wrong key with its path, what was given and what would be right.
     """
+    _refuse_unknown_variables()
     if path is not None and not path.is_file():
         raise InvalidSettings(f"the settings file {path} does not exist", fix="give --config an existing TOML file")
     reader: type[Settings] = type("FileSettings", (Settings,), {"file": path, "__module__": __name__})
@@ -232,15 +244,44 @@ def load(path: Path | None) -> Settings:
         return reader()
     except ValidationError as error:
         raise InvalidSettings(_explain(error, path), fix="config/crossway.toml lists every setting") from None
+    except SettingsError as error:
+        # Before ValueError, which it is: a whole table or list comes as JSON in one variable.
+        fix = f"JSON, such as {PREFIX}HANDSHAKE{DELIMITER}ACCEPT='[\"*/size\"]'"
+        raise InvalidSettings(f"an environment variable does not parse: {error}", fix=fix) from None
     except ValueError as error:  # tomllib's own: not TOML at all
         raise InvalidSettings(f"{path} is not valid TOML: {error}", fix="see https://toml.io") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """Raise InvalidSettings for what only looks like a setting: pydantic ignores a table that it does not know.
+
+    Only names with a double underscore are looked at; without one they are the command line's, or a whole table.
+    """
+    known = set(_variables(Settings, PREFIX))
+    faults = []
+    for name, value in sorted(os.environ.items()):
+        path = name.upper()
+        if value and path.startswith(PREFIX) and DELIMITER in path.removeprefix(PREFIX) and path not in known:
+            near = difflib.get_close_matches(path, known, n=1)
+            faults.append(
+                f"environment variable {name} names no setting" + (f" (did you mean {near[0]}?)" if near else "")
+            )
+    if faults:
+        raise InvalidSettings("; ".join(faults), fix="config/crossway.toml lists every setting; or unset it")
+
+
+def _variables(table: type[BaseModel], before: str) -> Iterator[str]:
+    for name, field in table.model_fields.items():
+        yield before + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _variables(field.annotation, before + name.upper() + DELIMITER)
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in problem["loc"])
-        variable = "CROSSWAY_" + "__".join(str(part).upper() for part in problem["loc"])
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        variable = PREFIX + DELIMITER.join(str(part).upper() for part in problem["loc"])
         source = f"environment variable {variable}" if variable in os.environ else str(path or "the defaults")
         lines.append(f"{where}: {_say(problem)} (in {source})")
     return "; ".join(lines)

@@ -29,7 +29,7 @@ def machine_offer(tx: Session, text: str) -> Offer:
 def inventory_item(tx: Session, offer: Offer, kind: str, text: str) -> InventoryItem:
     """Return the platform's ``kind`` ("size", "image", "location", "key-pair") that ``text`` names, by id or by name.
 
-    Raises InvalidValue naming the field of the order, with what comes near, or with the ids when several share the name.
+    Raises InvalidValue naming the order's field, with what comes near, or with the ids when several share the name.
     """
     field, called = kind.replace("-", "_"), kind.replace("-", " ")
     items = orders.inventory(tx, offer.platform_id, kind)

@@ -60,7 +60,8 @@ def place(
         size=inventory_item(tx, chosen, "size", size).cloud_id,
         image=inventory_item(tx, chosen, "image", image).cloud_id,
         location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
-        key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).cloud_id,
+        # Clouds know a key pair by its name alone; its id in the inventory is that name without its spaces.
+        key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).name,
     )
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)

@@ -1,4 +1,9 @@
-"""Try failed creations again when their pause is over (S2 step 4), and end orders that nobody wants any more."""
+"""Try failed creations again when their pause is over (S2 step 4), and end orders that wait in vain.
+
+No order may wait for ever: not for a machine that somebody destroyed, and not for a report that was lost.
+"""
+
+import logging
 
 from sqlmodel import Session
 
@@ -8,27 +13,49 @@ from catalog.errors import Denied, NotFound
 from catalog.machines import ask_creation, dispose
 from catalog.model.ids import OrderId, TenantId
 from catalog.model.machine import Machine, MachineEvent, MachineState
-from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent
+from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.orders.choose import MACHINE
 from catalog.orders.policy import RetryPolicy
-from catalog.orders.settle import fail
+from catalog.orders.settle import fail, in_words
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
 from catalog.store import orders, rows
 
+log = logging.getLogger(__name__)
+
 BATCH = 100
+NOT_HEARD_OF = "not-heard-of"
+MACHINE_GONE = "machine-gone"
 
 
 def retry_due(tx: Session, now_s: float, policy: RetryPolicy, *, checkpoint: Checkpoint = UNWATCHED) -> int:
-    """Ask again for the machines of all orders whose pause is over, and return how many (at most 100 at a time).
+    """Ask again for the machines of all orders whose pause is over, end those that wait in vain, and return how many.
 
-    The machine keeps its id and its tags, so that what an earlier attempt left in the cloud is found and adopted.
+    At most 100 of each at a time. The machine keeps its id and its tags, so that what an earlier attempt left in the
+    cloud is found and adopted.
     """
+    in_vain = orders.stranded(tx, BATCH)
+    for order in in_vain:
+        fail(tx, order, MACHINE_GONE, "its machine was destroyed before it was handed over", now_s)
+    silent = orders.unheard_of(tx, now_s - policy.creation_deadline_s - policy.silence_s, BATCH)
+    for order in silent:
+        _unheard_of(tx, order, now_s, policy)
     due = orders.due_for_retry(tx, now_s, BATCH)
     for order in due:
         _again(tx, order, now_s, policy)
         checkpoint.reached("order.retried")
-    return len(due)
+    return len(in_vain) + len(silent) + len(due)
+
+
+def _unheard_of(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
+    """Take an attempt whose report was lost as failed; the provisioner reports again when it is asked again."""
+    log.error("order was never reported on", extra={"order": order.id, "attempts": order.attempts})
+    reason = "nothing was heard of the machine within its deadline"
+    if order.attempts < policy.attempts_limit:
+        _again(tx, order, now_s, policy)
+        return
+    dispose(tx, rows.by_id(tx, Machine, str(order.machine_id)), MachineEvent.BUILD_FAILED, now_s, reason=reason)
+    fail(tx, order, NOT_HEARD_OF, in_words(order.attempts, reason), now_s)
 
 
 def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
@@ -61,11 +88,22 @@ def cancel(
     order = rows.find(tx, Order, order_id)
     if order is None or (tenant_id is not None and order.tenant_id != tenant_id):
         raise NotFound(f"there is no order '{order_id}'")
-    ended = {"finished_at_s": now_s, "next_attempt_at_s": None}
-    rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CANCEL, now_s, ended)
+    _cancel(tx, order, now_s)
     machine = rows.find(tx, Machine, order.machine_id) if order.machine_id else None
     if machine is not None and machine.state is MachineState.BUILDING:
         dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="its order was cancelled")
-    record_step(tx, order.id, "order.cancelled", "done", now_s)
     checkpoint.reached("order.cancelled")
     return order
+
+
+def cancel_with_machine(tx: Session, machine: Machine, now_s: float) -> None:
+    """End the order that still waits for ``machine``, if there is one: its caller is destroying the machine."""
+    order = rows.find(tx, Order, machine.order_id) if machine.order_id else None
+    if order is not None and order.state in (OrderState.PLACED, OrderState.CREATING):
+        _cancel(tx, order, now_s, reason="its machine was destroyed on request")
+
+
+def _cancel(tx: Session, order: Order, now_s: float, reason: str = "") -> None:
+    ended = {"finished_at_s": now_s, "next_attempt_at_s": None, **({"code": "", "reason": reason} if reason else {})}
+    rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CANCEL, now_s, ended)
+    record_step(tx, order.id, "order.cancelled", "done", now_s, detail=reason)

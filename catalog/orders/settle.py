@@ -98,6 +98,11 @@ def _created(tx: Session, message: MachineCreated, now_s: float) -> None:
         rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.BUILT, now_s, found)
         _note_on_pool(tx, machine, now_s, failures=0, reason="")
         return
+    if order.state is not OrderState.CREATING:
+        # Whoever ended the order disposed of its machine with it; should one be left, nobody waits for it.
+        rows.update(tx, machine, found, now_s)
+        dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="its order has ended")
+        return
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, found)
     done = {"finished_at_s": now_s, "next_attempt_at_s": None, "code": "", "reason": ""}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CREATED, now_s, done)
@@ -110,7 +115,8 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
     if machine is None or machine.state is not MachineState.BUILDING or machine.attempt != message.attempt:
         return
     order = rows.find(tx, Order, machine.order_id) if machine.order_id else None
-    if order is not None and message.retryable and order.attempts < policy.attempts_limit:
+    waits = order is not None and order.state is OrderState.CREATING
+    if order is not None and waits and message.retryable and order.attempts < policy.attempts_limit:
         again_at_s = now_s + policy.pause_s(order.attempts)
         waiting = {"next_attempt_at_s": again_at_s, "code": message.code, "reason": message.reason}
         rows.update(tx, order, waiting, now_s)
@@ -121,7 +127,8 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
         pool = rows.find(tx, Pool, machine.pool_id) if machine.pool_id else None
         _note_on_pool(tx, machine, now_s, failures=pool.failures_in_a_row + 1 if pool else 0, reason=message.reason)
         return
-    fail(tx, order, message.code, _in_words(order.attempts, message.reason), now_s)
+    if waits:
+        fail(tx, order, message.code, in_words(order.attempts, message.reason), now_s)
 
 
 def fail(tx: Session, order: Order, code: str, reason: str, now_s: float) -> None:
@@ -151,6 +158,7 @@ def _note_on_pool(tx: Session, machine: Machine, now_s: float, *, failures: int,
         rows.update(tx, pool, {"failures_in_a_row": failures, "reason": reason}, now_s)
 
 
-def _in_words(attempts: int, reason: str) -> str:
+def in_words(attempts: int, reason: str) -> str:
+    """Return why an order ends after so many attempts."""
     tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
     return f"no machine could be created in {tries}: {reason}"

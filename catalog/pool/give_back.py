@@ -10,6 +10,7 @@ from catalog.errors import NotFound
 from catalog.machines import dispose
 from catalog.model.ids import MachineId, TenantId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.orders.retry import cancel_with_machine
 from catalog.store import rows
 
 
@@ -25,8 +26,12 @@ def give_back(tx: Session, machine_id: MachineId, tenant_id: TenantId | None, no
 
 
 def destroy(tx: Session, machine_id: MachineId, tenant_id: TenantId | None, now_s: float) -> Machine:
-    """Begin the machine's destruction. Raises NotFound for another tenant's, WrongState once it has begun."""
+    """Begin the machine's destruction, and cancel the order that still waits for it.
+
+    Raises NotFound for another tenant's, WrongState once it has begun.
+    """
     machine = owned(tx, machine_id, tenant_id)
+    cancel_with_machine(tx, machine, now_s)
     dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="destroyed on request")
     return machine
 

@@ -10,6 +10,7 @@ A part with tables of its own (the queue, the provisioner) gives them a MetaData
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -17,11 +18,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
+from urllib.parse import quote
 
-from sqlalchemy import Engine, MetaData, event
+from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, create_engine
 
 from catalog.errors import CatalogError, InvalidValue, WrongState
@@ -100,15 +103,7 @@ class Database:
 
     def _make_ready(self) -> None:
         with self._write_engine.begin() as connection:
-            state = schema.state(connection)
-            if state is schema.SchemaState.EMPTY:
-                schema.migrate(connection)
-            elif state is not schema.SchemaState.CURRENT:
-                raise WrongState(
-                    f"the tables of database.url are {state.value} than this program",
-                    field="database.url",
-                    fix=_FIXES[state],
-                )
+            _make_current(connection)
 
     def _close(self) -> None:
         # Blocks for the transactions already begun: milliseconds, and nothing may be cut in the middle.
@@ -138,6 +133,61 @@ def schema_state(url: str) -> schema.SchemaState:
         return schema.SchemaState.EMPTY
     with _one_engine(path) as engine, engine.connect() as connection:
         return schema.state(connection)
+
+
+def is_open_elsewhere(url: str) -> bool:
+    """Return whether another process has the database at ``url`` open now; creates nothing."""
+    try:
+        lock = os.open(f"{_path(url)}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def rehearse(url: str, work: Callable[[Tx], T]) -> T:
+    """Run ``work`` on a copy in memory, forget the copy, and return the result: what would come of it.
+
+    Changes and creates nothing, and may be called while another process has the database open. A database that does
+    not exist yet counts as an empty one. Raises what ``work`` raises, and WrongState for tables of another release.
+    """
+    engine = create_engine("sqlite://", poolclass=StaticPool, hide_parameters=True)
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    try:
+        _copy(_path(url), engine)
+        with engine.begin() as connection:
+            _make_current(connection)
+        return _in_transaction(engine, work)
+    finally:
+        engine.dispose()
+
+
+def _copy(path: Path, engine: Engine) -> None:
+    if not path.exists():
+        return
+    # Without a log nobody has the file open; "immutable" then keeps SQLite from making a log just to read.
+    quiet = "" if Path(f"{path}-wal").exists() else "&immutable=1"
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro{quiet}", uri=True)) as source:
+        copy = engine.raw_connection()
+        try:
+            source.backup(cast("sqlite3.Connection", copy.driver_connection))  # SQLite's, by the URL above
+        finally:
+            copy.close()
+
+
+def _make_current(connection: Connection) -> None:
+    state = schema.state(connection)
+    if state is schema.SchemaState.EMPTY:
+        schema.migrate(connection)
+    elif state is not schema.SchemaState.CURRENT:
+        raise WrongState(
+            f"the tables of database.url are {state.value} than this program", field="database.url", fix=_FIXES[state]
+        )
 
 
 def _path(url: str) -> Path:
@@ -192,7 +242,11 @@ def _one_engine(path: Path) -> Iterator[Engine]:
 def _engine(path: Path, *, begin: str, connections: int, read_only: bool = False) -> Engine:
     # hide_parameters: an error's text must not carry the values, which may be secret.
     engine = create_engine(f"sqlite:///{path}", pool_size=connections, max_overflow=0, hide_parameters=True)
+    _begin_with(engine, begin, read_only=read_only)
+    return engine
 
+
+def _begin_with(engine: Engine, begin: str, *, read_only: bool = False) -> None:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN is deferred and comes too late; we emit ours
@@ -209,8 +263,6 @@ def _engine(path: Path, *, begin: str, connections: int, read_only: bool = False
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql(begin)
-
-    return engine
 
 
 def _in_transaction(engine: Engine, work: Callable[[Tx], T]) -> T:

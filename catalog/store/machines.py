@@ -18,7 +18,10 @@ _ID = column(Machine, "id")
 def claim_idle(
     tx: Session, *, offer: OfferId, size: str, image: str, order: OrderId, tenant: TenantId, now_s: float
 ) -> Machine | None:
-    """Take the idle machine that has waited longest for ``order``, in one statement; None when there is none."""
+    """Take the idle machine that has waited longest for ``order``, in one statement; None when there is none.
+
+    Only one that its cloud says nothing against: ``reason`` is empty.
+    """
     waiting = (
         sql_select(_ID)
         .where(
@@ -26,6 +29,7 @@ def claim_idle(
             column(Machine, "offer_id") == offer,
             column(Machine, "size") == size,
             column(Machine, "image") == image,
+            column(Machine, "reason") == "",
         )
         .order_by(column(Machine, "created_at_s"), _ID)
         .limit(1)
@@ -61,10 +65,10 @@ def counts_of(tx: Session, pool: PoolId) -> Mapping[MachineState, int]:
 
 
 def idle_of(tx: Session, pool: PoolId) -> Sequence[MachineId]:
-    """Return the idle machines of ``pool``, oldest first."""
+    """Return the idle machines of ``pool`` that can be claimed, oldest first."""
     waiting = (
         sql_select(_ID)
-        .where(column(Machine, "pool_id") == pool, _STATE == MachineState.IDLE)
+        .where(column(Machine, "pool_id") == pool, _STATE == MachineState.IDLE, column(Machine, "reason") == "")
         .order_by(column(Machine, "created_at_s"), _ID)
     )
     return tuple(tx.execute(waiting).scalars())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, select
 
 from catalog.model.ids import PlatformId
+from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer
 from catalog.model.order import Order, OrderState
 from catalog.model.platform import Platform
@@ -18,6 +19,32 @@ def due_for_retry(tx: Session, now_s: float, limit: int) -> Sequence[Order]:
         select(Order)
         .where(column(Order, "state") == OrderState.CREATING, due_at <= now_s)
         .order_by(due_at, column(Order, "id"))
+        .limit(limit)
+    ).all()
+
+
+def stranded(tx: Session, limit: int) -> Sequence[Order]:
+    """Return up to ``limit`` orders that wait for a machine which is being destroyed, or gone, oldest first."""
+    lost = column(Machine, "state").in_((MachineState.DESTROYING, MachineState.GONE))
+    return tx.exec(
+        select(Order)
+        .join(Machine, column(Machine, "id") == column(Order, "machine_id"))
+        .where(column(Order, "state") == OrderState.CREATING, lost)
+        .order_by(column(Order, "id"))
+        .limit(limit)
+    ).all()
+
+
+def unheard_of(tx: Session, since_s: float, limit: int) -> Sequence[Order]:
+    """Return up to ``limit`` orders whose attempt began before ``since_s`` and was never reported on, oldest first."""
+    return tx.exec(
+        select(Order)
+        .where(
+            column(Order, "state") == OrderState.CREATING,
+            column(Order, "next_attempt_at_s").is_(None),
+            column(Order, "updated_at_s") <= since_s,
+        )
+        .order_by(column(Order, "updated_at_s"), column(Order, "id"))
         .limit(limit)
     ).all()
 

@@ -140,24 +140,31 @@ class Records(Protocol):
         """Note that the queue confirmed the result. May be repeated."""
         ...
 
+    async def tidy(self, before_s: float) -> int:
+        """Forget messages received or sent before ``before_s`` and jobs that were over before it; return how many."""
+        ...
+
     async def job(self, machine: MachineId) -> Job | None:
         """Return the job of ``machine`` as it stands."""
         ...
 
 
 def taken_up(job: Job) -> Job:
-    """Return ``job`` with what was asked since its holder last wrote: an end, or a new attempt after a failure."""
+    """Return ``job`` with what was asked since its holder last wrote: an end, or an attempt after the reported one."""
     if not job.wanted and job.phase is not Phase.GONE:
         return replace(job, phase=Phase.CLEARING, failure=None)
     if job.wanted and job.phase is Phase.FAILED and job.asked_attempt > job.attempt:
         return replace(job, phase=Phase.SEEKING, attempt=job.asked_attempt, failure=None, failed_at_s=None, troubles=0)
+    if job.wanted and job.phase is Phase.READY and job.asked_attempt > job.attempt:
+        # Whoever asks again never had the report: look whether the machine runs, and say so once more.
+        return replace(job, phase=Phase.BOOTING, attempt=job.asked_attempt, troubles=0)
     return job
 
 
 def due_at_s(job: Job, now_s: float) -> float | None:
     """Return when ``job`` wants work next: at once when something was asked while its holder was busy."""
     pending = (not job.wanted and job.phase not in (Phase.GONE, Phase.CLEARING)) or (
-        job.wanted and job.phase is Phase.FAILED and job.asked_attempt > job.attempt
+        job.wanted and job.phase in (Phase.FAILED, Phase.READY) and job.asked_attempt > job.attempt
     )
     return now_s if pending else job.due_at_s
 

@@ -27,8 +27,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    and_,
     create_engine,
+    delete,
     event,
+    func,
+    inspect,
     select,
     update,
 )
@@ -54,6 +58,7 @@ _JOBS = Table(
     Column("size", String, nullable=False),
     Column("image", String, nullable=False),
     Column("location", String),
+    Column("key_pair", String),
     Column("tags", JSON, nullable=False),
     Column("wanted", Boolean, nullable=False),
     Column("asked_attempt", Integer, nullable=False),
@@ -70,6 +75,7 @@ _JOBS = Table(
     Column("due_at_s", Float),
     Column("fence", Integer, nullable=False),
     Column("lease_until_s", Float, nullable=False),
+    Column("written_at_s", Float),
     Index("ix_job_due", "due_at_s"),
 )
 _INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
@@ -83,6 +89,8 @@ _OUTBOX = Table(
     Index("ix_outbox_unsent", "sent_at_s", "seq"),
 )
 _J = _JOBS.c
+# What this release added to files of earlier ones; in those its values are null.
+_ADDED = (_J.key_pair, _J.written_at_s)
 # What only the holder of the lease writes.
 _PROGRESS = (
     "phase",
@@ -148,6 +156,10 @@ class SqliteRecords:
         statement = update(_OUTBOX).where(_OUTBOX.c.id == message).values(sent_at_s=now_s)
         await self._run(lambda tx: tx.execute(statement))
 
+    async def tidy(self, before_s: float) -> int:
+        """Forget messages received or sent before ``before_s`` and jobs that were over before it; return how many."""
+        return await self._run(lambda tx: _tidy(tx, before_s))
+
     async def job(self, machine: MachineId) -> Job | None:
         """Return the job of ``machine`` as it stands."""
         return await self._run(lambda tx: _job(tx, machine))
@@ -162,6 +174,10 @@ class SqliteRecords:
 
 def _make_ready(tx: Connection) -> None:
     _METADATA.create_all(tx)
+    present = {each["name"] for each in inspect(tx).get_columns(_JOBS.name)}
+    for column in _ADDED:
+        if column.name not in present:
+            tx.exec_driver_sql(f"ALTER TABLE {_JOBS.name} ADD COLUMN {column.name} {column.type.compile(tx.dialect)}")
     tx.execute(update(_JOBS).values(lease_until_s=0.0))
 
 
@@ -182,13 +198,14 @@ def _ask_create(tx: Connection, message: CreateMachine, tags: Mapping[str, str],
             size=message.size,
             image=message.image,
             location=message.location,
+            key_pair=message.key_pair,
             tags=dict(tags),
             asked_attempt=message.attempt,
             attempt=message.attempt,
             deadline_at_s=deadline_at_s,
             due_at_s=now_s,
         )
-        tx.execute(insert(_JOBS).values(_columns(job)))
+        tx.execute(insert(_JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.wanted and message.attempt > known.asked_attempt:
         asked = {"asked_attempt": message.attempt, "deadline_at_s": deadline_at_s, "due_at_s": now_s}
         tx.execute(update(_JOBS).where(_J.machine == message.machine).values(asked))
@@ -208,7 +225,7 @@ def _ask_destroy(tx: Connection, message: DestroyMachine, tags: Mapping[str, str
             cloud_id=message.cloud_id,
             due_at_s=now_s,
         )
-        tx.execute(insert(_JOBS).values(_columns(job)))
+        tx.execute(insert(_JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.phase is not Phase.GONE:
         tx.execute(update(_JOBS).where(_J.machine == message.machine).values(wanted=False, due_at_s=now_s))
     return True
@@ -246,6 +263,7 @@ def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *
     values = {name: getattr(now, name) for name in _PROGRESS} | {
         "failure": None if now.failure is None else asdict(now.failure),
         "due_at_s": now.due_at_s,
+        "written_at_s": now_s,
     }
     tx.execute(update(_JOBS).where(_J.machine == job.machine, _J.fence == job.fence).values(values))
     for result in results:
@@ -253,13 +271,27 @@ def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *
     return now
 
 
+def _tidy(tx: Connection, before_s: float) -> int:
+    # A job that is over and has no look ahead of it. One that still sweeps has; one that is forgotten begins anew
+    # should its machine be asked for once more, and finds by its tags whatever there is.
+    over = and_(_J.phase == Phase.GONE, _J.due_at_s.is_(None), _J.unsure_until_s.is_(None), _J.lease_until_s == 0.0)
+    old = func.coalesce(_J.written_at_s, 0.0) < before_s
+    statements = (
+        delete(_JOBS).where(over, old).returning(_J.machine),
+        delete(_INBOX).where(_INBOX.c.at_s < before_s).returning(_INBOX.c.id),
+        delete(_OUTBOX).where(_OUTBOX.c.sent_at_s < before_s).returning(_OUTBOX.c.id),
+    )
+    return sum(len(tx.execute(statement).all()) for statement in statements)
+
+
 def _job(tx: Connection, machine: str) -> Job | None:
     row = tx.execute(select(_JOBS).where(_J.machine == machine)).mappings().first()
     if row is None:
         return None
     failure = row["failure"]
+    known = {each.name: row[each.name] for each in fields(Job)}
     return Job(
-        **{**row, "phase": Phase(row["phase"]), "failure": None if failure is None else Failure(**failure)},
+        **{**known, "phase": Phase(row["phase"]), "failure": None if failure is None else Failure(**failure)},
     )
 
 

@@ -9,10 +9,11 @@ from catalog.access import owns
 from catalog.model.connection import AccountSession, Leg
 from catalog.model.ids import ConnectionId
 from catalog.store.database import Tx
+from catalog.store.paging import page
 from gateway.api.bodies import Nothing, Out, Time
 from gateway.api.connections import own_connection
 from gateway.api.endpoints import Call, Listing, Routes
-from gateway.api.trace import StepOut, step_out
+from gateway.api.trace import StepOut, steps_page
 
 routes = Routes("connections")
 
@@ -75,11 +76,14 @@ class SessionOut(Out):
     summary="Show the account sessions: with the gateway, the transport network and the target",
 )
 def list_sessions(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return every session on one page, oldest first."""
+    """Return one page of sessions, oldest first."""
     row = own_connection(tx, call)
     sees_target = owns(call.principal, row.target_id)
-    found = connections.sessions(tx, ConnectionId(row.id))
-    return Listing(items=[_session(each, show_account=sees_target or each.leg is not Leg.TARGET) for each in found])
+    found = page(tx, AccountSession, limit=call.limit, token=call.page_token, where={"connection_id": row.id})
+    # Ids go by the millisecond; the three of one opening, which share it, belong in the order of their links.
+    ordered = sorted(found.items, key=lambda each: (each.opened_at_s, list(Leg).index(each.leg)))
+    items = [_session(each, show_account=sees_target or each.leg is not Leg.TARGET) for each in ordered]
+    return Listing(items=items, next_token=found.next_token)
 
 
 @routes.plain(
@@ -91,8 +95,8 @@ def list_sessions(tx: Tx, call: Call[Nothing]) -> Listing:
     summary="Show how establishing went so far",
 )
 def list_connection_steps(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return every step on one page."""
-    return Listing(items=[step_out(step) for step in connections.steps(tx, own_connection(tx, call).id)])
+    """Return one page of steps, oldest first."""
+    return steps_page(tx, call, own_connection(tx, call).id)
 
 
 def _session(row: AccountSession, *, show_account: bool) -> SessionOut:

@@ -14,10 +14,21 @@ from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Weight, absent, stamp
-from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 
 routes = Routes("connections")
+
+# A saga under way owns its row: moved from outside, it would fail by it and begin anew.
+CHOOSES_BY_ITSELF = frozenset(
+    {
+        ConnectionState.REQUESTED,
+        ConnectionState.ROUTING,
+        ConnectionState.TUNNELLING,
+        ConnectionState.HANDSHAKING,
+        ConnectionState.ESTABLISHED,  # woken, it measures and moves by its own rules
+    }
+)
 
 
 class WeightChangesIn(Body):
@@ -115,7 +126,7 @@ def _platform(tx: Tx, text: str, field: str) -> Platform:
     permission="connection:read",
     answer=ConnectionOut,
     many=True,
-    filters={"state": "Only connections in this state."},
+    filters={"state": one_of(ConnectionState, "Only connections in this state.")},
     summary="List the connections",
 )
 def list_connections(tx: Tx, call: Call[Nothing]) -> Listing:
@@ -176,9 +187,12 @@ def consent_to_connection(tx: Tx, call: Call[ConsentIn]) -> ConnectionOut:
     summary="Measure and choose again now; a failed connection is tried again",
 )
 def reroute_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
-    """Return the connection. An established one keeps its tunnel unless another route is clearly better."""
+    """Return the connection. An established one keeps its tunnel unless another route is clearly better.
+
+    One that is being established is choosing already: it is left at that.
+    """
     row = _requested_by_caller(tx, call)
-    if row.state is not ConnectionState.ESTABLISHED:
+    if row.state not in CHOOSES_BY_ITSELF:
         row = connections.move(tx, ConnectionId(row.id), ConnectionEvent.RETRY, call.now_s)
     return _out(tx, row)
 
@@ -191,11 +205,11 @@ def reroute_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
     status=202,
     wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
-    summary="Close a connection; its tunnel is taken down in the background",
+    summary="Close a connection, as either side's owner; its tunnel is taken down in the background",
 )
 def close_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
-    """Return the closed connection."""
-    row = _requested_by_caller(tx, call)
+    """Return the closed connection. The target's owner may take consent back at any time."""
+    row = own_connection(tx, call)
     call.precondition.check(row)
     return _out(tx, connections.move(tx, ConnectionId(row.id), ConnectionEvent.CLOSE, call.now_s))
 
@@ -211,7 +225,7 @@ def own_connection(tx: Tx, call: Call[Any]) -> Connection:
 def _requested_by_caller(tx: Tx, call: Call[Any]) -> Connection:
     row = own_connection(tx, call)
     if not owns(call.principal, row.requester_id):
-        raise Denied("only who asked for the connection can do this", fix="as its target, refuse consent instead")
+        raise Denied("only who asked for the connection can do this", fix="as its target, close it instead")
     return row
 
 

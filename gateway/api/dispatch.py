@@ -35,7 +35,7 @@ def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Requ
         principal = await auth.caller(request, endpoint, services)
         call = await _call(request, endpoint, services, principal)
         if not endpoint.in_transaction:
-            return _respond(_answer(endpoint, endpoint.handler(call)))
+            return _respond(_answer(endpoint, await endpoint.handler(call)))
         if endpoint.writes:
             return _respond(await _write(request, endpoint, call))
         return await _read(request, endpoint, call)
@@ -97,7 +97,7 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
     intention = _intention(request, call) if endpoint.is_kept else None
 
     def work(tx: Tx) -> tuple[Answer, Result]:
-        kept = idempotency.recall(tx, intention, call.now_s) if intention else None
+        kept = idempotency.recall(tx, intention, services.sealer, call.now_s) if intention else None
         if kept is not None:
             return kept, None
         result = endpoint.handler(tx, call)
@@ -105,7 +105,8 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
             raise RuntimeError(f"{endpoint.name} did not look at If-Match")
         answer = _answer(endpoint, result)
         if intention:
-            idempotency.keep(tx, intention, _without_secrets(endpoint, answer), call.now_s, running=bool(endpoint.then))
+            told, running = _without_secrets(endpoint, answer), endpoint.then is not None
+            idempotency.keep(tx, intention, told, services.sealer, call.now_s, running=running)
         return answer, result
 
     answer, result = await services.database.write(work)
@@ -140,12 +141,12 @@ def _intention(request: web.Request, call: Call[Any]) -> Intention:
         principal = "enrolment:" + hashlib.sha256(call.enrolment.reveal().encode()).hexdigest()
     else:
         principal = f"{call.principal.role.value}:{call.principal.subject_id or call.principal.token_id}"
-    digest = idempotency.digest_of(request.method, request.path, call.body, _revealed(call.body))
-    return Intention(principal=principal, key=parse.idempotency_key(request), digest=digest)
+    asked = idempotency.request_of(request.method, request.path, call.body, _revealed(call.body))
+    return Intention(principal=principal, key=parse.idempotency_key(request), request=asked)
 
 
 def _revealed(value: Any) -> Any:
-    """Return ``value`` as plain data for the digest; a changed secret is a changed request. Never kept or logged."""
+    """Return ``value`` as plain data for the fingerprint; a changed secret changes it. Never kept or logged."""
     if isinstance(value, BaseModel):
         return {name: _revealed(getattr(value, name)) for name in sorted(value.model_fields_set)}
     if isinstance(value, SecretStr):

@@ -124,6 +124,20 @@ class Raw:
 Result = BaseModel | Listing | Raw | None
 Handler = Callable[[Tx, Call[B]], Result]
 Outside = Callable[[Call[Any], Any], Awaitable[None]]
+Probe = Callable[[Call[Nothing]], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A query parameter that is one of ``choices``; a bare text instead of a Filter is a meaning, for any reference."""
+
+    meaning: str
+    choices: tuple[str, ...]
+
+
+def one_of(kind: type[StrEnum], meaning: str) -> Filter:
+    """Return the filter that takes the values of ``kind`` and nothing else."""
+    return Filter(meaning=meaning, choices=tuple(member.value for member in kind))
 
 
 class Declaration(TypedDict, total=False):
@@ -134,7 +148,7 @@ class Declaration(TypedDict, total=False):
     answer: type[BaseModel] | None
     many: bool
     status: int
-    filters: Mapping[str, str]
+    filters: Mapping[str, Filter | str]
     wakes: tuple[str, ...]
     location: str
     errors: tuple[type[Exception], ...]
@@ -150,21 +164,21 @@ class Endpoint:
     ``many``: the answer is a page of ``answer``. ``filters``: query parameters beyond paging, with their meaning.
     ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
     the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
-    permitted it and the answer; it must be repeatable. ``in_transaction`` False: the function is given no ``tx``.
+    permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
     """
 
     method: str
     path: str
     summary: str
     tag: str
-    handler: Callable[..., Result]
+    handler: Callable[..., Any]
     body: type[BaseModel] = Nothing
     permission: str | None = None
     door: Door = Door.TOKEN
     answer: type[BaseModel] | None = None
     many: bool = False
     status: int = 200
-    filters: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Filter | str] = field(default_factory=dict)
     wakes: tuple[str, ...] = ()
     location: str = ""
     errors: tuple[type[Exception], ...] = ()
@@ -245,12 +259,10 @@ class Routes:
         """Declare an endpoint that takes no body (an empty object is allowed)."""
         return self.endpoint(method, path, summary=summary, body=Nothing, **rest)
 
-    def probe(
-        self, path: str, *, summary: str, **rest: Unpack[Declaration]
-    ) -> Callable[[Callable[[Call[Nothing]], Result]], Callable[[Call[Nothing]], Result]]:
-        """Declare a GET that needs no database; it runs on the event loop and must return at once."""
+    def probe(self, path: str, *, summary: str, **rest: Unpack[Declaration]) -> Callable[[Probe], Probe]:
+        """Declare a GET that is no transaction; it runs on the event loop and bounds whatever it waits for."""
 
-        def declare(handler: Callable[[Call[Nothing]], Result]) -> Callable[[Call[Nothing]], Result]:
+        def declare(handler: Probe) -> Probe:
             endpoint = Endpoint(
                 method="GET", path=path, summary=summary, tag=self._tag, handler=handler, in_transaction=False, **rest
             )

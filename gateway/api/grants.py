@@ -8,14 +8,14 @@ from catalog import consent
 from catalog.access import owns
 from catalog.errors import AlreadyExists, InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import Capability
-from catalog.model.consent import Grant, GrantRule
+from catalog.model.consent import Grant, GrantRule, GrantState
 from catalog.model.ids import GrantId
 from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Nothing, Resource, Time, stamp
-from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 
 routes = Routes("grants")
@@ -42,7 +42,10 @@ class GrantOut(Resource):
     permission="grant:read",
     answer=GrantOut,
     many=True,
-    filters={"state": "Only grants in this state.", "capability": "Only grants of this capability."},
+    filters={
+        "state": one_of(GrantState, "Only grants in this state."),
+        "capability": one_of(Capability, "Only grants of this capability."),
+    },
     summary="List the grants",
 )
 def list_grants(tx: Tx, call: Call[Nothing]) -> Listing:

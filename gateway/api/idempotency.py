@@ -3,9 +3,10 @@
 So either both exist or neither. A refused POST had no effect and keeps nothing: its repeat is judged anew. A POST that
 works outside a transaction first keeps a mark that it is running; a mark older than RUNNING_S was left by a crash, and
 the repeat takes it over (such work is repeatable by declaration).
+
+A request may hold a secret, so what is kept of it is a fingerprint under the sealing key, never a plain digest.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from sqlmodel import col, delete
 
 from catalog.model.order import IdempotencyRecord
+from catalog.secrets import Sealer
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.errors import KeyReused, StillRunning
@@ -36,20 +38,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intention:
-    """One intention of one caller: who, under which key, and a digest of what was asked."""
+    """One intention of one caller: who, under which key, and what was asked, which may hold a secret."""
 
     principal: str
     key: str
-    digest: str
+    request: bytes = field(repr=False)
 
 
-def digest_of(method: str, path: str, body: BaseModel, shown: Mapping[str, Any]) -> str:
-    """Return the digest by which a repeat is recognised; ``shown`` is ``body`` with its secrets revealed."""
-    text = json.dumps([method, path, type(body).__name__, shown], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def request_of(method: str, path: str, body: BaseModel, shown: Mapping[str, Any]) -> bytes:
+    """Return the text by which a repeat is recognised; ``shown`` is ``body`` with its secrets revealed."""
+    return json.dumps([method, path, type(body).__name__, shown], sort_keys=True, default=str).encode()
 
 
-def recall(tx: Tx, intention: Intention, now_s: float) -> Answer | None:
+def recall(tx: Tx, intention: Intention, sealer: Sealer, now_s: float) -> Answer | None:
     """Return the answer that this intention got before, None when it is new.
 
     Raises KeyReused when the key stands for something else, StillRunning while the first one is under way.
@@ -57,7 +58,7 @@ def recall(tx: Tx, intention: Intention, now_s: float) -> Answer | None:
     kept = _find(tx, intention)
     if kept is None:
         return None
-    if kept.request_hash != intention.digest:
+    if not sealer.is_fingerprint_of(kept.request_hash, intention.request):
         raise KeyReused(
             "this Idempotency-Key was used for a different request",
             field="Idempotency-Key",
@@ -71,12 +72,12 @@ def recall(tx: Tx, intention: Intention, now_s: float) -> Answer | None:
     return None
 
 
-def keep(tx: Tx, intention: Intention, answer: Answer, now_s: float, *, running: bool = False) -> None:
+def keep(tx: Tx, intention: Intention, answer: Answer, sealer: Sealer, now_s: float, *, running: bool = False) -> None:
     """Keep ``answer`` for repeats; with ``running``, only the mark that there will be one."""
     record = IdempotencyRecord(
         principal=intention.principal,
         key=intention.key,
-        request_hash=intention.digest,
+        request_hash=sealer.fingerprint(intention.request),
         status=RUNNING if running else answer.status,
         headers=dict(answer.headers),
         body=answer.document or {},

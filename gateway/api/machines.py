@@ -13,7 +13,7 @@ from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Nothing, Resource, stamp
-from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 
 routes = Routes("machines")
@@ -51,7 +51,7 @@ class MachineOut(Resource):
     permission="machine:read",
     answer=MachineOut,
     many=True,
-    filters={"state": "Only machines in this state."},
+    filters={"state": one_of(MachineState, "Only machines in this state.")},
     summary="List the machines",
 )
 def list_machines(tx: Tx, call: Call[Nothing]) -> Listing:

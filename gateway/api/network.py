@@ -105,9 +105,11 @@ def change_site(tx: Tx, call: Call[SiteChange]) -> SiteOut:
     summary="Remove a site that nothing uses",
 )
 def remove_site(tx: Tx, call: Call[Nothing]) -> None:
-    """Remove the site."""
+    """Remove the site; never the one where the gateway is, without which no route can begin."""
     site = rows.by_name_or_id(tx, Site, call.path["ref"])
     call.precondition.check(site)
+    if site.name == call.services.gateway_site:
+        raise WrongState("the gateway itself is at this site", fix="move it first: the setting gateway.site")
     network.remove_site(tx, site.id)
 
 

@@ -8,10 +8,11 @@ from pydantic import Field
 from catalog import browse
 from catalog.browse import EntryView, ItemView, OfferView
 from catalog.errors import NotFound
+from catalog.messages.handshake import Capability
 from catalog.model.offering import OfferState
 from catalog.store.database import Tx
 from gateway.api.bodies import Composite, Nothing, Out, Resource
-from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.endpoints import Call, Listing, Routes, one_of
 
 routes = Routes("catalog")
 
@@ -66,7 +67,10 @@ class FullOfferOut(OfferOut):
     permission="catalog:read",
     answer=OfferOut,
     many=True,
-    filters={"capability": "Only this capability's.", "platform": "Only this platform's, by name or id."},
+    filters={
+        "capability": one_of(Capability, "Only this capability's."),
+        "platform": "Only this platform's, by name or id.",
+    },
     summary="List the offers",
 )
 def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:

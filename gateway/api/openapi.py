@@ -11,7 +11,7 @@ from catalog.access import PERMISSIONS
 from catalog.errors import Denied, NotFound, Stale
 from gateway.api import problems
 from gateway.api.bodies import REFERENCE, Nothing
-from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Call, Door, Endpoint, Raw, Routes
+from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Call, Door, Endpoint, Filter, Raw, Routes
 from gateway.api.parse import WATCH_LIMIT_S
 from gateway.errors import (
     BodyTooLarge,
@@ -37,7 +37,7 @@ def routes_over(others: Sequence[Endpoint]) -> Routes:
     written: list[bytes] = []
 
     @routes.probe(PATH, door=Door.ANYONE, summary="This description")
-    def get_openapi(_call: Call[Nothing]) -> Raw:
+    async def get_openapi(_call: Call[Nothing]) -> Raw:
         if not written:
             written.append(json.dumps(document((*others, *routes))).encode())
         return Raw(body=written[0])
@@ -119,8 +119,11 @@ def _parameters(endpoint: Endpoint) -> Iterator[Json]:
     for name in endpoint.parameters:
         text = "Its id." if name == "id" else "Its name or id." if name == "ref" else f"The {name}."
         yield _parameter("path", name, {"type": "string", "pattern": REFERENCE}, text, required=True)
-    for name, meaning in endpoint.filters.items():
-        yield _parameter("query", name, {"type": "string", "pattern": REFERENCE}, meaning)
+    for name, wanted in endpoint.filters.items():
+        if isinstance(wanted, Filter):
+            yield _parameter("query", name, {"type": "string", "enum": list(wanted.choices)}, wanted.meaning)
+        else:
+            yield _parameter("query", name, {"type": "string", "pattern": REFERENCE}, wanted)
     if endpoint.many:
         page = {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": PAGE_DEFAULT}
         yield _parameter("query", "limit", page, "The most items on a page.")

@@ -6,14 +6,14 @@ from catalog.access import owns
 from catalog.connections import steps
 from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.ids import OrderId, TenantId
-from catalog.model.order import Order
+from catalog.model.order import Order, OrderState
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Time, Word, stamp
-from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 from gateway.api.trace import StepOut, step_out
 
@@ -92,7 +92,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     permission="order:read",
     answer=OrderOut,
     many=True,
-    filters={"state": "Only orders in this state."},
+    filters={"state": one_of(OrderState, "Only orders in this state.")},
     summary="List the orders",
 )
 def list_orders(tx: Tx, call: Call[Nothing]) -> Listing:

@@ -4,7 +4,7 @@ import asyncio
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from aiohttp import ClientPayloadError, web
@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from pydantic import BaseModel, ValidationError
 
 from gateway.api.bodies import REFERENCE
-from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Endpoint
+from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Endpoint, Filter
 from gateway.api.services import ApiLimits
 from gateway.errors import (
     BodyTooLarge,
@@ -168,12 +168,24 @@ def query(request: web.Request, endpoint: Endpoint) -> tuple[dict[str, str], int
             raise MalformedRequest("the query parameter stands twice", field=name, fix="give it once")
     filters = {name: value for name, value in request.query.items() if name in endpoint.filters}
     for name, value in filters.items():
-        if not _FILTER.fullmatch(value):
-            raise MalformedRequest("the query parameter cannot be that", field=name, fix="a name, an id or a state")
+        _check_filter(name, value, endpoint.filters[name])
     token = request.query.get("page_token")
     if token is not None and not _TOKEN.fullmatch(token):
         raise MalformedRequest("this is no page token", field="page_token", fix="send next_page_token as it came")
     return filters, _limit(request.query.get("limit")), token
+
+
+def _check_filter(name: str, value: str, wanted: Filter | str) -> None:
+    if isinstance(wanted, Filter) and value not in wanted.choices:
+        raise MalformedRequest("the query parameter cannot be that", field=name, fix=_one_of(value, wanted.choices))
+    if not _FILTER.fullmatch(value):
+        raise MalformedRequest("the query parameter cannot be that", field=name, fix="a name or an id")
+
+
+def _one_of(value: str, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(value, choices, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}one of {', '.join(choices)}"
 
 
 def _limit(text: str | None) -> int:

@@ -4,9 +4,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from catalog import addresses, platforms
+from catalog import addresses, consent, platforms
 from catalog.access import owns
 from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound, WrongState
+from catalog.model.consent import Grant, GrantState
+from catalog.model.ids import GrantId
 from catalog.model.network import Site
 from catalog.model.platform import Endpoint, Platform, Purpose
 from catalog.platforms import EnrolmentRequest
@@ -115,6 +117,7 @@ def enrol_platform(tx: Tx, call: Call[PlatformIn]) -> NewPlatformOut:
         request=_request(call.body),
         sealer=call.services.sealer,
         known_providers=call.services.known_providers,
+        check_account=call.services.check_account,
         now_s=call.now_s,
     )
     return NewPlatformOut(**dict(_out(tx, row)), token=text)
@@ -160,13 +163,15 @@ def get_platform(tx: Tx, call: Call[Nothing]) -> PlatformOut:
     status=204,
     wakes=(Wakes.CONNECTIONS,),
     errors=(WrongState,),
-    summary="Retire a platform that nothing uses any more: its credential is deleted, its tokens revoked",
+    summary="Retire a platform that nothing uses any more: its credential is deleted, tokens and grants revoked",
 )
 def retire_platform(tx: Tx, call: Call[Nothing]) -> None:
     """Disable the platform for good; what it did stays on record."""
     row = _own(tx, call)
     call.precondition.check(row)
     platforms.retire(tx, row.id, call.now_s)
+    for grant in rows.where(tx, Grant, platform_id=row.id, state=(GrantState.GRANTED, GrantState.ACCEPTED)):
+        consent.revoke(tx, GrantId(grant.id), call.now_s, "the platform was retired")
 
 
 class SecretChange(Body):
@@ -182,6 +187,7 @@ class SecretChange(Body):
     body=SecretChange,
     answer=PlatformOut,
     wakes=(Wakes.CONNECTIONS,),
+    errors=(WrongState,),
     summary="Replace the primary account's secret",
 )
 def replace_secret(tx: Tx, call: Call[SecretChange]) -> PlatformOut:

@@ -37,6 +37,7 @@ from gateway.errors import InvalidSettings
 
 SERVICES = web.AppKey("services", ApiServices)
 _PORTS = 65_535
+_INHERITED = re.compile(r"fd:([0-9]{1,4})")
 BACKLOG = 128  # small: what waits here is not yet under any deadline of ours
 
 RESOURCES = (
@@ -132,16 +133,24 @@ async def serve_app(app: web.Application, listen: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+def check_listen(listen: str) -> None:
+    """Raise InvalidSettings unless ``listen`` has one of the three forms; whether it can be had is not tried."""
+    host, _, port = listen.rpartition(":")
+    if listen.startswith("unix:/") or _INHERITED.fullmatch(listen):
+        return
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORTS:
+        raise _unusable(listen, "it has none of the three forms")
+
+
 def listening_socket(listen: str) -> socket.socket:
     """Return the bound socket that ``listen`` names. Raises InvalidSettings."""
+    check_listen(listen)
     try:
         if listen.startswith("unix:"):
             return _unix_socket(Path(listen.removeprefix("unix:")))
-        if found := re.fullmatch(r"fd:([0-9]{1,4})", listen):
+        if found := _INHERITED.fullmatch(listen):
             return socket.socket(fileno=int(found.group(1)))
         host, _, port = listen.rpartition(":")
-        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORTS:
-            raise _unusable(listen, "it has none of the three forms")
         return socket.create_server(
             (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )

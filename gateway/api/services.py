@@ -7,6 +7,7 @@ from typing import Any
 from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
+from catalog.platforms import AccountCheck
 from catalog.ports import Checkpoint, Clock, MachineAction
 from catalog.secrets import Sealer
 from catalog.store.database import Database
@@ -32,6 +33,7 @@ class ApiLimits:
     head_s: float = 5.0  # from the first byte of a request to the end of its headers
     body_s: float = 5.0  # from the end of the headers to the end of the body
     keepalive_s: float = 30.0
+    readiness_s: float = 2.0  # how long the database may take to answer before it counts as away
     linger_s: float = 2.0  # how long the rest of a refused body is read and thrown away
     action_s: float = 60.0  # a call to a cloud that a request waits for
     shutdown_s: float = 5.0
@@ -45,8 +47,9 @@ class ApiLimits:
 class ApiServices:
     """Everything an endpoint may use. ``wake`` and ``background_status`` are the background runner's.
 
-    ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError. ``readiness`` maps each
-    thing the process needs to "ok" or to what is wrong with it.
+    ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError. ``check_account`` judges
+    (provider, region, options) of a platform that enrols, and raises InvalidValue. ``gateway_site`` is the name of the
+    site where the gateway itself is.
     """
 
     database: Database
@@ -56,7 +59,8 @@ class ApiServices:
     wake: Callable[[str], None]
     background_status: Callable[[], list[dict[str, Any]]]
     machine_action: Callable[[PlatformId, str, MachineAction], Awaitable[None]]
-    readiness: Callable[[], Mapping[str, str]]
+    check_account: AccountCheck
+    gateway_site: str
     default_weights: Mapping[str, float]
     gateway_info: Mapping[str, str] = field(default_factory=dict)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)

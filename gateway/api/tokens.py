@@ -1,12 +1,13 @@
 """Tenants and the tokens by which everybody calls; a token's text is shown once, in the answer that makes it."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
 from catalog import access
-from catalog.errors import AlreadyExists, InvalidValue
+from catalog.errors import AlreadyExists, InvalidValue, WrongState
 from catalog.model.access import Role, Tenant, Token
+from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -15,6 +16,8 @@ from gateway.api.dispatch import SHOWN_ONCE
 from gateway.api.endpoints import Call, Listing, Routes
 
 routes = Routes("tokens")
+
+K = TypeVar("K", Tenant, Platform)
 
 
 class TenantIn(Body):
@@ -63,11 +66,12 @@ def _tenant(row: Tenant) -> TenantOut:
 
 
 class TokenIn(Body):
-    """A new token. Platforms get theirs when they enrol."""
+    """A new token. A platform gets its first when it enrols, and one from here when that is lost."""
 
-    role: Literal["admin", "tenant"]
+    role: Literal["admin", "tenant", "platform"]
     name: Word = Field(description="What it is for, in words.")
     tenant: Reference | None = Field(default=None, description="Name or id; required for role tenant.")
+    platform: Reference | None = Field(default=None, description="Name or id; required for role platform.")
     ttl_s: Lifetime | None = Field(default=None, description="Seconds until it expires; absent: until revoked.")
 
 
@@ -96,11 +100,11 @@ class NewTokenOut(TokenOut):
     body=TokenIn,
     answer=NewTokenOut,
     status=201,
-    errors=(InvalidValue,),
+    errors=(InvalidValue, WrongState),
     summary="Issue a token",
 )
 def create_token(tx: Tx, call: Call[TokenIn]) -> NewTokenOut:
-    """Return the new token with its text."""
+    """Return the new token with its text. Tokens of the same platform or tenant stay as they are."""
     role, subject = Role(call.body.role), _subject(tx, call.body)
     row, text = access.issue_token(
         tx, role=role, name=call.body.name, subject_id=subject, ttl_s=call.body.ttl_s, now_s=call.now_s
@@ -123,16 +127,29 @@ def revoke_token(tx: Tx, call: Call[Nothing]) -> None:
 
 
 def _subject(tx: Tx, body: TokenIn) -> str:
-    if body.role == "admin":
-        if body.tenant is not None:
-            raise InvalidValue("an admin's token speaks for no tenant", field="tenant", fix="leave it out")
-        return ""
-    if body.tenant is None:
-        raise InvalidValue("a tenant's token names its tenant", field="tenant", fix="the tenant's name or id")
-    tenant = rows.first(tx, Tenant, name=body.tenant) or rows.find(tx, Tenant, body.tenant)
-    if tenant is None:
-        raise InvalidValue(f"there is no tenant '{body.tenant}'", field="tenant", fix="GET /v1/tenants lists them")
-    return tenant.id
+    named = {"tenant": body.tenant, "platform": body.platform}
+    for kind, text in named.items():
+        if text is not None and kind != body.role:
+            raise InvalidValue(f"a token of role {body.role} speaks for no {kind}", field=kind, fix="leave it out")
+    match body.role:
+        case "admin":
+            return ""
+        case "tenant":
+            return _named(tx, Tenant, body.tenant, "tenant").id
+        case "platform":
+            platform = _named(tx, Platform, body.platform, "platform")
+            if not platform.enabled:
+                raise WrongState(f"platform '{platform.name}' is retired", field="platform", fix="enrol another")
+            return platform.id
+
+
+def _named(tx: Tx, kind: type[K], text: str | None, field: str) -> K:
+    if text is None:
+        raise InvalidValue(f"a {field}'s token names its {field}", field=field, fix=f"the {field}'s name or id")
+    found = rows.first(tx, kind, name=text) or rows.find(tx, kind, text)
+    if found is None:
+        raise InvalidValue(f"there is no {field} '{text}'", field=field, fix=f"GET /v1/{field}s lists them")
+    return found
 
 
 def _token(row: Token) -> TokenOut:

@@ -1,4 +1,7 @@
-"""Keep what is known of each machine in step with its cloud (S2 step 7, the machines' half)."""
+"""Keep what is known of each machine in step with its cloud (S2 step 7, the machines' half).
+
+An idle machine that its cloud lost or could not keep is disposed of, and its pool makes another.
+"""
 
 import asyncio
 import logging
@@ -6,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catalog.errors import CatalogError
+from catalog.machines import dispose
 from catalog.model.ids import PlatformId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.ports import Clock, Clouds, MachineStatus
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, update, where
@@ -15,6 +19,8 @@ from catalog.store.rows import by_id, update, where
 log = logging.getLogger(__name__)
 
 DELIVERED = frozenset({MachineState.IDLE, MachineState.IN_USE})
+# A stopped one is kept, and not handed out: whoever stopped it may start it again.
+LOST = frozenset({MachineStatus.GONE, MachineStatus.FAILED})
 AT_ONCE = 8  # platforms asked at the same time
 
 
@@ -60,7 +66,8 @@ class RefreshMachines:
             return False
         reason = "" if status in (MachineStatus.RUNNING, MachineStatus.PENDING) else f"the cloud says: {status.value}"
         addresses = list(seen.addresses) if seen is not None else machine.addresses
-        if (addresses, reason) == (machine.addresses, machine.reason):
+        useless = machine.state is MachineState.IDLE and status in LOST
+        if (addresses, reason) == (machine.addresses, machine.reason) and not useless:
             return False
         now_s = self.clock.now_s()
 
@@ -68,6 +75,9 @@ class RefreshMachines:
             held = by_id(tx, Machine, machine.id)
             if held.state not in DELIVERED:
                 return False  # destroyed or given back while the cloud was asked
+            if useless and held.state is MachineState.IDLE:
+                dispose(tx, held, MachineEvent.RETIRE, now_s, reason=reason)
+                return True
             update(tx, held, {"addresses": addresses, "reason": reason}, now_s)
             return True
 

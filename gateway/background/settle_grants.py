@@ -1,17 +1,21 @@
-"""Bring grants to their end: ask owners who have yet to say, expire what is over, publish what was accepted."""
+"""Bring grants to their end: ask owners who have yet to say, renew what is ending, publish what was accepted."""
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from catalog.consent import apply_rules, expire_due
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
-from catalog.model.ids import PlatformId
-from catalog.model.offering import Offer, OfferState
+from catalog.model.ids import GrantId, PlatformId
 from catalog.ports import Clock
+from catalog.publish import outdated
+from catalog.store.consent import ending
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
+from gateway.background.backoff import Backoff
+from gateway.background.renewals import Renewals
 from gateway.background.runner import contained
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.handshake import Handshake, has_connector
@@ -23,6 +27,8 @@ log = logging.getLogger(__name__)
 
 # So many sick platforms can each use up every deadline before the others have to wait.
 AT_ONCE = 8
+# What a platform offers is proved and its inventory read again this often.
+READ_AGAIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,40 +41,91 @@ class SettleGrants:
     clouds: RoutedClouds
     handshake: Handshake
     publisher: Publisher
+    renewals: Renewals = field(default_factory=Renewals)
+    publishing: Backoff[GrantId] = field(default_factory=Backoff)
+    # A cloud that does not answer may answer any moment; one that says no rarely changes its mind.
+    reaching: Backoff[PlatformId] = field(default_factory=lambda: Backoff(longest_s=60.0))
 
     async def run_once(self) -> None:
         """Do what is due. May be repeated at any time."""
         now_s = self.clock.now_s()
         await self.database.write(lambda tx: expire_due(tx, now_s))
-        unanswered, unpublished = await self.database.read(_due)
+        unanswered, ending, unpublished = await self.database.read(lambda tx: _due(tx, now_s))
+        renew = self.renewals.due(ending, now_s)
+        wanted = unanswered | renew.keys() | self._due_to_publish(unpublished, now_s)
         turns = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
-            for platform in sorted((unanswered | unpublished) & self.live.targets()):
-                tasks.create_task(self._settled(platform, turns, ask=platform in unanswered))
+            for platform in sorted(wanted & self.live.targets()):
+                tasks.create_task(
+                    self._settled(platform, turns, ask=platform in unanswered, renew=renew.get(platform, ()))
+                )
 
-    async def _settled(self, platform: PlatformId, turns: asyncio.Semaphore, *, ask: bool) -> None:
+    async def _settled(
+        self, platform: PlatformId, turns: asyncio.Semaphore, *, ask: bool, renew: Sequence[str]
+    ) -> None:
         async with turns:
             try:
-                await contained(lambda: self._settle(platform, ask=ask), KNOWN_ERRORS)
+                await contained(lambda: self._settle(platform, ask=ask, renew=renew), KNOWN_ERRORS)
             except KNOWN_ERRORS as error:
                 log.info("grants not settled yet", extra={"platform": platform, "code": error.code})
 
-    async def _settle(self, platform: PlatformId, *, ask: bool) -> None:
-        live = self.live.to_platform(platform)
-        if ask:
-            driver = await self.clouds.ungranted(platform)
-            await self.handshake.run(live, await driver.log_in())
+    async def _settle(self, platform: PlatformId, *, ask: bool, renew: Sequence[str]) -> None:
+        try:
+            if ask:
+                driver = await self.clouds.ungranted(platform)
+                await self.handshake.run(self.live.to_platform(platform), await driver.log_in())
+            if renew:
+                await self._renew(platform, renew)
+        except KNOWN_ERRORS as error:
+            log.info("owner not asked yet", extra={"platform": platform, "code": error.code})
+        # Whatever becomes of the question: what is accepted goes on offer.
         now_s = self.clock.now_s()
         await self.database.write(lambda tx: apply_rules(tx, platform, now_s))
-        await self.publisher.run(platform)
+        await self._publish(platform)
+
+    async def _renew(self, platform: PlatformId, capabilities: Sequence[str]) -> None:
+        """Ask the owner for what ends soon, or has ended, under an id that stays the same until it is answered."""
+        request_id = self.renewals.begun(platform, self.clock.now_s())
+        driver = await self.clouds.ungranted(platform)
+        live = self.live.to_platform(platform)
+        decision = await self.handshake.renew(live, await driver.log_in(), capabilities, request_id)
+        if not decision.pending:
+            self.renewals.answered(platform)
+
+    async def _publish(self, platform: PlatformId) -> None:
+        """Prove, read and publish if any of the platform's grants is due for it; note which did not get better."""
+        before = await self._outdated(platform)
+        if not self._due_to_publish(before, self.clock.now_s()):
+            return
+        try:
+            await self.publisher.run(platform)
+        except KNOWN_ERRORS:
+            self.reaching.failed(platform, self.clock.now_s())
+            raise
+        self.reaching.cleared(platform)
+        left = {grant.id for grant in await self._outdated(platform)}
+        for grant in before:
+            if grant.id in left:
+                self.publishing.failed(grant.id, self.clock.now_s())
+            else:
+                self.publishing.cleared(grant.id)
+
+    async def _outdated(self, platform: PlatformId) -> list[Grant]:
+        now_s = self.clock.now_s()
+        return await self.database.read(lambda tx: outdated(tx, now_s, age_s=READ_AGAIN_S, platform_id=platform))
+
+    def _due_to_publish(self, grants: Sequence[Grant], now_s: float) -> set[PlatformId]:
+        return {
+            grant.platform_id
+            for grant in grants
+            if self.publishing.is_due(grant.id, now_s) and self.reaching.is_due(grant.platform_id, now_s)
+        }
 
 
-def _due(tx: Tx) -> tuple[set[PlatformId], set[PlatformId]]:
-    """Return the platforms whose owner has yet to answer, and those with an accepted grant that is not on offer."""
+def _due(tx: Tx, now_s: float) -> tuple[set[PlatformId], Sequence[Grant], list[Grant]]:
+    """Return the platforms whose owner has yet to answer, the grants that end, and those to publish (again)."""
     unanswered = {grant.platform_id for grant in where(tx, Grant, state=GrantState.REQUESTED)}
-    offered = {offer.grant_id for offer in where(tx, Offer, state=OfferState.OFFERED)}
-    accepted = where(tx, Grant, state=GrantState.ACCEPTED)
-    return unanswered | _never_asked(tx), {grant.platform_id for grant in accepted if grant.id not in offered}
+    return unanswered | _never_asked(tx), ending(tx), outdated(tx, now_s, age_s=READ_AGAIN_S)
 
 
 def _never_asked(tx: Tx) -> set[PlatformId]:

@@ -131,6 +131,19 @@ def set_secret(door: Door, *, platform: NameOrId, secret_file: SecretFile = None
     door.show(door.client.platforms.set_secret(platform, door.secret("account's secret", secret_file)))
 
 
+@remote(platforms, "issue-token")
+def issue_token(
+    door: Door,
+    *,
+    platform: NameOrId,
+    ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
+    token_out: TokenOut = None,
+) -> None:
+    """Issue a platform another token, because its own is lost; revoke the lost one with `token revoke`."""
+    token = door.client.tokens.create(role="platform", name=f"platform {platform}", platform=platform, ttl_s=ttl)
+    show_once(door, dict(token), token_out)
+
+
 @remote(platforms, "remove")
 def remove_platforms(door: Door, *, platform: NamesOrIds, yes: Yes = False) -> None:
     """Retire platforms: their sealed credentials are deleted, their tokens revoked."""

@@ -81,9 +81,17 @@ class Tenants(Collection[Tenant]):
 class Tokens(Collection[Token]):
     """Bearer tokens; their text is shown once."""
 
-    def create(self, *, role: str, name: str, tenant: str | None = None, ttl_s: float | None = None) -> Token:
-        """Issue a token; the answer holds its text, once."""
-        return self._create(given(role=role, name=name, tenant=tenant, ttl_s=ttl_s))
+    def create(
+        self,
+        *,
+        role: str,
+        name: str,
+        tenant: str | None = None,
+        platform: str | None = None,
+        ttl_s: float | None = None,
+    ) -> Token:
+        """Issue a token; the answer holds its text, once. Role tenant needs ``tenant``, role platform ``platform``."""
+        return self._create(given(role=role, name=name, tenant=tenant, platform=platform, ttl_s=ttl_s))
 
     def revoke(self, key: str) -> None:
         """Make a token useless at once."""

@@ -256,6 +256,8 @@ class Order(Stateful):
     name: str
     size: str
     image: str
+    location: str | None
+    key_pair: str | None
     machine: str | None
     served_from: str
     attempts: int
@@ -288,5 +290,7 @@ class Machine(Stateful):
     tenant: str | None
     size: str
     image: str
+    location: str | None
+    key_pair: str | None
     cloud_id: str | None
     addresses: list[str]

@@ -1,5 +1,6 @@
 """Choose a route: enumerate, probe what is not known, rank, and write down why (S1 steps 3-6)."""
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class RouteChooser:
         self._probes = probes
         self._margin = margin
         self._clock = clock
+        self._measuring = asyncio.Lock()
         self.links = LinkBook()
 
     def enumerate(self, snapshot: Snapshot, wishes: Mapping[str, Any]) -> tuple[Route, ...]:
@@ -87,8 +89,11 @@ class RouteChooser:
 
     async def measure(self, snapshot: Snapshot, routes: Sequence[Route]) -> None:
         """Probe every link of ``routes`` that is not known freshly enough."""
-        plan = plan_probes(routes, self.links.all(), self._probes, gateway=GATEWAY_NODE, now_s=self._clock.now_s())
-        self.links.add(await self._probe(plan, snapshot))
+        # One round after the other: a link that two connections share is fresh when the second one plans. A round is
+        # bounded by its probes' own deadlines.
+        async with self._measuring:
+            plan = plan_probes(routes, self.links.all(), self._probes, gateway=GATEWAY_NODE, now_s=self._clock.now_s())
+            self.links.add(await self._probe(plan, snapshot))
 
     def choose(
         self, snapshot: Snapshot, routes: Sequence[Route], weights: Weights, *, in_use: Route | None = None

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from catalog.consent import allowed
+from catalog.consent import allowed, standing
 from catalog.errors import CloudRefused, Denied
+from catalog.machines import made_by_us
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.model.ids import PlatformId
+from catalog.model.machine import Machine
 from catalog.platforms import cloud_account
 from catalog.ports import (
     Clock,
@@ -23,6 +25,7 @@ from catalog.ports import (
 )
 from catalog.secrets import Sealer
 from catalog.store.database import Database
+from catalog.store.rows import first
 from gateway.connections.sessions import Sessions
 from gateway.connections.tunnels import LiveConnections, TunnelDialer
 
@@ -93,6 +96,26 @@ class RoutedClouds:
                 return
         raise CloudRefused(str(refused), fix="the platform's owner grants it, and an admin accepts") from refused
 
+    async def ended(self, platform: PlatformId) -> bool:
+        """Tell whether a machine grant under which we made machines is over: revoked, expired, or asked for anew."""
+        now_s = self._clock.now_s()
+        return await self._database.read(
+            lambda tx: (
+                standing(tx, platform, Capability.MACHINE, now_s) is None
+                and first(tx, Machine, platform_id=platform) is not None
+            )
+        )
+
+    async def count(self, platform: PlatformId) -> None:
+        """Count one business call."""
+        await self._sessions.count(self._live.to_platform(platform).connection)
+
+    async def is_ours(
+        self, platform: PlatformId, *, cloud_id: str | None = None, tags: Mapping[str, str], name: str = ""
+    ) -> bool:
+        """Tell whether the machine with this id, or else these tags or this name, is one that we made."""
+        return await self._database.read(lambda tx: made_by_us(tx, platform, cloud_id=cloud_id, tags=tags, name=name))
+
     async def close(self) -> None:
         """Let go of every driver."""
         for held in self._held.values():
@@ -111,7 +134,11 @@ def _public(account: CloudAccount) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class GrantedDriver:
-    """catalog.ports.CloudDriver that asks the grants first: what is not granted never leaves the gateway."""
+    """catalog.ports.CloudDriver that asks the grants first: what is not granted never leaves the gateway.
+
+    A grant that ends leaves machines behind that we made under it. Those, and no others, may be looked for, read and
+    destroyed afterwards: or they would run, and cost their owner money, for ever.
+    """
 
     inner: CloudDriver
     platform: PlatformId
@@ -158,8 +185,11 @@ class GrantedDriver:
         return await self.inner.machines()
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
-        """Return our machines by tag; who may create may also look for what was created."""
-        await self.clouds.check(self.platform, Capability.MACHINE, "list", "create", "destroy")
+        """Return our machines by tag; who may create may also look for what was created, then and later."""
+        if await self.clouds.ended(self.platform) and await self.clouds.is_ours(self.platform, tags=tags):
+            await self.clouds.count(self.platform)
+        else:
+            await self.clouds.check(self.platform, Capability.MACHINE, "list", "create", "destroy")
         return await self.inner.find_machines(tags)
 
     async def create_machine(self, spec: MachineSpec) -> CloudMachine:
@@ -168,14 +198,28 @@ class GrantedDriver:
         return await self.inner.create_machine(spec)
 
     async def machine(self, cloud_id: str) -> CloudMachine | None:
-        """Return one machine."""
+        """Return one machine; after the grant's end only one of ours."""
+        if await self.clouds.ended(self.platform):
+            return await self._own(cloud_id)
         await self.clouds.check(self.platform, Capability.MACHINE, "list", "create", "destroy")
         return await self.inner.machine(cloud_id)
 
     async def act(self, cloud_id: str, action: MachineAction) -> None:
-        """Start, stop, reboot or destroy."""
-        await self.clouds.check(self.platform, Capability.MACHINE, action.value)
+        """Start, stop, reboot or destroy; after the grant's end only destroy, and only what is ours."""
+        if action is MachineAction.DESTROY and await self.clouds.ended(self.platform):
+            if await self._own(cloud_id) is None:
+                return
+        else:
+            await self.clouds.check(self.platform, Capability.MACHINE, action.value)
         await self.inner.act(cloud_id, action)
+
+    async def _own(self, cloud_id: str) -> CloudMachine | None:
+        """Return a machine that we made, None when it is gone. Raises CloudRefused when it is not ours."""
+        await self.clouds.count(self.platform)
+        seen = await self.inner.machine(cloud_id)
+        if seen is None or await self.clouds.is_ours(self.platform, cloud_id=cloud_id, tags=seen.tags, name=seen.name):
+            return seen
+        raise CloudRefused("the grant has ended, and this machine is not one of ours", field="capability")
 
     async def close(self) -> None:
         """Do nothing: the driver is shared, and closed by RoutedClouds."""

@@ -5,7 +5,7 @@ granted. Only what both sides granted becomes an offer; see ``gateway.connection
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from catalog.consent import apply_rules, open_request, propose, record_decision
@@ -54,16 +54,34 @@ class Handshake:
         ``found`` is what the log-in listed. Repeating it asks again under the same request id as long as an answer
         is outstanding. Raises HandshakeRefused when nothing matches, and whatever PlatformLink raises.
         """
+        _, accepted = await self._run(live, found, only=None, request_id=None)
+        return accepted
+
+    async def renew(
+        self, live: LiveConnection, found: ServiceInformation, capabilities: Collection[str], request_id: str
+    ) -> Decision:
+        """Ask for ``capabilities`` alone, under ``request_id``, and return the owner's answer, which is recorded.
+
+        Whatever else was granted, denied or revoked stays as it is. A fresh id asks for a new decision. Raises as
+        ``run`` does.
+        """
+        decision, _ = await self._run(live, found, only=capabilities, request_id=request_id)
+        return decision
+
+    async def _run(
+        self, live: LiveConnection, found: ServiceInformation, *, only: Collection[str] | None, request_id: str | None
+    ) -> tuple[Decision, list[Grant]]:
         link, platform = await self._link(live)
         claimed = await link.service_information()
-        wanted = select(claimed, found)
+        matching = select(claimed, found)
+        wanted = {name: verbs for name, verbs in matching.items() if only is None or name in only}
         if not wanted:
             raise HandshakeRefused(
                 "the platform's connector offers nothing that its cloud has and this gateway can use",
                 field="services",
                 fix=f"name some of {', '.join(found.services)} in the connector's [service] services",
             )
-        decision = await self._ask(live, link, platform, claimed, wanted)
+        decision = await self._ask(live, link, platform, claimed, wanted, request_id)
         now_s = self.clock.now_s()
 
         def record(tx: Tx) -> list[Grant]:
@@ -75,20 +93,21 @@ class Handshake:
             "handshake answered",
             extra={"platform": platform.name, "granted": len(decision.granted), "pending": len(decision.pending)},
         )
-        return accepted
+        return decision, accepted
 
-    async def _ask(
+    async def _ask(  # noqa: PLR0917 a helper of one caller
         self,
         live: LiveConnection,
         link: PlatformLink,
         platform: Platform,
         claimed: ServiceInformation,
         wanted: dict[str, tuple[str, ...]],
+        request_id: str | None,
     ) -> Decision:
-        """Put the request to the owner, under the id of the one that is still open, if there is one."""
+        """Put the request to the owner, under ``request_id`` or the id of the one that is still open, if any."""
         for fresh in (False, True):
             request = AuthorizationRequest(
-                request_id=await self._propose(live, platform, wanted, fresh=fresh),
+                request_id=await self._propose(live, platform, wanted, request_id, fresh=fresh),
                 platform=platform.name,
                 gateway=self.gateway_name,
                 service_information=claimed,
@@ -117,12 +136,18 @@ class Handshake:
         return self.open_link(endpoint, platform, live), platform
 
     async def _propose(
-        self, live: LiveConnection, platform: Platform, wanted: dict[str, tuple[str, ...]], *, fresh: bool
+        self,
+        live: LiveConnection,
+        platform: Platform,
+        wanted: dict[str, tuple[str, ...]],
+        given: str | None,
+        *,
+        fresh: bool,
     ) -> str:
         now_s = self.clock.now_s()
 
         def work(tx: Tx) -> str:
-            request_id = (None if fresh else open_request(tx, platform.id)) or new_id("request", now_s)
+            request_id = (None if fresh else given or open_request(tx, platform.id)) or new_id("request", now_s)
             connection = by_id(tx, Connection, live.connection)
             propose(
                 tx,

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from catalog.connections import end_sessions, move, unfinished
 from catalog.errors import CatalogError
-from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
+from catalog.model.connection import Connection, ConnectionEvent, ConnectionState, StepRecord
 from catalog.model.ids import ConnectionId
 from catalog.ports import Clock
 from catalog.store.database import Database, StoreUnavailable, Tx
-from catalog.store.rows import by_id, where
+from catalog.store.rows import by_id, first, where
 from gateway.background.runner import contained
 from gateway.connections.establish import Establisher
-from gateway.connections.steps import KNOWN_ERRORS
+from gateway.connections.steps import CONNECT_STEPS, KNOWN_ERRORS
 from gateway.connections.tunnels import LiveConnection
 from gateway.errors import InternalError
 from routing.tunnel.tunnel import Tunnel
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 
 _S, _E = ConnectionState, ConnectionEvent
 
-# Which event takes a row that a dead process left, or that waits to be worked on, to ROUTING.
+# Which event takes a row that a dead process left, or that waits to be worked on, to ROUTING. A failed one stays so
+# until somebody asks again.
 _BEGIN = {
     _S.REQUESTED: _E.BEGIN,
     _S.TUNNELLING: _E.RETRY,
     _S.HANDSHAKING: _E.RETRY,
     _S.LOST: _E.RETRY,
-    _S.FAILED: _E.RETRY,
 }
 _WORKABLE = (*_BEGIN, _S.ROUTING, _S.ESTABLISHED)
 # 2 ** 20 times any first pause is longer than any longest one, and still a float.
@@ -117,7 +117,7 @@ class Keeper:
             self._kept.pop(connection_id, None)
 
     async def _keep_on(self, connection_id: ConnectionId, tasks: asyncio.TaskGroup) -> None:
-        attempts, stood = 0, False
+        attempts, stood = 0, await self._stood_before(connection_id)
         try:
             while (begun := await self._begin(connection_id)) is not None:
                 attempts += 1
@@ -137,6 +137,15 @@ class Keeper:
             # Whichever tunnel is in use now: the one that was established, or one that a review moved to.
             if (held := self._establisher.live.get(connection_id)) is not None:
                 await self._let_go(held)
+
+    async def _stood_before(self, connection_id: ConnectionId) -> bool:
+        """Tell whether a former process had established the connection: then no outage is too long to wait for."""
+
+        def work(tx: Tx) -> bool:
+            lost = by_id(tx, Connection, connection_id).state is _S.LOST
+            return lost or first(tx, StepRecord, subject_id=connection_id, step=CONNECT_STEPS[-1]) is not None
+
+        return await self._database.read(work)
 
     async def _begin(self, connection_id: ConnectionId) -> Connection | None:
         """Take the row to ROUTING and return it. None when there is nothing to do: closed, or given up."""

@@ -19,7 +19,6 @@ from typing import Any, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from catalog.errors import InvalidValue
 from catalog.messages.handshake import public_text
 from catalog.messages.signing_key import load_or_create_key
 from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, SSH_KEY_FILE, prepare_state_dir
@@ -210,7 +209,7 @@ class Estate:
             f'[api]\nlisten = "fd:{listener.fileno()}"\n\n[log]\nlevel = "INFO"\n\n'
             f"[routing]\nreview_period_s = {self.review_period_s}\n\n"
             f'[probe]\ntcp_timing = "{timing}"\nicmp = "{"auto" if timing == "connect" else "off"}"\n'
-            f"max_age_s = {self.review_period_s / 2}\n\n"
+            f"max_age_s = {self.review_period_s / 2}\nsamples_count = 4\n\n"
             '[handshake]\naccept = ["ohio/*"]\nask_again_period_s = 1.0\n\n'
             "[orders]\npoll_period_s = 0.2\n\n[pools]\nperiod_s = 1.0\n"
         )
@@ -266,7 +265,7 @@ def _listen_on_loopback() -> tuple[socket.socket, int]:
             return socket.create_server(("127.0.0.1", port)), port
         except OSError:
             continue
-    raise InvalidValue(f"no port of 127.0.0.1 from {LOOPBACK_PORTS.start} to {LOOPBACK_PORTS.stop - 1} is free")
+    raise DemoFailed(f"no port of 127.0.0.1 from {LOOPBACK_PORTS.start} to {LOOPBACK_PORTS.stop - 1} is free")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -42,7 +42,7 @@ def test_every_setting_is_explained() -> None:
         pytest.param("[probe]\ntimeout_ms = '1500 ms'\n", "probe.timeout_ms", id="unit in the value"),
         pytest.param("[probe]\ntimeout_s = 1.5\n", "probe.timeout_s: there is no such setting", id="wrong unit"),
         pytest.param("[routing.weights]\nloss = -1\n", "routing.weights.loss", id="negative weight"),
-        pytest.param("[[network.relays]]\nname = 'a'\n", "network.relays.0.host_key", id="no host key"),
+        pytest.param("[[network.relays]]\nname = 'a'\n", "network.relays[0].host_key", id="no host key"),
         pytest.param("api = [\n", "is not valid TOML", id="not TOML"),
     ],
 )
@@ -65,3 +65,41 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("CROSSWAY_PROBE__SAMPLES_COUNT", "many")
     with pytest.raises(InvalidSettings, match="CROSSWAY_PROBE__SAMPLES_COUNT"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CROSSWAY_APIS__LISTEN", "did you mean CROSSWAY_API__LISTEN?"),
+        ("CROSSWAY_API__LISEN", "did you mean CROSSWAY_API__LISTEN?"),
+        ("crossway_routing__weights__los", "did you mean CROSSWAY_ROUTING__WEIGHTS__LOSS?"),
+        ("CROSSWAY_API__LISTEN__PORT", "names no setting"),
+    ],
+)
+def test_a_variable_that_only_looks_like_a_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    """A misspelt table in a variable's name would otherwise be ignored; the error names variable and neighbour."""
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(InvalidSettings) as refused:
+        load(None)
+    assert name in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_the_command_line_s_variables_are_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables without a double underscore, and empty ones, are left to whom they belong."""
+    for name in ("SERVER", "TOKEN", "OUTPUT", "CONFIG", "CONNECTOR_CONFIG", "ORDER_CREATE_SIZE"):
+        monkeypatch.setenv(f"CROSSWAY_{name}", "x")
+    monkeypatch.setenv("CROSSWAY_APIS__LISTEN", "")
+    assert load(None).model_dump() == Settings().model_dump()
+
+
+def test_a_list_in_a_variable_that_is_not_json_is_refused_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message speaks of the environment and shows the form, not of a TOML file that there is not."""
+    monkeypatch.setenv("CROSSWAY_HANDSHAKE__ACCEPT", "*/size")
+    with pytest.raises(InvalidSettings, match="environment variable") as refused:
+        load(None)
+    assert "JSON" in str(refused.value.fix)
+    monkeypatch.setenv("CROSSWAY_HANDSHAKE__ACCEPT", '["*/size"]')
+    assert load(None).handshake.accept == ("*/size",)

@@ -146,3 +146,26 @@ def test_withdrawing_forgets_what_the_grant_let_us_read(store: Store) -> None:
     store.write(lambda tx: consent.revoke(tx, sizes.id, 2.0))
     assert items(store, platform) == {}
     assert set(items(store, platform, "image")) == {"i"}
+
+
+@pytest.mark.parametrize("kind", ["size", "image"])
+def test_a_cloud_that_lists_no_sizes_or_images_at_first_is_not_believed(store: Store, kind: str) -> None:
+    """The offer is shown as degraded with the reason; as soon as something is listed it is on offer."""
+    grant = accepted(store, add_platform(store).id, kind)
+    published(store, grant)
+    assert store.write(lambda tx: publish.store_inventory(tx, grant.platform_id, kind, (), store.now_s)) == 0
+    (offer,) = store.read(lambda tx: rows.where(tx, Offer))
+    assert (offer.state, offer.reason) == (OfferState.DEGRADED, "the cloud lists none")
+    published(store, grant)
+    item = CloudItem(cloud_id="i1", name="one")
+    assert store.write(lambda tx: publish.store_inventory(tx, grant.platform_id, kind, (item,), store.now_s)) == 1
+    assert store.read(lambda tx: rows.where(tx, Offer))[0].state is OfferState.OFFERED
+
+
+@pytest.mark.parametrize("kind", ["volume", "key-pair", "location"])
+def test_a_cloud_may_have_none_of_the_rest(store: Store, kind: str) -> None:
+    """No volumes, key pairs or locations from the beginning are nothing odd."""
+    grant = accepted(store, add_platform(store).id, kind)
+    published(store, grant)
+    store.write(lambda tx: publish.store_inventory(tx, grant.platform_id, kind, (), store.now_s))
+    assert store.read(lambda tx: rows.where(tx, Offer))[0].state is OfferState.OFFERED

@@ -57,6 +57,24 @@ def test_every_flipped_bit_is_noticed() -> None:
             sealer.open(broken, owner="o", name="n")
 
 
+def test_a_fingerprint_recognises_across_restarts_and_rotations() -> None:
+    """Equal data has equal fingerprints in every process that holds the key; an older key's are still recognised.
+
+    Once that key is gone nothing is recognised by it, without an error; other data never is.
+    """
+    keys = MemoryKeys()
+    kept = Sealer(keys).fingerprint(b"data")
+    assert Sealer(keys).fingerprint(b"data") == kept
+    assert not Sealer(keys).is_fingerprint_of(kept, b"datum")
+    keys.keys["k2"] = b"2" * 32
+    assert Sealer(keys).fingerprint(b"data") != kept
+    assert Sealer(keys).is_fingerprint_of(kept, b"data")
+    for other in ("", ":", "nobody:" + "0" * 64, kept[:-1], kept.rpartition(":")[2]):
+        assert not Sealer(keys).is_fingerprint_of(other, b"data")
+    del keys.keys["k1"]
+    assert not Sealer(keys).is_fingerprint_of(kept, b"data")
+
+
 def test_two_rows_cannot_be_mixed() -> None:
     """The data key of one value with the ciphertext of another, of the same owner and name, does not open."""
     sealer = Sealer(MemoryKeys())

@@ -10,7 +10,7 @@ from catalog.errors import InvalidValue
 from catalog.model.ids import PlatformId
 from catalog.ports import Address, ApprovedEndpoint, CloudAccount
 from catalog.secrets import Secret
-from drivers.registry import PROVIDERS, build, providers
+from drivers.registry import PROVIDERS, build, check, providers
 from tests.support.dialers import LoopbackDialer
 
 
@@ -57,6 +57,41 @@ def test_a_needed_option_is_asked_for() -> None:
     with pytest.raises(InvalidValue) as caught:
         build(account("openstack", options={}), LoopbackDialer())
     assert caught.value.field == "options.project"
+
+
+@pytest.mark.parametrize(
+    ("provider", "region", "options", "field", "fix"),
+    [
+        ("clown", "", {}, "provider", "ec2"),
+        ("ec2", "eu-centrl-1", {}, "region", "did you mean eu-central-1?"),
+        ("ec2", "", {}, "region", "ap-south-1"),
+        ("ec2", "eu-central-1", {"project": "x"}, "options.project", "image_owner"),
+        ("openstack", "north-1", {}, "options.project", "name"),
+        ("openstack", "", {"project": "x"}, "region", "catalog"),
+    ],
+)
+def test_what_an_owner_tells_is_judged_before_there_is_a_driver(
+    provider: str, region: str, options: dict[str, str], field: str, fix: str
+) -> None:
+    """A region or option that the provider does not have is named, with what is right."""
+    with pytest.raises(InvalidValue) as caught:
+        check(provider, region, options)
+    assert caught.value.field == field
+    assert fix in (caught.value.fix or "")
+
+
+@pytest.mark.parametrize(
+    ("provider", "region", "options"),
+    [
+        ("ec2", "eu-central-1", {"image_owner": "self"}),
+        ("openstack", "north-1", {"project": "x"}),
+        ("simulated", "", {}),
+        ("simulated", "private-1", {}),
+    ],
+)
+def test_what_can_be_is_let_through(provider: str, region: str, options: dict[str, str]) -> None:
+    """Good regions and options raise nothing."""
+    check(provider, region, options)
 
 
 @pytest.mark.parametrize(

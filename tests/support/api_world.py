@@ -25,6 +25,7 @@ from catalog.ports import CloudItem, CloudSize, MachineAction
 from catalog.secrets import Sealer, Secret
 from catalog.store import rows
 from catalog.store.database import Database, Tx
+from drivers import registry
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices, Wakes
 from tests.support.clocks import ManualClock
@@ -145,7 +146,8 @@ async def api_world(
             wake=wake,
             background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
             machine_action=act,
-            readiness=lambda: {"database": "ok"},
+            check_account=registry.check,
+            gateway_site="home",
             default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0},
             gateway_info={"name": "test"},
             limits=limits or ApiLimits(),

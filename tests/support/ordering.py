@@ -94,6 +94,8 @@ def order(
     *,
     tenant: TenantId = TENANT,
     size: str = "small",
+    location: str | None = None,
+    key_pair: str | None = None,
     checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
     """Place an ordinary order."""
@@ -104,6 +106,8 @@ def order(
         size=size,
         image="debian-12",
         name=name,
+        location=location,
+        key_pair=key_pair,
         now_s=now_s,
         policy=RETRY,
         checkpoint=checkpoint,

@@ -14,7 +14,7 @@ from catalog.messages.contracts import CreateMachine, from_json
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import MachineId
 from catalog.model.machine import Machine, MachineState
-from catalog.model.offering import Offer, OfferState
+from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.model.order import Order, OrderState
 from catalog.orders.place import place
 from catalog.store import outbox, rows
@@ -64,7 +64,7 @@ def test_a_cold_order_and_its_message_are_one_fact(tmp_path: Path) -> None:
     (message,) = (from_json(body) for body in bodies)
     assert isinstance(message, CreateMachine)
     assert message.machine == machine.id == placed.machine_id
-    assert message.name == f"web-1-{machine.id.removeprefix('machine_').lower()}"
+    assert message.name == machine.name == f"web-1-{placed.id.removeprefix('order_').lower()}"
     assert message.tags == {"crossway-machine": machine.id, "crossway-order": placed.id}
     assert (message.size, message.image) == ("s1", "i1")  # the cloud's ids for "small" and "debian-12"
     assert passed == ["order.placed", "order.dispatched"]
@@ -202,3 +202,80 @@ def test_an_order_needs_an_offer_and_a_grant(
     """What both sides no longer allow is refused, even when an idle machine waits."""
     with pytest.raises(error):
         in_tx(tmp_path, change, lambda tx: idle_machine(tx, 1), lambda tx: order(tx, None, NOW_S))
+
+
+def test_an_order_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
+    """Order and machine have one name, made of the order's id: who sees the machine at its cloud finds the order."""
+    ((placed, machine),) = in_tx(tmp_path, lambda tx: (placed := order(tx, None, NOW_S), _machine_of(tx, placed)))
+
+    assert placed.name == machine.name == f"crossway-{placed.id.removeprefix('order_').lower()}"
+
+
+def test_location_and_key_pair_reach_the_provisioner(tmp_path: Path) -> None:
+    """Both are found by id or name, kept for further attempts, and said in the message; the pair by its name."""
+
+    def work(tx: Session) -> tuple[Order, Machine, list[str]]:
+        add_choices(tx)
+        placed = order(tx, None, NOW_S, location="Frankfurt", key_pair="my+key")
+        return placed, _machine_of(tx, placed), [each.body for each in outbox.unsent(tx, 10)]
+
+    ((placed, machine, bodies),) = in_tx(tmp_path, work)
+
+    (message,) = (from_json(body) for body in bodies)
+    assert isinstance(message, CreateMachine)
+    for each in (placed, machine, message):
+        assert (each.location, each.key_pair) == ("fra-1", "my key")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"), [({"location": "paris"}, "location"), ({"key_pair": "nobody's"}, "key_pair")]
+)
+def test_an_unknown_location_or_key_pair_is_refused(tmp_path: Path, wanted: dict[str, str], field: str) -> None:
+    """The refusal names the field of the order and what there is."""
+
+    def work(tx: Session) -> Order:
+        add_choices(tx)
+        return order(tx, None, NOW_S, **wanted)
+
+    with pytest.raises(InvalidValue) as refused:
+        in_tx(tmp_path, work)
+    assert refused.value.field == field
+    assert "such as" in str(refused.value.fix)
+
+
+@pytest.mark.parametrize("wanted", [{"location": "fra-1"}, {"key_pair": "my key"}], ids=str)
+def test_a_pools_machine_serves_nobody_who_chooses_more(tmp_path: Path, wanted: dict[str, str]) -> None:
+    """It has no key pair and is wherever the cloud put it, so such an order gets a machine of its own."""
+
+    def work(tx: Session) -> Order:
+        add_choices(tx)
+        idle_machine(tx, 1)
+        return order(tx, None, NOW_S, **wanted)
+
+    (placed,) = in_tx(tmp_path, work)
+
+    assert placed.served_from == "cold"
+
+
+def test_a_machine_that_its_cloud_speaks_against_is_not_handed_out(tmp_path: Path) -> None:
+    """An idle machine with a reason on it (stopped, say) is passed over for a sound one, however long it waited."""
+
+    def work(tx: Session) -> list[Order]:
+        rows.update(tx, idle_machine(tx, 1), {"reason": "the cloud says: stopped"}, NOW_S)
+        idle_machine(tx, 2)
+        return [order(tx, None, NOW_S), order(tx, None, NOW_S)]
+
+    (placed,) = in_tx(tmp_path, work)
+
+    assert (placed[0].served_from, placed[0].machine_id) == ("pool", "machine_002")
+    assert placed[1].served_from == "cold"
+
+
+def add_choices(tx: Session) -> None:
+    """Let the platform have a location and a key pair."""
+    for kind, cloud_id, name in (("location", "fra-1", "Frankfurt"), ("key-pair", "my+key", "my key")):
+        rows.insert(tx, InventoryItem(platform_id=PLATFORM, kind=kind, cloud_id=cloud_id, name=name), NOW_S)
+
+
+def _machine_of(tx: Session, placed: Order) -> Machine:
+    return rows.by_id(tx, Machine, str(placed.machine_id))

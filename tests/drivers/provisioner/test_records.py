@@ -1,6 +1,7 @@
 """The provisioner's records: the lease and its fence, what outlives the process, and who may open the file."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,8 +131,56 @@ def test_an_unwanted_machine_ends_gone_from_every_phase(phase: Phase) -> None:
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_a_further_attempt_is_taken_up_only_after_a_failure(phase: Phase) -> None:
-    """An attempt that is asked while another is under way waits for that one's end."""
+def test_a_further_attempt_is_taken_up_only_after_a_report(phase: Phase) -> None:
+    """An attempt that is asked while another is under way waits for that one's end; a lost report is made again."""
     job = Job(machine=MACHINE, platform=PLATFORM, asked_attempt=2, phase=phase)
 
-    assert taken_up(job).attempt == (2 if phase is Phase.FAILED else 1)
+    assert taken_up(job).attempt == (2 if phase in (Phase.FAILED, Phase.READY) else 1)
+
+
+def test_what_is_over_is_forgotten_after_a_while(tmp_path: Path) -> None:
+    """Old messages and the job of a machine that is gone; never what is unsent, runs, or may still be swept."""
+    running = replace(CREATE, id=MessageId("message_R"), machine=MachineId("machine_R"))
+    swept = replace(DESTROY, id=MessageId("message_S"), machine=MachineId("machine_S"))
+
+    async def story(records: SqliteRecords) -> None:
+        for made in (CREATE, running):
+            await records.receive_create(made, TAGS, NOW_S)
+            job = await taken(records)
+            await records.write(replace(job, phase=Phase.READY, due_at_s=None), [], NOW_S, release=True)
+        for ended, unsure_until_s in ((DESTROY, None), (swept, NOW_S + 900.0)):
+            await records.receive_destroy(ended, TAGS, NOW_S)
+            job = await taken(records)
+            over = replace(job, phase=Phase.GONE, due_at_s=unsure_until_s, unsure_until_s=unsure_until_s)
+            results = [replace(CREATED, id=MessageId(f"result_{ended.machine}"), machine=ended.machine)]
+            await records.write(over, results, NOW_S, release=True)
+        await records.mark_sent(MessageId(f"result_{MACHINE}"), NOW_S)
+
+        assert await records.tidy(NOW_S) == 0
+        assert await records.tidy(NOW_S + 1.0) == 6  # four messages in, one out, one job
+        assert await records.job(MACHINE) is None
+        assert await records.job(running.machine) is not None
+        assert await records.job(swept.machine) is not None
+        assert [id_ for id_, _ in await records.unsent(10)] == ["result_machine_S"]
+
+    with_records(tmp_path, story)
+
+
+def test_a_file_of_an_earlier_release_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Columns that are missing are added when it is opened, and its jobs are as they were."""
+
+    async def before(records: SqliteRecords) -> None:
+        await records.receive_create(CREATE, TAGS, NOW_S)
+
+    with_records(tmp_path, before)
+    with sqlite3.connect(tmp_path / "p.sqlite3") as file:
+        for column in ("key_pair", "written_at_s"):
+            file.execute(f"ALTER TABLE job DROP COLUMN {column}")
+    file.close()
+
+    async def after(records: SqliteRecords) -> None:
+        job = await taken(records)
+        assert (job.machine, job.key_pair) == (MACHINE, None)
+        await records.write(replace(job, phase=Phase.READY), [], NOW_S, release=True)
+
+    with_records(tmp_path, after)

@@ -402,3 +402,17 @@ def test_running_for_real(tmp_path: Path) -> None:
     bench = on_bench(tmp_path, story)
 
     assert len(bench.cloud.present) == 1
+
+
+def test_where_and_with_which_key_is_passed_on(tmp_path: Path) -> None:
+    """Location and key pair reach the cloud as they were asked for, also after the records were closed."""
+    cloud = MemoryCloud(clock := ManualClock())
+
+    async def run() -> None:
+        async with SqliteRecords.open(tmp_path / "p.sqlite3") as records:
+            await Bench(records, clock, cloud).provisioner.receive(create(location="fra-1", key_pair="mine"))
+        async with SqliteRecords.open(tmp_path / "p.sqlite3") as records:
+            await Bench(records, clock, cloud).until_idle()
+
+    asyncio.run(run())
+    assert [(spec.location, spec.key_pair) for spec in cloud.ledger] == [("fra-1", "mine")]

@@ -1,14 +1,18 @@
 """Repeats of a POST: one effect, the same answer, and no secret kept for it."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 from catalog.errors import CloudUnavailable
 from catalog.model.access import Tenant
 from catalog.model.order import IdempotencyRecord, Order
+from catalog.secrets import Sealer
 from catalog.store import rows
-from gateway.api.idempotency import KEPT_S, RUNNING, RUNNING_S, Intention, expire
-from tests.support.api_world import ApiWorld, Reply, api_world
+from gateway.api.bodies import Nothing
+from gateway.api.idempotency import KEPT_S, RUNNING, RUNNING_S, Intention, expire, request_of
+from gateway.api.tokens import TenantIn
+from tests.support.api_world import ApiWorld, FixedKeys, Reply, api_world
 
 KEY = {"Idempotency-Key": "one-intention"}
 ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
@@ -133,6 +137,38 @@ def test_a_token_is_shown_once_and_never_kept(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_what_is_kept_of_a_request_says_nothing_about_its_secret(tmp_path: Path) -> None:
+    """Who knows all of a request but its secret, and holds the database, cannot tell a right guess from a wrong one.
+
+    The kept text differs from every plain digest of the request, and under another sealing key it matches nothing.
+    """
+    request = request_of("POST", "/v1/platforms", Nothing(), {"secret": "hunter2"})
+    sealer, stranger = Sealer(FixedKeys()), Sealer(OtherKeys())
+    kept = sealer.fingerprint(request)
+    plain = {getattr(hashlib, name)(request).hexdigest() for name in ("sha256", "sha512", "sha1", "md5")}
+    assert kept.rpartition(":")[2] not in plain
+    assert sealer.is_fingerprint_of(kept, request)
+    assert not stranger.is_fingerprint_of(kept, request)
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            await world.call("admin", "POST", "/v1/tenants", {"name": "a"}, headers=KEY)
+            [record] = await world.services.database.read(lambda tx: rows.where(tx, IdempotencyRecord))
+            asked = request_of("POST", "/v1/tenants", TenantIn(name="a"), {"name": "a"})
+            assert world.services.sealer.is_fingerprint_of(record.request_hash, asked)
+            assert hashlib.sha256(asked).hexdigest() not in record.request_hash
+
+    asyncio.run(story())
+
+
+class OtherKeys(FixedKeys):
+    """Another key under the same id."""
+
+    def by_id(self, key_id: str) -> bytes:
+        """Return it."""
+        return b"o" * len(super().by_id(key_id))
+
+
 def test_an_enrolment_may_be_repeated_although_its_token_is_used_up(tmp_path: Path) -> None:
     """A platform that lost the answer learns that it is enrolled; a new key with the used token is refused."""
 
@@ -190,7 +226,7 @@ def test_a_mark_that_a_crash_left_is_taken_over_in_the_end(tmp_path: Path) -> No
         async with api_world(tmp_path) as world:
             path = f"/v1/machines/{world.ids['machine']}/actions"
             await world.call("tenant", "POST", path, {"action": "start"}, headers=KEY)
-            intention = Intention(principal=f"tenant:{world.ids['tenant']}", key=KEY["Idempotency-Key"], digest="")
+            intention = Intention(principal=f"tenant:{world.ids['tenant']}", key=KEY["Idempotency-Key"], request=b"")
 
             def crash(tx: object) -> None:
                 record = tx.get(IdempotencyRecord, (intention.principal, intention.key))  # type: ignore[attr-defined]

@@ -43,7 +43,9 @@ RELAY = {"name": "r", "site": "fra", "host": "10.0.0.9", "user": "relay", "host_
             "'api' or 'connector'",
             id="in a list",
         ),
-        pytest.param("/v1/tokens", {"role": "platform", "name": "n"}, "role", "'admin' or 'tenant'", id="wrong word"),
+        pytest.param(
+            "/v1/tokens", {"role": "root", "name": "n"}, "role", "'admin', 'tenant' or 'platform'", id="wrong word"
+        ),
         pytest.param("/v1/tokens", {"role": "tenant", "name": "n"}, "tenant", "name or id", id="tenant missing"),
     ],
 )

@@ -4,12 +4,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from catalog import connections
 from catalog.model.connection import Connection, ConnectionEvent
 from catalog.model.ids import ConnectionId
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.platform import SealedCredential
 from catalog.platforms import cloud_account
 from catalog.store import rows
+from gateway.api.endpoints import Filter
 from gateway.api.server import declared
 from tests.gateway.api.test_server import BODIES, path_of
 from tests.support.api_world import CANARY, ApiWorld, api_world
@@ -59,19 +63,20 @@ def test_the_target_s_owner_consents_and_nobody_else(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_only_the_requester_moves_or_closes_a_connection(tmp_path: Path) -> None:
-    """The target may look, not act; an admin may; a platform cannot ask in another's name."""
+def test_the_requester_moves_a_connection_and_either_side_closes_it(tmp_path: Path) -> None:
+    """The target may look and close, not move; an admin may all; a platform cannot ask in another's name."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
             asked = await ask(world, "admin", requester="other", target="platform")
             path = f"/v1/connections/{asked.body['id']}"
             assert (await world.call("platform", "GET", path)).status == 200
-            assert (await world.call("platform", "DELETE", path)).status == 403
             assert (await world.call("platform", "POST", f"{path}/reroute")).status == 403
-            closed = await world.call("other", "DELETE", path)
-            assert (closed.status, closed.body["state"]) == (202, "closed")
-            assert (await world.call("admin", "DELETE", path)).code == "wrong-state"
+            for role in ("platform", "other"):
+                closed = await world.call(role, "DELETE", path)
+                assert (closed.status, closed.body["state"]) == (202, "closed")
+                assert (await world.call("admin", "DELETE", path)).code == "wrong-state"
+                path = f"/v1/connections/{(await ask(world, 'other', target='platform')).body['id']}"
             named = await ask(world, "other", requester="platform")
             assert (named.status, named.body["field"]) == (422, "requester")
             again = await ask(world, "platform")
@@ -96,6 +101,212 @@ def test_reroute_tries_a_failed_connection_again(tmp_path: Path) -> None:
             retried = await world.call("platform", "POST", f"{path}/reroute")
             assert (retried.status, retried.body["state"], retried.body["code"]) == (202, "routing", "")
             assert world.woken == ["connections"]
+
+    asyncio.run(story())
+
+
+ON_THE_WAY = (
+    ((), "requested"),
+    ((ConnectionEvent.BEGIN,), "routing"),
+    ((ConnectionEvent.ROUTED,), "tunnelling"),
+    ((ConnectionEvent.TUNNELLED,), "handshaking"),
+    ((ConnectionEvent.ESTABLISH,), "established"),
+)
+
+
+def test_reroute_leaves_a_saga_under_way_alone_and_moves_what_is_lost(tmp_path: Path) -> None:
+    """From REQUESTED to ESTABLISHED the answer is 202, the keeper is woken and the row stays; LOST is tried again."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            connection = ConnectionId(world.ids["connection"])
+            path = f"/v1/connections/{connection}"
+
+            async def go(event: ConnectionEvent) -> None:
+                await world.write(lambda tx: connections.move(tx, connection, event, 1.0))
+
+            for events, state in ON_THE_WAY:
+                for event in events:
+                    await go(event)
+                before = (await world.call("platform", "GET", path)).body
+                asked = await world.call("platform", "POST", f"{path}/reroute")
+                assert (asked.status, asked.body, before["state"]) == (202, before, state)
+            assert world.woken == ["connections"] * len(ON_THE_WAY)
+            await go(ConnectionEvent.LOSE)
+            assert (await world.call("platform", "POST", f"{path}/reroute")).body["state"] == "routing"
+            await go(ConnectionEvent.CLOSE)
+            assert (await world.call("platform", "POST", f"{path}/reroute")).code == "wrong-state"
+
+    asyncio.run(story())
+
+
+def test_an_admin_replaces_a_platform_s_lost_token(tmp_path: Path) -> None:
+    """The new token speaks for the platform and the lost one can be revoked; who is named must fit the role."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+
+            async def issue(**body: Any) -> Any:
+                return await world.call("admin", "POST", "/v1/tokens", {"name": "again", **body})
+
+            issued = await issue(role="platform", platform="platform")
+            assert (issued.status, issued.body["subject"]) == (201, world.ids["platform"])
+            world.tokens["again"] = issued.body["token"]
+            [seen] = (await world.call("again", "GET", "/v1/platforms")).body["items"]
+            assert seen["name"] == "platform"
+            tokens = (await world.call("admin", "GET", "/v1/tokens")).body["items"]
+            [lost] = [each["id"] for each in tokens if each["name"] == "platform platform"]
+            assert (await world.call("admin", "DELETE", f"/v1/tokens/{lost}")).status == 204
+            assert (await world.call("platform", "GET", "/v1/whoami")).status == 401
+            assert (await world.call("again", "GET", "/v1/whoami")).status == 200
+            for wrong, field in (
+                ({"role": "platform"}, "platform"),
+                ({"role": "platform", "platform": "nobody"}, "platform"),
+                ({"role": "platform", "platform": "platform", "tenant": "tenant"}, "tenant"),
+                ({"role": "tenant", "tenant": "tenant", "platform": "platform"}, "platform"),
+                ({"role": "admin", "platform": "platform"}, "platform"),
+            ):
+                refused = await issue(**wrong)
+                assert (refused.status, refused.body["field"]) == (422, field), wrong
+
+    asyncio.run(story())
+
+
+def test_a_retired_platform_offers_nothing_and_gets_nothing_more(tmp_path: Path) -> None:
+    """After a DELETE with the ETag that was read: no grant stands, and no token, secret or approval is added."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path = "/v1/platforms/other"
+            read = (await world.call("admin", "GET", path)).headers["ETag"]
+            approval = {"dial": "10.1.2.4:443"}
+            assert (await world.call("admin", "PUT", f"{path}/secret", {"secret": "fresh"})).status == 200
+            stale = await world.call("other", "DELETE", path, headers={"If-Match": read})
+            assert (stale.status, stale.code) == (412, "stale")
+            read = (await world.call("other", "GET", path)).headers["ETag"]
+            assert (await world.call("other", "DELETE", path, headers={"If-Match": read})).status == 204
+            token = {"role": "platform", "name": "again", "platform": "other"}
+            assert (await world.call("admin", "POST", "/v1/tokens", token)).code == "wrong-state"
+            assert (await world.call("admin", "PUT", f"{path}/secret", {"secret": "x"})).code == "wrong-state"
+            refused = await world.call("admin", "POST", f"{path}/endpoints/api/approve", approval)
+            assert refused.code == "wrong-state"
+
+    asyncio.run(story())
+
+
+def test_retiring_a_platform_withdraws_its_offers(tmp_path: Path) -> None:
+    """Once its connection is closed and its machine gone it may go, and its offer can be ordered no more."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path = "/v1/platforms/platform"
+            assert (await world.call("platform", "DELETE", path)).code == "wrong-state"
+            await world.call("platform", "DELETE", f"/v1/connections/{world.ids['connection']}")
+            await world.write(bury_machines)
+            assert (await world.call("platform", "DELETE", path)).status == 204
+            grants = (await world.call("admin", "GET", "/v1/grants")).body["items"]
+            assert {each["state"] for each in grants} == {"revoked"}
+            assert (await world.call("tenant", "GET", "/v1/offers")).body["items"] == []
+
+    asyncio.run(story())
+
+
+def bury_machines(tx: Any) -> None:
+    """End every machine, as its cloud would."""
+    for machine in rows.where(tx, Machine):
+        rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.RETIRE, 1.0)
+        rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "fix"),
+    [
+        ({"provider": "ec2", "region": "us-esat-2"}, "region", "us-east-2"),
+        ({"provider": "ec2", "region": ""}, "region", "eu-central-1"),
+        ({"provider": "simulated", "options": {"project": "x"}}, "options.project", "none"),
+    ],
+)
+def test_what_the_provider_cannot_be_told_is_refused_before_the_token_is_used_up(
+    tmp_path: Path, change: dict[str, Any], field: str, fix: str
+) -> None:
+    """A bad region or option is a 422 that names it and what is right; the same token then enrols the platform."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            permit = await world.call("admin", "POST", "/v1/enrolments", BODIES["create_enrolment"])
+            world.tokens["new"] = permit.body["token"]
+            refused = await world.call("new", "POST", "/v1/platforms", {**BODIES["enrol_platform"], **change})
+            assert (refused.status, refused.code, refused.body["field"]) == (422, "invalid-value", field)
+            assert fix in refused.body["fix"]
+            assert (await world.call("new", "POST", "/v1/platforms", BODIES["enrol_platform"])).status == 201
+
+    asyncio.run(story())
+
+
+def test_a_state_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """Every list's state filter takes the states there are; another is a 400 that lists them."""
+    filtered = [endpoint for endpoint in declared() if "state" in endpoint.filters]
+    assert len(filtered) >= 4
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            for endpoint in filtered:
+                wanted = endpoint.filters["state"]
+                assert isinstance(wanted, Filter)
+                for state in wanted.choices:
+                    assert (await world.call("admin", "GET", f"{endpoint.path}?state={state}")).status == 200
+                refused = await world.call("admin", "GET", f"{endpoint.path}?state=bogus")
+                assert (refused.status, refused.body["field"]) == (400, "state")
+                assert all(state in refused.body["fix"] for state in wanted.choices)
+
+    asyncio.run(story())
+
+
+def test_the_gateway_s_own_site_stays(tmp_path: Path) -> None:
+    """The site of the gateway is not removed although nothing refers to it; another unused one is."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            for name in (world.services.gateway_site, "spare"):
+                assert (await world.call("admin", "POST", "/v1/sites", {"name": name})).status == 201
+            refused = await world.call("admin", "DELETE", f"/v1/sites/{world.services.gateway_site}")
+            assert (refused.status, refused.code) == (409, "wrong-state")
+            assert (await world.call("admin", "DELETE", "/v1/sites/spare")).status == 204
+
+    asyncio.run(story())
+
+
+def test_steps_and_sessions_come_in_pages(tmp_path: Path) -> None:
+    """Seven steps and two openings' six sessions, read three at a time, come once each and in order."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            connection = world.ids["connection"]
+
+            def fill(tx: Any) -> None:
+                for number in range(7):
+                    connections.record_step(tx, connection, f"step-{number}", "done", 1.0)
+                accounts = {"gateway_account": "g", "transport_account": "t", "target_account": "a"}
+                row = rows.by_id(tx, Connection, connection)
+                for now_s in (1.0, 2.0):
+                    connections.open_sessions(tx, row, **accounts, now_s=now_s)
+
+            await world.write(fill)
+
+            async def read(what: str) -> list[Any]:
+                items, token = [], ""
+                while token is not None:
+                    page = await world.call("admin", "GET", f"/v1/connections/{connection}/{what}?limit=3{token}")
+                    assert len(page.body["items"]) <= 3
+                    items += page.body["items"]
+                    following = page.body["next_page_token"]
+                    token = None if following is None else f"&page_token={following}"
+                return items
+
+            assert [each["step"] for each in await read("steps")] == [f"step-{number}" for number in range(7)]
+            sessions = await read("sessions")
+            assert [each["leg"] for each in sessions] == ["gateway", "transport", "target"] * 2
+            assert [each["ended_at"] is None for each in sessions] == [False] * 3 + [True] * 3
 
     asyncio.run(story())
 

@@ -95,6 +95,10 @@ def test_enrolment(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi)
     assert run("platform", "show", "bergen")["endpoints"][0]["dial"] == "192.0.2.9:443"
     run("platform", "approve-endpoint", "bergen", "api", "--dial", "192.0.2.10:443")
     assert run("platform", "show", "bergen")["endpoints"][0]["dial"] == "192.0.2.10:443"
+    issued = run("platform", "issue-token", "bergen", "--token-out", str(tmp_path / "again"))
+    assert "token" not in issued
+    whoami = crossway("whoami", "-o", "json", "--token-file", str(tmp_path / "again"), CROSSWAY_SERVER=api.server)
+    assert json.loads(whoami.stdout)["role"] == "platform"
     run("platform", "remove", "bergen", "--yes")
     assert [each["enabled"] for each in run("platform", "list") if each["name"] == "bergen"] == [False]
 

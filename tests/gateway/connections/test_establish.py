@@ -59,7 +59,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sshd, asyn
 def test_whatever_is_cut_off_is_undone(
     world: Connecting, relay: tuple[Sshd, asyncssh.SSHKey], step: str, moment: str
 ) -> None:
-    """Stopped at any step, by what no handler survives: the relay serves nobody, nothing is live, no session is left."""
+    """Stopped at any step, by what no handler survives: the relay serves nobody, nothing is live or left open."""
     sshd, world.ssh_key = relay
     world.wire(checkpoint=KillingCheckpoint(f"{step}.{moment}"))
     world.add_relay("relay", sshd)

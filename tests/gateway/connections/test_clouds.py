@@ -1,0 +1,127 @@
+"""Drivers behind tunnels: nothing leaves that is not granted, and every call that does is counted once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from catalog import platforms
+from catalog.errors import CloudRefused, CloudUnavailable
+from catalog.ports import CloudDriver, MachineAction, MachineSpec
+from catalog.secrets import Secret
+from gateway.connector.policy import Verdict
+from tests.support.connecting import Connecting, granting
+
+SPEC = MachineSpec(name="m", size="s1", image="i1", tags={})
+
+CALLS: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
+    "sizes": lambda driver: driver.sizes(),
+    "images": lambda driver: driver.images(),
+    "locations": lambda driver: driver.locations(),
+    "key_pairs": lambda driver: driver.key_pairs(),
+    "volumes": lambda driver: driver.volumes(),
+    "machines": lambda driver: driver.machines(),
+    "find_machines": lambda driver: driver.find_machines({}),
+    "machine": lambda driver: driver.machine("vm-1"),
+    "create_machine": lambda driver: driver.create_machine(SPEC),
+    "prove": lambda driver: driver.prove("image"),
+    **{action.value: lambda driver, action=action: driver.act("vm-1", action) for action in MachineAction},
+}
+
+
+async def connected(world: Connecting) -> CloudDriver:
+    """Establish the platform's connection and return its driver."""
+    connection = await asyncio.to_thread(world.request)
+    await world.begin(connection)
+    await world.establisher.run(connection)
+    world.cloud.calls.clear()
+    return await world.clouds.driver(world.platform)
+
+
+async def counts(world: Connecting) -> list[int]:
+    """Return what each open session has counted."""
+    live = world.live.to_platform(world.platform)
+    return [each.calls for each in await world.open_sessions(live.connection)]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_leaves_without_a_grant(world: Connecting, call: str) -> None:
+    """Where the owner granted nothing, a call is refused before the cloud hears of it, and not counted."""
+    world.link.policy = granting(Verdict.DENY)
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            before = await counts(world)
+            with pytest.raises(CloudRefused):
+                await CALLS[call](driver)
+            assert (world.cloud.calls, world.cloud.ledger, world.cloud.destroyed) == ([], [], [])
+            assert await counts(world) == before
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_every_granted_call_counts_once_in_all_three(world: Connecting) -> None:
+    """Each business call adds one to every session; what is granted beside it does not help another capability."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            before = await counts(world)
+            await driver.sizes()
+            await driver.find_machines({})
+            await driver.create_machine(SPEC)
+            assert await counts(world) == [each + 3 for each in before]
+            with pytest.raises(CloudRefused):
+                await driver.volumes()
+            assert await counts(world) == [each + 3 for each in before]
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_a_verb_that_was_not_granted_is_refused(world: Connecting) -> None:
+    """Who may create and list may look, and may not destroy."""
+    world.accept_everything()
+    policy = granting(Verdict.GRANT, "machine")
+    world.link.policy = replace(policy, rules={"machine": replace(policy.rules["machine"], verbs=("create", "list"))})
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            made = await driver.create_machine(SPEC)
+            assert await driver.machine(made.cloud_id) is not None
+            with pytest.raises(CloudRefused):
+                await driver.act(made.cloud_id, MachineAction.DESTROY)
+            assert world.cloud.destroyed == []
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_there_is_no_driver_without_a_connection(world: Connecting) -> None:
+    """Asked for before anything is established, it fails now rather than in the middle of a call."""
+    with pytest.raises(CloudUnavailable):
+        asyncio.run(world.clouds.driver(world.platform))
+
+
+def test_a_driver_is_kept_until_its_account_changes(world: Connecting) -> None:
+    """The same account has one driver, whoever asks; a new secret makes another and lets go of the first."""
+
+    async def run() -> None:
+        await world.clouds.ungranted(world.platform)
+        await world.clouds.ungranted(world.platform)
+        assert (len(world.built), world.cloud.closed) == (1, False)
+        now_s = world.store.now_s
+        await world.store.database.write(
+            lambda tx: platforms.replace_secret(tx, world.platform, Secret("rotated"), world.store.sealer, now_s)
+        )
+        await world.clouds.ungranted(world.platform)
+        assert [account.secret.reveal() for account in world.built][1:] == ["rotated"]
+        assert world.cloud.closed
+        await world.clouds.close()
+
+    asyncio.run(run())

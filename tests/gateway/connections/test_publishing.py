@@ -1,0 +1,139 @@
+"""From accepted grants to offers: a refusal or an end touches its own offer, and what may pass changes nothing."""
+
+import asyncio
+
+import pytest
+
+from catalog import consent
+from catalog.errors import CloudMisbehaved, CloudUnavailable
+from catalog.model.consent import Grant
+from catalog.model.offering import InventoryItem, Offer, OfferState
+from catalog.store import rows
+from tests.support.connecting import Connecting
+
+
+async def connected(world: Connecting) -> None:
+    """Establish the platform's connection; everything is accepted and published."""
+    connection = await asyncio.to_thread(world.request)
+    await world.begin(connection)
+    await world.establisher.run(connection)
+
+
+async def ended(world: Connecting) -> None:
+    """Close the connection."""
+    await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+
+async def offers(world: Connecting) -> dict[str, tuple[OfferState, str]]:
+    """Return state and reason of every offer by capability."""
+
+    def work(tx: object) -> dict[str, tuple[OfferState, str]]:
+        capability = {grant.id: grant.capability for grant in rows.where(tx, Grant)}  # type: ignore[arg-type]
+        found = rows.where(tx, Offer)  # type: ignore[arg-type]
+        return {capability[offer.grant_id]: (offer.state, offer.reason) for offer in found}
+
+    return await world.store.database.read(work)
+
+
+OFFERED = (OfferState.OFFERED, "")
+
+
+def test_everything_accepted_is_offered_with_its_inventory(world: Connecting) -> None:
+    """Each accepted grant is proved and on offer, and what can be listed is known; publishing again changes nothing."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            assert await world.publisher.run(world.platform) == 3
+            assert await offers(world) == {"image": OFFERED, "machine": OFFERED, "size": OFFERED}
+            known = await world.store.database.read(lambda tx: rows.where(tx, InventoryItem))
+            assert {(item.kind, item.name) for item in known} == {("image", "debian-12"), ("size", "small")}
+            await ended(world)
+
+    asyncio.run(run())
+
+
+def test_a_refused_proof_degrades_that_offer_alone(world: Connecting) -> None:
+    """What the account may not do is not offered, and says which call was refused; it comes back with a good proof."""
+    world.accept_everything()
+    world.cloud.refused = {"size"}
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            found = await offers(world)
+            assert found.pop("size") == (OfferState.DEGRADED, "the account may not do this: Prove size")
+            assert found == {"image": OFFERED, "machine": OFFERED}
+            world.cloud.refused = set()
+            assert await world.publisher.run(world.platform) == 3
+            assert (await offers(world))["size"] == OFFERED
+            await ended(world)
+
+    asyncio.run(run())
+
+
+def test_a_garbled_list_degrades_that_offer_alone(world: Connecting) -> None:
+    """An answer outside the protocol is a reason against one offer, not against the platform."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            world.cloud.failures["images"] = [CloudMisbehaved("garbage")]
+            assert await world.publisher.run(world.platform) == 2
+            assert await offers(world) == {
+                "image": (OfferState.DEGRADED, "garbage"),
+                "machine": OFFERED,
+                "size": OFFERED,
+            }
+            await ended(world)
+
+    asyncio.run(run())
+
+
+def test_what_may_pass_changes_nothing(world: Connecting) -> None:
+    """A cloud that does not answer now keeps its offers and inventory as they were."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            before = await offers(world)
+            world.cloud.failures["prove"] = [CloudUnavailable("down")]
+            with pytest.raises(CloudUnavailable):
+                await world.publisher.run(world.platform)
+            assert await offers(world) == before
+            await ended(world)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_grant_that_ends_meanwhile_stops_no_other(world: Connecting, how: str) -> None:
+    """Ended while the cloud is asked, one grant is left alone; the others are published, and it has no open offer."""
+    world.accept_everything()
+
+    async def end_image() -> None:
+        now_s = world.store.now_s
+
+        def work(tx: object) -> None:
+            (grant,) = rows.where(tx, Grant, capability="image")  # type: ignore[arg-type]
+            if how == "revoked":
+                consent.revoke(tx, grant.id, now_s)  # type: ignore[arg-type]
+            else:
+                rows.update(tx, grant, {"expires_at_s": now_s}, now_s)  # type: ignore[arg-type]
+
+        await world.store.database.write(work)
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            world.cloud.hooks["prove"] = end_image
+            assert await world.publisher.run(world.platform) == 2
+            found = await offers(world)
+            assert (found["machine"], found["size"]) == (OFFERED, OFFERED)
+            await world.publisher.run(world.platform)  # and again, with the end known from the beginning
+            await ended(world)
+
+    asyncio.run(run())

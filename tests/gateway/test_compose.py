@@ -1,0 +1,63 @@
+"""The composition: what is wired is what the settings say, and a gateway leaves nothing behind."""
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import InvalidValue, WrongState
+from gateway.api.services import Wakes
+from gateway.compose import Keys, gateway
+from gateway.settings import ApiSettings, GatewaySettings, Settings
+
+
+def settings_in(directory: Path) -> Settings:
+    """Return settings for a gateway of its own in ``directory``."""
+    return Settings(
+        gateway=GatewaySettings(state_dir=directory / "state"), api=ApiSettings(listen=f"unix:{directory}/api")
+    )
+
+
+async def get(path: Path, what: str) -> tuple[int, dict[str, object]]:
+    """Return status and JSON body of a GET over the unix socket."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(f"GET {what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), json.loads(body)
+
+
+def test_a_gateway_runs_and_ends(tmp_path: Path) -> None:
+    """It is ready, runs every task an endpoint wakes, keeps its secrets to itself, and can start again at once."""
+
+    async def run() -> str:
+        async with gateway(settings_in(tmp_path)) as running:
+            assert running.url == f"unix:{tmp_path}/api"
+            assert (await get(tmp_path / "api", "/readyz"))[0] == 200
+            names = {each["name"] for each in running.runner.status()}
+            assert set(Wakes.ALL) <= names
+            for name in Wakes.ALL:
+                running.runner.wake(name)
+            with pytest.raises(WrongState):  # one process at a time
+                async with gateway(settings_in(tmp_path)):
+                    pass
+            return running.public_key + running.ssh_public_key
+
+    assert asyncio.run(run()) == asyncio.run(run())
+    assert not (tmp_path / "api").exists()
+    state = tmp_path / "state"
+    readable = [path.name for path in state.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077]
+    assert [name for name in readable if "key" in name or "token" in name or "crossway" in name] == []
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    """Each of the three key files must be its owner's alone."""
+    first = Keys.load(tmp_path)
+    assert Keys.load(tmp_path).ssh.export_public_key() == first.ssh.export_public_key()
+    for file in sorted(tmp_path.iterdir()):
+        file.chmod(0o644)
+        with pytest.raises(InvalidValue):
+            Keys.load(tmp_path)
+        file.chmod(0o600)
