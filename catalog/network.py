@@ -19,6 +19,7 @@ from catalog.store.database import Tx
 GATEWAY_WEIGHTS = "gateway"
 WEIGHT_NAMES = ("delay", "loss", "jitter", "hops", "price")
 SSH_PORT = 22
+GATEWAY = "gateway"  # the name of the gateway itself in routes and measurements
 # Never a leading "-", which a program would take for an option.
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,31}", re.ASCII)
 
@@ -69,6 +70,10 @@ def add_relay(
 
     Raises InvalidValue naming the field, AlreadyExists for a name in use.
     """
+    if name == GATEWAY:
+        raise InvalidValue(
+            f"'{GATEWAY}' is what the gateway itself is called on routes", field="name", fix="another name"
+        )
     facts = {"name": name, "host": host, "port": port, "user": user, "host_key": host_key, "enabled": enabled}
     known = _known_sites(tx, addresses_from or {})
     relay = Relay(

@@ -14,13 +14,14 @@ from catalog.connections import move, record_decision
 from catalog.errors import CloudError
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.connection import Connection, ConnectionEvent
+from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import ConnectionId
 from catalog.model.platform import Endpoint
 from catalog.network import weights as weights_in_force
 from catalog.ports import Address, Clock
 from catalog.store.connections import ROUTED_STATES
 from catalog.store.database import Database, Tx
-from catalog.store.rows import by_id, update, where
+from catalog.store.rows import by_id, first, update, where
 from gateway.connections.choosing import Choice, RouteChooser, explained, is_declared, weighted
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.handshake import Handshake, has_connector
@@ -105,6 +106,8 @@ class Establisher:
     async def review(self, live: LiveConnection) -> tuple[Snapshot, Choice]:
         """Return the network and the choice with regard to the route in use; steps of a review are not recorded."""
         network, wishes, weights = await self.database.read(lambda tx: self._load(tx, live.connection))
+        # An endpoint may have been approved anew, with other addresses, since the tunnel was built.
+        _, live.alternatives = await self.database.read(lambda tx: _alternatives(tx, live.connection))
         routes = self.chooser.enumerate(network, wishes)
         # The route in use is measured again with the others, whatever its guess would be now; but one that leads
         # over what is no longer declared, such as a disabled relay, is to be left.
@@ -124,6 +127,7 @@ class Establisher:
             undo.callback(self.live.put, live)
             await self._record(live.connection, choice, route)
             moved = await self._register(live.connection, network, route, tunnel)
+            await self.sessions.move(live.connection, route, network)
             undo.pop_all()
         return moved
 
@@ -206,7 +210,7 @@ class Establisher:
             if not await self.database.read(lambda tx: has_connector(tx, live.target)):
                 await self.steps.note(live.connection, "connect.handshake", "skipped", detail="no approved connector")
                 return
-            await self.handshake.run(live, found)
+            await self._shake_hands(live, found)
         async with self.steps.step(live.connection, "connect.publish"):
             try:
                 await self.publisher.run(live.target)
@@ -215,6 +219,17 @@ class Establisher:
                     raise
                 # The tunnel stands and the grants are recorded: the background task publishes as soon as it can.
                 await self.steps.note(live.connection, "connect.publish", "postponed", detail=error.code)
+
+    async def _shake_hands(self, live: LiveConnection, found: ServiceInformation) -> None:
+        """Ask the owner. Where grants stand already, a connector that is away does not keep them from being used."""
+        try:
+            await self.handshake.run(live, found)
+        except CloudError as error:
+            accepted = {"platform_id": live.target, "state": GrantState.ACCEPTED}
+            stands = await self.database.read(lambda tx: first(tx, Grant, **accepted) is not None)
+            if not (error.retryable and stands):
+                raise
+            await self.steps.note(live.connection, "connect.handshake", "postponed", detail=error.code)
 
     async def _record(
         self,

@@ -5,12 +5,12 @@ tunnel is counted in all three; so one can be converted into the next, and read 
 """
 
 from catalog.connections import count_call, end_sessions, open_sessions
-from catalog.model.connection import AccountSession, Connection
+from catalog.model.connection import AccountSession, Connection, Leg
 from catalog.model.ids import ConnectionId
 from catalog.model.platform import Platform
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx
-from catalog.store.rows import by_id
+from catalog.store.rows import by_id, first, update
 from gateway.network import Snapshot
 from routing.candidates import Route
 
@@ -47,6 +47,17 @@ class Sessions:
             )
 
         return await self._database.write(work)
+
+    async def move(self, connection_id: ConnectionId, route: Route, snapshot: Snapshot) -> None:
+        """Note in the open transport session which relays the connection goes over now."""
+        account, now_s = transport_account(route, snapshot), self._clock.now_s()
+
+        def work(tx: Tx) -> None:
+            transport = first(tx, AccountSession, connection_id=connection_id, leg=Leg.TRANSPORT, ended_at_s=None)
+            if transport is not None:
+                update(tx, transport, {"account": account}, now_s)
+
+        await self._database.write(work)
 
     async def count(self, connection_id: ConnectionId) -> None:
         """Count one business call against all three sessions."""

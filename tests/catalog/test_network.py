@@ -52,6 +52,7 @@ def test_a_relay_is_kept_as_it_was_declared(sites: Store) -> None:
         ({"name": "fra>1"}, "name"),
         ({"name": "Fra"}, "name"),
         ({"name": ""}, "name"),
+        ({"name": "gateway"}, "name"),
         ({"name": "a" * 64}, "name"),
         ({"site": "nowhere"}, "site"),
         ({"host": "fra relay"}, "host"),

@@ -7,17 +7,21 @@ from dataclasses import replace
 import asyncssh
 import pytest
 
+from catalog.connections import move
 from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudTimedOut, CloudUnavailable, WrongState
-from catalog.model.connection import ConnectionEvent, ConnectionState
+from catalog.messages.handshake import ServiceInformation
+from catalog.model.connection import Connection, ConnectionEvent, ConnectionState, Leg
 from catalog.model.ids import ConnectionId
 from catalog.model.offering import Offer, OfferState
 from catalog.network import enable_relay
 from catalog.store import rows
+from catalog.store.database import Tx
 from gateway.connections.steps import CONNECT_STEPS, KNOWN_ERRORS
 from gateway.connections.tunnels import LiveConnection
 from routing.errors import HopRefused
-from tests.support.connecting import Connecting, failing
+from tests.support.connecting import Connecting, failing, granting
 from tests.support.doubles import Crash, KillingCheckpoint
+from tests.support.platform_links import InMemoryPlatformLink
 from tests.support.sshd import Sshd
 
 
@@ -44,6 +48,37 @@ def test_every_step_is_recorded_in_order(world: Connecting) -> None:
     assert asyncio.run(world.outcomes(live.connection)) == expected
     assert asyncio.run(world.row(live.connection)).route == "direct"
     assert {offer.state for offer in world.store.read(lambda tx: rows.where(tx, Offer))} == {OfferState.OFFERED}
+
+
+class AwayLink(InMemoryPlatformLink):
+    """A connector that does not answer."""
+
+    async def service_information(self) -> ServiceInformation:
+        """Raise what a connector that is down ends in."""
+        raise CloudUnavailable("the connector is away")
+
+
+def test_standing_grants_outlast_an_absent_connector(world: Connecting) -> None:
+    """With accepted grants a connection is established while the connector is away; without any it is not."""
+    connector, world.link = world.link, AwayLink(granting(), world.store.clock)
+    with pytest.raises(CloudUnavailable):
+        established(world)
+    world.store.write(lambda tx: close_all(tx, world.store.now_s))
+    world.link = connector
+    world.accept_everything()
+    first = established(world)
+    world.store.write(lambda tx: close_all(tx, world.store.now_s))
+    world.link = AwayLink(granting(), world.store.clock)
+    again = established(world)
+    assert again.connection != first.connection
+    assert ("connect.handshake", "postponed") in asyncio.run(world.outcomes(again.connection))
+
+
+def close_all(tx: Tx, now_s: float) -> None:
+    """Close every connection that is open."""
+    for each in rows.where(tx, Connection):
+        if each.state is not ConnectionState.CLOSED:
+            move(tx, each.id, ConnectionEvent.CLOSE, now_s)
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +272,8 @@ def test_a_review_moves_only_to_a_clearly_better_route(world: Connecting, relay:
             moved = await world.establisher.rebuild(live, network, choice)
             assert world.live.get(connection) is moved
             assert (await world.row(connection)).route == "relay"
+            transport = next(each for each in await world.open_sessions(connection) if each.leg is Leg.TRANSPORT)
+            assert transport.account.endswith("@relay")
             assert not live.tunnel.is_lost  # its sockets may still end in peace
             await live.tunnel.close()
             await world.establisher.live_closed(moved)
