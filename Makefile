@@ -3,6 +3,8 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# Two test processes, a file never split between them: much of the suite waits for programs to start.
+PYTEST ?= -q -n 2 --dist loadfile
 
 .PHONY: help demo test lint bench setup lock clean
 
