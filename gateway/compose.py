@@ -11,18 +11,13 @@ import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from catalog.messages.dispatch import dispatch_outbox
 from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.signing_key import load_or_create_key
 from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
-from catalog.orders.policy import RetryPolicy
-from catalog.orders.retry import retry_due
-from catalog.orders.settle import Settler
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
-from catalog.pool.apply import apply_all
 from catalog.ports import (
     ApprovedEndpoint,
     Checkpoint,
@@ -46,6 +41,7 @@ from drivers.provisioner.run import Provisioner
 from gateway.api.idempotency import expire
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices
+from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
@@ -246,7 +242,6 @@ async def _work(
     settings: Settings, adapters: Adapters, database: Database, parts: _Connections
 ) -> AsyncIterator[list[BackgroundTask | Service]]:
     clock, checkpoint = adapters.clock, adapters.checkpoint
-    retry = retry_policy(settings)
     queue = InDatabaseQueue(database, clock)
     await queue.prepare()
     records_file = settings.gateway.state_dir / PROVISIONER_FILE
@@ -264,24 +259,15 @@ async def _work(
                 poll_s=settings.orders.poll_period_s,
             ),
         )
-        dispatch = BackgroundTask(
-            name="dispatch",
-            run_once=lambda: dispatch_outbox(database, queue, clock, checkpoint),
-            period_s=1.0,
-            timeout_s=60.0,
+        orders = OrderWork(
+            database=database,
+            queue=queue,
+            clock=clock,
+            checkpoint=checkpoint,
+            retry=retry_policy(settings),
+            failure_limit=settings.pools.failure_limit_count,
+            pools_period_s=settings.pools.period_s,
         )
-        pools = BackgroundTask(
-            name="pools",
-            run_once=lambda: _fill(database, clock, retry, settings.pools.failure_limit_count, dispatch.wake),
-            period_s=settings.pools.period_s,
-            timeout_s=30.0,
-        )
-
-        def settled() -> None:
-            dispatch.wake()
-            pools.wake()
-
-        settler = Settler(database, clock, retry, checkpoint, settled=settled)
         grants = SettleGrants(
             database=database,
             clock=clock,
@@ -293,16 +279,8 @@ async def _work(
         machines = RefreshMachines(database=database, clock=clock, clouds=parts.clouds)
         yield [
             Service(name="connections", run=parts.keeper.run, wake=parts.keeper.wake),
-            Service(name="settle", run=lambda: settler.run(queue)),
             Service(name="provision", run=provisioner.run),
-            dispatch,
-            pools,
-            BackgroundTask(
-                name="retry",
-                run_once=lambda: _retry(database, clock, retry, checkpoint, dispatch.wake),
-                period_s=1.0,
-                timeout_s=30.0,
-            ),
+            *orders.tasks(),
             BackgroundTask(
                 name="grants",
                 run_once=grants.run_once,
@@ -314,20 +292,6 @@ async def _work(
                 name="tidy", run_once=lambda: _tidy(database, clock, queue, records), period_s=3600.0, timeout_s=60.0
             ),
         ]
-
-
-async def _fill(
-    database: Database, clock: Clock, retry: RetryPolicy, failure_limit: int, then: Callable[[], None]
-) -> None:
-    if await database.write(lambda tx: apply_all(tx, clock.now_s(), retry, failure_limit=failure_limit)):
-        then()
-
-
-async def _retry(
-    database: Database, clock: Clock, retry: RetryPolicy, checkpoint: Checkpoint, then: Callable[[], None]
-) -> None:
-    if await database.write(lambda tx: retry_due(tx, clock.now_s(), retry, checkpoint=checkpoint)):
-        then()
 
 
 async def _tidy(database: Database, clock: Clock, queue: InDatabaseQueue, records: SqliteRecords) -> None:

@@ -1,0 +1,61 @@
+"""The order application's background work (S2, S4): dispatch the outbox, settle results, retry, fill pools.
+
+Each wakes the next: whatever settles, retries or fills may have put messages into the outbox.
+"""
+
+from dataclasses import dataclass
+
+from catalog.messages.dispatch import dispatch_outbox
+from catalog.orders.policy import RetryPolicy
+from catalog.orders.retry import retry_due
+from catalog.orders.settle import Settler
+from catalog.pool.apply import apply_all
+from catalog.ports import Checkpoint, Clock, MessageQueue
+from catalog.store.database import Database, Tx
+from gateway.background.runner import BackgroundTask, Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderWork:
+    """What order work needs. ``failure_limit`` failed creations in a row stop a pool."""
+
+    database: Database
+    queue: MessageQueue
+    clock: Clock
+    checkpoint: Checkpoint
+    retry: RetryPolicy
+    failure_limit: int
+    pools_period_s: float
+
+    def tasks(self) -> list[BackgroundTask | Service]:
+        """Return tasks ``dispatch``, ``pools`` and ``retry`` and the service ``settle``, wired to wake each other."""
+        dispatch = BackgroundTask(name="dispatch", run_once=self._dispatch, period_s=1.0, timeout_s=60.0)
+
+        async def fill() -> None:
+            if await self.database.write(self._fill):
+                dispatch.wake()
+
+        async def retry() -> None:
+            now_s = self.clock.now_s()
+            if await self.database.write(lambda tx: retry_due(tx, now_s, self.retry, checkpoint=self.checkpoint)):
+                dispatch.wake()
+
+        pools = BackgroundTask(name="pools", run_once=fill, period_s=self.pools_period_s, timeout_s=30.0)
+
+        def settled() -> None:
+            dispatch.wake()
+            pools.wake()
+
+        settler = Settler(self.database, self.clock, self.retry, self.checkpoint, settled=settled)
+        return [
+            Service(name="settle", run=lambda: settler.run(self.queue)),
+            dispatch,
+            pools,
+            BackgroundTask(name="retry", run_once=retry, period_s=1.0, timeout_s=30.0),
+        ]
+
+    async def _dispatch(self) -> None:
+        await dispatch_outbox(self.database, self.queue, self.clock, self.checkpoint)
+
+    def _fill(self, tx: Tx) -> int:
+        return apply_all(tx, self.clock.now_s(), self.retry, failure_limit=self.failure_limit)
