@@ -311,6 +311,8 @@ def _alone(path: Path) -> Iterator[None]:
             raise WrongState(
                 f"another process has the provisioner's records open ({path})", fix="stop the other process"
             ) from error
+        # SQLite would make it readable for others; what it holds beside it (WAL) takes over its mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         yield
     finally:
         os.close(lock)

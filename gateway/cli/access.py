@@ -8,6 +8,7 @@ from gateway.cli.door import Door, Keys, Limit, TokenOut, remote
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column, note
 from gateway.cli.platform import show_once
+from gateway.cli.secret_input import kept_secret
 
 tenants = typer.Typer(help="Who may browse and order.")
 tokens = typer.Typer(help="Bearer tokens.")
@@ -47,8 +48,9 @@ def create_token(
 ) -> None:
     """Issue a token; its text is shown once."""
     role = "admin" if tenant is None else "tenant"
-    token = door.client.tokens.create(role=role, name=name, tenant=tenant, ttl_s=ttl)
-    show_once(door, dict(token), token_out)
+    with kept_secret(token_out) as keep:
+        token = door.client.tokens.create(role=role, name=name, tenant=tenant, ttl_s=ttl)
+        show_once(door, dict(token), keep)
 
 
 @remote(tokens, "list")

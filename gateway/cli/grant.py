@@ -64,8 +64,8 @@ def revoke(door: Door, *, grant: Keys, yes: Yes = False) -> None:
 def add_rule(
     door: Door,
     *,
-    platform: Annotated[str, typer.Option(help="A platform's name; * is any.")] = "*",
-    capability: Annotated[str, typer.Option(help="Such as machine; * is any.")] = "*",
+    platform: Annotated[str, typer.Option(help="A platform's name; '*' is any.")],
+    capability: Annotated[str, typer.Option(help="Such as machine; '*' is any.")],
 ) -> None:
     """Accept from now on what a platform grants for a capability."""
     door.show(door.client.grant_rules.create(platform=platform, capability=capability))

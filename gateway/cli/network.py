@@ -63,6 +63,19 @@ def show_site(door: Door, *, site: NameOrId) -> None:
     door.show(door.client.sites.get(site))
 
 
+@remote(sites, "set")
+def set_site(
+    door: Door,
+    *,
+    site: NameOrId,
+    region: Annotated[str | None, typer.Option(help="Such as eu-central.")] = None,
+    latitude: Annotated[float | None, typer.Option(help="Degrees, north positive.")] = None,
+    longitude: Annotated[float | None, typer.Option(help="Degrees, east positive.")] = None,
+) -> None:
+    """Change what is named and keep the rest."""
+    door.show(door.client.sites.set(site, region=region, latitude=latitude, longitude=longitude))
+
+
 @remote(sites, "remove")
 def remove_sites(door: Door, *, site: NamesOrIds, yes: Yes = False) -> None:
     """Forget sites that nothing stands on any more."""
@@ -110,6 +123,21 @@ def list_relays(door: Door, *, limit: Limit = None) -> None:
 def show_relay(door: Door, *, relay: NameOrId) -> None:
     """Show one relay."""
     door.show(door.client.relays.get(relay))
+
+
+@remote(relays, "set")
+def set_relay(
+    door: Door,
+    *,
+    relay: NameOrId,
+    host: Annotated[str | None, typer.Option(help="Name or address to dial.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+    user: Annotated[str | None, typer.Option(help="Whom to log in as.")] = None,
+    host_key_file: Annotated[Path | None, typer.Option(help="Its new host key, verified by you; it is pinned.")] = None,
+) -> None:
+    """Change what is named and keep the rest."""
+    host_key = None if host_key_file is None else _host_key(host_key_file)
+    door.show(door.client.relays.set(relay, host=host, port=port, user=user, host_key=host_key))
 
 
 @remote(relays, "enable")

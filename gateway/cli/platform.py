@@ -1,5 +1,6 @@
 """``crossway platform`` and ``enrolment``: clouds and how they come to take part."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from gateway.cli.door import Door, Limit, NameOrId, NamesOrIds, TokenOut, Yes, r
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column
 from gateway.cli.pairs import pairs_of
-from gateway.cli.secret_input import checked_token, write_secret
+from gateway.cli.secret_input import checked_token, kept_secret
 
 platforms = typer.Typer(help="The clouds that take part.")
 enrolments = typer.Typer(help="One-time permissions to enrol a platform.")
@@ -53,8 +54,9 @@ def create_enrolment(
     endpoints = [_approval("api", api_url, api_dial, api_dial_from, api_ca_file)]
     if connector_url is not None:
         endpoints.append(_approval("connector", connector_url, connector_dial, connector_dial_from, connector_ca_file))
-    enrolment = door.client.enrolments.create(platform_name=platform, endpoints=endpoints, ttl_s=ttl)
-    show_once(door, dict(enrolment), token_out)
+    with kept_secret(token_out) as keep:
+        enrolment = door.client.enrolments.create(platform_name=platform, endpoints=endpoints, ttl_s=ttl)
+        show_once(door, dict(enrolment), keep)
 
 
 @remote(platforms, "enrol")
@@ -82,20 +84,21 @@ def enrol(
     if enrolment_token_file == "-" and secret_file == "-":  # noqa: S105 - "-" is stdin
         raise CliError("only one of --enrolment-token-file and --secret-file can be stdin")
     token = checked_token(door.secret("enrolment token", enrolment_token_file), "--enrolment-token-file")
-    platform = door.client.platforms.enrol(
-        enrolment_token=token,
-        name=name,
-        provider=provider,
-        site=site,
-        account=account,
-        secret=door.secret("account's secret", secret_file),
-        api=_endpoint(api_url, api_ca_file),
-        connector=None if connector_url is None else _endpoint(connector_url, connector_ca_file),
-        region=region,
-        public_key=None if public_key_file is None else _text(public_key_file),
-        options=pairs_of(option, "--option"),
-    )
-    show_once(door, dict(platform), token_out)
+    with kept_secret(token_out) as keep:
+        platform = door.client.platforms.enrol(
+            enrolment_token=token,
+            name=name,
+            provider=provider,
+            site=site,
+            account=account,
+            secret=door.secret("account's secret", secret_file),
+            api=_endpoint(api_url, api_ca_file),
+            connector=None if connector_url is None else _endpoint(connector_url, connector_ca_file),
+            region=region,
+            public_key=None if public_key_file is None else _text(public_key_file),
+            options=pairs_of(option, "--option"),
+        )
+        show_once(door, dict(platform), keep)
 
 
 @remote(platforms, "list")
@@ -140,8 +143,9 @@ def issue_token(
     token_out: TokenOut = None,
 ) -> None:
     """Issue a platform another token, because its own is lost; revoke the lost one with `token revoke`."""
-    token = door.client.tokens.create(role="platform", name=f"platform {platform}", platform=platform, ttl_s=ttl)
-    show_once(door, dict(token), token_out)
+    with kept_secret(token_out) as keep:
+        token = door.client.tokens.create(role="platform", name=f"platform {platform}", platform=platform, ttl_s=ttl)
+        show_once(door, dict(token), keep)
 
 
 @remote(platforms, "remove")
@@ -151,8 +155,8 @@ def remove_platforms(door: Door, *, platform: NamesOrIds, yes: Yes = False) -> N
     door.each(platform, door.client.platforms.remove)
 
 
-def show_once(door: Door, issued: dict[str, object], token_out: Path | None) -> None:
-    """Show what holds a token that is shown once; with ``token_out`` the token goes there and is not shown.
+def show_once(door: Door, issued: dict[str, object], keep: Callable[[str], None] | None) -> None:
+    """Show what holds a token that is shown once; with ``keep`` the token goes there and is not shown.
 
     Raises CliError when the text is missing: it was in an answer that never arrived.
     """
@@ -161,8 +165,8 @@ def show_once(door: Door, issued: dict[str, object], token_out: Path | None) -> 
         door.show(issued)
         fix = "revoke it and issue another"
         raise CliError("the token exists, but its text was lost on the way", code=ExitCode.FAILED, fix=fix)
-    if token_out is not None:
-        write_secret(token_out, token)
+    if keep is not None:
+        keep(token)
         del issued["token"]
     door.show(issued)
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.cli.exits import CliError
@@ -34,14 +36,30 @@ def checked_token(text: str, source: str) -> str:
     return text
 
 
-def write_secret(path: Path, text: str) -> None:
-    """Keep ``text`` in a new file that only its owner may read. Raises CliError when the file is there already."""
+@contextmanager
+def kept_secret(path: Path | None) -> Iterator[Callable[[str], None] | None]:
+    """Give a writer for a new file that only its owner may read; None when there is no ``path``.
+
+    The file is made before the block begins, so that nothing is issued that could not be kept, and removed when the
+    block did not write it. Raises CliError when it cannot be made.
+    """
+    if path is None:
+        yield None
+        return
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise CliError(f"cannot create {path}: {error.strerror}", fix="name a file that does not exist yet") from error
     with os.fdopen(handle, "w") as file:
-        file.write(f"{text}\n")
+
+        def keep(text: str) -> None:
+            file.write(f"{text}\n")
+
+        try:
+            yield keep
+        finally:
+            if not file.tell():
+                path.unlink()
 
 
 def _read(what: str, source: str) -> str:

@@ -16,6 +16,13 @@ class Sites(Collection[Site]):
         """Declare a site; degrees, north and east positive."""
         return self._create(given(name=name, region=region, latitude=latitude, longitude=longitude))
 
+    def set(
+        self, key: str, *, region: str | None = None, latitude: float | None = None, longitude: float | None = None
+    ) -> Site:
+        """Change what is named and keep the rest."""
+        changes = given(region=region, latitude=latitude, longitude=longitude)
+        return self._change("PATCH", key, body=changes, if_match=None)
+
     def remove(self, key: str) -> None:
         """Forget a site. Raises ApiProblem while relays, links or platforms are there."""
         self._remove(key)
@@ -39,6 +46,19 @@ class Relays(Collection[Relay]):
         """Declare a relay. ``host_key`` is its OpenSSH public key line; ``addresses_from`` maps a site to host:port."""
         fields = given(name=name, site=site, host=host, user=user, host_key=host_key, port=port)
         return self._create({**fields, **given(addresses_from=addresses_from, enabled=enabled)})
+
+    def set(
+        self,
+        key: str,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        user: str | None = None,
+        host_key: str | None = None,
+    ) -> Relay:
+        """Change what is named and keep the rest."""
+        changes = given(host=host, port=port, user=user, host_key=host_key)
+        return self._change("PATCH", key, body=changes, if_match=None)
 
     def set_enabled(self, key: str, *, enabled: bool, if_match: str | None = None) -> Relay:
         """Let new routes use the relay, or keep them away from it."""

@@ -7,10 +7,10 @@ is killed in the middle leaves nothing but rows (tunnels die with it); the next 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from catalog.connections import move, record_decision
+from catalog.connections import latest_decision, move, record_decision
 from catalog.errors import CloudError
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.connection import Connection, ConnectionEvent
@@ -38,6 +38,9 @@ from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
+
+# How old the stored ranking may grow while the route stays.
+RANKING_KEPT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +117,20 @@ class Establisher:
         if live.route not in routes and is_declared(network, live.route):
             routes = (*routes, live.route)
         await self.chooser.measure(network, routes)
-        return network, self.chooser.choose(network, routes, weights, in_use=live.route)
+        choice = self.chooser.choose(network, routes, weights, in_use=live.route)
+        if choice.preferred == live.route and await self._is_news(live.connection, choice):
+            await self._record(live.connection, choice, live.route)
+        return network, choice
+
+    async def _is_news(self, connection_id: ConnectionId, choice: Choice) -> bool:
+        """Tell whether the stored why is out of date: other weights, or older than RANKING_KEPT_S.
+
+        Not every review is stored: the same ranking every few seconds would bury the decisions that changed something.
+        """
+        last = await self.database.read(lambda tx: latest_decision(tx, connection_id))
+        if last is None or last.document["weights"] != asdict(choice.weights):
+            return True
+        return self.clock.now_s() - last.created_at_s >= RANKING_KEPT_S
 
     async def rebuild(self, live: LiveConnection, network: Snapshot, choice: Choice) -> LiveConnection:
         """Build a tunnel on the choice's preferred route and make it the connection's; the old one is left open.

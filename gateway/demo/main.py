@@ -49,8 +49,8 @@ def _tell(wan: Wan, directory: Path, report: Report, show: Show, *, once: bool) 
         show.up(estate)
         story = Story(estate=estate, report=report, tell=show.step)
         story.run()
-        show.summary(estate, story)
         if not once:
+            show.summary(estate, story)
             signal.pause()
 
 

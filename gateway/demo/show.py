@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -61,21 +63,21 @@ class Show:
 
     def summary(self, estate: Estate, story: Story) -> None:
         """Say what can be tried while the demo stays up."""
+        say = partial(self._console.print, soft_wrap=True)
+        say("\n[bold]Every step held.[/bold] Try, in another terminal:")
+        say(f"  export PATH={Path(sys.executable).parent}:$PATH")
         token_file = estate.state_dir / "admin.token"
-        self._console.print("\n[bold]Every step held.[/bold] Try, in another terminal:")
-        self._console.print(
-            f"  export CROSSWAY_SERVER={estate.server} CROSSWAY_TOKEN=$(cat {token_file})", soft_wrap=True
-        )
+        say(f"  export CROSSWAY_SERVER={estate.server} CROSSWAY_TOKEN=$(cat {token_file})")
         for command in (
             "connection list",
             f"connection routes {next(iter(story.connections.values()))} --links",
             "catalog offers",
             "pool list",
             "order list -o yaml",
-            "weights set --hops 40",
+            "weights set hops=40",
         ):
-            self._console.print(f"  crossway {command}", soft_wrap=True)
-        self._console.print("Ctrl-C ends everything.")
+            say(f"  crossway {command}")
+        say("Ctrl-C ends everything.")
 
     def failed(self, reason: str) -> None:
         """Say why the demo ended early."""
