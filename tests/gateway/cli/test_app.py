@@ -72,8 +72,8 @@ def test_no_option_takes_a_secret(words: str, command: typer.main.TyperCommand) 
     for option in command.params:
         opts = {name.lstrip("-") for name in option.opts if name.startswith("--")}
         allowed = {"token-file", "token-out", "secret-file", "enrolment-token-file", "host-key-file", "public-key-file"}
-        # Neither a secret: one makes a repeat harmless, the other says that there is none.
-        allowed |= {"idempotency-key", "no-token"}
+        # No secrets: one makes a repeat harmless, one says that there is none, one names a key pair at the cloud.
+        allowed |= {"idempotency-key", "no-token", "key-pair"}
         assert not {name for name in opts - allowed if any(word in name for word in SECRET_WORDS)}, words
 
 

@@ -180,8 +180,10 @@ def test_grants_and_rules(run: Run, api: ServedApi) -> None:
     run("grant", "accept", api.ids["grant-size"], code=4)
     assert run("grant", "revoke", api.ids["grant-size"], "-y")[0]["state"] == "revoked"
 
-    rule = run("grant", "rule", "add", "--capability", "machine")
-    run("grant", "rule", "add", "--capability", "machine", code=4)
+    everybody = ("--platform", "*", "--capability", "machine")
+    rule = run("grant", "rule", "add", *everybody)
+    run("grant", "rule", "add", *everybody, code=4)
+    run("grant", "rule", "add", "--capability", "machine", code=2)
     assert rule["id"] in [each["id"] for each in run("grant", "rule", "list")]
     run("grant", "rule", "remove", rule["id"])
 

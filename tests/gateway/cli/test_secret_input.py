@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.exits import CliError
-from gateway.cli.secret_input import LIMIT_BYTES, checked_token, read_secret, read_token, write_secret
+from gateway.cli.secret_input import LIMIT_BYTES, checked_token, kept_secret, read_secret, read_token
 
 
 def test_a_file_and_stdin_hold_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,12 +57,24 @@ def test_a_token_cannot_smuggle_a_header(tmp_path: Path, text: str) -> None:
     assert checked_token("cw_admin_x", "x") == "cw_admin_x"
 
 
-def test_a_written_secret_is_its_owners_alone(tmp_path: Path) -> None:
-    """The file is new, mode 0600; a file that exists is never overwritten."""
+def test_a_kept_secret_is_its_owners_alone(tmp_path: Path) -> None:
+    """The file is new, mode 0600; a file that exists is never overwritten, and is refused before anything is asked."""
     path = tmp_path / "token"
-    write_secret(path, "cw_platform_x")
+    with kept_secret(path) as keep:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert keep is not None
+        keep("cw_platform_x")
 
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_token(str(path)) == "cw_platform_x"
-    with pytest.raises(CliError, match="cannot create"):
-        write_secret(path, "other")
+    with pytest.raises(CliError, match="cannot create"), kept_secret(path):
+        pytest.fail("whatever is issued in here could not be kept")
+    assert read_token(str(path)) == "cw_platform_x"
+
+
+def test_what_was_not_issued_leaves_no_file(tmp_path: Path) -> None:
+    """When the gateway said no, the file that was made for its answer is gone again."""
+    path = tmp_path / "token"
+    with pytest.raises(CliError, match="refused"), kept_secret(path):
+        raise CliError("refused")
+
+    assert not path.exists()
