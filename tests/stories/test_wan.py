@@ -58,7 +58,10 @@ def test_relays_are_probed_by_icmp(story: Story) -> None:
 def test_no_cloud_traffic_leaves_outside_the_tunnel(story: Story, lab: Lab) -> None:
     """With direct routes forbidden not one packet goes from the gateway's host to the platform's, whatever is done."""
     admin = story.admin
-    admin.connections.close(story.connections["mumbai"])
+    before = story.connections["mumbai"]
+    admin.connections.close(before)
+    # The old connection may be direct: only what is sent after its last socket is closed is the new one's.
+    wait_until_long(lambda: ended(story, before) and not sockets(lab, "mumbai"), "the old connection is gone")
     straight = lab.count_packets(GATEWAY.site, f"ip daddr {lab.ip('mumbai')}")
     arrived = lab.count_packets("mumbai", "tcp dport 8443", hook="input")
     connection = owner(story, "mumbai").connections.request(policy={"direct_allowed": False})["id"]
@@ -97,6 +100,19 @@ def test_a_dead_relay_is_left(story: Story, lab: Lab) -> None:
         wait_until_long(lambda: around(admin.connections.get(current), dead), "the connection stands without the relay")
     finally:
         lab.heal_host(f"relay-{dead}")
+
+
+def ended(story: Story, connection: str) -> bool:
+    """Tell whether the gateway has taken the connection's tunnel down."""
+    lines = (story.estate.state_dir / "log").read_text().splitlines()
+    return any('"message": "tunnel ended"' in line and connection in line for line in lines)
+
+
+def sockets(lab: Lab, site: str) -> str:
+    """Return the gateway's TCP sockets to the host of ``site`` that may still send something."""
+    states = ("syn-sent", "established", "fin-wait-1", "fin-wait-2", "close-wait", "last-ack", "closing")
+    wanted = [word for state in states for word in ("state", state)]
+    return lab.run(GATEWAY.site, ["ss", "-Htn", *wanted, "dst", lab.ip(site)]).stdout.strip()
 
 
 def around(connection: Mapping[str, Any], dead: str) -> bool:
