@@ -108,11 +108,17 @@ class RouteChooser:
         preferred = choose(ranking, in_use, self._margin)
         if preferred is None:
             raise NothingAnswers(
-                f"none of {len(routes)} candidate routes to {snapshot.target.name} answers",
+                f"none of {len(routes)} candidate routes to {snapshot.target.name} answers{_why_not(measured)}",
                 target=snapshot.target.name,
                 rule="probes",
             )
         return Choice(ranking=ranking, measured=tuple(measured), weights=weights, preferred=preferred)
+
+
+def _why_not(measured: Sequence[MeasuredRoute]) -> str:
+    """Return, in brackets, what kept links from being probed at all, such as a relay's wrong host key; or nothing."""
+    noted = {f"{link.source} to {link.target}: {link.note}" for each in measured for link in each.links if link.note}
+    return f" ({'; '.join(sorted(noted))})" if noted else ""
 
 
 def is_declared(network: Snapshot, route: Route) -> bool:
