@@ -1,0 +1,1 @@
+"""Paths over numbered nodes: the graph as arrays, distances, the k best simple paths, and disjoint ones."""
