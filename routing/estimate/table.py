@@ -1,0 +1,317 @@
+"""Keep what is believed of every link: one row a link, fed by samples, read as arrays.
+
+Pure state: no I/O and no clock of its own. Thousands of links are absorbed and read in one call; the derived columns
+are kept up to date as samples come in, so that reading costs a gather.
+
+A round trip is modelled as a floor (the way itself) plus an excess that is never negative (queues). The floor shows in
+the least of a few samples, so a handful settles a link that a mean would need dozens for; the excess is drawn towards
+what is usual on all links until the link's own samples outweigh that. Excess is read off the median, so that one late
+wake-up of this process does not move a link.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from routing.paths.graph import Floats, Ints
+
+Bools = npt.NDArray[np.bool_]
+LinkName = tuple[str, str]
+
+# Samples kept a link. Eight say within a tenth of the excess where the middle lies; more would only make shifts older.
+RING = 8
+# So many newest samples beyond all older ones are a shift of the way, not noise: by chance alone that is one in 56.
+_SHIFT = 3
+# A shift smaller than this changes no decision and is not worth forgetting samples for.
+_SHIFT_RATIO = 1.02
+# How many samples the usual excess counts for: as much as a full ring.
+_PRIOR_SAMPLES = 8.0
+# Links whose own excess outweighs the first guess of what is usual.
+_PRIOR_LINKS = 256.0
+# How fast certainty fades: an unwatched link may have drifted by 2 % after a minute, 15 % after an hour.
+_DRIFT_RATIO_PER_SQRT_S = 0.02 / 60**0.5
+# Lost ten thousand to one before anything is known, worth ten packets.
+_LOSS_PRIOR_LOST, _LOSS_PRIOR_SENT = 0.001, 10.0
+# So many losses in a row are a link that is down, not one that loses packets.
+DEAD_AFTER = 3
+# RFC 6298: how fast the smoothed round trip and its deviation follow.
+_SMOOTH_RTT, _SMOOTH_DEVIATION = 1 / 8, 1 / 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatePolicy:
+    """How long samples speak. ``window_s``: beside a newer sample; ``loss_half_life_s``: until a count weighs half."""
+
+    window_s: float = 120.0
+    loss_half_life_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEstimates:
+    """What is believed of some links at one moment; arrays with one value a link.
+
+    ``rtt_ms`` is NaN where nothing ever came back. ``error_ms`` is one standard error of ``rtt_ms`` and grows with
+    ``age_s`` (inf where nothing came back). ``dead`` links lost their last three samples. ``samples`` counts what
+    speaks for ``rtt_ms`` now.
+    """
+
+    rtt_ms: Floats
+    error_ms: Floats
+    jitter_ms: Floats
+    loss_ratio: Floats
+    age_s: Floats
+    samples: Ints
+    dead: Bools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEstimate:
+    """What is believed of one link; see LinkEstimates. ``smoothed_ms`` and ``median_ms`` are for the reader.
+
+    ``sent`` and ``lost`` are counts in which old packets weigh less. ``method`` and ``note`` are those of the last
+    round: how it was measured, and the error code when it could not be.
+    """
+
+    source: str
+    target: str
+    method: str
+    note: str
+    rtt_ms: float | None
+    error_ms: float | None
+    median_ms: float | None
+    smoothed_ms: float | None
+    jitter_ms: float
+    loss_ratio: float
+    sent: float
+    lost: float
+    samples: int
+    dead: bool
+    measured_at_s: float
+
+
+class LinkTable:
+    """Every link anybody mentioned, numbered in that order; rows stay valid for the table's life."""
+
+    def __init__(self, policy: EstimatePolicy | None = None) -> None:
+        """Start knowing nothing."""
+        self.policy = policy or EstimatePolicy()
+        self.names: list[LinkName] = []
+        self._row_of: dict[LinkName, int] = {}
+        self._methods: list[str] = []
+        self._notes: list[str] = []
+        self._excess_ratio = 0.03
+        self._of = _Columns.empty(64)
+
+    def row(self, source: str, target: str) -> int:
+        """Return the row of the link, a new one when it was never mentioned."""
+        name = (source, target)
+        row = self._row_of.get(name)
+        if row is None:
+            row = self._row_of[name] = len(self.names)
+            self.names.append(name)
+            self._methods.append("")
+            self._notes.append("")
+            if row >= len(self._of.sent):
+                self._of = self._of.grown()
+        return row
+
+    def rows(self, names: Iterable[LinkName]) -> Ints:
+        """Return the rows of several links, in their order."""
+        return np.array([self.row(*name) for name in names], dtype=np.int64)
+
+    def absorb(self, rows: Ints, samples_ms: Floats, at_s: float) -> None:
+        """Take in one sample for each of ``rows``, which differ from one another; NaN is a packet that was lost."""
+        back = ~np.isnan(samples_ms)
+        self._count(rows, ~back, at_s)
+        came, values = rows[back], samples_ms[back]
+        if not len(came):
+            return
+        place = self._of.place[came]
+        self._of.ring[came, place] = values
+        self._of.ring_at[came, place] = at_s
+        self._of.place[came] = (place + 1) % RING
+        self._smooth(came, values)
+        self._settle(came, at_s)
+
+    def absorb_round(
+        self, name: LinkName, samples_ms: Sequence[float | None], at_s: float, *, method: str, note: str = ""
+    ) -> None:
+        """Take in what one round of probes said about one link, in the order sent; None is a packet that was lost."""
+        row = self.row(*name)
+        self._methods[row], self._notes[row] = method, note
+        for sample_ms in samples_ms:
+            self.absorb(np.array([row]), np.array([np.nan if sample_ms is None else sample_ms]), at_s)
+
+    def estimates(self, rows: Ints, now_s: float) -> LinkEstimates:
+        """Return what is believed of ``rows`` at ``now_s``."""
+        age_s = np.maximum(0.0, now_s - self._of.seen_at[rows])
+        rtt_ms = self._of.rtt[rows]
+        drift_ms = _DRIFT_RATIO_PER_SQRT_S * np.nan_to_num(rtt_ms)
+        with np.errstate(invalid="ignore"):
+            error_ms = np.sqrt(self._of.error[rows] ** 2 + drift_ms**2 * age_s)
+        return LinkEstimates(
+            rtt_ms=rtt_ms,
+            error_ms=np.where(np.isnan(rtt_ms), np.inf, error_ms),
+            jitter_ms=self._of.jitter[rows],
+            loss_ratio=self._of.loss[rows],
+            age_s=age_s,
+            samples=self._of.samples[rows],
+            dead=self._of.streak[rows] >= DEAD_AFTER,
+        )
+
+    def estimate(self, row: int, now_s: float) -> LinkEstimate:
+        """Return everything that is believed of one link."""
+        one = self.estimates(np.array([row]), now_s)
+        source, target = self.names[row]
+        known = not np.isnan(one.rtt_ms[0])
+        return LinkEstimate(
+            source=source,
+            target=target,
+            method=self._methods[row],
+            note=self._notes[row],
+            rtt_ms=float(one.rtt_ms[0]) if known else None,
+            error_ms=float(one.error_ms[0]) if known else None,
+            median_ms=float(self._of.median[row]) if known else None,
+            smoothed_ms=float(self._of.smoothed[row]) if known else None,
+            jitter_ms=float(one.jitter_ms[0]),
+            loss_ratio=1.0 if one.dead[0] else float(one.loss_ratio[0]),
+            sent=float(self._of.sent[row]),
+            lost=float(self._of.lost[row]),
+            samples=int(one.samples[0]),
+            dead=bool(one.dead[0]),
+            measured_at_s=float(self._of.seen_at[row]),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the columns take, names not counted."""
+        return sum(getattr(self._of, each.name).nbytes for each in fields(self._of))
+
+    def _count(self, rows: Ints, lost: Bools, at_s: float) -> None:
+        """Keep the counts, old packets fading, and the loss ratio they make."""
+        of = self._of
+        faded = 0.5 ** (np.maximum(0.0, at_s - of.seen_at[rows]) / self.policy.loss_half_life_s)
+        of.sent[rows] = of.sent[rows] * faded + 1
+        of.lost[rows] = of.lost[rows] * faded + lost
+        of.streak[rows] = np.where(lost, of.streak[rows] + 1, 0)
+        of.seen_at[rows] = at_s
+        of.loss[rows] = (of.lost[rows] + _LOSS_PRIOR_LOST) / (of.sent[rows] + _LOSS_PRIOR_SENT)
+
+    def _smooth(self, rows: Ints, samples_ms: Floats) -> None:
+        """Keep the smoothed round trip of RFC 6298, which starts at its first sample."""
+        of = self._of
+        first = np.isnan(of.smoothed[rows])
+        before = np.where(first, samples_ms, of.smoothed[rows])
+        of.smoothed[rows] = before + _SMOOTH_RTT * (samples_ms - before)
+
+    def _settle(self, rows: Ints, at_s: float) -> None:
+        """Work out round trip, its standard error and jitter from the rings."""
+        of = self._of
+        newest_first = (of.place[rows][:, None] - 1 - np.arange(RING)) % RING
+        ring = of.ring[rows[:, None], newest_first]
+        ring[of.ring_at[rows[:, None], newest_first] < at_s - self.policy.window_s] = np.nan
+        self._forget_shifted(rows, ring, newest_first)
+        count = np.sum(~np.isnan(ring), axis=1)
+        # NaN sorts to the end, so the middle of the first ``count`` is the median.
+        ring.sort(axis=1)
+        here = np.arange(len(rows))
+        floor_ms, median_ms = ring[:, 0], (ring[here, (count - 1) // 2] + ring[here, count // 2]) / 2
+        own_ms = (median_ms - floor_ms) / _MEDIAN_EXCESS[count]
+        # A floor of nothing (a proxy that answers for another) tells nothing about what is usual.
+        self._learn_usual(count, np.divide(own_ms, floor_ms, out=np.full(len(rows), np.nan), where=floor_ms > 0))
+        usual_ms = self._excess_ratio * floor_ms
+        weight = (count - 1) / (count - 1 + _PRIOR_SAMPLES)
+        excess_ms = weight * own_ms + (1 - weight) * usual_ms
+        of.rtt[rows] = floor_ms + excess_ms * (1 - 1 / count)
+        of.median[rows] = median_ms
+        of.samples[rows] = count
+        # The floor of n samples lies one n-th of the excess above the truth, give or take as much; to that comes
+        # how little the excess itself is known.
+        of.error[rows] = excess_ms * np.sqrt(1 / count**2 + weight**2 / count)
+        spread_ms = np.nanmean(np.abs(ring - median_ms[:, None]), axis=1)
+        of.jitter[rows] = weight * spread_ms + (1 - weight) * _SPREAD_OF_EXCESS * usual_ms
+
+    def _forget_shifted(self, rows: Ints, ring: Floats, newest_first: Ints) -> None:
+        """Drop what is older than a shift of the way, from ``ring`` and for good."""
+        newest, older = ring[:, :_SHIFT], ring[:, _SHIFT:]
+        with np.errstate(invalid="ignore"):
+            up = newest.min(axis=1) > _SHIFT_RATIO * np.fmax.reduce(older, axis=1)
+            down = _SHIFT_RATIO * newest.max(axis=1) < np.fmin.reduce(older, axis=1)
+        enough = np.sum(~np.isnan(older), axis=1) >= _SHIFT
+        shifted = np.flatnonzero((up | down) & enough)
+        ring[shifted, _SHIFT:] = np.nan
+        self._of.ring[rows[shifted][:, None], newest_first[shifted][:, _SHIFT:]] = np.nan
+
+    def _learn_usual(self, count: Ints, ratios: Floats) -> None:
+        """Move the usual excess towards what links with half a ring of samples show."""
+        shown = ratios[(count >= RING // 2) & np.isfinite(ratios)]
+        if len(shown):
+            rate = len(shown) / (len(shown) + _PRIOR_LINKS)
+            self._excess_ratio += rate * (float(shown.mean()) - self._excess_ratio)
+
+
+def _median_excess() -> Floats:
+    """Return, by count, how many excesses the median of that many exponential samples lies above the least.
+
+    The i-th gap between n ordered exponential samples has mean 1/(n - i). One sample shows no excess: inf.
+    """
+    above = [np.inf, np.inf]
+    for count in range(2, RING + 1):
+        middles = ((count - 1) // 2, count // 2)
+        above.append(sum(sum(1 / (count - place) for place in range(1, middle + 1)) for middle in middles) / 2)
+    return np.array(above)
+
+
+_MEDIAN_EXCESS = _median_excess()
+# The mean distance of exponential samples from their median, in excesses: ln 2.
+_SPREAD_OF_EXCESS = float(np.log(2))
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The table's columns, all of one length."""
+
+    ring: Floats  # (links, RING): the newest samples that came back, in ms
+    ring_at: Floats  # (links, RING): when each was taken in
+    place: Ints  # where the next sample goes
+    sent: Floats
+    lost: Floats
+    streak: Ints  # losses in a row
+    seen_at: Floats
+    rtt: Floats
+    median: Floats
+    smoothed: Floats
+    error: Floats  # of rtt, when it was worked out
+    jitter: Floats
+    loss: Floats
+    samples: Ints
+
+    @classmethod
+    def empty(cls, capacity: int) -> "_Columns":
+        """Return columns of links about which nothing is known."""
+        unknown = np.full(capacity, np.nan)
+        return cls(
+            ring=np.full((capacity, RING), np.nan),
+            ring_at=np.full((capacity, RING), -np.inf),
+            place=np.zeros(capacity, dtype=np.int64),
+            sent=np.zeros(capacity),
+            lost=np.zeros(capacity),
+            streak=np.zeros(capacity, dtype=np.int64),
+            seen_at=np.full(capacity, -np.inf),
+            rtt=unknown.copy(),
+            median=unknown.copy(),
+            smoothed=unknown.copy(),
+            error=np.full(capacity, np.inf),
+            jitter=np.zeros(capacity),
+            loss=np.full(capacity, _LOSS_PRIOR_LOST / _LOSS_PRIOR_SENT),
+            samples=np.zeros(capacity, dtype=np.int64),
+        )
+
+    def grown(self) -> "_Columns":
+        """Return twice as many rows, the first half as they are."""
+        more = _Columns.empty(len(self.sent))
+        return _Columns(
+            *(np.concatenate((getattr(self, each.name), getattr(more, each.name))) for each in fields(self))
+        )
