@@ -40,7 +40,9 @@ class Node:
     ``address`` is what anybody dials; ``addresses_from`` overrides it for those who come from a site.
     ``user`` and ``host_key`` (OpenSSH public key lines, the only ones accepted) matter for relays only.
     Latitude and longitude are degrees; None means unknown. ``risk_groups`` are free words (an operator, a
-    region, a building) by which routes can be kept away from a shared fate.
+    region, a building) by which routes can be kept away from a shared fate; ``labels`` are words by which a
+    connection can ask for a relay or keep away from it, all of ``risk_groups`` among them. ``risk`` is an admin's
+    judgement in points, 0 or more; what a point costs is a weight.
     """
 
     name: str
@@ -53,18 +55,30 @@ class Node:
     latitude: float | None = None
     longitude: float | None = None
     risk_groups: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+    risk: float = 0.0
+
+    def address_from(self, site: str) -> Address | None:
+        """Return what a node at ``site`` dials to reach this one; None when nobody said."""
+        return self.addresses_from.get(site, self.address)
+
+    def is_called(self, words: frozenset[str]) -> bool:
+        """Tell whether one of ``words`` is this node's name, a risk group or a label of it."""
+        return not words.isdisjoint({self.name, *self.risk_groups, *self.labels})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteLink:
     """Nodes at ``source`` may dial nodes at ``target`` (and back, unless ``both_ways`` is false).
 
-    ``price_usd_per_gb`` is what traffic over the link costs; None means that nobody said.
+    ``price_usd_per_gb`` is what traffic over the link costs, ``capacity_mbps`` what an admin knows of its throughput;
+    None means that nobody said.
     """
 
     source: str
     target: str
     price_usd_per_gb: float | None = None
+    capacity_mbps: float | None = None
     both_ways: bool = True
 
 
@@ -96,14 +110,14 @@ class Topology:
         _check_kind(target, NodeKind.TARGET)
         if target.name in {self.gateway.name, *(relay.name for relay in self.relays)}:
             raise TopologyInvalid(f"two nodes are named {target.name}", node=target.name)
-        prices = self._prices()
+        prices = self.prices()
         graph: nx.DiGraph[str] = nx.DiGraph()
         for node in (self.gateway, *self.relays, target):
             graph.add_node(node.name, node=node)
         for source in (self.gateway, *self.relays):
             for sink in (*self.relays, target):
                 price = 0.0 if source.site == sink.site else prices.get((source.site, sink.site))
-                if source.name != sink.name and price is not None and _address(source, sink) is not None:
+                if source.name != sink.name and price is not None and sink.address_from(source.site) is not None:
                     graph.add_edge(source.name, sink.name, price_usd_per_gb=price)
         return graph
 
@@ -116,12 +130,13 @@ class Topology:
 
     def dial_address(self, source: Node, sink: Node) -> Address:
         """Return what ``source`` dials to reach ``sink``. Raises TopologyInvalid when nobody said."""
-        address = _address(source, sink)
+        address = sink.address_from(source.site)
         if address is None:
             raise TopologyInvalid(f"no address of {sink.name} is known from {source.site}", node=sink.name)
         return address
 
-    def _prices(self) -> dict[tuple[str, str], float]:
+    def prices(self) -> dict[tuple[str, str], float]:
+        """Return USD/GB (0.0 where nobody said) by (source, target) for every pair of sites that may be dialled."""
         prices: dict[tuple[str, str], float] = {}
         for link in self.links:
             price = link.price_usd_per_gb or 0.0
@@ -130,10 +145,6 @@ class Topology:
                 # Two links between the same sites: traffic takes the cheaper one.
                 prices[pair] = min(price, prices.get(pair, price))
         return prices
-
-
-def _address(source: Node, sink: Node) -> Address | None:
-    return sink.addresses_from.get(source.site, sink.address)
 
 
 def _check_kind(node: Node, kind: NodeKind) -> None:
