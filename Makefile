@@ -35,7 +35,7 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 
 bench: $(STAMP)
-	@.ci/setup-system test
+	@.ci/setup-system bench
 	@for module in tests/bench/*.py; do $(PYTHON) -m tests.bench.$$(basename $$module .py) --json || exit 1; done
 
 # Hashes, but no addresses: whoever installs chooses the index.

@@ -2,26 +2,47 @@
 
 Opening a direct-tcpip channel takes the round trip gateway-relay plus a TCP connect relay-next. The first part
 is measured on the same connection by asking for a forward that the relay refuses at once, and is taken off.
-The difference is within half a millisecond of the truth when samples are spaced and medians are used.
+The difference is within half a millisecond of the truth when samples are spaced and medians are used. Where the
+relay lets us run ``ping``, that is better: no connection is made at the next hop, and loss is loss.
 """
 
 import asyncio
-import socket
 import statistics
 
 import asyncssh
 
 from routing.errors import HopRefused
+from routing.probe.passive import acknowledge_at_once
 from routing.probe.plan import ProbePolicy
+from routing.probe.relay_ping import RelayPing
 from routing.probe.tcp import NoAnswer, TcpMethod, answer_ms
 from routing.topology import Address
 
+PING = "ping"
 # Port 1 (tcpmux) of the relay itself: closed, or not permitted to us. Both are refused within the relay.
 _REFUSED = Address("127.0.0.1", 1)
 # Back-to-back samples run into the relay's Nagle and our delayed acknowledgements (up to 40 ms); spaced ones do not.
 _SPACING_S = 0.1
 # What asyncssh.ChannelOpenError.code says when sshd_config or the key's options forbid the address.
 _FORBIDDEN = 1
+
+
+async def probe_beyond(
+    connection: asyncssh.SSHClientConnection,
+    address: Address,
+    method: TcpMethod,
+    policy: ProbePolicy,
+    pings: RelayPing,
+) -> tuple[str, tuple[float | None, ...]]:
+    """Return how the link beyond the relay was probed, ``ping`` or ``method``, and its samples.
+
+    ``ping`` is preferred where the relay allows it, the address is no name, and anything came back: a link
+    that seems dead to it may be one on which only ICMP is closed. Otherwise as ``probe_via_relay``.
+    """
+    pinged = await pings.probe(connection, address.host, policy)
+    if pinged is not None and any(ms is not None for ms in pinged):
+        return PING, pinged
+    return method.value, await probe_via_relay(connection, address, method, policy)
 
 
 async def probe_via_relay(
@@ -80,7 +101,5 @@ async def _sample_ms(
 
 def _now_s(connection: asyncssh.SSHClientConnection) -> float:
     """Return loop time, having asked the kernel to acknowledge the next reply at once."""
-    tcp = connection.get_extra_info("socket")
-    if tcp is not None:
-        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    acknowledge_at_once(connection)
     return asyncio.get_running_loop().time()

@@ -58,6 +58,11 @@ class Tunnel:
         self._direct_reason = ""
 
     @property
+    def connections(self) -> tuple[asyncssh.SSHClientConnection, ...]:
+        """The relays' connections, the nearest first, to be measured; they stay the tunnel's."""
+        return tuple(hop.connection for hop in self._hops)
+
+    @property
     def channels_open(self) -> int:
         """Sockets open through the tunnel now."""
         return len(self._bridges)

@@ -1,8 +1,9 @@
 """ICMP probes: packets are right, replies are matched, silence is loss."""
 
 import asyncio
-import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 
@@ -10,17 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.probe.icmp import EchoSocket, echo_template, raw_sockets_allowed, with_sequence
+from routing.probe.icmp import EchoSocket, EchoWire, echo_template, patched, raw_sockets_allowed
 from routing.probe.plan import ProbePolicy
+from tests.routing.answering import reply_to, run_alone, sum_of_words
 
-# In a network namespace of its own the script is root over an idle loopback interface, whoever runs the tests.
-_NAMESPACE = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--net"]
 _SCRIPT = """
-import asyncio, json, pathlib, subprocess
+import pathlib
 from routing.probe.icmp import EchoSocket
 from routing.probe.plan import ProbePolicy
 
-subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 ignore = pathlib.Path("/proc/sys/net/ipv4/icmp_echo_ignore_all")
 policy = ProbePolicy(samples=4, interval_ms=1, timeout_ms=300)
 
@@ -32,57 +31,72 @@ async def main():
         ignore.write_text("0")
         again = await echo.probe("127.0.0.1", policy)
         nowhere = await echo.probe("192.0.2.1", policy)
-    print(json.dumps([heard, unheard, again, nowhere]))
+        nameless = await echo.probe("relay.example", policy)
+    return [heard, unheard, again, nowhere, nameless]
 
-asyncio.run(main())
+said = asyncio.run(main())
 """
+_IP_HEADER = b"\x45" + bytes(11) + socket.inet_aton("127.0.0.1") + bytes(4)
 
 
-def _sum_of_words(packet: bytes) -> int:
-    total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, len(packet), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
-
-
-@given(identifier=st.integers(0, 0xFFFF), sequence=st.integers(0, 0xFFFF))
-def test_every_packet_has_a_right_checksum(identifier: int, sequence: int) -> None:
+@given(identifier=st.integers(0, 0xFFFF), sequence=st.integers(0, 0xFFFF), token=st.binary(min_size=8, max_size=8))
+def test_every_packet_has_a_right_checksum(identifier: int, sequence: int, token: bytes) -> None:
     """Patching keeps the one's complement sum of all words at 0xFFFF (RFC 792), with the fields where they belong."""
-    packet = with_sequence(echo_template(identifier), sequence)
-    assert len(packet) % 2 == 0
-    assert _sum_of_words(packet) == 0xFFFF
+    packet = patched(echo_template(identifier), sequence, token)
+    assert len(packet) == 56
+    assert sum_of_words(packet) == 0xFFFF
     assert packet[:2] == b"\x08\x00"
-    assert packet[4:8] == identifier.to_bytes(2, "big") + sequence.to_bytes(2, "big")
+    assert packet[4:8] == struct.pack("!HH", identifier, sequence)
+    assert packet[8:16] == token
+    assert packet[24:] == b"crossway link probe, please echo"
+
+
+@given(sequence=st.integers(0, 0xFFFF), token=st.binary(min_size=8, max_size=8))
+def test_a_reply_gives_back_sequence_and_token(sequence: int, token: bytes) -> None:
+    """What a host echoes is read as what was sent, and only by whose identifier it carries."""
+    wire = EchoWire()
+    packet = wire.aim("127.0.0.1").packet(sequence, token)
+    assert wire.answer(_IP_HEADER + reply_to(packet)) == (sequence, token)
+    assert wire.answer(_IP_HEADER + reply_to(packet, identifier=1)) is None
+    assert wire.answer(_IP_HEADER + packet) is None  # a request is no reply
+
+
+@given(st.binary(max_size=120))
+def test_garbage_is_no_answer(datagram: bytes) -> None:
+    """No bytes whatever make reading fail; an answer has the size of one."""
+    found = EchoWire().answer(datagram)
+    assert found is None or len(found[1]) == 8
 
 
 def test_echoes_come_back_and_silence_is_loss() -> None:
-    """A live host answers all four; one that ignores echoes loses all four; where no way leads, all four are lost."""
-    ran = subprocess.run(
-        [*_NAMESPACE, sys.executable, "-c", _SCRIPT], capture_output=True, text=True, timeout=60, check=True
-    )
-    heard, unheard, again, nowhere = json.loads(ran.stdout)
+    """A live host answers all; one that ignores echoes, one without a way, and what is no address lose all four."""
+    heard, unheard, again, nowhere, nameless = run_alone(_SCRIPT)
     assert all(ms is not None and 0 < ms <= 300 for ms in heard)
     assert unheard == [None] * 4
     assert None not in again
-    assert nowhere == [None] * 4
+    assert nowhere == nameless == [None] * 4
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="raw sockets on this machine's loopback need root")
 def test_nobody_elses_replies_count() -> None:
-    """Replies to another prober's echoes, with the same sequence numbers from the same host, are not taken for ours.
+    """Two probers at once on the same hosts each get their own replies only, and count the other's as foreign.
 
-    One prober's packets are spoilt (wrong checksum), so the kernel answers none of them; the other's come back.
+    20 echoes to each of 5 hosts: each socket also hears the 100 replies that are the other's.
     """
     policy = ProbePolicy(samples=20, interval_ms=1, timeout_ms=2000)
 
     async def run() -> None:
-        with EchoSocket() as spoilt, EchoSocket() as sound:
-            spoilt._template = spoilt._template[:-1] + b"!"
+        with EchoSocket() as one, EchoSocket() as other:
             async with asyncio.TaskGroup() as group:
-                unheard = group.create_task(spoilt.probe("127.0.0.1", policy))
-                heard = [group.create_task(sound.probe(f"127.0.0.{host}", policy)) for host in range(1, 6)]
-        assert unheard.result() == (None,) * 20
-        assert all(None not in each.result() and len(each.result()) == 20 for each in heard)
+                probes = [
+                    group.create_task(each.probe(f"127.0.0.{host}", policy))
+                    for each in (one, other)
+                    for host in range(1, 6)
+                ]
+            assert all(None not in probe.result() and len(probe.result()) == 20 for probe in probes)
+            for each in (one, other):
+                assert each.statistics().returned == 100
+                assert each.statistics().duplicate == 0
 
     asyncio.run(run())
 

@@ -2,15 +2,18 @@
 
 import asyncio
 
+import asyncssh
 import pytest
 
 from routing.errors import HopRefused
 from routing.probe.plan import ProbePolicy
+from routing.probe.relay_ping import RelayPing
 from routing.probe.tcp import TcpMethod
-from routing.probe.via_relay import probe_via_relay
+from routing.probe.via_relay import probe_beyond, probe_via_relay
 from routing.topology import Address
 from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server
+from tests.support.lab import Lab, require_lab
 from tests.support.sshd import free_port
 
 _POLICY = ProbePolicy(samples=3, interval_ms=1, timeout_ms=5000)
@@ -68,3 +71,55 @@ def test_a_forbidden_link_is_no_loss(world: MakeWorld) -> None:
                 await _probe(here, echo, TcpMethod.CONNECT)
 
     asyncio.run(run())
+
+
+def test_a_relay_that_may_not_ping_is_measured_by_channels(world: MakeWorld) -> None:
+    """A locked-down relay is probed as before, and the method says so; so is a relay asked about a name."""
+    here = world(1)
+
+    async def run() -> list[tuple[str, tuple[float | None, ...]]]:
+        pings = RelayPing()
+        async with echo_server() as echo, Hops(here.topology(), here.credentials, here.policy) as hops:
+            connection = await hops.reach(("r1",))
+            return [
+                await probe_beyond(connection, Address(host, echo.port), TcpMethod.CONNECT, _POLICY, pings)
+                for host in (echo.host, "localhost")
+            ]
+
+    for method, samples in asyncio.run(run()):
+        assert method == "connect"
+        assert len(samples) == 3
+        assert None not in samples
+
+
+def test_ping_is_preferred_and_an_open_port_outweighs_its_silence() -> None:
+    """Where the relay may ping, the method is ping; where the next hop answers no ICMP, its port is timed instead.
+
+    The cloud is 50 ms from the relay: ping says so to the tenth, and a refused connect there is loss.
+    """
+    require_lab()
+    with Lab(seed=3) as lab:
+        lab.build({("gateway", "relay"): 5, ("relay", "cloud"): 25})
+        relay = lab.start_sshd("relay", may_exec=True)
+        cloud = Address(lab.ip("cloud"), lab.start_sshd("cloud").port)
+
+        async def run() -> list[tuple[str, tuple[float | None, ...]]]:
+            async with asyncssh.connect(
+                lab.ip("relay"),
+                relay.port,
+                username=relay.user,
+                known_hosts=str(lab.known_hosts(relay)),
+                client_keys=[str(lab.client_key_file)],
+                config=None,
+                agent_path=None,
+            ) as connection:
+                pinged = await probe_beyond(connection, cloud, TcpMethod.CONNECT, _POLICY, RelayPing())
+                lab.run("cloud", ["sysctl", "-w", "net.ipv4.icmp_echo_ignore_all=1"])
+                return [pinged, await probe_beyond(connection, cloud, TcpMethod.CONNECT, _POLICY, RelayPing())]
+
+        with lab.enter("gateway"):
+            (first, pinged), (second, timed) = asyncio.run(run())
+    assert (first, second) == ("ping", "connect")
+    assert all(ms is not None and ms >= 50 for ms in pinged)
+    # The way to the relay was taken off, and with it some of its noise.
+    assert all(ms is not None and ms > 25 for ms in timed)
