@@ -9,28 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from routing.candidates import Route
-from routing.probe.summary import MeasuredRoute
+from routing.estimate.costs import JITTER_DEVIATIONS, Weights
+from routing.estimate.route import MeasuredRoute
 
 # The preference halves with every 100 ms of cost: 0 ms is 100, 100 ms is 50, 200 ms is 25.
 _HALVING_MS = 100.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """What each property is worth. ``delay`` = 1 fixes the scale: every term is in milliseconds of round trip.
-
-    ``loss`` and ``jitter`` are factors; ``hops`` is ms per relay; ``price`` is ms per USD/GB. ``loss_scale_ms`` is
-    what losing a packet costs (one retransmission timeout). A route that loses more than
-    ``loss_limit_ratio`` is unusable, whatever else is true of it.
-    """
-
-    delay: float = 1.0
-    loss: float = 1.0
-    jitter: float = 1.0
-    hops: float = 5.0
-    price: float = 0.0
-    loss_scale_ms: float = 200.0
-    loss_limit_ratio: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +43,22 @@ class Ranking:
     margin_ms: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarginPolicy:
-    """How much better a route must be to replace the one in use: by ``ratio`` of its cost and by ``absolute_ms``."""
-
-    ratio: float = 0.1
-    absolute_ms: float = 10.0
-
-
 def score(measured: MeasuredRoute, weights: Weights) -> Score:
     """Return the network preference value of ``measured``.
 
     A route that lost every packet has preference 0 whatever the weights say: a fast path that delivers
     nothing must never win.
     """
-    terms = {"hops": weights.hops * measured.relays, "price": weights.price * measured.price_usd_per_gb}
+    terms = {
+        "hops": weights.hops * measured.relays,
+        "price": weights.price * measured.price_usd_per_gb,
+        "risk": weights.risk * measured.risk,
+    }
     if measured.rtt_ms is None or measured.loss_cost is None:
         return _unusable(measured.route, terms, "nothing came back")
     terms["delay"] = weights.delay * measured.rtt_ms
     terms["loss"] = weights.loss * weights.loss_scale_ms * measured.loss_cost
-    # Two deviations up from the middle is where the slow requests live.
-    terms["jitter"] = weights.jitter * 2 * measured.jitter_ms
+    terms["jitter"] = weights.jitter * JITTER_DEVIATIONS * measured.jitter_ms
     if measured.loss_ratio > weights.loss_limit_ratio:
         return _unusable(measured.route, terms, "loses more than loss_limit_ratio")
     cost_ms = sum(terms[name] for name in sorted(terms))
@@ -99,23 +77,6 @@ def rank(measured: Sequence[MeasuredRoute], weights: Weights) -> Ranking:
         winner=scores[0].route if costs else None,
         margin_ms=costs[1] - costs[0] if len(costs) > 1 else None,
     )
-
-
-def choose(ranking: Ranking, in_use: Route | None, margin: MarginPolicy) -> Route | None:
-    """Return the route to use: the winner, unless the one in use is nearly as good. None: no route is usable.
-
-    Rebuilding a tunnel cuts live sockets, so one good sample elsewhere is not worth a switch. A dead or
-    unmeasured route in use is left at once.
-    """
-    winner = ranking.scores[0] if ranking.winner is not None else None
-    current = next((each for each in ranking.scores if each.route == in_use), None)
-    if winner is None or winner.cost_ms is None:
-        return None
-    if current is None or current.cost_ms is None:
-        return winner.route
-    saved_ms = current.cost_ms - winner.cost_ms
-    clearly = saved_ms >= margin.absolute_ms and saved_ms >= margin.ratio * current.cost_ms
-    return winner.route if clearly and saved_ms > 0 else current.route
 
 
 def _unusable(route: Route, terms: Mapping[str, float], why: str) -> Score:

@@ -37,7 +37,11 @@ class LinkGraph:
     def from_arrays(cls, node_count: int, tails: Ints, heads: Ints) -> Self:
         """Return the graph with these links, which must be unique; they are put into order here."""
         order = np.lexsort((heads, tails))
-        tails, heads = np.ascontiguousarray(tails[order]), np.ascontiguousarray(heads[order])
+        return cls.in_order(node_count, tails[order], heads[order])
+
+    @classmethod
+    def in_order(cls, node_count: int, tails: Ints, heads: Ints) -> Self:
+        """Return the graph with these links, which must be unique and in order already."""
         starts = np.searchsorted(tails, np.arange(node_count + 1))
         return cls(node_count=node_count, tails=tails, heads=heads, starts=starts.astype(np.int64))
 

@@ -1,15 +1,13 @@
-"""Decide which links to probe. Pure: routes, what is known, and a policy in; a plan out.
+"""Say how the links that deserve probes are reached. Pure: rows of the link table in; a plan of named links out."""
 
-Routes share links: n relays make n(n-1) one-relay and two-relay paths from few links, so each link is probed once and
-routes are composed from them.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from routing.candidates import Route
-from routing.probe.summary import LinkMeasurement
+from routing.estimate.table import LinkName, LinkTable
+from routing.mesh import Mesh
+from routing.probe.attention import Attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,65 +17,66 @@ class ProbePolicy:
     ``icmp``: ``auto`` uses it where raw sockets are allowed, ``require`` fails without, ``off`` never. ``tcp_timing``:
     ``connect`` times a TCP connect, which is right on a real network; ``banner`` times a question and its answer (of
     the relay's SSH server, or of an HTTP target), for networks whose proxies accept at once and delay later.
+    ``samples`` is how many packets one link gets in one round.
     """
 
-    samples: int = 5
+    samples: int = 1
     interval_ms: float = 30.0
     timeout_ms: float = 1500.0
     icmp: Literal["auto", "off", "require"] = "auto"
     tcp_timing: Literal["connect", "banner"] = "connect"
-    max_age_s: float = 30.0
     parallel_links: int = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLink:
-    """A link to probe. ``via`` are the relays to go through to stand at its source; empty: the gateway itself."""
+    """A link to probe with ``samples`` packets.
+
+    ``via`` are the relays to go through to stand at its source; empty: the gateway itself.
+    """
 
     source: str
     target: str
     via: tuple[str, ...] = ()
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbePlan:
-    """The links to probe, each once, and the measurements that are fresh enough to keep."""
+    """The links to probe, each once, the most urgent first."""
 
     links: tuple[PlannedLink, ...]
-    fresh: tuple[LinkMeasurement, ...]
 
 
-def plan_probes(
-    routes: Sequence[Route],
-    last: Iterable[LinkMeasurement],
-    policy: ProbePolicy,
-    *,
-    gateway: str,
-    now_s: float,
-) -> ProbePlan:
-    """Return what to probe so that every link of ``routes`` is known and no older than ``max_age_s``.
+def plan_probes(attention: Attention, table: LinkTable, mesh: Mesh, routes: Sequence[Route]) -> ProbePlan:
+    """Return how to probe what deserves it, standing where one of ``routes``, or a straight way, leads.
 
-    A link that lost everything last time is probed again whatever its age: it may be back.
+    A link to whose source neither leads is left out: nobody could use it either.
     """
-    fresh: dict[tuple[str, str], LinkMeasurement] = {}
-    for link in sorted(last, key=lambda each: each.measured_at_s):
-        pair = (link.source, link.target)
-        fresh.pop(pair, None)
-        if 0 <= now_s - link.measured_at_s <= policy.max_age_s and link.loss_ratio < 1.0:
-            fresh[pair] = link
-    vias: dict[tuple[str, str], tuple[str, ...]] = {}
+    gateway = mesh.nodes[mesh.gateway].name
+    vias = _vias(routes, gateway)
+    planned = []
+    for row, samples in zip(attention.rows, attention.samples, strict=True):
+        source, target = table.names[row]
+        via = () if source == gateway else vias.get((source, target), _straight(mesh, source))
+        if via is not None:
+            planned.append(PlannedLink(source=source, target=target, via=via, samples=int(samples)))
+    return ProbePlan(links=tuple(planned))
+
+
+def _vias(routes: Iterable[Route], gateway: str) -> Mapping[LinkName, tuple[str, ...]]:
+    """Return the shortest way to each link's source along ``routes``: it adds the least noise to what lies beyond."""
+    vias: dict[LinkName, tuple[str, ...]] = {}
     for route in routes:
         for depth, pair in enumerate(route.links(gateway)):
             via = route.hops[:depth]
             known = vias.get(pair)
-            # The shortest way to the source adds the least noise to what is measured beyond it.
             if known is None or (len(via), via) < (len(known), known):
                 vias[pair] = via
-    return ProbePlan(
-        links=tuple(
-            PlannedLink(source=source, target=target, via=via)
-            for (source, target), via in vias.items()
-            if (source, target) not in fresh
-        ),
-        fresh=tuple(fresh[pair] for pair in vias if pair in fresh),
-    )
+    return vias
+
+
+def _straight(mesh: Mesh, relay: str) -> tuple[str, ...] | None:
+    """Return the way to ``relay`` over its link from the gateway; None when there is no such link."""
+    place = mesh.index.get(relay)
+    return None if place is None or mesh.graph.link(mesh.gateway, place) is None else (relay,)

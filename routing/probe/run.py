@@ -7,6 +7,7 @@ that relay's SSH connection.
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import logging
 import socket
@@ -16,7 +17,7 @@ from routing.errors import RawSocketsRefused, RoutingError
 from routing.ports import Clock
 from routing.probe.icmp import EchoSocket, raw_sockets_allowed
 from routing.probe.plan import PlannedLink, ProbePlan, ProbePolicy
-from routing.probe.summary import LinkMeasurement, summarize
+from routing.probe.summary import LinkMeasurement
 from routing.probe.tcp import TcpMethod, probe_tcp
 from routing.probe.via_relay import probe_via_relay
 from routing.topology import Address, Node, NodeKind, Topology
@@ -36,7 +37,7 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
     policy: ProbePolicy,
     clock: Clock,
 ) -> tuple[LinkMeasurement, ...]:
-    """Return a measurement for every link of ``plan``: the fresh ones it kept, then those probed now.
+    """Return a measurement for every link of ``plan``.
 
     A link that cannot be probed, because the relay at its start is out of reach or forbids it, is measured as
     lost, with the reason in ``note``. May be repeated. Raises RawSocketsRefused when the policy requires ICMP in vain.
@@ -49,7 +50,7 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
         run = _Run(topology, target, hops, policy, clock, echo, asyncio.Semaphore(policy.parallel_links))
         async with asyncio.TaskGroup() as group:
             probes = [group.create_task(run.measure(link)) for link in plan.links]
-        return (*plan.fresh, *(probe.result() for probe in probes))
+        return tuple(probe.result() for probe in probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +68,41 @@ class _Run:
         sink = self.topology.node(link.target, self.target)
         address = self.topology.dial_address(source, sink)
         method, note = self._tcp_method(sink).value, ""
-        samples: tuple[float | None, ...] = (None,) * self.policy.samples
+        samples: tuple[float | None, ...] = (None,) * link.samples
+        policy = dataclasses.replace(self.policy, samples=link.samples)
         async with self.turns:
             try:
                 if link.via:
                     method = _VIA_RELAY + method
-                    samples = await self._from_relay(link, address, sink)
+                    samples = await self._from_relay(link, address, sink, policy)
                 else:
-                    method, samples = await self._from_gateway(address, sink)
+                    method, samples = await self._from_gateway(address, sink, policy)
             except RoutingError as error:
                 note = error.code
-        return summarize(
-            samples,
+        return LinkMeasurement(
             source=link.source,
             target=link.target,
             method=method,
+            samples_ms=samples,
             measured_at_s=self.clock.now_s(),
             note=note,
         )
 
-    async def _from_gateway(self, address: Address, sink: Node) -> tuple[str, tuple[float | None, ...]]:
+    async def _from_gateway(
+        self, address: Address, sink: Node, policy: ProbePolicy
+    ) -> tuple[str, tuple[float | None, ...]]:
         if self.echo is not None and sink.kind is NodeKind.RELAY:
-            host = await _ipv4(address.host, self.policy.timeout_ms / 1000)
+            host = await _ipv4(address.host, policy.timeout_ms / 1000)
             if host is not None:
-                return _ICMP, await self.echo.probe(host, self.policy)
+                return _ICMP, await self.echo.probe(host, policy)
         method = self._tcp_method(sink)
-        return method.value, await probe_tcp(address, method, self.policy)
+        return method.value, await probe_tcp(address, method, policy)
 
-    async def _from_relay(self, link: PlannedLink, address: Address, sink: Node) -> tuple[float | None, ...]:
+    async def _from_relay(
+        self, link: PlannedLink, address: Address, sink: Node, policy: ProbePolicy
+    ) -> tuple[float | None, ...]:
         connection = await self.hops.reach(link.via)
-        return await probe_via_relay(connection, address, self._tcp_method(sink), self.policy)
+        return await probe_via_relay(connection, address, self._tcp_method(sink), policy)
 
     def _tcp_method(self, sink: Node) -> TcpMethod:
         if self.policy.tcp_timing == "connect":
