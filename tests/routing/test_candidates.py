@@ -1,13 +1,16 @@
 """Candidate routes: exactly those the policy allows, most promising first, and a reason when there is none."""
 
 import itertools
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.candidates import CandidatePolicy, Route, enumerate_routes, great_circle_rtt_ms
+from routing.candidates import CandidatePolicy, Route, enumerate_routes
 from routing.errors import NoRoute
+from routing.estimate.table import LinkTable
+from routing.mesh import MeshMaker
 from routing.topology import Address, Node, NodeKind, SiteLink, Topology
 
 _ANYWHERE = Address("host.example", 22)
@@ -27,6 +30,25 @@ def _network(edges: set[tuple[str, str]], relays: str = "abcd", risk_group: str 
         relays=tuple(_node(name, NodeKind.RELAY, risk_group) for name in relays),
         links=tuple(SiteLink(source=f"at-{source}", target=f"at-{sink}", both_ways=False) for source, sink in edges),
     )
+
+
+def _found(
+    network: Topology, policy: CandidatePolicy, rtts_ms: Mapping[tuple[str, str], float] | None = None
+) -> tuple[Route, ...]:
+    """Return the candidate routes to the target where these links cost what ``rtts_ms`` says, the others a guess."""
+    return _towards(_TARGET, network, policy, rtts_ms)
+
+
+def _towards(
+    target: Node, network: Topology, policy: CandidatePolicy, rtts_ms: Mapping[tuple[str, str], float] | None = None
+) -> tuple[Route, ...]:
+    mesh = MeshMaker(LinkTable()).mesh(network, target)
+    costs_ms = mesh.guesses_ms.copy()
+    for (source, sink), rtt_ms in (rtts_ms or {}).items():
+        link = mesh.graph.link(mesh.index[source], mesh.index[sink])
+        assert link is not None
+        costs_ms[link] = rtt_ms
+    return enumerate_routes(mesh, policy, costs_ms)
 
 
 def _edges(text: str) -> set[tuple[str, str]]:
@@ -56,7 +78,7 @@ def test_all_and_only_allowed_routes_are_found(edges: set[tuple[str, str]], limi
     policy = CandidatePolicy(relay_limit=limit, direct_allowed=direct, candidate_limit=1000)
     expected = _all_simple(edges, "abcd", limit) - (set() if direct else {()})
     try:
-        found = {route.hops for route in enumerate_routes(_network(edges), _TARGET, policy)}
+        found = {route.hops for route in _found(_network(edges), policy)}
     except NoRoute:
         found = set()
     assert found == expected
@@ -68,14 +90,14 @@ def test_the_most_promising_come_first(edges: set[tuple[str, str]], estimates: s
     rtts = {edge: estimates.draw(st.floats(0.1, 300)) for edge in sorted(edges)}
     everything = CandidatePolicy(candidate_limit=1000)
     try:
-        routes = enumerate_routes(_network(edges), _TARGET, everything, rtts)
+        routes = _found(_network(edges), everything, rtts)
     except NoRoute:
         return
     relayed = [route for route in routes if route.hops]
     sums = [sum(rtts[link] for link in route.links("g")) for route in relayed]
     assert all(earlier <= later + 1e-9 for earlier, later in itertools.pairwise(sums))
     assert all(route.hops for route in routes[1:])
-    cut = enumerate_routes(_network(edges), _TARGET, CandidatePolicy(candidate_limit=limit), rtts)
+    cut = _found(_network(edges), CandidatePolicy(candidate_limit=limit), rtts)
     assert cut == routes[:limit]
 
 
@@ -96,7 +118,7 @@ def test_no_route_names_the_rule(edges: str, policy: CandidatePolicy, rule: str)
     """The error says which rule took the last candidate away, in its text and as a field."""
     network = _network(_edges(edges), risk_group="acme")
     with pytest.raises(NoRoute) as refused:
-        enumerate_routes(network, _TARGET, policy)
+        _found(network, policy)
     assert refused.value.rule == rule
     assert rule == "links" or rule in str(refused.value)
 
@@ -106,14 +128,14 @@ def test_entries_and_exits_are_the_nearest() -> None:
     edges = _edges("ga gb ab ba at bt")
     rtts = {("g", "a"): 10.0, ("g", "b"): 90.0, ("a", "t"): 90.0, ("b", "t"): 10.0}
     policy = CandidatePolicy(entry_limit=1, exit_limit=1)
-    assert _ids(enumerate_routes(_network(edges), _TARGET, policy, rtts)) == ["a>b"]
+    assert _ids(_found(_network(edges), policy, rtts)) == ["a>b"]
 
 
 def test_a_near_dead_end_does_not_use_up_the_entries() -> None:
     """Relay a is nearest but leads nowhere; with one entry allowed the route through b is still found."""
     rtts = {("g", "a"): 1.0, ("g", "b"): 90.0}
     policy = CandidatePolicy(entry_limit=1)
-    assert _ids(enumerate_routes(_network(_edges("ga gb bt")), _TARGET, policy, rtts)) == ["b"]
+    assert _ids(_found(_network(_edges("ga gb bt")), policy, rtts)) == ["b"]
 
 
 def test_a_large_mesh_is_cut_before_it_is_walked() -> None:
@@ -134,19 +156,48 @@ def test_a_large_mesh_is_cut_before_it_is_walked() -> None:
     target = Node(name="t", kind=NodeKind.TARGET, site="t", address=_ANYWHERE)
     rtts = {("g", name): float(place) for place, name in enumerate(names)}
     rtts |= {(name, "t"): float(place) for place, name in enumerate(names)}
-    routes = enumerate_routes(topology, target, CandidatePolicy(), rtts)
+    routes = _towards(target, topology, CandidatePolicy(), rtts)
     assert _ids(routes)[:4] == ["direct", "r000", "r001", "r002"]
     assert len(routes) == 12
 
 
-def test_distance_stands_in_for_measurement() -> None:
-    """A quarter of the way round the earth is 10,008 km: 150 ms at 200 km/ms, with half again for detours."""
-    here = Node(name="x", kind=NodeKind.RELAY, site="x", latitude=0, longitude=0)
-    there = Node(name="y", kind=NodeKind.RELAY, site="y", latitude=0, longitude=90)
-    nowhere = Node(name="z", kind=NodeKind.RELAY, site="z")
-    assert great_circle_rtt_ms(here, there) == pytest.approx(150.1, abs=0.1)
-    assert great_circle_rtt_ms(here, nowhere) == 50.0
-    assert great_circle_rtt_ms(here, here) == 0.0
+@pytest.mark.parametrize(
+    ("require", "expected"),
+    [
+        pytest.param({"b"}, ["b", "b>a", "a>b", "b>c", "c>b"], id="one relay by name"),
+        pytest.param({"eu"}, ["a", "c", "b>a", "a>b", "a>c", "b>c", "c>b", "c>a"], id="one of a group"),
+        pytest.param({"b", "eu"}, ["b>a", "a>b", "b>c", "c>b"], id="both"),
+    ],
+)
+def test_required_words_are_each_met(require: set[str], expected: list[str]) -> None:
+    """Of all routes over at most two relays exactly those remain that meet every word, never the direct one.
+
+    a and c are in group eu; all relays are equally near, so one relay comes before two.
+    """
+    groups = {"a": {"eu"}, "b": {"us"}, "c": {"eu"}}
+    network = Topology(
+        gateway=_node("g", NodeKind.GATEWAY),
+        relays=tuple(
+            Node(name=name, kind=NodeKind.RELAY, site=f"at-{name}", address=_ANYWHERE, labels=frozenset(words))
+            for name, words in groups.items()
+        ),
+        links=tuple(
+            SiteLink(source=f"at-{source}", target=f"at-{sink}", both_ways=False)
+            for source, sink in _edges("ga gb gc at bt ct ab ba ac ca bc cb gt")
+        ),
+    )
+    policy = CandidatePolicy(relay_limit=2, candidate_limit=20, require=frozenset(require))
+    found = _ids(_found(network, policy))
+    assert sorted(found) == sorted(expected)
+    assert [len(each) for each in found] == sorted(len(each) for each in found)
+
+
+def test_what_cannot_be_met_names_the_rule() -> None:
+    """A word that no relay bears, or that no allowed route bears, is to blame, not the links."""
+    for require in ({"nowhere"}, {"a", "b"}):
+        with pytest.raises(NoRoute) as refused:
+            _found(_network(_edges("ga gb at bt")), CandidatePolicy(require=frozenset(require)))
+        assert refused.value.rule == "require"
 
 
 def test_a_route_reads_well() -> None:

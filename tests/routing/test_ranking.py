@@ -11,14 +11,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from routing.candidates import Route
-from routing.probe.summary import LinkMeasurement, MeasuredRoute, measured_route, summarize
-from routing.ranking import MarginPolicy, Weights, choose, rank, score
+from routing.estimate.costs import Weights
+from routing.estimate.route import MeasuredRoute, measured_route
+from routing.ranking import rank, score
+from tests.routing.links import link_estimate
 
 _MS = st.floats(0, 1000)
 
 
 def _measured(
-    name: str, rtt_ms: float | None, *, loss: float = 0.0, jitter_ms: float = 0.0, price: float = 0.0
+    name: str, rtt_ms: float | None, *, loss: float = 0.0, jitter_ms: float = 0.0, price: float = 0.0, risk: float = 0.0
 ) -> MeasuredRoute:
     """Return a route measured end to end; relays are counted from its name (``a>b`` has two, ``direct`` none)."""
     hops = () if name == "direct" else tuple(name.split(">"))
@@ -30,6 +32,7 @@ def _measured(
         loss_cost=None if rtt_ms is None else -math.log1p(-loss),
         relays=len(hops),
         price_usd_per_gb=price,
+        risk=risk,
         links=(),
     )
 
@@ -41,6 +44,7 @@ _ROUTES = st.builds(
     loss=st.floats(0, 0.9),
     jitter_ms=_MS,
     price=st.floats(0, 1),
+    risk=st.floats(0, 10),
 )
 _CANDIDATES = st.lists(_ROUTES, min_size=1, max_size=7, unique_by=lambda each: each.route)
 _WEIGHTS = st.builds(
@@ -50,18 +54,20 @@ _WEIGHTS = st.builds(
     jitter=st.floats(0, 10),
     hops=st.floats(0, 100),
     price=st.floats(0, 1000),
+    risk=st.floats(0, 100),
 )
 
 
 def test_the_cost_can_be_checked_on_paper() -> None:
-    """40 ms, 10 % loss, 3 ms jitter, two relays, 0.5 USD/GB at 20 ms each.
+    """40 ms, 10 % loss, 3 ms jitter, two relays, 0.5 USD/GB at 20 ms each, 3 points of risk at 4 ms each.
 
-    40 + 200 * 0.10536 + 2 * 3 + 2 * 5 + 20 * 0.5 = 87.072 ms; preference 100 * 2 ** -0.87072 = 54.69.
+    40 + 200 * 0.10536 + 2 * 3 + 2 * 5 + 20 * 0.5 + 4 * 3 = 99.072 ms; preference 100 * 2 ** -0.99072 = 50.32.
     """
-    scored = score(_measured("a>b", 40, loss=0.1, jitter_ms=3, price=0.5), Weights(price=20))
-    assert scored.terms == pytest.approx({"delay": 40, "loss": 21.0721, "jitter": 6, "hops": 10, "price": 10}, abs=1e-3)
-    assert scored.cost_ms == pytest.approx(87.0721, abs=1e-3)
-    assert scored.preference == pytest.approx(54.69, abs=0.01)
+    scored = score(_measured("a>b", 40, loss=0.1, jitter_ms=3, price=0.5, risk=3), Weights(price=20, risk=4))
+    terms = {"delay": 40, "loss": 21.0721, "jitter": 6, "hops": 10, "price": 10, "risk": 12}
+    assert scored.terms == pytest.approx(terms, abs=1e-3)
+    assert scored.cost_ms == pytest.approx(99.0721, abs=1e-3)
+    assert scored.preference == pytest.approx(50.32, abs=0.01)
 
 
 @given(_CANDIDATES, _WEIGHTS, st.data())
@@ -83,9 +89,9 @@ def test_order_of_arrival_changes_nothing(candidates: list[MeasuredRoute], weigh
     assert rank(shuffled, weights) == rank(candidates, weights)
 
 
-@given(_ROUTES, _WEIGHTS, st.sampled_from(["rtt_ms", "jitter_ms", "price_usd_per_gb", "loss", "relays"]))
+@given(_ROUTES, _WEIGHTS, st.sampled_from(["rtt_ms", "jitter_ms", "price_usd_per_gb", "risk", "loss", "relays"]))
 def test_worse_is_never_better(measured: MeasuredRoute, weights: Weights, what: str) -> None:
-    """Raising any one of delay, jitter, price, loss or relays never raises the preference."""
+    """Raising any one of delay, jitter, price, risk, loss or relays never raises the preference."""
     assume(measured.rtt_ms is not None)
     if what == "loss":
         ratio = measured.loss_ratio + (1 - measured.loss_ratio) / 2
@@ -97,7 +103,7 @@ def test_worse_is_never_better(measured: MeasuredRoute, weights: Weights, what: 
 
 @pytest.mark.parametrize(
     ("weight", "term"),
-    [("loss", "loss"), ("jitter", "jitter"), ("hops", "hops"), ("price", "price"), ("delay", "delay")],
+    [(name, name) for name in ("loss", "jitter", "hops", "price", "risk", "delay")],
 )
 @given(measured=_ROUTES, weights=_WEIGHTS)
 def test_a_weight_of_zero_removes_its_term(weight: str, term: str, measured: MeasuredRoute, weights: Weights) -> None:
@@ -125,6 +131,7 @@ def test_units_do_not_matter(candidates: list[MeasuredRoute], weights: Weights, 
         weights,
         hops=weights.hops * factor,
         price=weights.price * factor,
+        risk=weights.risk * factor,
         loss_scale_ms=weights.loss_scale_ms * factor,
     )
     costs = {each.route: each.cost_ms for each in rank(candidates, weights).scores}
@@ -160,65 +167,32 @@ def test_a_path_that_delivers_nothing_never_wins(dead: MeasuredRoute) -> None:
     assert rank([dead], Weights(loss=0)).winner is None
 
 
-@given(rtts=st.lists(st.tuples(st.floats(1, 300), st.integers(0, 2), st.floats(0, 20)), min_size=13, max_size=13))
-def test_the_best_path_is_the_cheapest_sum_of_links(rtts: list[tuple[float, int, float]]) -> None:
+@given(
+    links=st.lists(st.tuples(st.floats(1, 300), st.floats(0, 0.4), st.floats(0, 20)), min_size=13, max_size=13),
+    weights=_WEIGHTS,
+)
+def test_the_best_path_is_the_cheapest_sum_of_links(links: list[tuple[float, float, float]], weights: Weights) -> None:
     """On a full mesh of three relays, ranking all 16 routes finds what Dijkstra finds on per-link costs.
 
-    Each link leads to a relay (5 ms) or to the target; so costs are additive, and brute force and a shortest
-    path agree on the cost of the winner.
+    Each link leads to a relay or to the target; so costs are additive, and brute force and a shortest path agree on
+    the cost of the winner.
     """
+    weights = dataclasses.replace(weights, loss_limit_ratio=1.0)
     pairs = [(a, b) for a in "gabc" for b in "abct" if a != b]
-    links = {
-        pair: _one_link(*pair, rtt_ms, lost, jitter_ms)
-        for pair, (rtt_ms, lost, jitter_ms) in zip(pairs, rtts, strict=True)
+    known = {
+        pair: link_estimate(*pair, rtt_ms, loss=loss, jitter_ms=jitter_ms)
+        for pair, (rtt_ms, loss, jitter_ms) in zip(pairs, links, strict=True)
     }
-    weights = Weights(loss_limit_ratio=1.0)
     routes = [Route(hops, "t") for count in range(4) for hops in itertools.permutations("abc", count)]
-    best = rank([measured_route(each, links.values(), gateway="g") for each in routes], weights).scores[0]
+    best = rank([measured_route(each, known, gateway="g") for each in routes], weights).scores[0]
     graph: nx.DiGraph[str] = nx.DiGraph()
-    for (source, sink), link in links.items():
-        alone = score(measured_route(Route((), sink), [link], gateway=source), weights)
+    for (source, sink), link in known.items():
+        alone = score(measured_route(Route((), sink), {(source, sink): link}, gateway=source), weights)
         assert alone.cost_ms is not None
         graph.add_edge(source, sink, cost=alone.cost_ms + (weights.hops if sink != "t" else 0))
     assert best.cost_ms == pytest.approx(nx.dijkstra_path_length(graph, "g", "t", weight="cost"))
 
 
-def _one_link(source: str, target: str, rtt_ms: float, lost: int, jitter_ms: float) -> LinkMeasurement:
-    samples = [rtt_ms, rtt_ms + jitter_ms, rtt_ms + 2 * jitter_ms, *[None] * lost]
-    return summarize(samples, source=source, target=target, method="icmp", measured_at_s=0)
-
-
-_A, _B = Route(("a",), "t"), Route(("b",), "t")
-
-
-@pytest.mark.parametrize(
-    ("a_ms", "b_ms", "in_use", "expected"),
-    [
-        pytest.param(50, 45, None, _B, id="nothing in use: the best"),
-        pytest.param(50, 45, _A, _A, id="5 ms is less than 10 ms"),
-        pytest.param(300, 285, _A, _A, id="15 ms is less than a tenth of 305"),
-        pytest.param(100, 85, _A, _B, id="15 ms and a seventh is clearly better"),
-        pytest.param(None, 900, _A, _B, id="a dead route is left at once"),
-        pytest.param(50, None, _B, _A, id="the same the other way round"),
-        pytest.param(50, 45, Route(("gone",), "t"), _B, id="an unmeasured route is left"),
-        pytest.param(None, None, _A, None, id="nothing usable"),
-        pytest.param(50, 50, _B, _B, id="a tie keeps the tunnel"),
-    ],
-)
-def test_choose(a_ms: float | None, b_ms: float | None, in_use: Route | None, expected: Route | None) -> None:
-    """The route in use is kept unless another is clearly better, or it is dead. Each relay costs 5 ms on top."""
-    ranking = rank([_measured("a", a_ms), _measured("b", b_ms)], Weights())
-    assert choose(ranking, in_use, MarginPolicy()) == expected
-
-
 def test_the_margin_is_the_distance_to_the_runner_up() -> None:
     """30 ms direct against 40 ms over one relay (5 ms): the margin is 15 ms."""
     assert rank([_measured("a", 40), _measured("direct", 30)], Weights()).margin_ms == 15
-
-
-@given(_CANDIDATES, _WEIGHTS)
-def test_choosing_again_changes_nothing(candidates: list[MeasuredRoute], weights: Weights) -> None:
-    """On unchanged measurements the choice stays what it was: no flapping."""
-    ranking = rank(candidates, weights)
-    first = choose(ranking, None, MarginPolicy())
-    assert choose(ranking, first, MarginPolicy(ratio=0, absolute_ms=0)) == first

@@ -1,29 +1,48 @@
-"""The probe plan: each link of any route once, unless something fresh is known about it."""
+"""The probe plan: each link that deserves it once, reached by the shortest way that leads to its source."""
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.candidates import Route
-from routing.probe.plan import PlannedLink, ProbePolicy, plan_probes
-from routing.probe.summary import LinkMeasurement, summarize
+from routing.estimate.table import LinkTable
+from routing.mesh import Mesh, MeshMaker
+from routing.probe.attention import Attention
+from routing.probe.plan import PlannedLink, plan_probes
+from routing.topology import Address, Node, NodeKind, SiteLink, Topology
 
-_POLICY = ProbePolicy(max_age_s=30)
 _HOPS = st.lists(st.sampled_from("abcde"), unique=True, max_size=3).map(tuple)
 
 
-def _measured(source: str, target: str, at_s: float, loss: float = 0.0) -> LinkMeasurement:
-    samples = [None] if loss == 1.0 else [1.0]
-    return summarize(samples, source=source, target=target, method="connect", measured_at_s=at_s)
+def _node(name: str, kind: NodeKind = NodeKind.RELAY) -> Node:
+    return Node(name=name, kind=kind, site=f"at-{name}", address=Address(name, 22))
 
 
-@given(hops=st.lists(_HOPS, unique=True, max_size=12))
-def test_shared_links_are_probed_once(hops: list[tuple[str, ...]]) -> None:
-    """The plan holds exactly the links of the routes, each once, and reaches each source by one of those routes."""
+def _mesh(table: LinkTable, links: str) -> Mesh:
+    """Return relays a..e with exactly these links, such as ``ga ab bt``."""
+    topology = Topology(
+        gateway=_node("g", NodeKind.GATEWAY),
+        relays=tuple(_node(name) for name in "abcde"),
+        links=tuple(SiteLink(source=f"at-{a}", target=f"at-{b}", both_ways=False) for a, b in links.split()),
+    )
+    return MeshMaker(table).mesh(topology, _node("t", NodeKind.TARGET))
+
+
+def _attention(table: LinkTable, links: list[tuple[str, str]]) -> Attention:
+    rows = table.rows(links)
+    return Attention(rows=rows, samples=np.arange(1, len(rows) + 1))
+
+
+@given(hops=st.lists(_HOPS, unique=True, min_size=1, max_size=12))
+def test_links_are_reached_along_routes(hops: list[tuple[str, ...]]) -> None:
+    """Every link asked for is planned once with its packets, standing where one of the routes leads."""
     routes = [Route(each, "t") for each in hops]
-    plan = plan_probes(routes, (), _POLICY, gateway="g", now_s=0)
-    pairs = [(link.source, link.target) for link in plan.links]
-    assert len(pairs) == len(set(pairs))
-    assert set(pairs) == {pair for route in routes for pair in route.links("g")}
+    pairs = sorted({pair for route in routes for pair in route.links("g")})
+    table = LinkTable()
+    mesh = _mesh(table, " ".join("".join(pair) for pair in pairs))
+    plan = plan_probes(_attention(table, pairs), table, mesh, routes)
+    assert [(link.source, link.target) for link in plan.links] == pairs
+    assert [link.samples for link in plan.links] == list(range(1, len(pairs) + 1))
     for link in plan.links:
         assert (link.via[-1] if link.via else "g") == link.source
         assert any(route.hops[: len(link.via)] == link.via for route in routes)
@@ -31,31 +50,16 @@ def test_shared_links_are_probed_once(hops: list[tuple[str, ...]]) -> None:
 
 def test_the_shortest_way_to_a_source_is_taken() -> None:
     """Link b-t lies on a>b and on b; it is probed from b reached directly."""
+    table = LinkTable()
+    mesh = _mesh(table, "ga gb ab bt")
     routes = [Route(("a", "b"), "t"), Route(("b",), "t")]
-    plan = plan_probes(routes, (), _POLICY, gateway="g", now_s=0)
-    assert PlannedLink(source="b", target="t", via=("b",)) in plan.links
+    plan = plan_probes(_attention(table, [("b", "t")]), table, mesh, routes)
+    assert plan.links == (PlannedLink(source="b", target="t", via=("b",)),)
 
 
-def test_fresh_measurements_are_kept_and_stale_ones_repeated() -> None:
-    """At 100 s with a limit of 30 s: 70 s old is fresh, 69 s is not, the future is not, and lost links never are."""
-    routes = [Route((), "t"), Route(("a",), "t"), Route(("b",), "t")]
-    last = [
-        _measured("g", "t", 70),
-        _measured("g", "a", 69),
-        _measured("a", "t", 101),
-        _measured("g", "b", 99, loss=1.0),
-        _measured("b", "t", 10),
-        _measured("b", "t", 90),
-        _measured("x", "y", 99),
-    ]
-    plan = plan_probes(routes, last, _POLICY, gateway="g", now_s=100)
-    assert plan.fresh == (last[0], last[5])
-    assert [(link.source, link.target) for link in plan.links] == [("g", "a"), ("a", "t"), ("g", "b")]
-
-
-def test_a_newer_loss_outweighs_an_older_success() -> None:
-    """A link that answered 10 s ago and was dead 5 s ago is probed again, whatever order the rows come in."""
-    last = [_measured("g", "t", 95, loss=1.0), _measured("g", "t", 90)]
-    plan = plan_probes([Route((), "t")], last, _POLICY, gateway="g", now_s=100)
-    assert plan.fresh == ()
-    assert len(plan.links) == 1
+def test_a_link_of_no_route_is_reached_straight_or_left_out() -> None:
+    """A dead link may be on no route: from a, whom the gateway reaches, it is probed; from c, whom it does not, not."""
+    table = LinkTable()
+    mesh = _mesh(table, "ga ab bc ct gt")
+    plan = plan_probes(_attention(table, [("a", "b"), ("c", "t"), ("g", "a")]), table, mesh, [Route((), "t")])
+    assert [(link.source, link.target, link.via) for link in plan.links] == [("a", "b", ("a",)), ("g", "a", ())]

@@ -7,18 +7,22 @@ import os
 from typing import Literal
 
 import asyncssh
+import numpy as np
 import pytest
 
 from routing.candidates import CandidatePolicy, enumerate_routes
 from routing.errors import RawSocketsRefused
+from routing.estimate.table import LinkTable
+from routing.mesh import MeshMaker
+from routing.probe.attention import Attention
 from routing.probe.plan import ProbePolicy, plan_probes
 from routing.probe.run import _announce, run_probes
-from routing.probe.summary import LinkMeasurement, measured_route
+from routing.probe.summary import LinkMeasurement
 from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld, World, echo_server, target_at
 from tests.support.clocks import ManualClock
 
-_TCP = ProbePolicy(samples=2, interval_ms=1, timeout_ms=5000, icmp="off")
+_TCP = ProbePolicy(interval_ms=1, timeout_ms=5000, icmp="off")
 
 
 def _round(here: World, policy: ProbePolicy) -> dict[tuple[str, str], LinkMeasurement]:
@@ -28,13 +32,14 @@ def _round(here: World, policy: ProbePolicy) -> dict[tuple[str, str], LinkMeasur
     async def run() -> dict[tuple[str, str], LinkMeasurement]:
         async with echo_server() as address:
             target, topology = target_at(address), here.topology()
-            routes = enumerate_routes(topology, target, CandidatePolicy())
-            plan = plan_probes(routes, (), policy, gateway="gw", now_s=clock.now_s())
+            table = LinkTable()
+            mesh = MeshMaker(table).mesh(topology, target)
+            routes = enumerate_routes(mesh, CandidatePolicy())
+            everything = Attention(rows=mesh.rows, samples=np.full(len(mesh.rows), 2))
+            plan = plan_probes(everything, table, mesh, routes)
             async with Hops(topology, here.credentials, here.policy) as hops:
                 measured = await run_probes(plan, topology, target, hops, policy, clock)
-            assert len(measured) == len(plan.links) + len(plan.fresh)
-            for route in routes:
-                assert measured_route(route, measured, gateway="gw").relays == len(route.hops)
+            assert len(measured) == len(plan.links) == len(mesh.rows)
             return {(link.source, link.target): link for link in measured}
 
     return asyncio.run(run())
@@ -92,11 +97,11 @@ def test_a_dead_relay_is_a_measurement(world: MakeWorld) -> None:
     here = world(2)
     here.sshds[0].stop()
     links = _round(here, _TCP)
-    assert links["gw", "r1"].loss_ratio == 1.0
+    assert links["gw", "r1"].lost == links["gw", "r1"].sent
     assert links["gw", "r1"].rtt_ms is None
-    assert links["r1", "target"].loss_ratio == 1.0
+    assert links["r1", "target"].lost == links["r1", "target"].sent
     assert links["r1", "target"].note == "hop-refused"
-    assert links["r2", "r1"].loss_ratio == 1.0
+    assert links["r2", "r1"].lost == links["r2", "r1"].sent
     assert links["r2", "target"].lost == 0
     assert links["gw", "target"].lost == 0
 
@@ -107,5 +112,5 @@ def test_a_relay_with_another_host_key_is_not_used_for_probing(world: MakeWorld)
     here.pins["r1"] = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     links = _round(here, _TCP)
     assert links["r1", "target"].note == "host-key-mismatch"
-    assert links["r1", "target"].loss_ratio == 1.0
+    assert links["r1", "target"].lost == links["r1", "target"].sent
     assert "Accepted" not in here.sshds[0].log
