@@ -1,4 +1,4 @@
-"""Probe by ICMP echo: scapy builds the packet once, and each probe only patches its number and its token.
+"""Probe by ICMP echo: scapy builds the packet once, and each probe only puts its number and its token in.
 
 scapy's own ``sr`` costs 1.5 ms of CPU a packet and stamps replies late, so scapy is used for what it is best
 at: building the packet. IPv4 only.
@@ -17,14 +17,10 @@ _ECHO_REQUEST = 8
 _ICMP_FILTER = 1  # linux/icmp.h; the option that drops message types by bit mask
 _SOL_RAW = 255
 _IDENTIFIERS = 1 << 16
-_ECHO = struct.Struct("!BBHHH")
-_TOKEN_BYTES = 8
-_ALL_ONES = (1 << 8 * _TOKEN_BYTES) - 1
 _TEXT = b"crossway link probe, please echo"
-# The text alone is 32 bytes; a token and its complement make 48.
-_PAYLOAD = bytes(_TOKEN_BYTES) + b"\xff" * _TOKEN_BYTES + _TEXT
-_TOKEN_AT = _ECHO.size
-_TEXT_AT = _ECHO.size + 2 * _TOKEN_BYTES
+# Type, code, checksum, identifier, sequence number (RFC 792), and our payload: token, its complement, text.
+_ECHO = struct.Struct(f"!BBHHHQQ{len(_TEXT)}s")
+_ALL_ONES = (1 << 64) - 1
 _RATE_PPS = 1000.0
 
 
@@ -50,42 +46,37 @@ def echo_template(identifier: int) -> bytes:
     # Imported late: scapy takes a good part of a second to load, and most processes never probe.
     from scapy.layers.inet import ICMP  # noqa: PLC0415
 
-    return bytes(ICMP(type=_ECHO_REQUEST, id=identifier, seq=0) / _PAYLOAD)
-
-
-def patched(template: bytes, sequence: int, token: bytes) -> bytes:
-    """Return ``template`` with ``sequence`` and the 8 bytes ``token`` put in and its checksum right (RFC 1624, eqn. 3).
-
-    The token is followed by its complement: together they add nothing to a one's complement sum.
-    """
-    kind, code, checksum, identifier, _ = _ECHO.unpack_from(template)
-    total = (~checksum & 0xFFFF) + sequence
-    total = (total & 0xFFFF) + (total >> 16)
-    complement = (int.from_bytes(token) ^ _ALL_ONES).to_bytes(_TOKEN_BYTES)
-    head = _ECHO.pack(kind, code, ~total & 0xFFFF, identifier, sequence)
-    return b"".join((head, token, complement, template[_TEXT_AT:]))
+    payload = struct.pack("!QQ", 0, _ALL_ONES) + _TEXT
+    return bytes(ICMP(type=_ECHO_REQUEST, id=identifier, seq=0) / payload)
 
 
 @dataclass(frozen=True, slots=True)
 class _EchoAim:
+    """``ones`` is the one's complement sum of the template: what a number adds to it is all that is left to add."""
+
     host: str
     address: bytes
-    template: bytes
+    identifier: int
+    ones: int
 
-    def packet(self, serial: int, token: bytes) -> bytes:
-        return patched(self.template, serial, token)
+    def packet(self, serial: int, token: int) -> bytes:
+        # RFC 1624, eqn. 3. The token is followed by its complement: together they add nothing to the sum.
+        total = self.ones + serial
+        total = (total & 0xFFFF) + (total >> 16)
+        return _ECHO.pack(_ECHO_REQUEST, 0, ~total & 0xFFFF, self.identifier, serial, token, token ^ _ALL_ONES, _TEXT)
 
 
 class EchoWire:
     """ICMP echo, for ``RawProber``. Targets are IPv4 addresses."""
 
-    token_bytes = _TOKEN_BYTES
+    token_bits = 64
     longest_ms = float("inf")
 
     def __init__(self) -> None:
         # Another process's pings carry another identifier; replies to them reach every raw socket.
         self._identifier = secrets.randbelow(_IDENTIFIERS)
-        self._template = echo_template(self._identifier)
+        _, _, checksum, *_ = _ECHO.unpack(echo_template(self._identifier))
+        self._ones = ~checksum & 0xFFFF
         self._raw: socket.socket | None = None
 
     def open(self) -> socket.socket:
@@ -101,17 +92,15 @@ class EchoWire:
     def aim(self, target: str) -> _EchoAim:
         """Return ``target`` made ready. Raises OSError when it is no IPv4 address."""
         address = socket.inet_aton(target)
-        return _EchoAim(socket.inet_ntoa(address), address, self._template)
+        return _EchoAim(socket.inet_ntoa(address), address, self._identifier, self._ones)
 
-    def answer(self, datagram: bytes) -> tuple[int, bytes] | None:
+    def answer(self, datagram: bytes) -> tuple[int, int] | None:
         """Return sequence number and token of an echo reply to this process; None for anything else."""
         start = ip_header_bytes(datagram)
-        if len(datagram) < start + _TEXT_AT:
+        if len(datagram) < start + _ECHO.size:
             return None
-        kind, _, _, identifier, sequence = _ECHO.unpack_from(datagram, start)
-        if kind != _ECHO_REPLY or identifier != self._identifier:
-            return None
-        return sequence, datagram[start + _TOKEN_AT : start + _TOKEN_AT + _TOKEN_BYTES]
+        kind, _, _, identifier, sequence, token, *_ = _ECHO.unpack_from(datagram, start)
+        return (sequence, token) if kind == _ECHO_REPLY and identifier == self._identifier else None
 
 
 class EchoSocket(RawProber[str]):

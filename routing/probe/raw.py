@@ -11,6 +11,7 @@ import heapq
 import itertools
 import secrets
 import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -32,6 +33,7 @@ _NEAR_S = 0.005
 _FEW_OUT = 4
 _BATCHES_AT_ONCE = 8  # then the rest of the event loop gets its turn
 _BATCHES_AT_DEADLINE = 100  # more than a full buffer; the kernel accounts some 800 bytes for a small packet
+_WORDS = {16: "H", 32: "I", 64: "Q"}  # how struct names integers of so many bits
 _SOURCE = slice(12, 16)  # of the IPv4 header (RFC 791, 3.1)
 _REFUSALS = ("late", "duplicate", "foreign", "impossible")
 # At 5,000 packets/s this outlasts half a second in which the loop is held up; the kernel may grant less.
@@ -67,7 +69,7 @@ class _Sweep:
     """One call: probe i goes to target i % width. What is not settled at the deadline is lost."""
 
     aims: list[Aim | None]
-    tokens: list[bytes]
+    tokens: Sequence[int]
     interval_s: float
     timeout_ns: int
     done: asyncio.Future[None]
@@ -196,11 +198,10 @@ class RawProber(Generic[T]):
         except OSError:
             return None
 
-    def _fresh_tokens(self, count: int) -> list[bytes]:
+    def _fresh_tokens(self, count: int) -> Sequence[int]:
         """Return what answers must repeat: who has not seen a probe cannot answer it, nor answer for somebody else."""
-        size = self._wire.token_bytes
-        drawn = secrets.token_bytes(count * size)
-        return [drawn[at : at + size] for at in range(0, len(drawn), size)]
+        bits = self._wire.token_bits
+        return struct.unpack(f"={count}{_WORDS[bits]}", secrets.token_bytes(count * bits // 8))
 
     def _forget(self, sweep: _Sweep) -> None:
         """Take ``sweep`` out of everything but the lists by serial, where its answers are known as late."""
@@ -265,7 +266,7 @@ class RawProber(Generic[T]):
         sweep.next += 1
         if aim is None:
             self._counts["unsent"] += 1
-            self._settle(sweep)
+            sweep.unsettled -= 1
             return True
         sweep.sent_ns[index] = sent_ns
         self._sweep_of[self._serial], self._index_of[self._serial] = sweep, index
@@ -281,19 +282,15 @@ class RawProber(Generic[T]):
         return now_s - sweep.no_room_since_s < sweep.timeout_ns / 1e9
 
     def _all_sent(self, sweep: _Sweep, now_s: float) -> None:
-        if sweep.unsettled:
+        if not sweep.unsettled:
+            _finish(sweep)
+        else:
             sweep.deadline = self._loop.call_at(now_s + sweep.timeout_ns / 1e9, self._expire, sweep)
 
     def _expire(self, sweep: _Sweep) -> None:
         # What arrived in time may still be unread: at most a full buffer.
         self._read(_BATCHES_AT_DEADLINE)
-        if not sweep.done.done():
-            sweep.done.set_result(None)
-
-    def _settle(self, sweep: _Sweep) -> None:
-        sweep.unsettled -= 1
-        if not sweep.unsettled and not sweep.done.done():
-            sweep.done.set_result(None)
+        _finish(sweep)
 
     def _sleep(self, now_s: float, read: int) -> None:
         """Arm the next wake-up. While wake-ups come thick, they do the reading, and answers wake nobody."""
@@ -359,13 +356,20 @@ class RawProber(Generic[T]):
             return "late"
         sweep.rtt_ns[index] = took_ns
         self._out -= 1
-        self._settle(sweep)
+        sweep.unsettled -= 1
+        if not sweep.unsettled:
+            _finish(sweep)
         return "returned"
 
     def _clock_was_set(self, step_ns: int) -> None:
         """Move the times of sending to what the clock would have said."""
         for sweep in self._active:
             sweep.sent_ns = [sent_ns + step_ns if sent_ns else 0 for sent_ns in sweep.sent_ns]
+
+
+def _finish(sweep: _Sweep) -> None:
+    if not sweep.done.done():
+        sweep.done.set_result(None)
 
 
 def _enlarge(raw: socket.socket) -> None:

@@ -17,9 +17,9 @@ from routing.probe.wire import ip_header_bytes
 from routing.topology import Address
 
 _SYN, _RST, _ACK = 0x02, 0x04, 0x10
-_TCP = struct.Struct("!HHIIBBHHH")  # ports, sequence, acknowledgement, offset, flags, window, checksum, urgent
-_CHECKSUM_AT = 16
-_TOKEN_BYTES = 2
+# Ports, sequence number in two halves, acknowledgement, what the template says of offset, flags and window, checksum.
+_TCP = struct.Struct("!HHHHI4sH")
+_ANSWER = struct.Struct("!HHIIBB6x")  # ports, sequence, acknowledgement, offset, flags, and the rest
 # Samples of one target in flight at once must differ in port, or its kernel takes the second for a stray.
 _PORTS = 8
 # A peer repeats its SYN-ACK after 1 s (RFC 6298, 2.1); what comes later may be that second answer.
@@ -99,26 +99,27 @@ def syn_template() -> bytes:
 
 @dataclass(slots=True)
 class _SynAim:
-    """``ones`` is the one's complement sum of the template with both addresses and the target's port added."""
+    """``ones`` is the one's complement sum of the template with both addresses and the target's port added.
+
+    ``middle`` and ``end`` are what the template has before its checksum and after it.
+    """
 
     host: str
     address: bytes
     port: int
     ones: int
-    template: bytes
+    middle: bytes
+    end: bytes
     ports: tuple[int, ...]
     turn: int = 0
 
-    def packet(self, serial: int, token: bytes) -> bytes:
+    def packet(self, serial: int, token: int) -> bytes:
         source = self.ports[self.turn]
         self.turn = (self.turn + 1) % len(self.ports)
-        second = int.from_bytes(token)
-        total = self.ones + source + serial + second
+        total = self.ones + source + serial + token
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
-        head = struct.pack("!HHHH", source, self.port, serial, second)
-        sealed = (~total & 0xFFFF).to_bytes(2)
-        return b"".join((head, self.template[8:_CHECKSUM_AT], sealed, self.template[_CHECKSUM_AT + 2 :]))
+        return _TCP.pack(source, self.port, serial, token, 0, self.middle, ~total & 0xFFFF) + self.end
 
 
 class SynWire:
@@ -127,14 +128,15 @@ class SynWire:
     The sequence number is the probe's serial and its token; whoever answers acknowledges it, plus one.
     """
 
-    token_bytes = _TOKEN_BYTES
+    token_bits = 16
     longest_ms = _LONGEST_MS
 
     def __init__(self, opened: OpenedSyn | None = None) -> None:
         self._opened = opened
         self._ports = () if opened is None else opened.ports
-        self._template = syn_template()
-        *_, checksum, _ = _TCP.unpack_from(self._template)
+        template = syn_template()
+        *_, self._middle, checksum = _TCP.unpack_from(template)
+        self._end = template[_TCP.size :]
         self._ones = ~checksum & 0xFFFF
 
     def open(self) -> socket.socket:
@@ -154,18 +156,18 @@ class SynWire:
         host = socket.inet_ntoa(address)
         both = address + socket.inet_aton(_source_towards(host))
         ones = self._ones + target.port + sum(struct.unpack("!HHHH", both))
-        return _SynAim(host, address, target.port, ones, self._template, self._ports)
+        return _SynAim(host, address, target.port, ones, self._middle, self._end, self._ports)
 
-    def answer(self, datagram: bytes) -> tuple[int, bytes] | None:
+    def answer(self, datagram: bytes) -> tuple[int, int] | None:
         """Return serial and token of what a SYN-ACK or RST to one of our ports acknowledges; else None."""
         start = ip_header_bytes(datagram)
-        if len(datagram) < start + _TCP.size:
+        if len(datagram) < start + _ANSWER.size:
             return None
-        _, port, _, acknowledged, _, flags, *_ = _TCP.unpack_from(datagram, start)
+        _, port, _, acknowledged, _, flags = _ANSWER.unpack_from(datagram, start)
         if port not in self._ports or not flags & _ACK or not flags & (_SYN | _RST):
             return None
         sent = (acknowledged - 1) & 0xFFFFFFFF
-        return sent >> 16, (sent & 0xFFFF).to_bytes(_TOKEN_BYTES)
+        return sent >> 16, sent & 0xFFFF
 
 
 class SynSocket(RawProber[Address]):

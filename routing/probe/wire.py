@@ -39,7 +39,7 @@ class Aim(Protocol):
         """The same, as the four bytes of an IP header."""
         ...
 
-    def packet(self, serial: int, token: bytes) -> bytes:
+    def packet(self, serial: int, token: int) -> bytes:
         """Return the probe numbered ``serial`` (16 bit), with ``token`` in it for the answer to repeat."""
         ...
 
@@ -47,7 +47,7 @@ class Aim(Protocol):
 class Wire(Protocol[T_contra]):
     """What one kind of probe looks like on the network."""
 
-    token_bytes: int
+    token_bits: int  # 16, 32 or 64
     longest_ms: float  # an answer later than this may not be the answer to the probe
 
     def open(self) -> socket.socket:
@@ -62,7 +62,7 @@ class Wire(Protocol[T_contra]):
         """Return ``target`` made ready. Sends nothing. Raises OSError when no way leads there."""
         ...
 
-    def answer(self, datagram: bytes) -> tuple[int, bytes] | None:
+    def answer(self, datagram: bytes) -> tuple[int, int] | None:
         """Return serial and token that ``datagram``, IP header included, answers; None when it answers none of ours."""
         ...
 

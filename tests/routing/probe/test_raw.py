@@ -80,9 +80,9 @@ import select
 from routing.probe.icmp import EchoSocket
 
 async def main():
-    with EchoSocket() as echo:
+    with EchoSocket(rate_pps=rate_pps) as echo:
         async with asyncio.TaskGroup() as group:
-            probe = group.create_task(echo.sweep(["127.0.0.1"], samples=1, interval_ms=1, timeout_ms=250))
+            probe = group.create_task(echo.sweep(hosts, samples=1, interval_ms=1, timeout_ms=250))
             await asyncio.sleep(0)
             select.select([], [], [], 0.5)  # the loop is held up: nothing is read, and the deadline passes
         return probe.result()
@@ -93,9 +93,16 @@ said = asyncio.run(main())
 
 def test_an_answer_is_as_old_as_when_it_arrived() -> None:
     """A reply that arrived in time but was read after 500 ms, past the deadline of 250, counts, with its true age."""
-    ((took_ms,),) = run_alone(_HELD_UP)
+    ((took_ms,),) = run_alone(_HELD_UP, hosts=["127.0.0.1"], rate_pps=1000)
     assert took_ms is not None
     assert took_ms < 250
+
+
+def test_nothing_unread_is_lost_at_the_deadline() -> None:
+    """A thousand answers that all wait to be read when the deadline has passed are all read before it counts."""
+    hosts = [f"127.0.{block}.{place}" for block in range(4) for place in range(1, 251)]
+    taken = run_alone(_HELD_UP, hosts=hosts, rate_pps=200_000)
+    assert sum(ms is not None for (ms,) in taken) == 1000
 
 
 _TURNS = """

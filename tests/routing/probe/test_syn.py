@@ -36,9 +36,9 @@ def _reply(port: int, acknowledged: int, flags: int) -> bytes:
     last=st.integers(1, 254),
     port=st.integers(1, 0xFFFF),
     serial=st.integers(0, 0xFFFF),
-    token=st.binary(min_size=2, max_size=2),
+    token=st.integers(0, 0xFFFF),
 )
-def test_every_segment_has_a_right_checksum(last: int, port: int, serial: int, token: bytes) -> None:
+def test_every_segment_has_a_right_checksum(last: int, port: int, serial: int, token: int) -> None:
     """Segment and pseudo header (RFC 9293, 3.1) sum to 0xFFFF; it is a bare SYN to the port, from one of ours."""
     host = f"127.0.0.{last}"
     with _wire() as (wire, ports):
@@ -48,14 +48,14 @@ def test_every_segment_has_a_right_checksum(last: int, port: int, serial: int, t
     source, destination, sequence, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
     assert source in ports
     assert (destination, acknowledged, flags) == (port, 0, _SYN)
-    assert sequence == serial << 16 | int.from_bytes(token, "big")
+    assert sequence == serial << 16 | token
 
 
 def test_samples_of_a_target_leave_from_different_ports() -> None:
     """Eight probes in a row use eight ports: a second SYN from the same one would be taken for a stray."""
     with _wire() as (wire, ports):
         aim = wire.aim(Address("127.0.0.1", 9))
-        sources = [int.from_bytes(aim.packet(1000 * turn, b"ab")[:2], "big") for turn in range(8)]
+        sources = [int.from_bytes(aim.packet(1000 * turn, turn)[:2], "big") for turn in range(8)]
     assert sorted(sources) == sorted(ports)
 
 
@@ -74,7 +74,7 @@ def test_what_counts_as_an_answer(flags: int, answers: bool) -> None:  # noqa: F
     """SYN-ACK and RST that acknowledge our number plus one give back serial and token, to our ports only."""
     with _wire() as (wire, ports):
         sent = 0xFFFF << 16 | 0xFFFF  # whose successor is 0
-        assert wire.answer(_reply(ports[3], sent + 1, flags)) == ((0xFFFF, b"\xff\xff") if answers else None)
+        assert wire.answer(_reply(ports[3], sent + 1, flags)) == ((0xFFFF, 0xFFFF) if answers else None)
         assert wire.answer(_reply(1, sent + 1, flags)) is None
 
 
@@ -83,7 +83,7 @@ def test_garbage_is_no_answer(datagram: bytes) -> None:
     """No bytes whatever make reading fail."""
     with _wire(1) as (wire, _):
         found = wire.answer(datagram)
-    assert found is None or len(found[1]) == 2
+    assert found is None or max(found) <= 0xFFFF
 
 
 @given(ports=st.lists(st.integers(1, 0xFFFF), min_size=1, max_size=8, unique=True), port=st.integers(1, 0xFFFF))
