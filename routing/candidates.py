@@ -18,6 +18,7 @@ from routing.paths.graph import Floats, Path
 from routing.paths.k_best import k_best
 from routing.paths.reach import UNREACHABLE, fewest_links
 from routing.paths.through import k_best_through
+from routing.paths.widest import widest
 from routing.topology import Node, NodeKind
 
 
@@ -55,12 +56,23 @@ class Route:
         return tuple(pairwise((gateway, *self.hops, self.target)))
 
 
-def enumerate_routes(mesh: Mesh, policy: CandidatePolicy, costs_ms: Floats | None = None) -> tuple[Route, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Width:
+    """For bulk: what each link of the mesh carries in Mbit/s (0: nothing), and what a route may cost in USD/GB."""
+
+    mbps: Floats
+    price_limit_usd_per_gb: float | None = None
+
+
+def enumerate_routes(
+    mesh: Mesh, policy: CandidatePolicy, costs_ms: Floats | None = None, width: Width | None = None
+) -> tuple[Route, ...]:
     """Return at most ``candidate_limit`` routes to the mesh's target, the most promising first.
 
     ``costs_ms`` is what each link of the mesh is believed to cost, the round trip by distance where not given. Direct
-    is first whenever it is allowed; of two equally cheap routes the one whose relays were declared first. Raises
-    NoRoute, which names the rule that removed the last candidate.
+    is first whenever it is allowed; of two equally cheap routes the one whose relays were declared first. With a
+    ``width`` the widest route within its price is among them, however dear in ``costs_ms``. Raises NoRoute, which names
+    the rule that removed the last candidate.
     """
     search = _Search(mesh, policy, mesh.guesses_ms if costs_ms is None else costs_ms)
     usable = search.usable()
@@ -70,6 +82,9 @@ def enumerate_routes(mesh: Mesh, policy: CandidatePolicy, costs_ms: Floats | Non
         usable[direct] = False
     wanted = max(1, policy.candidate_limit) - straight
     relayed = search.cheapest(usable, wanted) if wanted else ()
+    if width is not None and wanted and not policy.require:
+        widest_of_all = search.widest(usable, width)
+        relayed = tuple(dict.fromkeys((*widest_of_all, *relayed)))[:wanted]
     return (*((Route((), search.target),) if straight else ()), *relayed)
 
 
@@ -109,6 +124,20 @@ class _Search:
         if not found:
             raise self.no_route("require")
         return self._routes(found)
+
+    def widest(self, usable: Bools, width: Width) -> tuple[Route, ...]:
+        """Return the one route of the widest narrowest hop within the price, or nothing."""
+        limit = width.price_limit_usd_per_gb
+        found = widest(
+            self.mesh.graph,
+            np.where(usable, width.mbps, 0.0),
+            self.mesh.prices,
+            self.mesh.gateway,
+            self.mesh.target,
+            price_limit=np.inf if limit is None else limit,
+            relay_limit=self.policy.relay_limit,
+        )
+        return self._routes(() if found is None else (found,))
 
     def no_route(self, rule: str) -> NoRoute:
         return NoRoute(

@@ -29,13 +29,15 @@ class Mesh:
     """The network towards one target. Node 0 is the gateway, the last is the target, between them are the relays.
 
     Arrays are by link of ``graph``: ``prices`` in USD/GB (0 where nobody said), ``risks`` in points (those of the relay
-    it leads to), ``guesses_ms`` the round trip by distance, and ``rows`` the link's row in the link table.
+    it leads to), ``capacities_mbps`` what was declared (inf where nobody said), ``guesses_ms`` the round trip by
+    distance, and ``rows`` the link's row in the link table.
     """
 
     nodes: tuple[Node, ...]
     graph: LinkGraph
     prices: Floats
     risks: Floats
+    capacities_mbps: Floats
     guesses_ms: Floats
     rows: Ints
     index: Mapping[str, int]
@@ -89,11 +91,15 @@ class _Shared:
         self._inward: dict[str, dict[str, float]] = defaultdict(dict)
         for (here, there), price in topology.prices().items():
             self._onward[here][there] = self._inward[there][here] = price
+        self._capacities = topology.capacities_mbps()
         found = np.array(sorted(self._between()), dtype=np.float64).reshape(-1, 3)
         self._tails, self._heads = found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
         self._prices = found[:, 2]
         names = [node.name for node in self._nodes]
         self._rows = table.rows(zip([names[i] for i in self._tails], [names[i] for i in self._heads], strict=True))
+        sites = [node.site for node in self._nodes]
+        pairs = ((sites[tail], sites[head]) for tail, head in zip(self._tails, self._heads, strict=True))
+        self._capacities_mbps = np.array([self._capacities.get(pair, np.inf) for pair in pairs])
         self._guesses_ms = _guesses_ms(self._nodes, self._tails, self._heads)
 
     def towards(self, target: Node) -> Mesh:
@@ -109,12 +115,14 @@ class _Shared:
         places = np.searchsorted(self._tails, tails, side="right")
         heads = np.insert(self._heads, places, last)
         risks = np.array([*(node.risk for node in self._nodes), 0.0])
+        capacities_mbps = [self._capacities.get((self._nodes[tail].site, target.site), np.inf) for tail in tails]
         ends = np.full(len(tails), last)
         return Mesh(
             nodes=nodes,
             graph=LinkGraph.in_order(len(nodes), np.insert(self._tails, places, tails), heads),
             prices=np.insert(self._prices, places, [price for _, price in into]),
             risks=risks[heads],
+            capacities_mbps=np.insert(self._capacities_mbps, places, capacities_mbps),
             guesses_ms=np.insert(self._guesses_ms, places, _guesses_ms(nodes, tails, ends)),
             rows=np.insert(
                 self._rows, places, self._table.rows((self._nodes[tail].name, target.name) for tail in tails)

@@ -6,26 +6,44 @@ import numpy as np
 
 from routing.candidates import Route
 from routing.errors import TopologyInvalid
-from routing.estimate.costs import Weights, link_costs_ms
+from routing.estimate.costs import Weights, link_costs_ms, throughput_mbps, transfer_ms_per_mb
 from routing.estimate.route import MeasuredRoute, measured_route
-from routing.estimate.table import LinkEstimate, LinkName, LinkTable
+from routing.estimate.table import LinkEstimate, LinkEstimates, LinkName, LinkTable
 from routing.mesh import Mesh
 from routing.paths.graph import Floats, Ints
 from routing.probe.attention import NOBODY, Contests
+from routing.ranking import Aim, Profile
 
 # A link that is down or loses too much is a last resort, not gone: it may come back, and where no other way is left
 # its routes are the ones to try.
 _DOWN_MS = 1e6
 
 
-def promised_costs_ms(mesh: Mesh, table: LinkTable, weights: Weights, now_s: float) -> Floats:
-    """Return what each link of ``mesh`` is believed to cost: what was measured, else a guess by distance."""
+def promised_costs_ms(mesh: Mesh, table: LinkTable, aim: Aim, now_s: float) -> Floats:
+    """Return what each link of ``mesh`` is believed to cost: by what was measured, else by a guess from distance.
+
+    In bulk, where the narrowest hop counts, the sum over links stands in for it: it cannot be less, and on routes of a
+    few hops it is little more.
+    """
     found = table.estimates(mesh.rows, now_s)
-    known_ms = link_costs_ms(found, weights)
-    guessed_ms = weights.delay * mesh.guesses_ms
-    silent = found.dead | (found.loss_ratio > weights.loss_limit_ratio)
-    believed_ms = np.where(np.isfinite(known_ms), known_ms, guessed_ms + np.where(silent, _DOWN_MS, 0.0))
-    return believed_ms + _fixed_costs_ms(mesh, weights)
+    silent = found.dead | (found.loss_ratio > aim.weights.loss_limit_ratio)
+    down_ms = np.where(silent, _DOWN_MS, 0.0)
+    if aim.profile is Profile.BULK:
+        return transfer_ms_per_mb(_widths_mbps(mesh, found)) + down_ms
+    known_ms = link_costs_ms(found, aim.weights)
+    guessed_ms = aim.weights.delay * mesh.guesses_ms + down_ms
+    return np.where(np.isfinite(known_ms), known_ms, guessed_ms) + _fixed_costs_ms(mesh, aim.weights)
+
+
+def widths_mbps(mesh: Mesh, table: LinkTable, now_s: float) -> Floats:
+    """Return what each link of ``mesh`` is believed to carry; 0 where it is down."""
+    found = table.estimates(mesh.rows, now_s)
+    return np.where(found.dead, 0.0, _widths_mbps(mesh, found))
+
+
+def _widths_mbps(mesh: Mesh, found: LinkEstimates) -> Floats:
+    rtts_ms = np.where(np.isnan(found.rtt_ms), mesh.guesses_ms, found.rtt_ms)
+    return throughput_mbps(rtts_ms, found.loss_ratio, mesh.capacities_mbps)
 
 
 def is_alive(mesh: Mesh, route: Route, costs_ms: Floats) -> bool:
@@ -68,6 +86,7 @@ def measure(mesh: Mesh, table: LinkTable, routes: Sequence[Route], now_s: float)
                 gateway=mesh.nodes[mesh.gateway].name,
                 price_usd_per_gb=float(mesh.prices[links].sum()),
                 risk=float(mesh.risks[links].sum()),
+                capacities_mbps=mesh.capacities_mbps[links].tolist(),
             )
         )
     return tuple(measured)
@@ -75,7 +94,8 @@ def measure(mesh: Mesh, table: LinkTable, routes: Sequence[Route], now_s: float)
 
 def dead_rows(mesh: Mesh, table: LinkTable, now_s: float) -> Ints:
     """Return the rows of links that are down: somebody must look whether they are back."""
-    return mesh.rows[table.estimates(mesh.rows, now_s).dead]
+    dead: Ints = mesh.rows[table.estimates(mesh.rows, now_s).dead]
+    return dead
 
 
 def _fixed_costs_ms(mesh: Mesh, weights: Weights) -> Floats:

@@ -137,14 +137,20 @@ class Topology:
 
     def prices(self) -> dict[tuple[str, str], float]:
         """Return USD/GB (0.0 where nobody said) by (source, target) for every pair of sites that may be dialled."""
-        prices: dict[tuple[str, str], float] = {}
+        return {pair: link.price_usd_per_gb or 0.0 for pair, link in self._cheapest().items()}
+
+    def capacities_mbps(self) -> dict[tuple[str, str], float]:
+        """Return the declared throughput by (source, target), for the pairs of sites where somebody said."""
+        return {pair: link.capacity_mbps for pair, link in self._cheapest().items() if link.capacity_mbps is not None}
+
+    def _cheapest(self) -> dict[tuple[str, str], SiteLink]:
+        """Return the link that traffic takes between two sites: of several the cheapest."""
+        links: dict[tuple[str, str], SiteLink] = {}
         for link in self.links:
-            price = link.price_usd_per_gb or 0.0
-            pairs = [(link.source, link.target)] + [(link.target, link.source)] * link.both_ways
-            for pair in pairs:
-                # Two links between the same sites: traffic takes the cheaper one.
-                prices[pair] = min(price, prices.get(pair, price))
-        return prices
+            for pair in [(link.source, link.target)] + [(link.target, link.source)] * link.both_ways:
+                known = links.get(pair, link)
+                links[pair] = min(known, link, key=lambda each: each.price_usd_per_gb or 0.0)
+        return links
 
 
 def _check_kind(node: Node, kind: NodeKind) -> None:

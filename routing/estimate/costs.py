@@ -7,6 +7,7 @@ graph with these costs is the route of the largest preference.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from routing.estimate.table import LinkEstimates
 from routing.paths.graph import Floats
@@ -45,3 +46,27 @@ def link_costs_ms(links: LinkEstimates, weights: Weights) -> Floats:
         + weights.jitter * JITTER_DEVIATIONS * links.jitter_ms
     )
     return np.where(usable, cost_ms, np.inf)
+
+
+# RFC 3449's reading of Mathis et al. (1997): a TCP connection that loses a share p of its packets carries at most
+# MSS * 1.22 / (RTT * sqrt(p)). Every hop of a tunnel is such a connection of its own.
+_SEGMENT_BITS = 1460 * 8
+_MATHIS = 1.22
+# What an SSH channel keeps in flight.
+_WINDOW_BITS = 8 * 2**20 * 8
+
+
+def throughput_mbps(rtt_ms: npt.ArrayLike, loss_ratio: npt.ArrayLike, capacity_mbps: npt.ArrayLike = np.inf) -> Floats:
+    """Return what a hop carries, in Mbit/s: the least of what loss, the window and the declared capacity allow.
+
+    A model, not a measurement: right enough to compare hops, which is all it is used for.
+    """
+    rtt_s = np.maximum(np.asarray(rtt_ms, dtype=np.float64), 0.01) / 1000
+    with np.errstate(divide="ignore"):
+        by_loss = _SEGMENT_BITS * _MATHIS / (rtt_s * np.sqrt(np.asarray(loss_ratio, dtype=np.float64)))
+    return np.minimum(np.minimum(by_loss, _WINDOW_BITS / rtt_s) / 1e6, capacity_mbps)
+
+
+def transfer_ms_per_mb(mbps: npt.ArrayLike) -> Floats:
+    """Return the cost of a throughput in ms: how long a megabyte takes."""
+    return 8000.0 / np.asarray(mbps, dtype=np.float64)

@@ -1,11 +1,12 @@
 """What estimates of links add up to for a whole route. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from routing.candidates import Route
 from routing.errors import LinkUnmeasured
+from routing.estimate.costs import throughput_mbps
 from routing.estimate.table import LinkEstimate, LinkName
 
 
@@ -15,7 +16,8 @@ class MeasuredRoute:
 
     ``rtt_ms`` and ``jitter_ms`` are sums over links, ``loss_ratio`` is ``1 - prod(1 - p)``, and ``loss_cost``
     is the same loss as a sum over links, ``sum(-ln(1 - p))``. ``rtt_ms`` and ``loss_cost`` are None when some
-    link is dead or nobody knows it. ``price_usd_per_gb`` and ``risk`` (points) are sums as well.
+    link is dead or nobody knows it. ``price_usd_per_gb`` and ``risk`` (points) are sums as well; ``throughput_mbps`` is
+    the least of the links' (0 where one is dead).
     """
 
     route: Route
@@ -26,6 +28,7 @@ class MeasuredRoute:
     relays: int
     price_usd_per_gb: float
     risk: float
+    throughput_mbps: float
     links: tuple[LinkEstimate, ...]
 
 
@@ -36,8 +39,12 @@ def measured_route(
     gateway: str,
     price_usd_per_gb: float = 0.0,
     risk: float = 0.0,
+    capacities_mbps: Sequence[float] | None = None,
 ) -> MeasuredRoute:
-    """Return what ``links`` say about ``route``. Raises LinkUnmeasured when one of its links is not among them."""
+    """Return what ``links`` say about ``route``; ``capacities_mbps`` are those of its links, in order.
+
+    Raises LinkUnmeasured when one of its links is not among ``links``.
+    """
     travelled = route.links(gateway)
     for pair in travelled:
         if pair not in links:
@@ -55,5 +62,11 @@ def measured_route(
         relays=len(route.hops),
         price_usd_per_gb=price_usd_per_gb,
         risk=risk,
+        throughput_mbps=_throughput_mbps(parts, capacities_mbps or [math.inf] * len(parts)) if alive else 0.0,
         links=parts,
     )
+
+
+def _throughput_mbps(parts: Sequence[LinkEstimate], capacities_mbps: Sequence[float]) -> float:
+    rtts_ms, losses = [part.rtt_ms or 0.0 for part in parts], [part.loss_ratio for part in parts]
+    return float(throughput_mbps(rtts_ms, losses, capacities_mbps).min())

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from random import Random
 
 import networkx as nx
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from routing.candidates import Route
 from routing.estimate.costs import Weights
 from routing.estimate.route import MeasuredRoute, measured_route
-from routing.ranking import rank, score
+from routing.ranking import Aim, Profile, Ranking, Score
+from routing.ranking import rank as rank_by
+from routing.ranking import score as score_by
 from tests.routing.links import link_estimate
 
 _MS = st.floats(0, 1000)
@@ -33,8 +36,19 @@ def _measured(
         relays=len(hops),
         price_usd_per_gb=price,
         risk=risk,
+        throughput_mbps=0.0 if rtt_ms is None else 10.0,
         links=(),
     )
+
+
+def score(measured: MeasuredRoute, weights: Weights) -> Score:
+    """Return the score for interactive use."""
+    return score_by(measured, Aim(weights=weights))
+
+
+def rank(measured: Sequence[MeasuredRoute], weights: Weights) -> Ranking:
+    """Return the ranking for interactive use."""
+    return rank_by(measured, Aim(weights=weights))
 
 
 _ROUTES = st.builds(
@@ -196,3 +210,17 @@ def test_the_best_path_is_the_cheapest_sum_of_links(links: list[tuple[float, flo
 def test_the_margin_is_the_distance_to_the_runner_up() -> None:
     """30 ms direct against 40 ms over one relay (5 ms): the margin is 15 ms."""
     assert rank([_measured("a", 40), _measured("direct", 30)], Weights()).margin_ms == 15
+
+
+def _bulk(name: str, mbps: float, *, price: float = 0.0) -> MeasuredRoute:
+    return dataclasses.replace(_measured(name, 50, price=price), throughput_mbps=mbps)
+
+
+def test_bulk_takes_the_widest_within_its_price() -> None:
+    """800, 400 and 80 Mbit/s are 10, 20 and 100 ms a megabyte; at most 0.05 USD/GB rules the widest out."""
+    routes = [_bulk("a", 80), _bulk("b", 800, price=0.09), _bulk("c", 400, price=0.05)]
+    free = rank_by(routes, Aim(profile=Profile.BULK))
+    assert [(each.route.id, each.cost_ms) for each in free.scores] == [("b", 10), ("c", 20), ("a", 100)]
+    limited = rank_by(routes, Aim(profile=Profile.BULK, price_limit_usd_per_gb=0.05))
+    assert [each.route.id for each in limited.scores] == ["c", "a", "b"]
+    assert limited.scores[-1].refused
