@@ -20,7 +20,17 @@ from catalog.store import connections as store
 from catalog.store import rows
 from catalog.store.database import Tx
 
-POLICY_FIELDS = ("direct_allowed", "relay_limit", "candidate_limit", "avoid", "weights")
+POLICY_FIELDS = (
+    "direct_allowed",
+    "relay_limit",
+    "candidate_limit",
+    "avoid",
+    "require",
+    "weights",
+    "profile",
+    "price_limit_usd_per_gb",
+)
+BULK = "bulk"  # the profile that looks for throughput; the other one, "interactive", looks for little delay
 _DETAIL_LENGTH = 500
 _UNFINISHED = store.OPEN_STATES - {ConnectionState.AWAITING_CONSENT}
 
@@ -30,7 +40,8 @@ def request(
 ) -> Connection:
     """Return the new connection: REQUESTED, or AWAITING_CONSENT when the target is another platform than the requester.
 
-    Raises AlreadyExists naming an open connection of the same pair, WrongState for a disabled platform, NotFound.
+    Raises AlreadyExists naming an open connection of the same pair, WrongState for a disabled platform, NotFound,
+    InvalidValue for a policy that contradicts itself.
     """
     for platform_id in {requester, target}:
         if not rows.by_id(tx, Platform, platform_id).enabled:
@@ -41,7 +52,7 @@ def request(
         requester_id=requester,
         target_id=target,
         consented=requester == target,
-        policy=_known_fields(policy),
+        policy=_sensible(policy),
     )
     rows.insert(tx, connection, now_s)
     if requester == target:
@@ -185,8 +196,18 @@ def _refuse_second(tx: Tx, requester: PlatformId, target: PlatformId) -> None:
         raise AlreadyExists(f"connection '{held.id}' joins this pair already", field="target", fix=f"use '{held.id}'")
 
 
-def _known_fields(policy: Mapping[str, Any]) -> dict[str, Any]:
+def _sensible(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``policy``, which could be followed: what no network could ever give is refused at once."""
     for name in policy:
         if name not in POLICY_FIELDS:
             raise InvalidValue(f"a connection's policy has no '{name}'", field="policy", fix=", ".join(POLICY_FIELDS))
+    required = policy.get("require", ())
+    if both := sorted(set(required) & set(policy.get("avoid", ()))):
+        raise InvalidValue(f"'{both[0]}' is avoided too", field="policy.require", fix="name it once")
+    if required and policy.get("relay_limit") == 0:
+        fix = "allow a relay: policy.relay_limit"
+        raise InvalidValue("what is required stands at relays", field="policy.require", fix=fix)
+    if policy.get("price_limit_usd_per_gb") is not None and policy.get("profile") != BULK:
+        fix = f"policy.profile: {BULK}; elsewhere let the weight price speak"
+        raise InvalidValue(f"only {BULK} has a price limit", field="policy.price_limit_usd_per_gb", fix=fix)
     return dict(policy)

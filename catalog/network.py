@@ -5,7 +5,7 @@ What is stored here ends up in SSH connections, so every text passes a grammar f
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from catalog import addresses, naming
@@ -17,7 +17,8 @@ from catalog.store import connections, rows
 from catalog.store.database import Tx
 
 GATEWAY_WEIGHTS = "gateway"
-WEIGHT_NAMES = ("delay", "loss", "jitter", "hops", "price")
+WEIGHT_NAMES = ("delay", "loss", "jitter", "hops", "price", "risk")
+RISK_GROUPS_LIMIT = 16
 SSH_PORT = 22
 GATEWAY = "gateway"  # the name of the gateway itself in routes and measurements
 # Never a leading "-", which a program would take for an option.
@@ -64,10 +65,14 @@ def add_relay(
     port: int = SSH_PORT,
     addresses_from: Mapping[str, str] | None = None,
     enabled: bool = True,
+    risk: float = 0.0,
+    risk_groups: Sequence[str] = (),
     now_s: float,
 ) -> Relay:
     """Return the new relay; ``site`` is a site's name or id, ``addresses_from`` site name -> ``host:port``.
 
+    ``risk`` is an admin's judgement in points, 0 or more; ``risk_groups`` are at most 16 words for what it shares its
+    fate with (an operator, a building, a provider), by which routes ask for it or keep away from it.
     Raises InvalidValue naming the field, AlreadyExists for a name in use.
     """
     if name == GATEWAY:
@@ -75,6 +80,7 @@ def add_relay(
             f"'{GATEWAY}' is what the gateway itself is called on routes", field="name", fix="another name"
         )
     facts = {"name": name, "host": host, "port": port, "user": user, "host_key": host_key, "enabled": enabled}
+    facts |= {"risk": risk, "risk_groups": risk_groups}
     known = _known_sites(tx, addresses_from or {})
     relay = Relay(
         id=RelayId(new_id("relay", now_s)),
@@ -87,7 +93,7 @@ def add_relay(
 def update_relay(
     tx: Tx, relay_id: str, changes: Mapping[str, object], now_s: float, expected_version: int | None = None
 ) -> Relay:
-    """Change host, port, user, host_key, addresses_from, enabled or site; the name stays: routes are spelt in it.
+    """Change anything but the name: routes are spelt in it.
 
     Tunnels that stand are not cut; the next probe and the next tunnel see the change. Raises Stale, InvalidValue.
     """
@@ -120,9 +126,10 @@ def add_link(
     target: str,
     both_ways: bool = True,
     price_usd_per_gb: float | None = None,
+    capacity_mbps: float | None = None,
     now_s: float,
 ) -> SiteLink:
-    """Return the new link between two different sites (names or ids).
+    """Return the new link between two different sites (names or ids); None is what nobody knows.
 
     Raises AlreadyExists when the pair, in this direction or covered by a link of both ways, is already linked.
     """
@@ -138,6 +145,7 @@ def add_link(
         target_id=there.id,
         both_ways=both_ways,
         price_usd_per_gb=None if price_usd_per_gb is None else _amount(price_usd_per_gb, field="price_usd_per_gb"),
+        capacity_mbps=None if capacity_mbps is None else _capacity(capacity_mbps),
     )
     return rows.insert(tx, link, now_s)
 
@@ -186,6 +194,23 @@ def _amount(value: float, *, field: str) -> float:
     return float(value)
 
 
+def _capacity(value: float) -> float:
+    if not 0 < value < math.inf:
+        raise InvalidValue("a link carries something, or nobody knows", field="capacity_mbps", fix="more than 0 Mbit/s")
+    return float(value)
+
+
+def _risk_groups(words: Any) -> list[str]:
+    """Return the words in their order, each once."""
+    field = "risk_groups"
+    if isinstance(words, str) or not isinstance(words, Sequence):
+        raise InvalidValue("this is not a list of words", field=field, fix='such as ["acme", "building-7"]')
+    kept = list(dict.fromkeys(naming.label(word, field=field) for word in words))
+    if len(kept) > RISK_GROUPS_LIMIT:
+        raise InvalidValue("these are too many words", field=field, fix=f"at most {RISK_GROUPS_LIMIT}")
+    return kept
+
+
 def _user(text: str) -> str:
     if not _USER.fullmatch(text):
         raise InvalidValue("this cannot be an SSH user", field="user", fix="A-Z a-z 0-9 . _ -, at most 32")
@@ -214,4 +239,6 @@ _RELAY: Mapping[str, Check] = {
     "host_key": lambda text: addresses.ssh_public_key(text, field="host_key"),
     "addresses_from": dict,
     "enabled": bool,
+    "risk": lambda points: _amount(points, field="risk"),
+    "risk_groups": _risk_groups,
 }

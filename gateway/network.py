@@ -69,8 +69,11 @@ def relay_node(relay: Relay, site: Site) -> routing.Node:
         host_key=relay.host_key,
         latitude=site.latitude,
         longitude=site.longitude,
-        # What a connection may wish to avoid besides single relays.
-        risk_groups=frozenset({site.name, site.region} - {""}),
+        # What stands at one site falls with it.
+        risk_groups=frozenset({site.name, *relay.risk_groups}),
+        # What a connection may wish for or avoid besides single relays.
+        labels=frozenset({site.name, site.region, *relay.risk_groups} - {""}),
+        risk=relay.risk,
     )
 
 
@@ -114,4 +117,5 @@ def _link(link: SiteLink, sites: Mapping[SiteId, Site]) -> routing.SiteLink:
         target=sites[link.target_id].name,
         both_ways=link.both_ways,
         price_usd_per_gb=link.price_usd_per_gb,
+        capacity_mbps=link.capacity_mbps,
     )

@@ -86,6 +86,8 @@ class RelaySettings(Section):
     user: str
     host_key: str
     addresses_from: dict[str, str] = {}
+    risk: NotNegative = 0.0
+    risk_groups: tuple[str, ...] = ()
 
 
 class LinkSettings(Section):
@@ -95,6 +97,7 @@ class LinkSettings(Section):
     target: str
     both_ways: bool = True
     price_usd_per_gb: float | None = Field(None, ge=0)
+    capacity_mbps: float | None = Field(None, gt=0)
 
 
 class NetworkSettings(Section):
@@ -113,6 +116,7 @@ class WeightSettings(Section):
     jitter: NotNegative = 1.0
     hops: NotNegative = 5.0
     price: NotNegative = 0.0
+    risk: NotNegative = 0.0
 
 
 class RoutingSettings(Section):

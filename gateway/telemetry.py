@@ -124,3 +124,37 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format, of type METRICS_TYPE."""
         return generate_latest(self.registry)
+
+
+class RoutingMetrics:
+    """What choosing and probing count, in the registry of the process's ``Metrics``; make it once for each."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        registry = metrics.registry
+        self._changes = Counter(
+            "crossway_route_changes", "Connections moved to another route", ("reason",), registry=registry
+        )
+        self._packets = Counter(
+            "crossway_probe_packets", "Probe packets sent, by who sent them", ("source",), registry=registry
+        )
+        self._refused = Counter(
+            "crossway_probe_samples_refused", "Samples that cannot be true", ("reason",), registry=registry
+        )
+        self._links = Gauge("crossway_links", "Links by what their last probes said", ("state",), registry=registry)
+
+    def changed(self, reason: str) -> None:
+        """Count one connection that moved to another route, and why."""
+        self._changes.labels(reason).inc()
+
+    def probed(self, source: str, packets: int) -> None:
+        """Count ``packets`` sent by ``source``: "gateway", or the name of a relay."""
+        self._packets.labels(source).inc(packets)
+
+    def refused(self, reason: str, count: int) -> None:
+        """Count samples that were not believed, and why."""
+        self._refused.labels(reason).inc(count)
+
+    def links(self, *, alive: int, dead: int) -> None:
+        """Say how many links answered last and how many did not."""
+        self._links.labels("alive").set(alive)
+        self._links.labels("dead").set(dead)

@@ -87,7 +87,8 @@ class Connection(Row, table=True):
     code: str = ""  # the error code of the last failure, empty when all is well
     reason: str = ""  # in words, with no secrets
     route: str = ""  # the id of the route in use, such as "fra-1>sin-1"
-    # what the requester asked for: {"direct_allowed", "relay_limit", "candidate_limit", "avoid", "weights"}
+    # what the requester asked for: {"direct_allowed", "relay_limit", "candidate_limit", "avoid", "require", "weights",
+    #  "profile", "price_limit_usd_per_gb"}, each only if it was named
     policy: dict[str, Any] = json_column()
     attempts: int = 0
 
@@ -100,7 +101,8 @@ class RouteDecision(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
     connection_id: ConnectionId = Field(foreign_key="connection.id", sa_type=String, index=True)
     # {"weights", "candidates": [{"route", "hops", "links", "terms", "cost_ms", "preference", ...}], "winner",
-    #  "margin", "probe_methods", "refused": [{"route", "code", "reason"}]}
+    #  "margin_ms", "probe_methods", "refused": [{"route", "code", "reason"}]}; since 0003 also "profile", "reason",
+    #  "before" and "standby": {"route", "cost_ms", "extra_ms"} or {"route": None, "because"}
     document: dict[str, Any] = json_column()
 
 

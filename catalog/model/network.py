@@ -30,6 +30,8 @@ class Relay(Row, table=True):
     # site name -> "host:port": what to dial when coming from that site, where it differs from host and port
     addresses_from: dict[str, str] = json_column()
     enabled: bool = True
+    risk: float = 0.0  # points, by an admin's judgement
+    risk_groups: list[str] = json_column(list)  # whose fate it shares: an operator, a building, a provider
 
 
 class SiteLink(Row, table=True):
@@ -42,3 +44,4 @@ class SiteLink(Row, table=True):
     target_id: SiteId = Field(foreign_key="site.id", sa_type=String)
     both_ways: bool = True
     price_usd_per_gb: float | None = None
+    capacity_mbps: float | None = None

@@ -1,4 +1,4 @@
-"""Lists by pages, in the order of ids: what was there when the first page was read comes once, and only once."""
+"""Lists by pages, in the order of ids or its reverse: what was there when the first page was read comes once."""
 
 import base64
 import binascii
@@ -36,8 +36,9 @@ def page(
     token: str | None = None,
     where: Mapping[str, object] | None = None,
     either: Mapping[str, object] | None = None,
+    newest_first: bool = False,
 ) -> Page[K]:
-    """Return up to ``limit`` rows after ``token``, oldest first.
+    """Return up to ``limit`` rows after ``token``, oldest first unless ``newest_first``.
 
     All of ``where`` must hold and, if given, at least one of ``either`` (column name -> value, a collection for "one
     of these", None for "empty"). Raises InvalidValue for a limit outside 1..200 or a token that this list did not give.
@@ -45,11 +46,13 @@ def page(
     if not 1 <= limit <= PAGE_LIMIT:
         raise InvalidValue(f"a page holds 1 to {PAGE_LIMIT} items", field="limit", fix=f"1..{PAGE_LIMIT}")
     key = rows.column(kind, "id")
-    statement = select(kind).where(*rows.conditions(kind, where or {})).order_by(key).limit(limit + 1)
+    order = key.desc() if newest_first else key
+    statement = select(kind).where(*rows.conditions(kind, where or {})).order_by(order).limit(limit + 1)
     if either:
         statement = statement.where(or_(*rows.conditions(kind, either)))
     if token is not None:
-        statement = statement.where(key > _after(kind, token))
+        last = _after(kind, token)
+        statement = statement.where(key < last if newest_first else key > last)
     found = tx.exec(statement).all()
     more = len(found) > limit
     return Page(items=tuple(found[:limit]), next_token=_token(found[limit - 1]) if more else None)

@@ -1,13 +1,9 @@
-"""What became of a connection and why: the route decision, the account sessions, the steps."""
-
-from typing import Any
+"""What became of a connection: the account sessions, the steps."""
 
 from pydantic import Field
 
-from catalog import connections
 from catalog.access import owns
 from catalog.model.connection import AccountSession, Leg
-from catalog.model.ids import ConnectionId
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Nothing, Out, Time
@@ -16,43 +12,6 @@ from gateway.api.endpoints import Call, Listing, Routes
 from gateway.api.trace import StepOut, steps_page
 
 routes = Routes("connections")
-
-
-class RoutesOut(Out):
-    """Why this route: every candidate with its measurements and terms, the weights, the winner and the margin."""
-
-    connection: str
-    decided_at: Time | None = Field(description="null before the first decision, and the rest is empty.")
-    winner: str | None
-    margin_ms: float | None = Field(description="By how much it won; null when there is no other usable route.")
-    weights: dict[str, float]
-    candidates: list[dict[str, Any]]
-    refused: list[dict[str, Any]] = Field(description="Routes that were tried and could not be built: code and reason.")
-    probe_methods: list[str]
-
-
-@routes.plain(
-    "GET",
-    "/v1/connections/{id}/routes",
-    permission="connection:read",
-    answer=RoutesOut,
-    summary="Show the latest route decision with everything it was based on",
-)
-def get_routes(tx: Tx, call: Call[Nothing]) -> RoutesOut:
-    """Return the latest decision."""
-    row = own_connection(tx, call)
-    decision = connections.latest_decision(tx, ConnectionId(row.id))
-    told = decision.document if decision else {}
-    return RoutesOut(
-        connection=row.id,
-        decided_at=decision.created_at_s if decision else None,
-        winner=told.get("winner"),
-        margin_ms=told.get("margin_ms"),
-        weights=told.get("weights", {}),
-        candidates=told.get("candidates", []),
-        refused=told.get("refused", []),
-        probe_methods=told.get("probe_methods", []),
-    )
 
 
 class SessionOut(Out):

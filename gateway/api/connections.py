@@ -13,7 +13,7 @@ from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
-from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Weight, absent, stamp
+from gateway.api.bodies import Body, Nothing, Price, Reference, Resource, Weight, Word, absent, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 
@@ -31,6 +31,9 @@ CHOOSES_BY_ITSELF = frozenset(
 )
 
 
+Profile = Literal["interactive", "bulk"]
+
+
 class WeightChangesIn(Body):
     """Weights of this connection that differ from the gateway's."""
 
@@ -39,6 +42,7 @@ class WeightChangesIn(Body):
     jitter: Weight = absent()
     hops: Weight = absent()
     price: Weight = absent()
+    risk: Weight = absent()
 
 
 class PolicyIn(Body):
@@ -47,8 +51,15 @@ class PolicyIn(Body):
     direct_allowed: bool = True
     relay_limit: int = Field(default=2, ge=0, le=4)
     candidate_limit: int = Field(default=12, ge=1, le=64)
-    avoid: list[Name] = Field(default_factory=list, max_length=64, description="Names of relays or sites.")
+    avoid: list[Word] = Field(
+        default_factory=list, max_length=64, description="Relays, sites, regions or risk groups to keep away from."
+    )
+    require: list[Word] = Field(
+        default_factory=list, max_length=64, description="Likewise; each must be on the route, as one of its relays."
+    )
     weights: WeightChangesIn = Field(default_factory=WeightChangesIn)
+    profile: Profile = Field(default="interactive", description="`bulk`: the most throughput instead of least cost.")
+    price_limit_usd_per_gb: Price | None = Field(default=None, description="For `bulk`: no route dearer than this.")
 
 
 class ConnectionIn(Body):

@@ -11,6 +11,7 @@ from catalog.store.paging import page
 from gateway.api.bodies import (
     AddressesFrom,
     Body,
+    Capacity,
     Host,
     HostKey,
     Latitude,
@@ -22,6 +23,8 @@ from gateway.api.bodies import (
     Price,
     Reference,
     Resource,
+    Risk,
+    RiskGroups,
     absent,
     stamp,
 )
@@ -130,6 +133,10 @@ class RelayIn(Body):
         default_factory=dict, description="Site name -> `host:port` to dial from there, where it differs."
     )
     enabled: bool = True
+    risk: Risk = Field(default=0.0, description="Points, by your judgement; what a point costs is the weight `risk`.")
+    risk_groups: RiskGroups = Field(
+        default_factory=list, description="Words for what it shares its fate with: an operator, a building, a provider."
+    )
 
 
 class RelayChange(Body):
@@ -142,6 +149,8 @@ class RelayChange(Body):
     host_key: HostKey = absent()
     addresses_from: AddressesFrom = absent()
     enabled: bool = absent()
+    risk: Risk = absent()
+    risk_groups: RiskGroups = absent()
 
 
 class RelayOut(Resource):
@@ -155,6 +164,8 @@ class RelayOut(Resource):
     host_key: str
     addresses_from: dict[str, str]
     enabled: bool
+    risk: float
+    risk_groups: list[str]
 
 
 @routes.endpoint(
@@ -231,6 +242,8 @@ def _relay(tx: Tx, row: Relay) -> RelayOut:
         host_key=row.host_key,
         addresses_from=row.addresses_from,
         enabled=row.enabled,
+        risk=row.risk,
+        risk_groups=row.risk_groups,
     )
 
 
@@ -241,6 +254,7 @@ class LinkIn(Body):
     target: Reference
     both_ways: bool = True
     price_usd_per_gb: Price | None = None
+    capacity_mbps: Capacity | None = Field(default=None, description="What you know of its throughput.")
 
 
 class LinkOut(Resource):
@@ -250,6 +264,7 @@ class LinkOut(Resource):
     target: str
     both_ways: bool
     price_usd_per_gb: float | None
+    capacity_mbps: float | None
 
 
 @routes.endpoint(
@@ -298,4 +313,5 @@ def _link(tx: Tx, row: SiteLink) -> LinkOut:
         target=rows.by_id(tx, Site, row.target_id).name,
         both_ways=row.both_ways,
         price_usd_per_gb=row.price_usd_per_gb,
+        capacity_mbps=row.capacity_mbps,
     )

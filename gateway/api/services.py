@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from catalog.errors import WrongState
 from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
@@ -43,13 +44,40 @@ class ApiLimits:
     watch_poll_s: float = 0.5  # changes that nobody announced are seen this late
 
 
+class WhatIf(Protocol):
+    """How a stored decision is ranked again."""
+
+    def __call__(
+        self, document: Mapping[str, Any], weights: Mapping[str, float], *, profile: str | None = None
+    ) -> Mapping[str, Any]:
+        """Return ``document`` as it would be with ``weights`` in the place of its own, by ``profile`` (None: its own).
+
+        Pure. Raises InvalidValue for an unknown weight, or for a document that holds too little to rank again.
+        """
+        ...
+
+
+def knows_nothing() -> Mapping[str, Any]:
+    """Return the network status of a process that has measured nothing."""
+    return {}
+
+
+def ranks_nothing(
+    document: Mapping[str, Any], weights: Mapping[str, float], *, profile: str | None = None
+) -> Mapping[str, Any]:
+    """Refuse, as a process that chooses no routes must."""
+    del document, weights, profile
+    raise WrongState("no routes are chosen here", fix="ask the gateway that keeps the connections")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """Everything an endpoint may use. ``wake`` and ``background_status`` are the background runner's.
 
     ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError. ``check_account`` judges
     (provider, region, options) of a platform that enrols, and raises InvalidValue. ``gateway_site`` is the name of the
-    site where the gateway itself is.
+    site where the gateway itself is. ``network_status`` returns what is believed of the network now, called on the
+    event loop: {"links", "probes", "changes"}, each as ``gateway.api.network_status`` reads it, any of them absent.
     """
 
     database: Database
@@ -68,3 +96,5 @@ class ApiServices:
     limits: ApiLimits = field(default_factory=ApiLimits)
     metrics: Metrics = field(default_factory=Metrics)
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
+    network_status: Callable[[], Mapping[str, Any]] = knows_nothing
+    what_if: WhatIf = ranks_nothing

@@ -18,6 +18,7 @@ class WeightsIn(Body):
     jitter: Weight
     hops: Weight
     price: Weight
+    risk: Weight
 
 
 class WeightsOut(Out):
@@ -29,6 +30,7 @@ class WeightsOut(Out):
     jitter: float
     hops: float
     price: float
+    risk: float
 
     def tag(self) -> str:
         """Return the ETag without its quotes."""

@@ -1,5 +1,6 @@
 """``crossway connection``: requesters reaching targets, over which route, and why."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,6 +14,14 @@ from gateway.client.connections import SETTLED
 from gateway.client.resources import Connection
 
 connections = typer.Typer(help="Requesters reaching targets.")
+
+
+class Profile(StrEnum):
+    """What a route is chosen for."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
 
 _CONNECTIONS = (
     Column("ID", "id"),
@@ -48,7 +57,15 @@ def request(
     relay_limit: Annotated[int | None, typer.Option(min=0, help="At most so many relays in a row.")] = None,
     candidate_limit: Annotated[int | None, typer.Option(min=1, help="Measure at most so many routes.")] = None,
     avoid: Annotated[
-        list[str] | None, typer.Option(metavar="SITE|RELAY", help="Not through there; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="WORD", help="Not through this relay, site, region or risk group; repeatable."),
+    ] = None,
+    require: Annotated[
+        list[str] | None, typer.Option(metavar="WORD", help="Through each of these, likewise; repeatable.")
+    ] = None,
+    profile: Annotated[Profile | None, typer.Option(help="Least delay, or most throughput.")] = None,
+    price_limit: Annotated[
+        float | None, typer.Option(min=0, metavar="USD/GB", help="With --profile bulk: no dearer route.")
     ] = None,
     weight: Annotated[list[str] | None, typer.Option(metavar="NAME=NUMBER", help="For this one; repeatable.")] = None,
     idempotency_key: IdempotencyKey = None,
@@ -57,7 +74,8 @@ def request(
 ) -> None:
     """Ask for a connection. It is answered at once; --wait stays until it is established."""
     policy: dict[str, object] = {"direct_allowed": direct, "relay_limit": relay_limit}
-    policy |= {"candidate_limit": candidate_limit, "avoid": avoid}
+    policy |= {"candidate_limit": candidate_limit, "avoid": avoid, "require": require}
+    policy |= {"profile": profile, "price_limit_usd_per_gb": price_limit}
     policy = {name: value for name, value in policy.items() if value is not None}
     if weight:
         policy["weights"] = numbers_of(weight, "--weight")

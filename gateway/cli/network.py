@@ -13,7 +13,13 @@ from gateway.cli.pairs import numbers_of, pairs_of
 sites = typer.Typer(help="Places where relays and platforms are.")
 relays = typer.Typer(help="Hosts that forward.")
 links = typer.Typer(help="Which sites may dial which.")
-weights = typer.Typer(help="What delay, loss, jitter, hops and price are worth.")
+weights = typer.Typer(help="What delay, loss, jitter, hops, price and risk are worth.")
+
+Risk = Annotated[float | None, typer.Option(min=0, help="Points, by your judgement; see the weight risk.")]
+RiskGroups = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WORD", help="What it shares its fate with: an operator, a building; repeatable."),
+]
 
 _SITES = (
     Column("NAME", "name"),
@@ -27,6 +33,8 @@ _RELAYS = (
     Column("SITE", "site"),
     Column("ADDRESS", lambda relay: f"{relay.get('user')}@{relay.get('host')}:{relay.get('port')}"),
     Column("ENABLED", "enabled"),
+    Column("RISK", "risk"),
+    Column("SHARES FATE WITH", "risk_groups"),
     Column("ID", "id"),
 )
 _LINKS = (
@@ -34,6 +42,7 @@ _LINKS = (
     Column("TARGET", "target"),
     Column("BOTH WAYS", "both_ways"),
     Column("USD/GB", "price_usd_per_gb"),
+    Column("MBIT/S", "capacity_mbps"),
     Column("ID", "id"),
 )
 
@@ -97,6 +106,8 @@ def add_relay(
         list[str] | None, typer.Option(metavar="SITE=HOST:PORT", help="What to dial from that site; repeatable.")
     ] = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Declare it without using it yet.")] = False,
+    risk: Risk = None,
+    risk_group: RiskGroups = None,
 ) -> None:
     """Declare a relay and pin its host key."""
     door.show(
@@ -109,6 +120,8 @@ def add_relay(
             host_key=_host_key(host_key_file),
             addresses_from=pairs_of(address_from, "--address-from"),
             enabled=not disabled,
+            risk=risk,
+            risk_groups=risk_group,
         )
     )
 
@@ -134,10 +147,23 @@ def set_relay(
     port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
     user: Annotated[str | None, typer.Option(help="Whom to log in as.")] = None,
     host_key_file: Annotated[Path | None, typer.Option(help="Its new host key, verified by you; it is pinned.")] = None,
+    risk: Risk = None,
+    risk_group: RiskGroups = None,
+    no_risk_groups: Annotated[bool, typer.Option("--no-risk-groups", help="Take it out of all its groups.")] = False,
 ) -> None:
-    """Change what is named and keep the rest."""
-    host_key = None if host_key_file is None else _host_key(host_key_file)
-    door.show(door.client.relays.set(relay, host=host, port=port, user=user, host_key=host_key))
+    """Change what is named and keep the rest; the groups named replace all it had."""
+    if no_risk_groups and risk_group:
+        raise CliError("--risk-group and --no-risk-groups contradict each other")
+    changed = door.client.relays.set(
+        relay,
+        host=host,
+        port=port,
+        user=user,
+        host_key=None if host_key_file is None else _host_key(host_key_file),
+        risk=risk,
+        risk_groups=[] if no_risk_groups else risk_group,
+    )
+    door.show(changed)
 
 
 @remote(relays, "enable")
@@ -167,10 +193,17 @@ def add_link(
     target: Annotated[str, typer.Argument(metavar="SITE")],
     one_way: Annotated[bool, typer.Option("--one-way", help="Only from the first to the second.")] = False,
     price_usd_per_gb: Annotated[float | None, typer.Option("--price-usd-per-gb", min=0)] = None,
+    capacity_mbps: Annotated[
+        float | None, typer.Option("--capacity-mbps", min=0, help="What you know of its throughput, in Mbit/s.")
+    ] = None,
 ) -> None:
     """Declare that hosts of the first site may dial hosts of the second, and back."""
     link = door.client.links.create(
-        source=source, target=target, both_ways=not one_way, price_usd_per_gb=price_usd_per_gb
+        source=source,
+        target=target,
+        both_ways=not one_way,
+        price_usd_per_gb=price_usd_per_gb,
+        capacity_mbps=capacity_mbps,
     )
     door.show(link)
 

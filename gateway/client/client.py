@@ -9,7 +9,7 @@ from gateway.client.network import Links, LiveWeights, Relays, Sites
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
-from gateway.client.resources import BackgroundTask, Identity
+from gateway.client.resources import BackgroundTask, Identity, NetworkStatus
 from gateway.client.wire import Exchange, Wire, _ignore
 
 
@@ -49,6 +49,10 @@ class Client:
     def whoami(self) -> Identity:
         """Return who the token speaks for."""
         return body_of(self.wire.call("GET", "/v1/whoami"), self.wire)
+
+    def network_status(self) -> NetworkStatus:
+        """Return the network as it is declared, with what the gateway believes of every link now (admins only)."""
+        return body_of(self.wire.call("GET", "/v1/network/status"), self.wire)
 
     def background(self) -> Iterator[BackgroundTask]:
         """Yield the status of every background task."""

@@ -51,7 +51,7 @@ class Collection(Generic[T]):
         self._path = path
 
     def list(self, *, page_size: int = PAGE_LIMIT, **filters: str | None) -> Iterator[T]:
-        """Yield every item that the ``filters`` let through (None: any), a page at a time, oldest first."""
+        """Yield every item that the ``filters`` let through (None: any), a page at a time, in the gateway's order."""
         query: dict[str, str | int] = {"limit": page_size}
         query |= {name: value for name, value in filters.items() if value is not None}
         while True:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import AccountSession, Connection, Grant, GrantRule, RouteDecision, Step
+from gateway.client.resources import AccountSession, Connection, Decision, Grant, GrantRule, RouteDecision, Step
 
 # States in which nothing more happens by itself.
 SETTLED = frozenset({"established", "failed", "closed"})
@@ -22,7 +22,8 @@ class Connections(Collection[Connection]):
     ) -> Connection:
         """Ask for a connection; it is answered at once and then progresses by itself.
 
-        ``policy`` may hold direct_allowed, relay_limit, candidate_limit, avoid and weights.
+        ``policy`` may hold direct_allowed, relay_limit, candidate_limit, avoid, require, weights, profile
+        ("interactive", "bulk") and, for bulk, price_limit_usd_per_gb.
         """
         body = given(target=target, requester=requester, policy=policy)
         return self._create(body, idempotency_key=idempotency_key)
@@ -30,6 +31,18 @@ class Connections(Collection[Connection]):
     def routes(self, key: str) -> RouteDecision:
         """Return why the route in use was chosen."""
         return body_of(self._wire.call("GET", self._at(key, "routes")), self._wire)
+
+    def what_if(self, key: str, weights: Mapping[str, float], *, profile: str | None = None) -> RouteDecision:
+        """Return the latest decision as it would be by other weights, measured as it was then; changes nothing.
+
+        Raises ApiProblem (409) before the first decision.
+        """
+        body = given(weights=weights, profile=profile)
+        return body_of(self._wire.call("POST", self._at(key, "what-if"), body=body), self._wire)
+
+    def decisions(self, key: str) -> Iterator[Decision]:
+        """Yield the route decisions in short, newest first."""
+        return Collection[Decision](self._wire, self._at(key, "decisions")).list()
 
     def sessions(self, key: str) -> Iterator[AccountSession]:
         """Yield the account sessions, oldest first."""

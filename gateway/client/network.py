@@ -1,6 +1,6 @@
 """The transport network through the API: sites, relays, links, and the weights that rank routes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.client.collection import Collection, body_of, given
 from gateway.client.resources import Link, Relay, Site, Weights
@@ -42,10 +42,16 @@ class Relays(Collection[Relay]):
         port: int | None = None,
         addresses_from: Mapping[str, str] | None = None,
         enabled: bool | None = None,
+        risk: float | None = None,
+        risk_groups: Sequence[str] | None = None,
     ) -> Relay:
-        """Declare a relay. ``host_key`` is its OpenSSH public key line; ``addresses_from`` maps a site to host:port."""
+        """Declare a relay. ``host_key`` is its OpenSSH public key line; ``addresses_from`` maps a site to host:port.
+
+        ``risk`` is points by one's own judgement, ``risk_groups`` words for what it shares its fate with.
+        """
         fields = given(name=name, site=site, host=host, user=user, host_key=host_key, port=port)
-        return self._create({**fields, **given(addresses_from=addresses_from, enabled=enabled)})
+        fields |= given(addresses_from=addresses_from, enabled=enabled, risk=risk, risk_groups=risk_groups)
+        return self._create(fields)
 
     def set(
         self,
@@ -55,9 +61,11 @@ class Relays(Collection[Relay]):
         port: int | None = None,
         user: str | None = None,
         host_key: str | None = None,
+        risk: float | None = None,
+        risk_groups: Sequence[str] | None = None,
     ) -> Relay:
-        """Change what is named and keep the rest."""
-        changes = given(host=host, port=port, user=user, host_key=host_key)
+        """Change what is named and keep the rest; an empty ``risk_groups`` takes the relay out of all."""
+        changes = given(host=host, port=port, user=user, host_key=host_key, risk=risk, risk_groups=risk_groups)
         return self._change("PATCH", key, body=changes, if_match=None)
 
     def set_enabled(self, key: str, *, enabled: bool, if_match: str | None = None) -> Relay:
@@ -73,10 +81,17 @@ class Links(Collection[Link]):
     """Which sites may dial which."""
 
     def create(
-        self, *, source: str, target: str, both_ways: bool | None = None, price_usd_per_gb: float | None = None
+        self,
+        *,
+        source: str,
+        target: str,
+        both_ways: bool | None = None,
+        price_usd_per_gb: float | None = None,
+        capacity_mbps: float | None = None,
     ) -> Link:
         """Declare that hosts of site ``source`` may dial hosts of site ``target``."""
-        return self._create(given(source=source, target=target, both_ways=both_ways, price_usd_per_gb=price_usd_per_gb))
+        fields = given(source=source, target=target, both_ways=both_ways)
+        return self._create({**fields, **given(price_usd_per_gb=price_usd_per_gb, capacity_mbps=capacity_mbps)})
 
     def remove(self, key: str) -> None:
         """Forget a link."""

@@ -107,6 +107,8 @@ class Relay(Named):
     user: str
     host_key: str
     enabled: bool
+    risk: float
+    risk_groups: list[str]
 
 
 class Link(Resource):
@@ -116,6 +118,7 @@ class Link(Resource):
     target: str
     both_ways: bool
     price_usd_per_gb: float | None
+    capacity_mbps: float | None
 
 
 Weights = dict[str, float]
@@ -138,13 +141,16 @@ class LinkMeasurement(TypedDict):
     source: str
     target: str
     method: str
-    sent: int
-    lost: int
+    sent: float  # old packets weigh less
+    lost: float
     rtt_ms: float | None
     jitter_ms: float | None
     loss_ratio: float
     measured_at_s: float
     note: NotRequired[str]  # why it could not be probed at all
+    error_ms: NotRequired[float | None]  # one standard error of rtt_ms
+    samples: NotRequired[int]
+    dead: NotRequired[bool]
 
 
 class Candidate(TypedDict):
@@ -159,6 +165,8 @@ class Candidate(TypedDict):
     cost_ms: float | None  # None: unusable, and ``refused`` says why
     preference: float
     refused: NotRequired[str]
+    risk: NotRequired[float]
+    throughput_mbps: NotRequired[float | None]  # None unless the profile is bulk
     links: list[LinkMeasurement]
 
 
@@ -168,6 +176,27 @@ class RefusedRoute(TypedDict):
     route: str
     code: str
     reason: str
+
+
+class Standby(TypedDict):
+    """The second route, which shares no relay and no declared fate with the first; None: ``because`` says why."""
+
+    route: str | None
+    cost_ms: float | None
+    extra_ms: float | None
+    because: str
+
+
+class Decision(TypedDict):
+    """One route decision in short."""
+
+    decided_at: str
+    winner: str | None
+    reason: str
+    before: str
+    margin_ms: float | None
+    cost_ms: float | None
+    standby: Standby | None
 
 
 class RouteDecision(TypedDict):
@@ -183,6 +212,78 @@ class RouteDecision(TypedDict):
     candidates: list[Candidate]
     refused: list[RefusedRoute]
     probe_methods: list[str]
+    reason: NotRequired[str]  # why this one: "first", "kept", "moved", "escaped-dead" and the like
+    before: NotRequired[str]  # the route in use before, empty when there was none
+    profile: NotRequired[str]
+    standby: NotRequired[Standby | None]
+
+
+class SitePlace(TypedDict):
+    """Where a site is, in degrees."""
+
+    name: str
+    region: str
+    latitude: float | None
+    longitude: float | None
+
+
+class RelayPlace(TypedDict):
+    """Where a relay stands."""
+
+    name: str
+    site: str
+    enabled: bool
+    risk: float
+    risk_groups: list[str]
+
+
+class PlatformPlace(TypedDict):
+    """Where a platform is; links name it ``platform/NAME``."""
+
+    name: str
+    site: str
+
+
+class LinkStatus(TypedDict):
+    """What the gateway believes of one link now; None is what nobody knows."""
+
+    source: str
+    target: str
+    method: str
+    note: str
+    rtt_ms: float | None
+    error_ms: float | None
+    median_ms: float | None
+    smoothed_ms: float | None
+    jitter_ms: float | None
+    loss_ratio: float | None
+    sent: float | None
+    lost: float | None
+    samples: int | None
+    dead: bool
+    age_s: float | None
+
+
+class ProbeSpending(TypedDict):
+    """What probing spends, since the gateway started."""
+
+    packets: int
+    lost: int
+    refused: dict[str, int]
+    limit_per_s: float | None
+    by_source: dict[str, int]
+
+
+class NetworkStatus(TypedDict):
+    """The declared network with what is believed of it; ``changes`` counts moves to another route by reason."""
+
+    gateway_site: str
+    sites: list[SitePlace]
+    relays: list[RelayPlace]
+    platforms: list[PlatformPlace]
+    links: list[LinkStatus]
+    probes: ProbeSpending
+    changes: dict[str, int]
 
 
 class AccountSession(TypedDict):

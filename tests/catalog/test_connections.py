@@ -53,6 +53,45 @@ def test_a_platforms_own_connection_needs_nobody_elses_word(store: Store) -> Non
     assert move(store, connection.id, _E.BEGIN).state is _S.ROUTING
 
 
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        pytest.param({"speed": 1}, "policy", id="no such field"),
+        pytest.param({"avoid": ["sin", "eu"], "require": ["eu"]}, "policy.require", id="avoided and required"),
+        pytest.param({"require": ["eu"], "relay_limit": 0}, "policy.require", id="required of no relay"),
+        pytest.param({"price_limit_usd_per_gb": 0.0}, "policy.price_limit_usd_per_gb", id="limit without bulk"),
+        pytest.param(
+            {"price_limit_usd_per_gb": 0.1, "profile": "interactive"},
+            "policy.price_limit_usd_per_gb",
+            id="limit for interactive",
+        ),
+    ],
+)
+def test_a_policy_that_no_network_can_satisfy_is_refused(store: Store, policy: dict[str, Any], field: str) -> None:
+    """What contradicts itself is refused with the field and a fix, and no connection is made."""
+    platform = add_platform(store)
+    with pytest.raises(InvalidValue) as refused:
+        ask(store, platform, platform, **policy)
+    assert refused.value.field == field
+    assert refused.value.fix
+    assert store.read(lambda tx: rows.where(tx, Connection)) == []
+
+
+def test_a_bulk_connection_may_have_a_price_limit(store: Store) -> None:
+    """A free route is a limit too; without the limit the profile needs nothing, and null is no limit."""
+    platforms = [add_platform(store, name) for name in ("mumbai", "delhi", "pune")]
+    for platform, policy in zip(
+        platforms,
+        (
+            {"profile": "bulk", "price_limit_usd_per_gb": 0.0, "require": ["eu"], "relay_limit": 1},
+            {"profile": "bulk"},
+            {"profile": "interactive", "price_limit_usd_per_gb": None},
+        ),
+        strict=True,
+    ):
+        assert ask(store, platform, platform, **policy).policy == policy
+
+
 def test_only_the_targets_owner_can_consent(store: Store) -> None:
     """Requester, a third platform and nobody are denied and change nothing; the target's word counts, and once."""
     mumbai, delhi, pune = (add_platform(store, name) for name in ("mumbai", "delhi", "pune"))

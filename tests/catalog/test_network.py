@@ -35,14 +35,20 @@ def add_relay(store: Store, **changes: Any) -> Relay:
 
 
 def test_a_relay_is_kept_as_it_was_declared(sites: Store) -> None:
-    """Every field comes back; the host is lower case, the key has no comment, dial addresses are canonical."""
+    """Every field comes back; the host is lower case, the key has no comment, addresses are canonical, words unique."""
     relay = add_relay(
-        sites, host="FRA.relay.example", host_key=f"{HOST_KEY} root@fra", addresses_from={"sin": "[fd00::5]:2222"}
+        sites,
+        host="FRA.relay.example",
+        host_key=f"{HOST_KEY} root@fra",
+        addresses_from={"sin": "[fd00::5]:2222"},
+        risk=2,
+        risk_groups=("acme", "Building 7", "acme"),
     )
     kept = sites.read(lambda tx: rows.by_name_or_id(tx, Relay, "fra-1"))
     assert (kept.host, kept.port, kept.user, kept.host_key) == ("fra.relay.example", 22, "crossway", HOST_KEY)
     assert kept.addresses_from == {"sin": "[fd00::5]:2222"}
     assert kept.enabled
+    assert (kept.risk, kept.risk_groups) == (2.0, ["acme", "Building 7"])
     assert kept.id == relay.id
 
 
@@ -68,6 +74,13 @@ def test_a_relay_is_kept_as_it_was_declared(sites: Store) -> None:
         ({"host_key": f"{HOST_KEY}\n* {HOST_KEY}"}, "host_key"),
         ({"addresses_from": {"nowhere": "10.0.0.1:22"}}, "addresses_from.nowhere"),
         ({"addresses_from": {"sin": "10.0.0.1"}}, "addresses_from.sin"),
+        ({"risk": -0.1}, "risk"),
+        ({"risk": float("nan")}, "risk"),
+        ({"risk_groups": "acme"}, "risk_groups"),
+        ({"risk_groups": {"acme": 1}}, "risk_groups"),
+        ({"risk_groups": [""]}, "risk_groups"),
+        ({"risk_groups": ["a\u202eb"]}, "risk_groups"),
+        ({"risk_groups": [f"group-{number}" for number in range(17)]}, "risk_groups"),
     ],
 )
 def test_a_relay_that_could_mislead_ssh_is_refused(sites: Store, changes: dict[str, Any], field: str) -> None:
@@ -118,6 +131,14 @@ def test_a_relay_moves_and_is_disabled(sites: Store) -> None:
     assert moved.site_id == sites.read(lambda tx: rows.by_name_or_id(tx, Site, "sin")).id
     disabled = sites.write(lambda tx: network.enable_relay(tx, "fra-1", enabled=False, now_s=3.0))
     assert (disabled.enabled, disabled.port, disabled.version) == (False, 2222, 3)
+
+
+def test_a_relay_leaves_its_groups_and_keeps_its_risk(sites: Store) -> None:
+    """Sixteen words are allowed; an empty list takes them all away and leaves the risk alone."""
+    words = [f"group-{number}" for number in range(16)]
+    assert add_relay(sites, risk=1.5, risk_groups=words).risk_groups == words
+    left = sites.write(lambda tx: network.update_relay(tx, "fra-1", {"risk_groups": []}, 2.0))
+    assert (left.risk, left.risk_groups) == (1.5, [])
 
 
 def test_a_site_with_something_at_it_stays(sites: Store) -> None:
@@ -180,13 +201,16 @@ def test_two_sites_are_linked_once_per_direction(
             add(*wanted)
 
 
-def test_a_link_needs_two_sites_and_a_sane_price(sites: Store) -> None:
-    """A site is not linked to itself or to nowhere, and a price is a finite amount."""
+def test_a_link_needs_two_sites_and_sane_facts(sites: Store) -> None:
+    """A site is not linked to itself or to nowhere, a price is a finite amount, and a link carries something."""
     for changes in (
         {"target": "fra"},
         {"target": "nowhere"},
         {"price_usd_per_gb": -1.0},
         {"price_usd_per_gb": float("inf")},
+        {"capacity_mbps": 0.0},
+        {"capacity_mbps": float("nan")},
+        {"capacity_mbps": float("inf")},
     ):
         told: dict[str, Any] = {"source": "fra", "target": "sin", **changes}
         with pytest.raises(InvalidValue) as refused:
@@ -194,12 +218,14 @@ def test_a_link_needs_two_sites_and_a_sane_price(sites: Store) -> None:
         assert refused.value.field == next(iter(changes))
     with pytest.raises(NotFound):
         sites.write(lambda tx: network.remove_link(tx, "link_x"))
+    link = sites.write(lambda tx: network.add_link(tx, source="fra", target="sin", capacity_mbps=940, now_s=1.0))
+    assert (link.capacity_mbps, link.price_usd_per_gb) == (940.0, None)
 
 
 def test_weights_are_put_in_force_whole(store: Store) -> None:
     """None before the first time; then the values given, under a version; unknown, negative and endless are refused."""
     assert store.read(network.weights) is None
-    store.write(lambda tx: network.set_weights(tx, {"delay": 1, "loss": 40.5}, 1.0))
+    store.write(lambda tx: network.set_weights(tx, {"delay": 1, "risk": 40.5}, 1.0))
     store.write(lambda tx: network.set_weights(tx, {"delay": 2}, 2.0, 1))
     with pytest.raises(Stale):
         store.write(lambda tx: network.set_weights(tx, {"delay": 3}, 3.0, 1))

@@ -41,8 +41,18 @@ def settings_in(directory: Path, *accept: str) -> Settings:
         handshake=HandshakeSettings(accept=accept),
         network=NetworkSettings(
             sites=(SiteSettings(name="fra", region="eu"),),
-            relays=(RelaySettings(name="fra-1", site="fra", host="192.0.2.1", user="cw", host_key=HOST_KEY),),
-            links=(LinkSettings(source="gw", target="fra"),),
+            relays=(
+                RelaySettings(
+                    name="fra-1",
+                    site="fra",
+                    host="192.0.2.1",
+                    user="cw",
+                    host_key=HOST_KEY,
+                    risk=1.5,
+                    risk_groups=("acme",),
+                ),
+            ),
+            links=(LinkSettings(source="gw", target="fra", capacity_mbps=940),),
         ),
     )
 
@@ -65,8 +75,9 @@ def test_a_start_may_be_repeated(store: Store, tmp_path: Path) -> None:
     store.write(lambda tx: network.update_relay(tx, "fra-1", {"host": "192.0.2.99"}, store.now_s))
     start(store, settings)
     assert {site.name for site in store.read(lambda tx: rows.where(tx, Site))} == {"gw", "fra"}
-    assert [relay.host for relay in store.read(lambda tx: rows.where(tx, Relay))] == ["192.0.2.99"]
-    assert len(store.read(lambda tx: rows.where(tx, SiteLink))) == 1
+    [relay] = store.read(lambda tx: rows.where(tx, Relay))
+    assert (relay.host, relay.risk, relay.risk_groups) == ("192.0.2.99", 1.5, ["acme"])
+    assert [link.capacity_mbps for link in store.read(lambda tx: rows.where(tx, SiteLink))] == [940.0]
     assert [(rule.platform, rule.capability) for rule in store.read(rules)] == [("*", "*"), ("mumbai", "image")]
     assert len(store.read(lambda tx: rows.where(tx, Token, role=Role.ADMIN))) == 1
     assert (tmp_path / ADMIN_TOKEN_FILE).read_text() == token

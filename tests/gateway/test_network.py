@@ -1,6 +1,7 @@
 """The declared network as routing sees it: what is enabled and approved, with the addresses that apply."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,32 +9,53 @@ import pytest
 
 from catalog import network as declared
 from catalog.errors import InvalidValue, NotFound, WrongState
+from catalog.model.ids import PlatformId
 from catalog.model.platform import Endpoint, EndpointState, Purpose
 from catalog.ports import Address
 from catalog.store import rows
+from catalog.store.database import Tx
 from gateway.network import GATEWAY_NODE, parse_address, snapshot
 from routing import topology
-from tests.support.connecting import Connecting, connecting
-from tests.support.stores import HOST_KEY
+from tests.support.stores import HOST_KEY, Store, add_platform, opened_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A network of sites gw and bom, linked, with platform mumbai at bom."""
+
+    store: Store
+    platform: PlatformId
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Connecting]:
-    """Return a network of sites gw and bom, linked, with platform mumbai at bom."""
-    with connecting(tmp_path) as made:
-        yield made
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return the network."""
+    with opened_store(tmp_path) as store:
+        platform = add_platform(store)
+
+        def declare(tx: Tx) -> None:
+            declared.add_site(tx, name="gw", now_s=store.now_s)
+            declared.add_link(tx, source="gw", target="bom", now_s=store.now_s)
+
+        store.write(declare)
+        yield World(store=store, platform=platform.id)
 
 
-def test_every_row_has_its_place(world: Connecting) -> None:
-    """Relays with pin and user, links with price, overrides by site; a disabled relay is not there at all."""
+def test_every_row_has_its_place(world: World) -> None:
+    """Relays with pin, user and shared fate, links with facts, overrides by site; a disabled relay is not there at all.
+
+    What stands at one site falls with it; a region is only a word to ask for.
+    """
 
     def declare(tx: Any) -> None:
         now_s = world.store.now_s
         declared.add_site(tx, name="fra", region="eu", latitude=50.1, longitude=8.7, now_s=now_s)
         facts = {"site": "fra", "host": "192.0.2.1", "user": "cw", "host_key": HOST_KEY, "now_s": now_s}
-        declared.add_relay(tx, name="fra-1", port=2222, addresses_from={"gw": "198.51.100.1:22"}, **facts)
+        fate = {"risk": 1.5, "risk_groups": ["acme", "hall-7"]}
+        declared.add_relay(tx, name="fra-1", port=2222, addresses_from={"gw": "198.51.100.1:22"}, **fate, **facts)
         declared.add_relay(tx, name="fra-2", enabled=False, **facts)
-        declared.add_link(tx, source="gw", target="fra", price_usd_per_gb=0.08, both_ways=False, now_s=now_s)
+        link = {"price_usd_per_gb": 0.08, "capacity_mbps": 940.0, "both_ways": False}
+        declared.add_link(tx, source="gw", target="fra", **link, now_s=now_s)
         (api,) = rows.where(tx, Endpoint, platform_id=world.platform, purpose=Purpose.API)
         rows.update(tx, api, {"dials_from": {"fra": "203.0.113.5:9443"}}, now_s)
 
@@ -41,17 +63,27 @@ def test_every_row_has_its_place(world: Connecting) -> None:
     seen = world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
     (relay,) = seen.topology.relays
     assert (relay.name, relay.site, relay.user, relay.host_key) == ("fra-1", "fra", "cw", HOST_KEY)
-    assert (relay.latitude, relay.risk_groups) == (50.1, {"fra", "eu"})
+    assert (relay.latitude, relay.risk) == (50.1, 1.5)
+    assert relay.risk_groups == {"fra", "acme", "hall-7"}
+    assert relay.labels == {"fra", "eu", "acme", "hall-7"}
     gateway = seen.topology.gateway
     assert (gateway.name, gateway.kind, gateway.site) == (GATEWAY_NODE, topology.NodeKind.GATEWAY, "gw")
     assert seen.topology.dial_address(gateway, relay) == topology.Address("198.51.100.1", 22)
     assert seen.topology.dial_address(gateway, seen.target) == topology.Address("10.0.0.5", 8443)
     assert seen.topology.dial_address(relay, seen.target) == topology.Address("203.0.113.5", 9443)
     link = next(link for link in seen.topology.links if link.target == "fra")
-    assert (link.source, link.price_usd_per_gb, link.both_ways) == ("gw", 0.08, False)
+    assert (link.source, link.price_usd_per_gb, link.capacity_mbps, link.both_ways) == ("gw", 0.08, 940.0, False)
 
 
-def test_an_unapproved_endpoint_is_no_target(world: Connecting) -> None:
+def test_a_relay_of_which_nobody_said_anything_shares_its_sites_fate(world: World) -> None:
+    """No region, group or risk: the site alone is its fate and its label, and no empty word is among them."""
+    facts = {"site": "gw", "host": "192.0.2.1", "user": "cw", "host_key": HOST_KEY, "now_s": 1.0}
+    world.store.write(lambda tx: declared.add_relay(tx, name="gw-1", **facts))
+    (relay,) = world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw")).topology.relays
+    assert (relay.risk, relay.risk_groups, relay.labels) == (0.0, {"gw"}, {"gw"})
+
+
+def test_an_unapproved_endpoint_is_no_target(world: World) -> None:
     """What no admin approved is never dialled: there is no network towards it, and the message says what to do."""
 
     def propose(tx: Any) -> None:
@@ -64,7 +96,7 @@ def test_an_unapproved_endpoint_is_no_target(world: Connecting) -> None:
     assert "approve-endpoint" in str(refused.value.fix)
 
 
-def test_an_undeclared_gateway_site_is_named(world: Connecting) -> None:
+def test_an_undeclared_gateway_site_is_named(world: World) -> None:
     """A gateway at a site that nobody declared has no network; the setting is named."""
     with pytest.raises(NotFound) as refused:
         world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="atlantis"))

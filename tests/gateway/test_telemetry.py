@@ -9,7 +9,7 @@ import pytest
 
 from catalog.secrets import Secret
 from gateway import telemetry
-from gateway.telemetry import REDACTED, Metrics, configure_logging, redact
+from gateway.telemetry import REDACTED, Metrics, RoutingMetrics, configure_logging, redact
 
 TOKEN = "cw_admin_" + "Ab3-_" * 8 + "xyz"
 
@@ -106,3 +106,27 @@ def test_metrics_are_separate_per_process_part() -> None:
     one.requests.labels("GET", "/livez", "200").inc()
     assert b'route="/livez"' in one.exposition()
     assert b'route="/livez"' not in other.exposition()
+
+
+def test_routing_counts_in_the_same_exposition() -> None:
+    """Moves add up by reason, packets by sender, refused samples by reason; links are as they were told last."""
+    metrics = Metrics()
+    routing = RoutingMetrics(metrics)
+    for reason in ("moved", "escaped-dead", "moved"):
+        routing.changed(reason)
+    routing.probed("gateway", 20)
+    routing.probed("fra-1", 5)
+    routing.probed("gateway", 1)
+    routing.refused("faster-than-light", 3)
+    routing.links(alive=9, dead=1)
+    routing.links(alive=7, dead=3)
+    told = [line for line in metrics.exposition().decode().splitlines() if "_created" not in line]
+    assert {
+        'crossway_route_changes_total{reason="moved"} 2.0',
+        'crossway_route_changes_total{reason="escaped-dead"} 1.0',
+        'crossway_probe_packets_total{source="gateway"} 21.0',
+        'crossway_probe_packets_total{source="fra-1"} 5.0',
+        'crossway_probe_samples_refused_total{reason="faster-than-light"} 3.0',
+        'crossway_links{state="alive"} 7.0',
+        'crossway_links{state="dead"} 3.0',
+    } <= set(told)

@@ -72,7 +72,10 @@ class Reply:
 
 @dataclass(slots=True)
 class ApiWorld:
-    """A running API. ``ids`` names the seeded things; ``woken`` and ``acted`` are what the API asked of others."""
+    """A running API. ``ids`` names the seeded things; ``woken`` and ``acted`` are what the API asked of others.
+
+    ``believed`` is what the network status tells; a test fills it.
+    """
 
     services: ApiServices
     clock: ManualClock
@@ -83,6 +86,7 @@ class ApiWorld:
     woken: list[str]
     acted: list[tuple[str, str, MachineAction]]
     cloud_errors: list[CloudError]
+    believed: dict[str, Any]
     keys: Any = field(default_factory=itertools.count)
 
     async def call(
@@ -125,6 +129,7 @@ async def api_world(
     woken: list[str] = []
     acted: list[tuple[str, str, MachineAction]] = []
     cloud_errors: list[CloudError] = []
+    believed: dict[str, Any] = {}
 
     def wake(task: str) -> None:
         assert task in Wakes.ALL
@@ -148,14 +153,31 @@ async def api_world(
             machine_action=act,
             check_account=registry.check,
             gateway_site="home",
-            default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0},
+            default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0, "risk": 0.0},
             gateway_info={"name": "test"},
             limits=limits or ApiLimits(),
+            network_status=lambda: believed,
+            what_if=scaled,
         )
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
             base = "http://localhost" if listen.startswith("unix:") else url
-            yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors)
+            yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors, believed)
+
+
+def scaled(
+    document: Mapping[str, Any], weights: Mapping[str, float], *, profile: str | None = None
+) -> Mapping[str, Any]:
+    """Rank again in the simplest way there is: each term grows with its weight."""
+    before = document["weights"]
+
+    def again(candidate: Mapping[str, Any]) -> dict[str, Any]:
+        terms = {name: ms * weights.get(name, before[name]) / before[name] for name, ms in candidate["terms"].items()}
+        return {**candidate, "terms": terms, "cost_ms": sum(terms.values())}
+
+    candidates = sorted(map(again, document["candidates"]), key=lambda each: float(each["cost_ms"]))
+    told = {**document, "weights": {**before, **weights}, "candidates": candidates, "winner": candidates[0]["route"]}
+    return told if profile is None else {**told, "profile": profile}
 
 
 async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.model.ids import SiteId, new_id
-from catalog.model.network import Site
+from catalog.model.network import Relay, Site, SiteLink
 from catalog.store import rows, schema
 from catalog.store.database import Database, StoreUnavailable, Tx, migrate, schema_state
 from tests.support.clocks import ManualClock
@@ -195,6 +195,34 @@ def test_migrations_make_exactly_the_tables_of_the_models(store: Store) -> None:
         return list(compare_metadata(context, schema.metadata()))
 
     assert store.read(difference) == []
+
+
+def test_what_older_releases_declared_stands_at_no_risk(tmp_path: Path) -> None:
+    """A relay and a link of the release before risk and capacity come through the migration with neither."""
+    path = tmp_path / "crossway.db"
+    url = f"sqlite:///{path}"
+    migrate(url)
+    common = "version, created_at_s, updated_at_s, id"
+    with sqlite3.connect(path) as old:
+        for table, column in (("relay", "risk"), ("relay", "risk_groups"), ("sitelink", "capacity_mbps")):
+            old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        old.execute("UPDATE alembic_version SET version_num = '0002'")
+        for name in ("fra", "sin"):
+            old.execute(f"INSERT INTO site ({common}, name, region) VALUES (1, 0, 0, '{name}', '{name}', '')")
+        old.execute(
+            f"INSERT INTO relay ({common}, name, site_id, host, port, user, host_key, addresses_from, enabled)"
+            " VALUES (1, 0, 0, 'r', 'fra-1', 'fra', 'h', 22, 'u', 'k', '{}', 1)"
+        )
+        old.execute(
+            f"INSERT INTO sitelink ({common}, source_id, target_id, both_ways) VALUES (1,0,0,'l','fra','sin',1)"
+        )
+    old.close()
+    assert schema_state(url) is schema.SchemaState.OLDER
+    migrate(url)
+    with opened_store(tmp_path) as store:
+        relay = store.read(lambda tx: rows.by_id(tx, Relay, "r"))
+        assert (relay.risk, relay.risk_groups) == (0.0, [])
+        assert store.read(lambda tx: rows.by_id(tx, SiteLink, "l")).capacity_mbps is None
 
 
 def test_enum_columns_refuse_words_that_are_no_states(store: Store) -> None:

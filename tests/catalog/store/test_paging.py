@@ -53,6 +53,20 @@ def test_pages_hold_every_row_once(store: Store, count: int, limit: int, sizes: 
     assert [site.id for page in pages for site in page.items] == [f"site_{number:04}" for number in range(count)]
 
 
+@pytest.mark.parametrize(("count", "limit", "sizes"), [(0, 5, [0]), (6, 5, [5, 1]), (10, 5, [5, 5])])
+def test_pages_run_backwards_too(store: Store, count: int, limit: int, sizes: list[int]) -> None:
+    """Newest first, every row comes once, in the reverse of the order of ids, and a newer row disturbs nothing."""
+    fill(store, count)
+    first = store.read(lambda tx: page(tx, Site, limit=limit, newest_first=True))
+    store.write(lambda tx: rows.insert(tx, Site(id=SiteId("site_9999"), name="newest"), 2.0))
+    pages = [first]
+    while token := pages[-1].next_token:
+        pages.append(store.read(partial(page, kind=Site, limit=limit, token=token, newest_first=True)))
+    assert [len(each.items) for each in pages] == sizes
+    seen = [site.id for each in pages for site in each.items]
+    assert seen == [f"site_{number:04}" for number in reversed(range(count))]
+
+
 def test_pages_keep_to_their_conditions(store: Store) -> None:
     """Of 30 sites 10 are in "eu"; by pages of 4 exactly those come. ``either`` needs one of its columns only."""
     fill(store, 30)

@@ -60,7 +60,7 @@ def test_the_settings_weights_can_be_changed_once_from_version_0(tmp_path: Path)
         async with api_world(tmp_path) as world:
             read = await world.call("admin", "GET", "/v1/weights")
             assert (read.headers["ETag"], read.body["hops"]) == ('"0"', 5.0)
-            wanted = {"delay": 1, "loss": 2, "jitter": 3, "hops": 4, "price": 5}
+            wanted = {"delay": 1, "loss": 2, "jitter": 3, "hops": 4, "price": 5, "risk": 6}
             seen = {"If-Match": '"0"'}
             assert (await world.call("admin", "PUT", "/v1/weights", wanted, headers=seen)).status == 200
             assert (await world.call("admin", "PUT", "/v1/weights", wanted, headers=seen)).status == 412

@@ -45,6 +45,45 @@ async def ask(world: ApiWorld, role: str, **body: Any) -> Any:
     return await world.call(role, "POST", "/v1/connections", body)
 
 
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        pytest.param({"require": [""]}, "policy.require[0]", id="an empty word"),
+        pytest.param({"avoid": ["eu"], "require": ["eu"]}, "policy.require", id="avoided and required"),
+        pytest.param({"profile": "fast"}, "policy.profile", id="no such profile"),
+        pytest.param({"price_limit_usd_per_gb": 0.1}, "policy.price_limit_usd_per_gb", id="limit without bulk"),
+        pytest.param(
+            {"profile": "bulk", "price_limit_usd_per_gb": -1}, "policy.price_limit_usd_per_gb", id="less than nothing"
+        ),
+        pytest.param({"weights": {"risk": -1}}, "policy.weights.risk", id="negative weight"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(tmp_path: Path, policy: dict[str, Any], field: str) -> None:
+    """The answer is a 422 that names the field and what would be right; nothing is asked for."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            refused = await ask(world, "other", policy=policy)
+            assert (refused.status, refused.body["field"]) == (422, field)
+            assert refused.body["fix"]
+            assert (await world.call("other", "GET", "/v1/connections")).body["items"] == []
+
+    asyncio.run(story())
+
+
+def test_what_a_connection_wishes_for_is_kept_as_it_was_named(tmp_path: Path) -> None:
+    """Words of sites, regions and groups, profile and limit stand in the policy; what was left out does not."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            policy = {"avoid": ["Building 7"], "require": ["eu-central"], "weights": {"risk": 2.0}}
+            policy |= {"profile": "bulk", "price_limit_usd_per_gb": 0.05}
+            asked = await ask(world, "other", policy=policy)
+            assert (asked.status, asked.body["policy"]) == (202, policy)
+
+    asyncio.run(story())
+
+
 def test_the_target_s_owner_consents_and_nobody_else(tmp_path: Path) -> None:
     """A connection to another platform waits for its owner; neither requester nor admin can consent in its place."""
 

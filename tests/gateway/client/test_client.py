@@ -40,11 +40,16 @@ def test_the_network_is_declared_and_forgotten(api: ServedApi) -> None:
     """Sites, relays and links are created, read by name, changed under their version, and removed."""
     admin = client(api)
     admin.sites.create(name="osl", region="no", latitude=59.9, longitude=10.7)
-    admin.relays.create(name="osl-1", site="osl", host="192.0.2.1", port=2222, user="relay", host_key=host_key())
-    link = admin.links.create(source="fra", target="osl", price_usd_per_gb=0.02)
+    fate = {"risk": 2.0, "risk_groups": ["acme"]}
+    facts = {"host": "192.0.2.1", "port": 2222, "user": "relay", "host_key": host_key()}
+    admin.relays.create(name="osl-1", site="osl", **facts, **fate)
+    link = admin.links.create(source="fra", target="osl", price_usd_per_gb=0.02, capacity_mbps=940)
+    assert link["capacity_mbps"] == 940
 
     assert admin.sites.get("osl")["latitude"] == pytest.approx(59.9)
     assert admin.relays.get("osl-1")["port"] == 2222
+    assert admin.relays.set("osl-1", risk=0)["risk_groups"] == ["acme"]
+    assert admin.relays.set("osl-1", risk_groups=[])["risk"] == 0
     seen = admin.relays.read("osl-1")
     assert admin.relays.set_enabled("osl-1", enabled=False)["enabled"] is False
     with pytest.raises(ApiProblem) as stale:
@@ -65,8 +70,8 @@ def test_weights_change_one_by_one(api: ServedApi) -> None:
     after = client(api).weights.set({"loss": 2.5})
 
     assert after["loss"] == 2.5
-    assert {name: after[name] for name in ("delay", "jitter", "hops", "price")} == {
-        name: before[name] for name in ("delay", "jitter", "hops", "price")
+    assert {name: after[name] for name in ("delay", "jitter", "hops", "price", "risk")} == {
+        name: before[name] for name in ("delay", "jitter", "hops", "price", "risk")
     }
 
 
@@ -177,6 +182,11 @@ def test_the_rest_of_the_nouns(api: ServedApi) -> None:
     assert list(admin.connections.steps(api.ids["connection"])) == []
     assert list(admin.connections.sessions(api.ids["connection"])) == []
     assert admin.connections.routes(api.ids["connection"])["candidates"] == []
+    assert list(admin.connections.decisions(api.ids["connection"])) == []
+    with pytest.raises(ApiProblem) as undecided:
+        admin.connections.what_if(api.ids["connection"], {"loss": 2.0}, profile="bulk")
+    assert undecided.value.code == "wrong-state"
+    assert [each["name"] for each in admin.network_status()["relays"]] == ["fra-1"]
     assert [each["name"] for each in admin.background()] == ["pools"]
     assert list(client(api, "tenant").orders.steps(api.ids["order"]))
 

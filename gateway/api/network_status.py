@@ -1,0 +1,160 @@
+"""The network as it is declared, joined with what the running gateway believes of it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from catalog.model.network import Relay, Site
+from catalog.model.platform import Platform
+from catalog.store import rows
+from catalog.store.database import Tx
+from gateway.api.bodies import Nothing, Out
+from gateway.api.endpoints import Call, Routes
+
+routes = Routes("network")
+
+
+class SitePlaceOut(Out):
+    """Where a site is."""
+
+    name: str
+    region: str
+    latitude: float | None
+    longitude: float | None
+
+
+class RelayPlaceOut(Out):
+    """Where a relay stands, and what is held against it."""
+
+    name: str
+    site: str
+    enabled: bool
+    risk: float
+    risk_groups: list[str]
+
+
+class PlatformPlaceOut(Out):
+    """Where a platform is; links name it `platform/NAME`."""
+
+    name: str
+    site: str
+
+
+class LinkStatusOut(Out):
+    """What is believed of one link; null is what nobody knows."""
+
+    source: str
+    target: str
+    method: str
+    note: str = Field(description="Why it could not be measured; empty when it could.")
+    rtt_ms: float | None
+    error_ms: float | None = Field(description="One standard error of `rtt_ms`; it grows with age.")
+    median_ms: float | None
+    smoothed_ms: float | None
+    jitter_ms: float | None
+    loss_ratio: float | None
+    sent: float | None = Field(description="Old packets weigh less.")
+    lost: float | None
+    samples: int | None
+    dead: bool
+    age_s: float | None = Field(description="Since it was last measured.")
+
+
+class ProbesOut(Out):
+    """What probing spends."""
+
+    packets: int
+    lost: int
+    refused: dict[str, int] = Field(description="Samples that cannot be true, by reason.")
+    limit_per_s: float | None
+    by_source: dict[str, int] = Field(description="Packets by who sent them: `gateway`, or a relay.")
+
+
+class NetworkStatusOut(Out):
+    """Sites and relays as declared, links as measured, what probing spends, and how often routes changed and why."""
+
+    gateway_site: str
+    sites: list[SitePlaceOut]
+    relays: list[RelayPlaceOut]
+    platforms: list[PlatformPlaceOut]
+    links: list[LinkStatusOut]
+    probes: ProbesOut
+    changes: dict[str, int]
+
+
+@routes.probe(
+    "/v1/network/status",
+    permission="network:read",
+    answer=NetworkStatusOut,
+    summary="Show the network with what is believed of every link now",
+)
+async def get_network_status(call: Call[Nothing]) -> NetworkStatusOut:
+    """Return rows and beliefs together. Beliefs are read on the event loop, where they change."""
+    declared = await call.services.database.read(_declared)
+    believed = call.services.network_status()
+    return NetworkStatusOut(
+        **declared,
+        gateway_site=call.services.gateway_site,
+        links=[_link(each) for each in believed.get("links", ())],
+        probes=_probes(believed.get("probes", {})),
+        changes=believed.get("changes", {}),
+    )
+
+
+def _declared(tx: Tx) -> dict[str, Any]:
+    sites = rows.where(tx, Site)
+    at = {site.id: site.name for site in sites}
+    return {
+        "sites": [
+            SitePlaceOut(name=site.name, region=site.region, latitude=site.latitude, longitude=site.longitude)
+            for site in sites
+        ],
+        "relays": [
+            RelayPlaceOut(
+                name=relay.name,
+                site=at[relay.site_id],
+                enabled=relay.enabled,
+                risk=relay.risk,
+                risk_groups=relay.risk_groups,
+            )
+            for relay in rows.where(tx, Relay)
+        ],
+        "platforms": [PlatformPlaceOut(name=each.name, site=at[each.site_id]) for each in rows.where(tx, Platform)],
+    }
+
+
+def _link(told: Mapping[str, Any]) -> LinkStatusOut:
+    return LinkStatusOut(
+        source=told["source"],
+        target=told["target"],
+        method=told.get("method", ""),
+        note=told.get("note", ""),
+        rtt_ms=_known(told.get("rtt_ms")),
+        error_ms=_known(told.get("error_ms")),
+        median_ms=_known(told.get("median_ms")),
+        smoothed_ms=_known(told.get("smoothed_ms")),
+        jitter_ms=_known(told.get("jitter_ms")),
+        loss_ratio=_known(told.get("loss_ratio")),
+        sent=_known(told.get("sent")),
+        lost=_known(told.get("lost")),
+        samples=told.get("samples"),
+        dead=bool(told.get("dead", False)),
+        age_s=_known(told.get("age_s")),
+    )
+
+
+def _probes(told: Mapping[str, Any]) -> ProbesOut:
+    return ProbesOut(
+        packets=told.get("packets", 0),
+        lost=told.get("lost", 0),
+        refused=told.get("refused", {}),
+        limit_per_s=_known(told.get("limit_per_s")),
+        by_source=told.get("by_source", {}),
+    )
+
+
+def _known(number: float | None) -> float | None:
+    """Return ``number``, None for the NaN and inf by which estimates say that they know nothing; JSON has neither."""
+    return number if number is not None and math.isfinite(number) else None
