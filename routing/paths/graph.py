@@ -4,8 +4,10 @@ Names stay outside. Costs are no part of the graph: they are an array beside it,
 serves every set of weights and every rule (a forbidden link costs ``inf``).
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -63,3 +65,14 @@ class Path:
 
     nodes: tuple[int, ...]
     cost: float
+
+    @classmethod
+    def along(cls, graph: LinkGraph, costs: Floats, nodes: tuple[int, ...]) -> Self:
+        """Return the path over ``nodes``, its cost summed from the source on; inf where a link is missing."""
+        links = (graph.link(tail, head) for tail, head in pairwise(nodes))
+        return cls(nodes, sum((math.inf if link is None else float(costs[link]) for link in links), 0.0))
+
+    @property
+    def relays(self) -> tuple[int, ...]:
+        """The nodes between source and target."""
+        return self.nodes[1:-1]

@@ -1,17 +1,20 @@
-"""The k cheapest simple paths under a limit on relays, exactly.
+"""The cheapest simple paths, exactly, with or without a limit on relays.
 
-Best-first over partial paths: each is filed under what it costs so far plus the least that can still come, so complete
-paths come off the heap in order and the search ends with the last one wanted. The least that can come is known exactly,
-by node and links left, from a few relaxations over all links; on a path of so few links little is ever tried in vain.
-Siblings are filed one after the other, when their elder comes off, so that a node of a thousand neighbours costs one.
+Under a limit, best-first over partial paths: each is filed under what it costs so far plus the least that can still
+come, so complete paths come off the heap in order. The least that can come is known exactly, by node and links left,
+from a few passes over all links; on a path of so few links little is ever tried in vain. Siblings are filed one after
+the other, when their elder comes off, so that a node of a thousand neighbours costs one.
 """
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
-import numpy as np
-
+from routing.paths.deviations import deviations
+from routing.paths.distances import distances_to, distances_within
 from routing.paths.graph import Floats, LinkGraph, Path
+from routing.paths.onward import Onward
 
 
 def k_best(
@@ -21,75 +24,70 @@ def k_best(
     target: int,
     *,
     count: int,
-    relay_limit: int,
+    relay_limit: int | None = None,
     to_target: Floats | None = None,
 ) -> tuple[Path, ...]:
-    """Return the ``count`` cheapest simple paths with at most ``relay_limit`` nodes between ``source`` and ``target``.
+    """Return the ``count`` cheapest simple paths, as ``cheapest_first`` yields them; fewer where there are no more."""
+    paths = cheapest_first(graph, costs, source, target, relay_limit=relay_limit, to_target=to_target)
+    return tuple(islice(paths, count))
 
-    Cheapest first, equal ones in a fixed order. ``costs`` is by link, >= 0, inf where it must not be used.
-    ``to_target`` is by node the least cost from there to the target over any number of links, where the caller has it:
-    it saves the relaxations. Fewer paths come back where there are no more.
+
+def cheapest_first(
+    graph: LinkGraph,
+    costs: Floats,
+    source: int,
+    target: int,
+    *,
+    relay_limit: int | None = None,
+    to_target: Floats | None = None,
+) -> Iterator[Path]:
+    """Yield the simple paths with at most ``relay_limit`` nodes between ``source`` and ``target`` (None: any number).
+
+    Cheapest first, equal ones by their nodes. ``costs`` is by link, >= 0, inf where it must not be used; the one
+    path from a node to itself is that node. ``to_target`` is by node the least cost from there to the target over any
+    number of links, where the caller has it (a ``DistanceTable`` keeps it): it saves passes over all links.
     """
-    search = _Search(graph, costs, target, _bounds(graph, costs, target, relay_limit, to_target))
-    found: list[Path] = []
+    if source == target:
+        yield Path((source,), 0.0)
+        return
+    if relay_limit is None:
+        known = distances_to(graph, costs, target) if to_target is None else to_target
+        yield from deviations(graph, costs, source, target, known)
+        return
+    bounds = _bounds(graph, costs, target, relay_limit, to_target)
+    search = _Search(Onward(graph, costs, bounds), relay_limit + 2)
     search.file(0.0, (source,), 0)
-    while search.heap and len(found) < count:
-        _, nodes, cost, parent_cost, place = heapq.heappop(search.heap)
-        search.file(parent_cost, nodes[:-1], place + 1)
+    while search.heap:
+        _, nodes, cost, cost_before, place = heapq.heappop(search.heap)
+        search.file(cost_before, nodes[:-1], place + 1)
         if nodes[-1] == target:
-            found.append(Path(nodes, cost))
+            yield Path(nodes, cost)
         else:
             search.file(cost, nodes, 0)
-    return tuple(found)
 
 
 @dataclass(slots=True)
 class _Search:
-    graph: LinkGraph
-    costs: Floats
-    target: int
-    bounds: list[Floats]  # by links left: the least cost from each node to the target over so many
+    onward: Onward  # its bounds by links left: the least cost from each node to the target over so many
+    nodes_at_most: int
     # (least total, nodes so far, their cost, the cost without the last, the last's place among its siblings)
     heap: list[tuple[float, tuple[int, ...], float, float, int]] = field(default_factory=list)
-    ordered: dict[tuple[int, int], tuple[list[int], list[float], list[float]]] = field(default_factory=dict)
 
     def file(self, cost: float, nodes: tuple[int, ...], place: int) -> None:
         """Put the best way on from ``nodes`` on the heap that is not before ``place``, if there is one."""
-        links_left = len(self.bounds) - len(nodes)
-        heads, steps, totals = self._onward(nodes[-1], links_left)
-        for index in range(place, len(heads)):
-            if heads[index] not in nodes:
-                entry = (cost + totals[index], (*nodes, heads[index]), cost + steps[index], cost, index)
+        links_left = self.nodes_at_most - len(nodes)
+        ways = self.onward.ways(nodes[-1], links_left - 1)
+        while ways.reach(place):
+            head = ways.heads[place]
+            if head not in nodes:
+                entry = (cost + ways.totals[place], (*nodes, head), cost + ways.steps[place], cost, place)
                 heapq.heappush(self.heap, entry)
                 return
-
-    def _onward(self, node: int, links_left: int) -> tuple[list[int], list[float], list[float]]:
-        """Return the heads, costs and least totals of the links that lead on from ``node``, the best first."""
-        key = (node, links_left)
-        if key not in self.ordered:
-            start, end = self.graph.starts[node], self.graph.starts[node + 1]
-            heads = self.graph.heads[start:end]
-            steps = self.costs[start:end]
-            totals = steps + self.bounds[links_left - 1][heads]
-            useful = np.flatnonzero(np.isfinite(totals))
-            best = useful[np.argsort(totals[useful], kind="stable")]
-            self.ordered[key] = (heads[best].tolist(), steps[best].tolist(), totals[best].tolist())
-        return self.ordered[key]
+            place += 1
 
 
 def _bounds(graph: LinkGraph, costs: Floats, target: int, relay_limit: int, to_target: Floats | None) -> list[Floats]:
-    """Return, by how many links are left (0 first), the least cost from each node to ``target``; inf: out of reach."""
-    here = np.full(graph.node_count, np.inf)
-    here[target] = 0.0
-    if to_target is not None:
-        return [here, *[to_target] * (relay_limit + 1)]
-    bounds = [here]
-    # reduceat needs a link at every start: nodes without links are left out and keep what they have.
-    ends = np.flatnonzero(graph.starts[1:] > graph.starts[:-1])
-    starts = graph.starts[ends]
-    for _ in range(relay_limit + 1):
-        nearer = bounds[-1].copy()
-        if len(starts):
-            nearer[ends] = np.minimum(nearer[ends], np.minimum.reduceat(costs + nearer[graph.heads], starts))
-        bounds.append(nearer)
-    return bounds
+    """Return, by how many links are left after the next (0 first), the least cost from each node to ``target``."""
+    if to_target is None:
+        return distances_within(graph, costs, target, relay_limit)
+    return [*distances_within(graph, costs, target, min(relay_limit, 1)), *[to_target] * (relay_limit - 1)]
