@@ -59,21 +59,24 @@ from gateway.connections.clouds import RoutedClouds
 from gateway.connections.establish import Establisher, TunnelMaking
 from gateway.connections.handshake import Handshake
 from gateway.connections.keeper import Keeper, KeepPolicy
-from gateway.connections.probing import WarmProber
+from gateway.connections.links import LinkBook
+from gateway.connections.probing import WarmProber, listen_to
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.policies import (
     api_limits,
+    budget_policy,
     call_policy,
-    candidate_policy,
+    choosing_policy,
     probe_policy,
     retry_policy,
     tunnel_policy,
 )
 from gateway.settings import Settings
-from routing.ranking import MarginPolicy, Weights
+from routing.estimate.costs import Weights
+from routing.probe.budget import ProbeBudget
 from routing.tunnel.policy import TunnelCredentials
 
 log = logging.getLogger(__name__)
@@ -203,12 +206,15 @@ async def _connections(
     async with WarmProber(
         credentials=tunnels.credentials, tunnels=tunnels.policy, probes=probes, clock=clock
     ) as prober:
+        links = LinkBook()
+        budget = ProbeBudget(budget_policy(settings))
         chooser = RouteChooser(
             probe=prober,
-            candidates=candidate_policy(settings),
-            probes=probes,
-            margin=MarginPolicy(ratio=settings.routing.move_ratio, absolute_ms=settings.routing.move_ms),
+            policy=choosing_policy(settings),
+            budget=budget,
+            links=links,
             clock=clock,
+            listen=listen_to,
         )
         establisher = Establisher(
             database=database,

@@ -3,9 +3,13 @@
 from catalog.orders.policy import RetryPolicy
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
+from gateway.connections.choosing import ChoosingPolicy
 from gateway.settings import Settings
 from routing.candidates import CandidatePolicy
+from routing.probe.attention import AttentionPolicy
+from routing.probe.budget import BudgetPolicy
 from routing.probe.plan import ProbePolicy
+from routing.steadiness import SteadinessPolicy
 from routing.tunnel.policy import TunnelPolicy
 
 
@@ -25,12 +29,43 @@ def probe_policy(settings: Settings) -> ProbePolicy:
     """Return how links are measured."""
     probe = settings.probe
     return ProbePolicy(
-        samples=probe.samples_count,
         interval_ms=probe.interval_ms,
         timeout_ms=probe.timeout_ms,
         icmp=probe.icmp,
         tcp_timing=probe.tcp_timing,
-        max_age_s=probe.max_age_s,
+    )
+
+
+def choosing_policy(settings: Settings) -> ChoosingPolicy:
+    """Return how routes are enumerated, which links deserve probes, and what a move must be worth."""
+    routing, probe = settings.routing, settings.probe
+    return ChoosingPolicy(
+        candidates=candidate_policy(settings),
+        attention=AttentionPolicy(
+            tolerance_ms=probe.tolerance_ms,
+            tolerance_ratio=probe.tolerance_ratio,
+            move_ratio=routing.move_ratio,
+            move_ms=routing.move_ms,
+            in_use_samples=probe.in_use_samples_count,
+            in_use_age_s=probe.in_use_age_s,
+            rival_age_s=probe.rival_age_s,
+            rest_age_s=probe.rest_age_s,
+            dead_age_s=probe.in_use_age_s,
+        ),
+        steadiness=SteadinessPolicy(
+            move_ratio=routing.move_ratio,
+            move_ms=routing.move_ms,
+            patience=routing.move_patience,
+            escape_ratio=routing.escape_ratio,
+        ),
+        turns=probe.turns_count,
+    )
+
+
+def budget_policy(settings: Settings) -> BudgetPolicy:
+    """Return what probing may spend."""
+    return BudgetPolicy(
+        packets_per_s=settings.probe.packets_per_s, relay_packets_per_s=settings.probe.relay_packets_per_s
     )
 
 

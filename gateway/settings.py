@@ -129,6 +129,8 @@ class RoutingSettings(Section):
     exit_limit_count: Count = 8
     move_ratio: Ratio = 0.1
     move_ms: NotNegative = 10.0
+    move_patience: NotNegative = 3.0
+    escape_ratio: float = Field(1.5, ge=1)
     review_period_s: Positive = 15.0
     weights: WeightSettings = WeightSettings()
 
@@ -138,10 +140,17 @@ class ProbeSettings(Section):
 
     icmp: Literal["auto", "off", "require"] = "auto"
     tcp_timing: Literal["connect", "banner"] = "connect"
-    samples_count: Count = 5
     interval_ms: Positive = 30.0
     timeout_ms: Positive = 1500.0
-    max_age_s: Positive = 10.0
+    turns_count: Count = 4
+    tolerance_ms: NotNegative = 1.0
+    tolerance_ratio: Ratio = 0.01
+    in_use_samples_count: Count = 3
+    in_use_age_s: Positive = 10.0
+    rival_age_s: Positive = 30.0
+    rest_age_s: Positive = 600.0
+    packets_per_s: Positive = 100.0
+    relay_packets_per_s: Positive = 10.0
 
 
 class TunnelSettings(Section):

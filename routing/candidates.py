@@ -88,6 +88,22 @@ def enumerate_routes(
     return (*((Route((), search.target),) if straight else ()), *relayed)
 
 
+def usable_links(mesh: Mesh, policy: CandidatePolicy) -> Bools:
+    """Return which links ``policy`` allows whatever they cost: direct or not, and what is to be avoided."""
+    usable = np.ones(mesh.graph.link_count, dtype=np.bool_)
+    direct = mesh.links(())
+    if direct is not None and not policy.direct_allowed:
+        usable[direct] = False
+    return np.asarray(usable & ~_avoided(mesh, policy))
+
+
+def _avoided(mesh: Mesh, policy: CandidatePolicy) -> Bools:
+    if not policy.avoid:
+        return np.zeros(mesh.graph.link_count, dtype=np.bool_)
+    avoided = np.array([_is_relay(node) and node.is_called(policy.avoid) for node in mesh.nodes])
+    return np.asarray(avoided[mesh.graph.heads] | avoided[mesh.graph.tails])
+
+
 @dataclass(frozen=True, slots=True)
 class _Search:
     mesh: Mesh
@@ -150,16 +166,14 @@ class _Search:
 
     def _after_rules(self) -> Iterator[tuple[str, Bools]]:
         """Yield each rule's name and the links that are left after it and all before (one array, changed in place)."""
-        graph, policy = self.mesh.graph, self.policy
+        policy = self.policy
         usable = np.isfinite(self.costs_ms)
         yield "links", usable
         direct = self.mesh.links(())
         if direct is not None and not policy.direct_allowed:
             usable[direct] = False
         yield "direct_allowed", usable
-        if policy.avoid:
-            avoided = np.array([_is_relay(node) and node.is_called(policy.avoid) for node in self.mesh.nodes])
-            usable &= ~(avoided[graph.heads] | avoided[graph.tails])
+        usable &= ~_avoided(self.mesh, policy)
         yield "avoid", usable
         yield "relay_limit", usable
         usable &= ~self._too_far(usable, policy.entry_limit, entries=True)

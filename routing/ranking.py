@@ -64,6 +64,10 @@ class Ranking:
     winner: Route | None
     margin_ms: float | None
 
+    def costs_ms(self) -> dict[Route, float]:
+        """Return the cost of every usable route."""
+        return {each.route: each.cost_ms for each in self.scores if each.cost_ms is not None}
+
 
 def score(measured: MeasuredRoute, aim: Aim) -> Score:
     """Return the network preference value of ``measured``.

@@ -46,6 +46,11 @@ def _widths_mbps(mesh: Mesh, found: LinkEstimates) -> Floats:
     return throughput_mbps(rtts_ms, found.loss_ratio, mesh.capacities_mbps)
 
 
+def alive_costs_ms(costs_ms: Floats) -> Floats:
+    """Return promised costs with inf in place of what is down."""
+    return np.where(costs_ms < _DOWN_MS, costs_ms, np.inf)
+
+
 def is_alive(mesh: Mesh, route: Route, costs_ms: Floats) -> bool:
     """Tell whether no link of ``route`` is believed to be down."""
     links = mesh.links(route.hops)
@@ -101,7 +106,7 @@ def dead_rows(mesh: Mesh, table: LinkTable, now_s: float) -> Ints:
 def _fixed_costs_ms(mesh: Mesh, weights: Weights) -> Floats:
     """Return what each link costs whatever is measured: its price, and the relay it leads to with its risk."""
     to_relay = (mesh.graph.heads != mesh.target).astype(np.float64)
-    return weights.price * mesh.prices + weights.risk * mesh.risks + weights.hops * to_relay
+    return np.asarray(weights.price * mesh.prices + weights.risk * mesh.risks + weights.hops * to_relay)
 
 
 def _links(mesh: Mesh, route: Route) -> Ints:

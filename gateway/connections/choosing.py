@@ -1,43 +1,31 @@
-"""Choose a route: enumerate, probe what is not known, rank, and write down why (S1 steps 3-6)."""
+"""Choose a route: enumerate, probe where it can change the choice, rank, and decide with regard to the route in use.
+
+S1 steps 3-6. What is known of links is shared by all connections: a link is probed once for all.
+"""
 
 import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from catalog.errors import InvalidValue
 from catalog.ports import Clock
-from gateway.connections.probing import Probe
-from gateway.network import GATEWAY_NODE, Snapshot
-from routing.candidates import CandidatePolicy, Route, enumerate_routes
+from gateway.connections.explanation import Choice
+from gateway.connections.links import LinkBook
+from gateway.connections.probing import Listen, Probe, hear_nothing
+from gateway.network import Snapshot
+from routing.candidates import CandidatePolicy, Route, Width, enumerate_routes
 from routing.errors import NoRoute
-from routing.probe.plan import ProbePolicy, plan_probes
-from routing.probe.summary import LinkMeasurement, MeasuredRoute, measured_route
-from routing.ranking import MarginPolicy, Ranking, Score, Weights, choose, rank
-
-LinkName = tuple[str, str]
-
-
-class LinkBook:
-    """The newest measurement of every link, shared by all connections: a shared link is probed once."""
-
-    def __init__(self) -> None:
-        """Start knowing nothing."""
-        self._links: dict[LinkName, LinkMeasurement] = {}
-
-    def add(self, measurements: Sequence[LinkMeasurement]) -> None:
-        """Keep ``measurements``, each in place of what was known of its link."""
-        for link in measurements:
-            self._links[link.source, link.target] = link
-
-    def all(self) -> tuple[LinkMeasurement, ...]:
-        """Return every measurement."""
-        return tuple(self._links.values())
-
-    def estimates(self) -> Mapping[LinkName, float]:
-        """Return the round-trip time in ms of every link that answered."""
-        return {name: link.rtt_ms for name, link in self._links.items() if link.rtt_ms is not None}
+from routing.estimate.route import MeasuredRoute
+from routing.mesh import Mesh
+from routing.probe.attention import AttentionPolicy, attend
+from routing.probe.budget import ProbeBudget
+from routing.probe.plan import plan_probes
+from routing.ranking import Aim, Profile, rank
+from routing.standby import find_standby
+from routing.steadiness import Hold, SteadinessPolicy, decide
+from routing.survey import alive_costs_ms, contest, dead_rows, is_alive, measure, promised_costs_ms, widths_mbps
+from routing.tunnel.tunnel import Tunnel
 
 
 class NothingAnswers(NoRoute):
@@ -47,18 +35,13 @@ class NothingAnswers(NoRoute):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """A ranking, its routes from best to worst, and the route to use with regard to the one in use."""
+class ChoosingPolicy:
+    """What choosing keeps to. ``turns`` bounds the rounds of probes for one choice."""
 
-    ranking: Ranking
-    measured: tuple[MeasuredRoute, ...]
-    weights: Weights
-    preferred: Route
-
-    def in_order(self) -> tuple[Route, ...]:
-        """Return usable routes, the preferred first, then by preference."""
-        usable = [score.route for score in self.ranking.scores if score.cost_ms is not None]
-        return (self.preferred, *(route for route in usable if route != self.preferred))
+    candidates: CandidatePolicy = field(default_factory=CandidatePolicy)
+    attention: AttentionPolicy = field(default_factory=AttentionPolicy)
+    steadiness: SteadinessPolicy = field(default_factory=SteadinessPolicy)
+    turns: int = 4
 
 
 class RouteChooser:
@@ -68,63 +51,125 @@ class RouteChooser:
         self,
         *,
         probe: Probe,
-        candidates: CandidatePolicy,
-        probes: ProbePolicy,
-        margin: MarginPolicy,
+        policy: ChoosingPolicy,
+        budget: ProbeBudget,
+        links: LinkBook,
         clock: Clock,
+        listen: Listen = hear_nothing,
     ) -> None:
-        """Take the policies and a maker of probers (which holds the key for probing over relays)."""
+        """Take the policies, what may be spent, the links' memory, who carries probes out and who hears tunnels."""
         self._probe = probe
-        self._candidates = candidates
-        self._probes = probes
-        self._margin = margin
+        self._listen = listen
+        self._policy = policy
+        self._budget = budget
         self._clock = clock
         self._measuring = asyncio.Lock()
-        self.links = LinkBook()
+        self.links = links
 
-    def enumerate(self, snapshot: Snapshot, wishes: Mapping[str, Any]) -> tuple[Route, ...]:
-        """Return the candidate routes under the connection's own ``wishes``. Raises NoRoute."""
-        policy = narrowed(self._candidates, wishes)
-        return enumerate_routes(snapshot.topology, snapshot.target, policy, self.links.estimates())
+    def enumerate(self, network: Snapshot, wishes: Mapping[str, Any], aim: Aim) -> tuple[Route, ...]:
+        """Return the candidate routes under the connection's own ``wishes``, the most promising first. Raises NoRoute.
 
-    async def measure(self, snapshot: Snapshot, routes: Sequence[Route]) -> None:
-        """Probe every link of ``routes`` that is not known freshly enough."""
-        # One round after the other: a link that two connections share is fresh when the second one plans. A round is
-        # bounded by its probes' own deadlines.
-        async with self._measuring:
-            plan = plan_probes(routes, self.links.all(), self._probes, gateway=GATEWAY_NODE, now_s=self._clock.now_s())
-            self.links.add(await self._probe(plan, snapshot))
+        Routes over what is down are among them only where no other is left.
+        """
+        mesh, now_s = self._mesh(network), self._clock.now_s()
+        costs_ms = promised_costs_ms(mesh, self.links.table, aim, now_s)
+        width = None
+        if aim.profile is Profile.BULK:
+            width = Width(
+                mbps=widths_mbps(mesh, self.links.table, now_s), price_limit_usd_per_gb=aim.price_limit_usd_per_gb
+            )
+        routes = enumerate_routes(mesh, narrowed(self._policy.candidates, wishes), costs_ms, width)
+        return tuple(route for route in routes if is_alive(mesh, route, costs_ms)) or routes
+
+    async def explore(
+        self, network: Snapshot, wishes: Mapping[str, Any], aim: Aim, *, in_use: Route | None = None
+    ) -> tuple[Route, ...]:
+        """Probe what can change the choice and is not known well enough; return the candidates after that.
+
+        The route in use is among them as long as it is declared. Raises NoRoute.
+        """
+        for turn in range(self._policy.turns):
+            routes = self._with(in_use, self.enumerate(network, wishes, aim), network)
+            # One round after the other: a link that two connections share is known when the second one asks. A round
+            # is bounded by its probes' own deadlines.
+            async with self._measuring:
+                if not await self._probe_round(network, routes, aim, in_use=in_use, turn=turn):
+                    break
+        return self._with(in_use, self.enumerate(network, wishes, aim), network)
+
+    async def listen(self, tunnel: Tunnel, route: Route, network: Snapshot) -> None:
+        """Take in what a live tunnel on ``route`` shows of its links."""
+        heard = await self._listen(tunnel, route, self._clock)
+        # A relay that was removed in the meantime is nobody's business any more.
+        if self.is_declared(network, route):
+            self.links.add(heard, network)
 
     def choose(
-        self, snapshot: Snapshot, routes: Sequence[Route], weights: Weights, *, in_use: Route | None = None
+        self,
+        network: Snapshot,
+        routes: Sequence[Route],
+        aim: Aim,
+        *,
+        wishes: Mapping[str, Any],
+        hold: Hold | None = None,
     ) -> Choice:
-        """Return the ranking of ``routes`` by what is known now. Raises NothingAnswers when none is usable."""
-        graph = snapshot.topology.graph(snapshot.target)
-        measured = []
-        for route in routes:
-            price = sum(graph.edges[link]["price_usd_per_gb"] for link in route.links(GATEWAY_NODE))
-            measured.append(measured_route(route, self.links.all(), gateway=GATEWAY_NODE, price_usd_per_gb=price))
-        ranking = rank(measured, weights)
-        preferred = choose(ranking, in_use, self._margin)
-        if preferred is None:
+        """Return the choice between ``routes`` by what is known now. Raises NothingAnswers when none is usable."""
+        mesh, now_s = self._mesh(network), self._clock.now_s()
+        measured = measure(mesh, self.links.table, routes, now_s)
+        ranking = rank(measured, aim)
+        held = hold or Hold()
+        verdict = decide(ranking.costs_ms(), held, self._policy.steadiness)
+        if verdict.route is None:
             raise NothingAnswers(
-                f"none of {len(routes)} candidate routes to {snapshot.target.name} answers{_why_not(measured)}",
-                target=snapshot.target.name,
+                f"none of {len(routes)} candidate routes to {network.target.name} answers{_why_not(measured)}",
+                target=network.target.name,
                 rule="probes",
             )
-        return Choice(ranking=ranking, measured=tuple(measured), weights=weights, preferred=preferred)
+        policy = narrowed(self._policy.candidates, wishes)
+        costs_ms = promised_costs_ms(mesh, self.links.table, aim, now_s)
+        return Choice(
+            ranking=ranking,
+            measured=measured,
+            aim=aim,
+            steadiness=self._policy.steadiness,
+            hold=held,
+            verdict=verdict,
+            preferred=verdict.route,
+            standby=find_standby(mesh, alive_costs_ms(costs_ms), verdict.route, policy),
+        )
 
+    async def _probe_round(
+        self, network: Snapshot, routes: Sequence[Route], aim: Aim, *, in_use: Route | None, turn: int
+    ) -> bool:
+        """Carry out one round of probes; return whether there was anything to probe, and means to do so."""
+        mesh, table, now_s = self._mesh(network), self.links.table, self._clock.now_s()
+        attention = attend(
+            contest(mesh, routes, aim.weights, in_use),
+            table,
+            aim.weights,
+            self._policy.attention,
+            now_s,
+            turn=turn,
+            others=dead_rows(mesh, table, now_s),
+            packets_limit=self._budget.limit(now_s),
+        )
+        plan = self._budget.afford(plan_probes(attention, table, mesh, routes), now_s)
+        if plan.links:
+            self.links.add(await self._probe(plan, network), network)
+        return bool(plan.links)
 
-def _why_not(measured: Sequence[MeasuredRoute]) -> str:
-    """Return, in brackets, what kept links from being probed at all, such as a relay's wrong host key; or nothing."""
-    noted = {f"{link.source} to {link.target}: {link.note}" for each in measured for link in each.links if link.note}
-    return f" ({'; '.join(sorted(noted))})" if noted else ""
+    def _mesh(self, network: Snapshot) -> Mesh:
+        return self.links.meshes.mesh(network.topology, network.target)
 
+    def _with(self, in_use: Route | None, routes: tuple[Route, ...], network: Snapshot) -> tuple[Route, ...]:
+        """Return ``routes`` and the route in use, unless it leads over what is no longer declared."""
+        if in_use is None or in_use in routes or not self.is_declared(network, in_use):
+            return routes
+        return (*routes, in_use)
 
-def is_declared(network: Snapshot, route: Route) -> bool:
-    """Tell whether ``route`` leads over nothing but relays and links that are declared and enabled now."""
-    graph = network.topology.graph(network.target)
-    return all(graph.has_edge(*link) for link in route.links(GATEWAY_NODE))
+    def is_declared(self, network: Snapshot, route: Route) -> bool:
+        """Tell whether ``route`` leads over nothing but relays and links that are declared and enabled now."""
+        return self._mesh(network).links(route.hops) is not None
 
 
 def narrowed(policy: CandidatePolicy, wishes: Mapping[str, Any]) -> CandidatePolicy:
@@ -135,46 +180,11 @@ def narrowed(policy: CandidatePolicy, wishes: Mapping[str, Any]) -> CandidatePol
         relay_limit=min(policy.relay_limit, int(wishes.get("relay_limit", policy.relay_limit))),
         candidate_limit=min(policy.candidate_limit, int(wishes.get("candidate_limit", policy.candidate_limit))),
         avoid=policy.avoid | frozenset(wishes.get("avoid", ())),
+        require=policy.require | frozenset(wishes.get("require", ())),
     )
 
 
-def weighted(weights: Weights, *changes: Mapping[str, float]) -> Weights:
-    """Return ``weights`` with ``changes`` applied in order. Raises InvalidValue for an unknown name."""
-    for change in changes:
-        try:
-            weights = dataclasses.replace(weights, **change)
-        except TypeError as error:
-            known = ", ".join(field.name for field in dataclasses.fields(Weights))
-            raise InvalidValue("no such weight", field="weights", fix=f"the weights are {known}") from error
-    return weights
-
-
-def explained(choice: Choice, *, chosen: Route, refused: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
-    """Return the stored why: every candidate, measurement, term and weight, the winner and the margin in ms."""
-    by_route = {each.route: each for each in choice.measured}
-    candidates = [_candidate(score, by_route[score.route]) for score in choice.ranking.scores]
-    methods = {link["method"] for candidate in candidates for link in candidate["links"]}
-    return {
-        "weights": dataclasses.asdict(choice.weights),
-        "winner": chosen.id,
-        "margin_ms": choice.ranking.margin_ms,
-        "candidates": candidates,
-        "refused": [dict(each) for each in refused],
-        "probe_methods": sorted(methods),
-    }
-
-
-def _candidate(score: Score, measured: MeasuredRoute) -> dict[str, Any]:
-    return {
-        "route": score.route.id,
-        "hops": list(score.route.hops),
-        "rtt_ms": measured.rtt_ms,
-        "jitter_ms": measured.jitter_ms,
-        "loss_ratio": measured.loss_ratio,
-        "price_usd_per_gb": measured.price_usd_per_gb,
-        "terms": dict(score.terms),
-        "cost_ms": score.cost_ms,
-        "preference": score.preference,
-        "refused": score.refused,
-        "links": [dataclasses.asdict(link) for link in measured.links],
-    }
+def _why_not(measured: Sequence[MeasuredRoute]) -> str:
+    """Return, in brackets, what kept links from being probed at all, such as a relay's wrong host key; or nothing."""
+    noted = {f"{link.source} to {link.target}: {link.note}" for each in measured for link in each.links if link.note}
+    return f" ({'; '.join(sorted(noted))})" if noted else ""

@@ -22,8 +22,9 @@ from catalog.ports import Address, Clock
 from catalog.store.connections import ROUTED_STATES
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, first, update, where
-from gateway.connections.choosing import Choice, RouteChooser, explained, is_declared, weighted
+from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
+from gateway.connections.explanation import Choice, aimed, explained, weighted
 from gateway.connections.handshake import Handshake, has_connector
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
@@ -32,7 +33,9 @@ from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.network import Snapshot, parse_address, snapshot
 from routing.candidates import Route
 from routing.errors import HopError, RoutingError
-from routing.ranking import Weights
+from routing.estimate.costs import Weights
+from routing.ranking import Aim
+from routing.steadiness import Hold
 from routing.tunnel.build import build_tunnel
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
@@ -78,7 +81,9 @@ class Establisher:
             # Each undo is known before its deed can be cut off: all of them are harmless where nothing was done.
             route, tunnel = await self._tunnel(connection_id, network, choice, undo)
             undo.callback(self.live.drop, connection_id)
-            live = await self._register(connection_id, network, route, tunnel)
+            # What was refused may leave another route than the verdict's: then it is carried as taken now.
+            held = choice.verdict.hold if route == choice.preferred else Hold(in_use=route)
+            live = await self._register(connection_id, network, route, tunnel, held)
             async with self.steps.step(connection_id, "connect.sessions"):
                 undo.push_async_callback(self.sessions.end, connection_id)
                 await self.sessions.open(connection_id, route, network)
@@ -91,33 +96,30 @@ class Establisher:
         log.info("connection established", extra={"connection": connection_id, "route": route.id})
         return live
 
-    async def routed(self, connection_id: ConnectionId, in_use: Route | None = None) -> tuple[Snapshot, Choice]:
+    async def routed(self, connection_id: ConnectionId) -> tuple[Snapshot, Choice]:
         """Return the network and the choice of a route by fresh measurements. Raises NoRoute."""
         async with self.steps.step(connection_id, "connect.snapshot"):
-            network, wishes, weights = await self.database.read(lambda tx: self._load(tx, connection_id))
+            network, wishes, aim = await self.database.read(lambda tx: self._load(tx, connection_id))
         async with self.steps.step(connection_id, "connect.enumerate"):
-            routes = self.chooser.enumerate(network, wishes)
+            self.chooser.enumerate(network, wishes, aim)
         async with self.steps.step(connection_id, "connect.probe"):
-            await self.chooser.measure(network, routes)
+            routes = await self.chooser.explore(network, wishes, aim)
         async with self.steps.step(connection_id, "connect.rank"):
-            choice = self.chooser.choose(network, routes, weights, in_use=in_use)
-            if in_use is None:
-                await self._record(connection_id, choice, choice.preferred)
-                await self._move(connection_id, ConnectionEvent.ROUTED, route=choice.preferred.id)
+            choice = self.chooser.choose(network, routes, aim, wishes=wishes)
+            await self._record(connection_id, choice, choice.preferred)
+            await self._move(connection_id, ConnectionEvent.ROUTED, route=choice.preferred.id)
         return network, choice
 
     async def review(self, live: LiveConnection) -> tuple[Snapshot, Choice]:
         """Return the network and the choice with regard to the route in use; steps of a review are not recorded."""
-        network, wishes, weights = await self.database.read(lambda tx: self._load(tx, live.connection))
+        network, wishes, aim = await self.database.read(lambda tx: self._load(tx, live.connection))
         # An endpoint may have been approved anew, with other addresses, since the tunnel was built.
         _, live.alternatives = await self.database.read(lambda tx: _alternatives(tx, live.connection))
-        routes = self.chooser.enumerate(network, wishes)
-        # The route in use is measured again with the others, whatever its guess would be now; but one that leads
-        # over what is no longer declared, such as a disabled relay, is to be left.
-        if live.route not in routes and is_declared(network, live.route):
-            routes = (*routes, live.route)
-        await self.chooser.measure(network, routes)
-        choice = self.chooser.choose(network, routes, weights, in_use=live.route)
+        routes = await self.chooser.explore(network, wishes, aim, in_use=live.route)
+        # After the probes, not instead of them: what the tunnel shows costs nothing, but TCP hides loss.
+        await self.chooser.listen(live.tunnel, live.route, network)
+        choice = self.chooser.choose(network, routes, aim, wishes=wishes, hold=live.hold)
+        live.hold = choice.verdict.hold
         if choice.preferred == live.route and await self._is_news(live.connection, choice):
             await self._record(live.connection, choice, live.route)
         return network, choice
@@ -128,7 +130,7 @@ class Establisher:
         Not every review is stored: the same ranking every few seconds would bury the decisions that changed something.
         """
         last = await self.database.read(lambda tx: latest_decision(tx, connection_id))
-        if last is None or last.document["weights"] != asdict(choice.weights):
+        if last is None or last.document["weights"] != asdict(choice.aim.weights):
             return True
         return self.clock.now_s() - last.created_at_s >= RANKING_KEPT_S
 
@@ -142,7 +144,7 @@ class Establisher:
             undo.push_async_callback(tunnel.close)
             undo.callback(self.live.put, live)
             await self._record(live.connection, choice, route)
-            moved = await self._register(live.connection, network, route, tunnel)
+            moved = await self._register(live.connection, network, route, tunnel, choice.verdict.hold)
             await self.sessions.move(live.connection, route, network)
             undo.pop_all()
         return moved
@@ -196,7 +198,7 @@ class Establisher:
         raise last
 
     async def _register(
-        self, connection_id: ConnectionId, network: Snapshot, route: Route, tunnel: Tunnel
+        self, connection_id: ConnectionId, network: Snapshot, route: Route, tunnel: Tunnel, hold: Hold
     ) -> LiveConnection:
         connection, alternatives = await self.database.read(lambda tx: _alternatives(tx, connection_id))
         live = LiveConnection(
@@ -206,6 +208,7 @@ class Establisher:
             route=route,
             tunnel=tunnel,
             snapshot=network,
+            hold=hold,
             alternatives=alternatives,
         )
         self.live.put(live)
@@ -262,11 +265,12 @@ class Establisher:
         now_s = self.clock.now_s()
         await self.database.write(lambda tx: move(tx, connection_id, event, now_s, route=route))
 
-    def _load(self, tx: Tx, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Weights]:
+    def _load(self, tx: Tx, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Aim]:
         connection = by_id(tx, Connection, connection_id)
         stored = weights_in_force(tx)
         weights = weighted(self.weights, stored.values if stored else {}, connection.policy.get("weights") or {})
-        return snapshot(tx, connection.target_id, gateway_site=self.gateway_site), connection.policy, weights
+        network = snapshot(tx, connection.target_id, gateway_site=self.gateway_site)
+        return network, connection.policy, aimed(weights, connection.policy)
 
 
 def _alternatives(tx: Tx, connection_id: ConnectionId) -> tuple[Connection, dict[Address, dict[str, Address]]]:

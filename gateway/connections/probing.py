@@ -5,14 +5,46 @@ from types import TracebackType
 from typing import Self
 
 from catalog.ports import Clock
-from gateway.network import Snapshot
+from gateway.network import GATEWAY_NODE, Snapshot
+from routing.candidates import Route
+from routing.probe.passive import keepalive_links_ms
 from routing.probe.plan import ProbePlan, ProbePolicy
 from routing.probe.run import run_probes
 from routing.probe.summary import LinkMeasurement
 from routing.tunnel.hops import Hops
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.tunnel import Tunnel
+
+PASSIVE = "passive"
+# Keepalives on every relay's connection of a tunnel; spaced, or delayed acknowledgements are measured with them.
+_KEEPALIVES = 3
+_SPACING_S = 0.15
+_KEEPALIVE_TIMEOUT_S = 2.0
 
 Probe = Callable[[ProbePlan, Snapshot], Awaitable[tuple[LinkMeasurement, ...]]]
+
+Listen = Callable[[Tunnel, Route, Clock], Awaitable[tuple[LinkMeasurement, ...]]]
+
+
+async def listen_to(tunnel: Tunnel, route: Route, clock: Clock) -> tuple[LinkMeasurement, ...]:
+    """Return what keepalives on a live tunnel say of the links between its relays.
+
+    A link whose keepalives did not come back is left out: TCP repeats what is lost, so silence here measures nothing.
+    """
+    found = await keepalive_links_ms(
+        tunnel.connections, samples=_KEEPALIVES, spacing_s=_SPACING_S, timeout_s=_KEEPALIVE_TIMEOUT_S
+    )
+    links = route.links(GATEWAY_NODE)
+    return tuple(
+        LinkMeasurement(source=source, target=target, method=PASSIVE, samples_ms=(rtt_ms,), measured_at_s=clock.now_s())
+        for (source, target), rtt_ms in zip(links, found, strict=False)
+        if rtt_ms is not None
+    )
+
+
+async def hear_nothing(_tunnel: Tunnel, _route: Route, _clock: Clock) -> tuple[LinkMeasurement, ...]:
+    """Return nothing."""
+    return ()
 
 
 class WarmProber:

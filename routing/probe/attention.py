@@ -38,13 +38,15 @@ class AttentionPolicy:
 
     A rival is settled once it cannot be better by more than ``tolerance_ms`` or ``tolerance_ratio`` of the leader's
     cost, at ``deviations`` standard errors. ``move_ratio`` and ``move_ms`` say by how much a rival must beat the route
-    in use.
+    in use. Whatever the distance, the ``watched`` cheapest rivals are looked at every ``rival_age_s``: they are where
+    one flees to.
     """
 
     tolerance_ms: float = 1.0
     tolerance_ratio: float = 0.01
     deviations: float = 2.0
     rivals_limit: int = 8
+    watched: int = 2
     move_ratio: float = 0.1
     move_ms: float = 10.0
     in_use_samples: int = 3
@@ -101,14 +103,17 @@ def attend(
     packets: the route in use first, then links nobody knows, then rivals by how much they could change, then the
     oldest.
     """
-    known = _known(contests, others, table, weights, policy, now_s)
+    in_play = contests.links if others is None else np.union1d(contests.links, others)
+    known = _known(in_play, table, weights, policy, now_s)
     places = known.place(contests.links)
     wanted = np.zeros(len(known.rows) + 1, dtype=np.int64)
     urgency = np.zeros(len(known.rows) + 1)
     _want(wanted, urgency, np.arange(len(known.rows)), known.unsettled, _UNKNOWN)
     _want_rest(wanted, urgency, known, policy)
-    _want_rivals(wanted, urgency, _Field(contests, known, places, policy), max(1, policy.rivals_limit >> turn))
-    _want_in_use(wanted, urgency, known, contests, places, policy)
+    field = _Field(contests, known, places, policy)
+    _want_rivals(wanted, urgency, field, max(1, policy.rivals_limit >> turn))
+    _want_watched(wanted, urgency, field)
+    _want_in_use(wanted, urgency, field)
     chosen = np.flatnonzero(wanted[:-1])
     chosen = chosen[np.lexsort((known.rows[chosen], -urgency[chosen]))]
     samples = wanted[chosen]
@@ -122,10 +127,8 @@ def attend(
 _REST, _RIVAL, _UNKNOWN, _IN_USE = 1.0, 2.0, 3.0, 4.0
 
 
-def _known(
-    contests: Contests, others: Ints | None, table: LinkTable, weights: Weights, policy: AttentionPolicy, now_s: float
-) -> _Known:
-    rows = np.unique(contests.links) if others is None else np.union1d(contests.links, others)
+def _known(rows_in_play: Ints, table: LinkTable, weights: Weights, policy: AttentionPolicy, now_s: float) -> _Known:
+    rows = np.unique(rows_in_play)
     rows = rows[rows >= 0]
     found = table.estimates(rows, now_s)
     never = found.samples == 0
@@ -153,14 +156,25 @@ def _want_rest(wanted: Ints, urgency: Floats, known: _Known, policy: AttentionPo
     _want(wanted, urgency, old, np.ones(len(old), dtype=np.int64), oldest_first)
 
 
-def _want_in_use(
-    wanted: Ints, urgency: Floats, known: _Known, contests: Contests, places: Ints, policy: AttentionPolicy
-) -> None:
+def _want_in_use(wanted: Ints, urgency: Floats, field: "_Field") -> None:
+    known, contests, policy = field.known, field.contests, field.policy
     used = np.flatnonzero(contests.in_use >= 0)
-    travelled = np.unique(places[used, contests.in_use[used]])
+    travelled = np.unique(field.places[used, contests.in_use[used]])
     travelled = travelled[travelled < len(known.rows)]
     due = travelled[known.age_s[travelled] >= policy.in_use_age_s]
     _want(wanted, urgency, due, np.full(len(due), policy.in_use_samples), _IN_USE)
+
+
+def _want_watched(wanted: Ints, urgency: Floats, field: "_Field") -> None:
+    """Note a packet for each old link of the cheapest candidates, where a route is in use."""
+    used = np.flatnonzero(field.contests.in_use >= 0)
+    cost_ms = field.known.cost_ms[field.places[used]].sum(axis=2) + field.contests.extra_ms[used]
+    # One more than watched: the route in use is mostly among them, and has its own, stricter rule.
+    nearest = np.argsort(cost_ms, axis=1, kind="stable")[:, : field.policy.watched + 1]
+    links = np.unique(np.take_along_axis(field.places[used], nearest[:, :, None], axis=1))
+    links = links[links < len(field.known.rows)]
+    old = links[field.known.age_s[links] >= field.policy.rival_age_s]
+    _want(wanted, urgency, old, np.ones(len(old), dtype=np.int64), _RIVAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,21 +22,23 @@ from catalog.model.ids import ConnectionId, PlatformId
 from catalog.model.platform import Platform, Purpose
 from catalog.ports import Address, CloudAccount, CloudItem, CloudSize, Dialer, Proof
 from catalog.store import rows
-from gateway.connections.choosing import RouteChooser
+from gateway.connections.choosing import ChoosingPolicy, RouteChooser
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.establish import Establisher, TunnelMaking
 from gateway.connections.handshake import Handshake
 from gateway.connections.keeper import Keeper, KeepPolicy
+from gateway.connections.links import LinkBook
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnections
 from gateway.connector.policy import Policy, Rule, Verdict
 from gateway.network import Snapshot
-from routing.candidates import CandidatePolicy
-from routing.probe.plan import ProbePlan, ProbePolicy
-from routing.probe.summary import LinkMeasurement, summarize
-from routing.ranking import MarginPolicy, Weights
+from routing.estimate.costs import Weights
+from routing.probe.budget import BudgetPolicy, ProbeBudget
+from routing.probe.plan import ProbePlan
+from routing.probe.summary import LinkMeasurement
+from routing.steadiness import SteadinessPolicy
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from tests.support.doubles import KillingCheckpoint, MemoryCloud
 from tests.support.platform_links import InMemoryPlatformLink
@@ -107,6 +109,7 @@ class Connecting:
     probed: list[tuple[str, str]] = field(default_factory=list)
     built: list[CloudAccount] = field(default_factory=list)
     policy: KeepPolicy = EAGER
+    patience: float = 1.0  # one clearly better measurement is enough
     before_probing: Callable[[], Awaitable[None]] | None = None
     closing: ExitStack = field(default_factory=ExitStack)  # what ends with the world
 
@@ -133,9 +136,9 @@ class Connecting:
         self.steps = StepLog(database, clock, self.checkpoint)
         self.chooser = RouteChooser(
             probe=self._probe,
-            candidates=CandidatePolicy(),
-            probes=ProbePolicy(samples=1, max_age_s=10),
-            margin=MarginPolicy(),
+            policy=ChoosingPolicy(steadiness=SteadinessPolicy(patience=self.patience)),
+            budget=ProbeBudget(BudgetPolicy(packets_per_s=10_000, relay_packets_per_s=10_000)),
+            links=LinkBook(),
             clock=clock,
         )
         self.establisher = Establisher(
@@ -165,17 +168,16 @@ class Connecting:
         if self.before_probing is not None:
             await self.before_probing()
         self.probed += [(link.source, link.target) for link in plan.links]
-        fresh = [
-            summarize(
-                (self.rtt_ms.get((link.source, link.target), 10.0),),
+        return tuple(
+            LinkMeasurement(
                 source=link.source,
                 target=link.target,
                 method="connect",
+                samples_ms=(self.rtt_ms.get((link.source, link.target), 10.0),) * link.samples,
                 measured_at_s=self.store.now_s,
             )
             for link in plan.links
-        ]
-        return (*plan.fresh, *fresh)
+        )
 
     def add_relay(self, name: str, sshd: Sshd | None = None, *, port: int | None = None) -> None:
         """Declare a relay at a site of its own, linked to gateway and platform.
@@ -193,6 +195,11 @@ class Connecting:
             network.add_link(tx, source=name, target="bom", now_s=now_s)
 
         self.store.write(work)
+
+    def place(self, site: str, latitude: float, longitude: float) -> None:
+        """Say where a site is."""
+        where = {"latitude": latitude, "longitude": longitude}
+        self.store.write(lambda tx: network.update_site(tx, site, where, self.store.now_s))
 
     def accept_everything(self) -> None:
         """Add the standing rule that accepts what is granted."""

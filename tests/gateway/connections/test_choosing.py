@@ -4,12 +4,11 @@ import asyncio
 
 import pytest
 
-from catalog.errors import InvalidValue
-from gateway.connections.choosing import NothingAnswers, explained, narrowed, weighted
+from gateway.connections.choosing import NothingAnswers, narrowed
 from gateway.network import Snapshot, snapshot
 from routing.candidates import CandidatePolicy
 from routing.errors import NoRoute
-from routing.ranking import Weights
+from routing.ranking import Aim
 from tests.support.connecting import Connecting
 from tests.support.stores import add_platform
 
@@ -37,12 +36,10 @@ def test_a_forbidden_direct_route_stays_forbidden_when_allowed_by_the_gateway() 
     assert not narrowed(CandidatePolicy(), {"direct_allowed": False}).direct_allowed
 
 
-def test_weights_are_changed_in_order_and_by_name() -> None:
-    """The connection's own weights outweigh the gateway's; an unknown name is refused with the known ones."""
-    assert weighted(Weights(), {"loss": 3.0, "hops": 1.0}, {"loss": 7.0}) == Weights(loss=7.0, hops=1.0)
-    with pytest.raises(InvalidValue) as refused:
-        weighted(Weights(), {"colour": 1.0})
-    assert "jitter" in str(refused.value.fix)
+def test_required_words_add_up() -> None:
+    """What the gateway requires and what a connection does are required both."""
+    policy = narrowed(CandidatePolicy(require=frozenset({"eu"})), {"require": ["acme"]})
+    assert policy.require == {"eu", "acme"}
 
 
 async def network_of(world: Connecting, platform: str | None = None) -> Snapshot:
@@ -52,20 +49,47 @@ async def network_of(world: Connecting, platform: str | None = None) -> Snapshot
     )
 
 
+AIM = Aim()
+
+
 def test_a_shared_link_is_probed_once(world: Connecting) -> None:
-    """Two connections over the same relay measure the way to it together, while what is known is fresh."""
+    """Two connections over the same relay measure the way to it together, while what is known is fresh enough."""
     world.add_relay("relay")
     delhi = add_platform(world.store, "delhi").id
 
     async def run() -> None:
         for platform in (world.platform, delhi):
-            network = await network_of(world, platform)
-            await world.chooser.measure(network, world.chooser.enumerate(network, {}))
+            await world.chooser.explore(await network_of(world, platform), {}, AIM)
         assert world.probed.count(("gateway", "relay")) == 1
         assert {("relay", "platform/mumbai"), ("relay", "platform/delhi")} <= set(world.probed)
+
+    asyncio.run(run())
+
+
+def test_the_route_in_use_is_measured_again_when_it_is_old(world: Connecting) -> None:
+    """At 10 ms against 25 the relay can do nothing for a while: 11 s later only the route in use is looked at."""
+    world.add_relay("relay")
+
+    async def run() -> None:
+        network = await network_of(world)
+        routes = await world.chooser.explore(network, {}, AIM)
         world.store.clock.advance(11)
-        await world.chooser.measure(network, world.chooser.enumerate(network, {}))
-        assert world.probed.count(("gateway", "relay")) == 2
+        world.probed.clear()
+        await world.chooser.explore(network, {}, AIM, in_use=routes[0])
+        assert world.probed == [("gateway", "platform/mumbai")]
+
+    asyncio.run(run())
+
+
+def test_close_rivals_are_measured_until_they_differ(world: Connecting) -> None:
+    """Relay and direct route cost the same: more packets go to both, round by round, until a ring is full."""
+    world.add_relay("relay")
+    world.rtt_ms["gateway", "platform/mumbai"] = 25.0
+
+    async def run() -> None:
+        await world.chooser.explore(await network_of(world), {}, AIM)
+        for link in (("gateway", "platform/mumbai"), ("gateway", "relay"), ("relay", "platform/mumbai")):
+            assert world.probed.count(link) > 1
 
     asyncio.run(run())
 
@@ -76,14 +100,46 @@ def test_a_network_that_is_silent_may_come_back(world: Connecting) -> None:
 
     async def run() -> None:
         network = await network_of(world)
-        routes = world.chooser.enumerate(network, {})
-        await world.chooser.measure(network, routes)
+        routes = await world.chooser.explore(network, {}, AIM)
         with pytest.raises(NothingAnswers) as silent:
-            world.chooser.choose(network, routes, Weights())
+            world.chooser.choose(network, routes, AIM, wishes={})
         assert (silent.value.retryable, silent.value.code) == (True, "no-route")
         with pytest.raises(NoRoute) as none:
-            world.chooser.enumerate(network, {"direct_allowed": False})
+            world.chooser.enumerate(network, {"direct_allowed": False}, AIM)
         assert not none.value.retryable
+
+    asyncio.run(run())
+
+
+def test_a_dead_relay_leaves_the_candidates_and_comes_back(world: Connecting) -> None:
+    """Three losses in a row take its routes off the list; ten seconds later somebody looks, and it is back."""
+    world.add_relay("relay")
+    world.rtt_ms["gateway", "relay"] = None
+
+    async def run() -> None:
+        network = await network_of(world)
+        assert [route.id for route in await world.chooser.explore(network, {}, AIM)] == ["direct"]
+        world.rtt_ms["gateway", "relay"] = 10.0
+        assert [route.id for route in await world.chooser.explore(network, {}, AIM)] == ["direct"]
+        world.store.clock.advance(11)
+        assert [route.id for route in await world.chooser.explore(network, {}, AIM)] == ["direct", "relay"]
+
+    asyncio.run(run())
+
+
+def test_a_sample_faster_than_light_is_refused(world: Connecting) -> None:
+    """Between London and Mumbai nothing answers within a millisecond: it is counted, and is neither delay nor loss."""
+    world.place("gw", 51.5, -0.1)
+    world.place("bom", 19.1, 72.9)
+    world.rtt_ms["gateway", "platform/mumbai"] = 1.0
+
+    async def run() -> None:
+        network = await network_of(world)
+        routes = await world.chooser.explore(network, {}, AIM)
+        with pytest.raises(NothingAnswers):
+            world.chooser.choose(network, routes, AIM, wishes={})
+        assert world.chooser.links.gate.refused["faster-than-light"] > 0  # type: ignore[index]
+        assert world.chooser.links.status(world.store.now_s) == []
 
     asyncio.run(run())
 
@@ -94,30 +150,7 @@ def test_a_site_can_be_avoided(world: Connecting) -> None:
 
     async def run() -> None:
         network = await network_of(world)
-        assert [route.id for route in world.chooser.enumerate(network, {})] == ["direct", "relay"]
-        assert [route.id for route in world.chooser.enumerate(network, {"avoid": ["relay"]})] == ["direct"]
-
-    asyncio.run(run())
-
-
-def test_the_why_is_whole(world: Connecting) -> None:
-    """Direct takes 10 ms, the relay 10 + 10 and 5 for being one: the document holds it all, and who was refused."""
-    world.add_relay("relay")
-
-    async def run() -> None:
-        network = await network_of(world)
-        routes = world.chooser.enumerate(network, {})
-        await world.chooser.measure(network, routes)
-        choice = world.chooser.choose(network, routes, Weights())
-        assert [route.id for route in choice.in_order()] == ["direct", "relay"]
-        refused = [{"route": "direct", "code": "hop-refused", "reason": "nothing listens there"}]
-        document = explained(choice, chosen=routes[1], refused=refused)
-        assert (document["winner"], document["margin_ms"], document["refused"]) == ("relay", 15.0, refused)
-        direct, relayed = document["candidates"]
-        assert (direct["cost_ms"], relayed["cost_ms"]) == (10.0, 25.0)
-        assert relayed["terms"] == {"delay": 20.0, "hops": 5.0, "jitter": 0.0, "loss": 0.0, "price": 0.0}
-        assert [link["source"] for link in relayed["links"]] == ["gateway", "relay"]
-        assert document["probe_methods"] == ["connect"]
-        assert document["weights"]["hops"] == 5.0
+        assert [route.id for route in world.chooser.enumerate(network, {}, AIM)] == ["direct", "relay"]
+        assert [route.id for route in world.chooser.enumerate(network, {"avoid": ["relay"]}, AIM)] == ["direct"]
 
     asyncio.run(run())

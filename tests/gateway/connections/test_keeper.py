@@ -163,6 +163,7 @@ def test_a_close_during_a_review_is_heard(world: Connecting) -> None:
         async with world.target(), world.keeping():
             await world.wait(connection, _S.ESTABLISHED)
             world.before_probing = close
+            world.store.clock.advance(60)
             world.keeper.wake()
             await gone(world)
 

@@ -1,0 +1,72 @@
+"""What this gateway knows of links, shared by all connections: fed by probes and by live tunnels, read by everybody."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gateway.network import Snapshot
+from routing.estimate.plausible import SampleGate, least_rtt_ms
+from routing.estimate.table import LinkTable
+from routing.mesh import MeshMaker
+from routing.probe.summary import LinkMeasurement
+from routing.topology import Node
+
+
+class LinkBook:
+    """The table of links, and the gate that keeps impossible samples out of it."""
+
+    def __init__(self, told: Callable[[LinkMeasurement], None] = lambda _measurement: None) -> None:
+        """Start knowing nothing; ``told`` hears of every measurement that is taken in."""
+        self.table = LinkTable()
+        self.meshes = MeshMaker(self.table)
+        self.gate = SampleGate()
+        self._told = told
+
+    def add(self, measurements: Sequence[LinkMeasurement], network: Snapshot) -> None:
+        """Take in what was measured; a sample faster than light says nothing, and is not a loss either."""
+        nodes = {node.name: node for node in (network.topology.gateway, *network.topology.relays, network.target)}
+        for each in measurements:
+            least_ms = _least_ms(nodes[each.source], nodes[each.target])
+            samples = [sample for sample in each.samples_ms if sample is None or self.gate.admits(sample, least_ms)]
+            self.table.absorb_round(
+                (each.source, each.target), samples, each.measured_at_s, method=each.method, note=each.note
+            )
+            self._told(each)
+
+    def status(self, now_s: float) -> list[Mapping[str, Any]]:
+        """Return every link that was ever measured, as the API shows it."""
+        known: list[Mapping[str, Any]] = []
+        for row in range(len(self.table.names)):
+            link = self.table.estimate(row, now_s)
+            if link.sent:
+                facts = {name: getattr(link, name) for name in _SHOWN}
+                known.append(facts | {"age_s": max(0.0, now_s - link.measured_at_s)})
+        return known
+
+
+_SHOWN = (
+    "source",
+    "target",
+    "method",
+    "note",
+    "rtt_ms",
+    "error_ms",
+    "median_ms",
+    "smoothed_ms",
+    "jitter_ms",
+    "loss_ratio",
+    "sent",
+    "lost",
+    "samples",
+    "dead",
+)
+
+
+def _least_ms(source: Node, target: Node) -> float:
+    """Return the least round trip between two nodes by their places; 0 where one is unknown."""
+    lat_a, lon_a, lat_b, lon_b = (
+        np.nan if degrees is None else degrees
+        for degrees in (source.latitude, source.longitude, target.latitude, target.longitude)
+    )
+    return least_rtt_ms(lat_a, lon_a, lat_b, lon_b)
