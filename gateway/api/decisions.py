@@ -82,7 +82,9 @@ def ask_what_if(tx: Tx, call: Call[WhatIfIn]) -> RoutesOut:
         raise WrongState("no route was decided yet", field="id", fix="wait until it has a route, then ask again")
     changes = call.body.weights.model_dump(exclude_unset=True)
     told = call.services.what_if(decision.document, changes, profile=call.body.profile)
-    return _routes(row, decision, told)
+    # A standby stands by for the route that was chosen, not for one that might have been.
+    same = told.get("winner") == decision.document.get("winner")
+    return _routes(row, decision, told if same else {**told, "standby": None})
 
 
 class DecisionOut(Out):

@@ -73,7 +73,7 @@ class ProbesOut(Out):
 
 
 class NetworkStatusOut(Out):
-    """Sites and relays as declared, links as measured, what probing spends, and how often routes changed and why."""
+    """Sites and relays by name, links as measured, what probing spends, and how often routes changed and why."""
 
     gateway_site: str
     sites: list[SitePlaceOut]
@@ -109,7 +109,7 @@ def _declared(tx: Tx) -> dict[str, Any]:
     return {
         "sites": [
             SitePlaceOut(name=site.name, region=site.region, latitude=site.latitude, longitude=site.longitude)
-            for site in sites
+            for site in sorted(sites, key=_name)
         ],
         "relays": [
             RelayPlaceOut(
@@ -119,10 +119,17 @@ def _declared(tx: Tx) -> dict[str, Any]:
                 risk=relay.risk,
                 risk_groups=relay.risk_groups,
             )
-            for relay in rows.where(tx, Relay)
+            for relay in sorted(rows.where(tx, Relay), key=_name)
         ],
-        "platforms": [PlatformPlaceOut(name=each.name, site=at[each.site_id]) for each in rows.where(tx, Platform)],
+        "platforms": [
+            PlatformPlaceOut(name=platform.name, site=at[platform.site_id])
+            for platform in sorted(rows.where(tx, Platform), key=_name)
+        ],
     }
+
+
+def _name(row: Site | Relay | Platform) -> str:
+    return row.name
 
 
 def _link(told: Mapping[str, Any]) -> LinkStatusOut:

@@ -2,7 +2,21 @@
 
 import typer
 
-from gateway.cli import access, catalog, connection, context, grant, machine, network, order, platform, pool, server
+from gateway.cli import (
+    access,
+    catalog,
+    connection,
+    context,
+    grant,
+    machine,
+    net,
+    network,
+    order,
+    platform,
+    pool,
+    route,
+    server,
+)
 
 app = typer.Typer(
     name="crossway",
@@ -23,6 +37,8 @@ for _name, _noun in {
     "platform": platform.platforms,
     "enrolment": platform.enrolments,
     "connection": connection.connections,
+    "route": route.routes,
+    "net": net.net,
     "site": network.sites,
     "relay": network.relays,
     "link": network.links,

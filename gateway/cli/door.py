@@ -92,16 +92,19 @@ class Door:
 def remote(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], object]:
     """Register the decorated function as command ``name``; it gets a Door and its own arguments.
 
+    A shared option that the function declares itself is its own, and means what it says there.
     It may raise ClientError and CliError: the command then ends with the exit code that belongs to the error.
     """
 
     def register(work: Callable[..., None]) -> object:
+        own = list(inspect.signature(work).parameters.values())[1:]
+        added = {name: each for name, each in _SHARED.items() if name not in {mine.name for mine in own}}
+
         def command(**arguments: Any) -> None:
-            shared = {each: arguments.pop(each) for each in _SHARED}
+            shared = {each: arguments.pop(each) for each in added}
             guarded(lambda: work(_door(**shared), **arguments))
 
-        own = list(inspect.signature(work).parameters.values())[1:]
-        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *_SHARED.values())]
+        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *added.values())]
         # typer reads both: the options are the function's own and the shared ones.
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -163,7 +166,7 @@ _SHARED = dict(inspect.signature(_shared).parameters)
 
 def _door(
     *,
-    output: Format,
+    output: Format = Format.TABLE,
     server: str | None,
     token_file: str | None,
     context: str | None,

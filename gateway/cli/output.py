@@ -100,10 +100,15 @@ def printable(text: str) -> str:
     return "".join(each if unicodedata.category(each)[0] != "C" else json.dumps(each)[1:-1] for each in text)
 
 
+def width_of(text: str) -> int:
+    """Return how many terminal cells ``text`` takes: Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+
+
 def aligned(rows: Iterable[Row]) -> list[str]:
     """Return the rows as lines with their columns under each other, two blanks apart."""
     table = list(rows)
-    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
     return ["  ".join(_padded(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
@@ -114,12 +119,7 @@ def _joined(value: list[object] | dict[object, object]) -> str:
 
 
 def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
-def _width(text: str) -> int:
-    """Return how many terminal cells ``text`` takes: Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+    return text + " " * (width - width_of(text))
 
 
 def _show_rich(titles: Sequence[str], rows: Sequence[Row], marked: int | None) -> None:

@@ -1,6 +1,6 @@
 """The candidates table: every route, what its cost is made of, which won and by how much.
 
-The numbers are the gateway's; none is computed here.
+The numbers are the gateway's; none is computed here. ``gateway.cli.explain`` says it in words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,25 @@ from gateway.cli.output import Row, printable, show_table
 from gateway.client.resources import Candidate, LinkMeasurement, RouteDecision
 
 # Terms in the order people think of them; any other that the gateway sends comes after.
-_TERMS = ("delay", "loss", "jitter", "hops", "price")
-_LINK_TITLES = ("ROUTE", "FROM", "TO", "METHOD", "SENT", "LOST", "RTT ms", "JITTER ms", "LOSS %", "NOTE")
+_TERMS = ("delay", "loss", "jitter", "hops", "price", "risk")
+_LINK_TITLES = ("ROUTE", "FROM", "TO", "METHOD", "SENT", "LOST", "RTT ms", "± ms", "JITTER ms", "LOSS %", "NOTE")
 
 
 def show_routes(decision: RouteDecision, *, with_links: bool) -> None:
     """Write the candidates, with ``with_links`` each link's measurement too, then the winner, margin and weights."""
     candidates = decision["candidates"]
     terms = term_names(candidates)
+    # Only a bulk decision knows what a route carries.
+    carried = any(each.get("throughput_mbps") is not None for each in candidates)
     titles = ["", "ROUTE", "RTT ms", "JITTER ms", "LOSS %", *(f"{each.upper()} ms" for each in terms)]
     refused = {each["route"]: f"{each['code']}: {each['reason']}" for each in decision.get("refused", [])}
     rows = [candidate_row(each, terms, decision.get("winner"), refused) for each in candidates]
+    if carried:
+        rows = [
+            (*row[:2], number(each.get("throughput_mbps")), *row[2:])
+            for row, each in zip(rows, candidates, strict=True)
+        ]
+        titles.insert(2, "MBIT/S")
     marked = next((index for index, row in enumerate(rows) if row[0]), None)
     show_table([*titles, "COST ms", "PREFERENCE", "REFUSED"], rows, marked=marked)
     if with_links:
@@ -36,12 +44,12 @@ def candidate_row(candidate: Candidate, terms: Sequence[str], winner: str | None
     return (
         "*" if route == winner else "",
         printable(route),
-        _number(candidate["rtt_ms"]),
-        _number(candidate["jitter_ms"]),
-        _percent(candidate["loss_ratio"]),
-        *(_number(candidate["terms"].get(each)) for each in terms),
-        _number(candidate["cost_ms"]),
-        _number(candidate["preference"]),
+        number(candidate["rtt_ms"]),
+        number(candidate["jitter_ms"]),
+        percent(candidate["loss_ratio"]),
+        *(number(candidate["terms"].get(each)) for each in terms),
+        number(candidate["cost_ms"]),
+        number(candidate["preference"]),
         printable(refused.get(route) or candidate.get("refused", "")),
     )
 
@@ -72,18 +80,21 @@ def _link_row(route: str, link: LinkMeasurement) -> Row:
         printable(link["source"]),
         printable(link["target"]),
         printable(link["method"]),
-        str(link["sent"]),
-        str(link["lost"]),
-        _number(link["rtt_ms"]),
-        _number(link["jitter_ms"]),
-        _percent(link["loss_ratio"]),
+        f"{link['sent']:.0f}",
+        f"{link['lost']:.0f}",
+        number(link["rtt_ms"]),
+        number(link.get("error_ms")),
+        number(link["jitter_ms"]),
+        percent(link["loss_ratio"]),
         printable(link.get("note", "")),
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return milliseconds and the like with one decimal, a dash for what nobody knows."""
     return "-" if value is None else f"{value:.1f}"
 
 
-def _percent(ratio: float | None) -> str:
+def percent(ratio: float | None) -> str:
+    """Return a ratio in per cent, a dash for what nobody knows."""
     return "-" if ratio is None else f"{ratio * 100:.2f}"

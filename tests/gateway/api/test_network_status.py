@@ -43,14 +43,14 @@ async def status(world: ApiWorld) -> dict[str, Any]:
 
 
 def test_before_anything_is_measured_the_declared_network_is_there(tmp_path: Path) -> None:
-    """Sites, relays and platforms with their sites; no link, no packet, no change."""
+    """Sites, relays and platforms with their sites, by name; no link, no packet, no change."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
             told = await status(world)
             assert [each["name"] for each in told["sites"]] == ["fra", "sin"]
             assert told["relays"] == [{"name": "fra-1", "site": "fra", "enabled": True, "risk": 0.0, "risk_groups": []}]
-            assert told["platforms"] == [{"name": "platform", "site": "fra"}, {"name": "other", "site": "fra"}]
+            assert told["platforms"] == [{"name": "other", "site": "fra"}, {"name": "platform", "site": "fra"}]
             assert (told["gateway_site"], told["links"], told["changes"]) == ("home", [], {})
             nothing = {"packets": 0, "lost": 0, "refused": {}, "limit_per_s": None, "by_source": {}}
             assert told["probes"] == nothing

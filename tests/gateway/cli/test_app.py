@@ -84,6 +84,8 @@ def test_every_noun_has_its_verbs() -> None:
         "platform": "enrol list show approve-endpoint set-secret remove",
         "enrolment": "create",
         "connection": "request list show routes sessions steps consent close reroute",
+        "route": "explain whatif",
+        "net": "status plot",
         "relay": "add list show enable disable remove",
         "site": "add list remove",
         "link": "add list remove",
@@ -112,6 +114,10 @@ def test_every_noun_has_its_verbs() -> None:
         pytest.param(("weights", "set", "loss=much"), id="not a number"),
         pytest.param(("weights", "set", "loss=nan"), id="not a finite number"),
         pytest.param(("pool", "set", "p"), id="nothing to change"),
+        pytest.param(("net", "plot"), id="a picture has to go somewhere"),
+        pytest.param(("connection", "request", "--profile", "fast"), id="unknown profile"),
+        pytest.param(("relay", "set", "r", "--risk", "-1"), id="negative risk"),
+        pytest.param(("relay", "set", "r", "--risk-group", "a", "--no-risk-groups"), id="groups and none"),
     ],
 )
 def test_wrong_usage_exits_2(crossway: "typer.main.Callable[..., Result]", words: tuple[str, ...]) -> None:

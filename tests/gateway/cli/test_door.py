@@ -7,6 +7,7 @@ import pytest
 from gateway.cli.contexts import Context, Contexts, save
 from tests.gateway.cli.conftest import Crossway
 from tests.support.api_stub import HangUp, Played, page, playing, problem
+from tests.support.network_status import network
 
 TOKEN = "cw_tenant_from-the-file"
 ORDERS = page([{"id": "order_1", "state": "placed", "name": "web"}])
@@ -181,3 +182,15 @@ def test_a_socket_is_a_server(crossway: Crossway, tmp_path: Path) -> None:
         result = crossway("whoami", "--server", stage.server)
 
     assert result.stdout.splitlines() == ["FIELD  VALUE", "role   admin", "name   root"]
+
+
+def test_a_command_s_own_option_stands_in_the_place_of_a_shared_one(crossway: Crossway, tmp_path: Path) -> None:
+    """``-o`` is a file where a picture is written; the variable that chooses a format elsewhere has no say there."""
+    status = Played(body=network())
+    with playing(status, page([])) as stage:
+        result = crossway(
+            "net", "plot", "-o", str(tmp_path / "p.svg"), "--server", stage.server, CROSSWAY_OUTPUT="yaml"
+        )
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert (tmp_path / "p.svg").read_text().startswith("<?xml")

@@ -44,10 +44,16 @@ def test_the_network(run: Run, tmp_path: Path) -> None:
     relay = run(
         *("relay", "add", "osl-1", "--site", "osl", "--host", "192.0.2.1", "--user", "relay"),
         *("--host-key-file", str(keys), "--address-from", "fra=10.0.0.9:22"),
+        *("--risk", "1.5", "--risk-group", "acme", "--risk-group", "hall-7"),
     )
     assert (relay["host_key"], relay["addresses_from"]) == (key, {"fra": "10.0.0.9:22"})
-    link = run("link", "add", "fra", "osl", "--one-way", "--price-usd-per-gb", "0.02")
-    assert link["both_ways"] is False
+    assert (relay["risk"], relay["risk_groups"]) == (1.5, ["acme", "hall-7"])
+    kept = run("relay", "set", "osl-1", "--port", "2222")
+    assert (kept["port"], kept["risk"], kept["risk_groups"]) == (2222, 1.5, ["acme", "hall-7"])
+    assert run("relay", "set", "osl-1", "--risk", "0", "--risk-group", "umbra")["risk_groups"] == ["umbra"]
+    assert run("relay", "set", "osl-1", "--no-risk-groups")["risk_groups"] == []
+    link = run("link", "add", "fra", "osl", "--one-way", "--price-usd-per-gb", "0.02", "--capacity-mbps", "940")
+    assert (link["both_ways"], link["capacity_mbps"]) == (False, 940)
 
     assert "osl" in [site["name"] for site in run("site", "list")]
     assert run("relay", "disable", "osl-1")[0]["enabled"] is False
@@ -132,6 +138,14 @@ def test_a_connection_and_its_consent(run: Run) -> None:
     assert run("connection", "sessions", asked["id"]) == []
     run("connection", "close", asked["id"], "--yes")
     run("connection", "show", asked["id"], role="tenant", code=5)
+
+
+def test_a_connection_for_bulk(run: Run) -> None:
+    """Profile, price limit and what is required travel as they are; a limit without the profile is refused."""
+    words = ("connection", "request", "--require", "eu", "--require", "acme", "--price-limit", "0.05")
+    run(*words, role="other", code=2)
+    asked = run(*words, "--profile", "bulk", role="other")
+    assert asked["policy"] == {"require": ["eu", "acme"], "profile": "bulk", "price_limit_usd_per_gb": 0.05}
 
 
 def test_the_candidates_table(run: Run, api: ServedApi, crossway: Crossway) -> None:

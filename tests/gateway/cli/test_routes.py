@@ -11,12 +11,21 @@ LINK: LinkMeasurement = {
     "method": "icmp",
     "sent": 20,
     "lost": 1,
+    "error_ms": 0.25,
     "rtt_ms": 12.34,
     "jitter_ms": 0.5,
     "loss_ratio": 0.05,
     "measured_at_s": 1_800_000_000.0,
 }
-DEAD_LINK: LinkMeasurement = {**LINK, "target": "sin-1", "lost": 20, "rtt_ms": None, "note": "host-key-mismatch"}
+DEAD_LINK: LinkMeasurement = {
+    **LINK,
+    "target": "sin-1",
+    "sent": 19.6,
+    "lost": 19.6,
+    "rtt_ms": None,
+    "error_ms": None,
+    "note": "host-key-mismatch",
+}
 
 
 def candidate(route: str, cost_ms: float | None, link: LinkMeasurement = LINK, refused: str = "") -> Candidate:
@@ -81,8 +90,20 @@ def test_links_show_what_was_measured(capsys: pytest.CaptureFixture[str]) -> Non
     show_routes(DECISION, with_links=True)
 
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "fra-1>sin-1 gateway fra-1 icmp 20 1 12.3 0.5 5.00" in lines
-    assert "sin-1 gateway sin-1 icmp 20 20 - 0.5 5.00 host-key-mismatch" in lines
+    assert "fra-1>sin-1 gateway fra-1 icmp 20 1 12.3 0.2 0.5 5.00" in lines
+    # Counts fade with age and so are no whole numbers; an error that nobody stored is a dash.
+    assert "sin-1 gateway sin-1 icmp 20 20 - - 0.5 5.00 host-key-mismatch" in lines
+
+
+def test_a_bulk_decision_shows_what_routes_carry(capsys: pytest.CaptureFixture[str]) -> None:
+    """The throughput stands beside the route, a dash where nobody knows; without bulk there is no such column."""
+    carried: Candidate = {**candidate("ams-1", 40.0), "throughput_mbps": 94.04}
+    show_routes({**DECISION, "candidates": [carried, candidate("fra-1>sin-1", 47.25)]}, with_links=False)
+
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split()[:2] == ["ROUTE", "MBIT/S"]
+    assert table[1].split()[:2] == ["ams-1", "94.0"]
+    assert table[2].split()[:3] == ["*", "fra-1>sin-1", "-"]
 
 
 def test_before_the_first_decision(capsys: pytest.CaptureFixture[str]) -> None:
