@@ -9,6 +9,7 @@ from gateway.network import GATEWAY_NODE, Snapshot
 from routing.candidates import Route
 from routing.probe.passive import keepalive_links_ms
 from routing.probe.plan import ProbePlan, ProbePolicy
+from routing.probe.probers import Probers, RawSockets
 from routing.probe.run import run_probes
 from routing.probe.summary import LinkMeasurement
 from routing.tunnel.hops import Hops
@@ -51,9 +52,19 @@ class WarmProber:
     """Carries out probe plans. Relays' connections are replaced when the declared network changes."""
 
     def __init__(
-        self, *, credentials: TunnelCredentials, tunnels: TunnelPolicy, probes: ProbePolicy, clock: Clock
+        self,
+        *,
+        credentials: TunnelCredentials,
+        tunnels: TunnelPolicy,
+        probes: ProbePolicy,
+        clock: Clock,
+        raw: RawSockets | None = None,
     ) -> None:
-        """Take the key shown to relays and the limits. Use as an async context manager."""
+        """Take the key shown to relays, the limits, and raw sockets that were opened before privileges were dropped.
+
+        Use as an async context manager.
+        """
+        self._probers = Probers(probes, raw)
         self._credentials = credentials
         self._tunnels = tunnels
         self._probes = probes
@@ -71,13 +82,16 @@ class WarmProber:
     ) -> None:
         self._retire()
         await self._close_retired()
+        await self._probers.__aexit__(kind, error, trace)
 
     async def __call__(self, plan: ProbePlan, network: Snapshot) -> tuple[LinkMeasurement, ...]:
         """Return a measurement for every link of ``plan``; see ``routing.probe.run.run_probes``."""
         hops = self._warm(network)
         self._under_way += 1
         try:
-            return await run_probes(plan, network.topology, network.target, hops, self._probes, self._clock)
+            return await run_probes(
+                plan, network.topology, network.target, hops, self._probers, self._probes, self._clock
+            )
         finally:
             self._under_way -= 1
             # A round that still runs may be using the connections of the network as it was.

@@ -6,26 +6,27 @@ that relay's SSH connection.
 """
 
 import asyncio
-import contextlib
 import dataclasses
-import functools
 import logging
 import socket
 from dataclasses import dataclass
 
-from routing.errors import RawSocketsRefused, RoutingError
+from routing.errors import RoutingError
 from routing.ports import Clock
-from routing.probe.icmp import EchoSocket, raw_sockets_allowed
+from routing.probe.icmp import EchoSocket
 from routing.probe.plan import PlannedLink, ProbePlan, ProbePolicy
+from routing.probe.probers import Probers
 from routing.probe.summary import LinkMeasurement
+from routing.probe.syn import SynSocket
 from routing.probe.tcp import TcpMethod, probe_tcp
-from routing.probe.via_relay import probe_via_relay
+from routing.probe.via_relay import probe_beyond, probe_via_relay
+from routing.probe.wire import Samples
 from routing.topology import Address, Node, NodeKind, Topology
 from routing.tunnel.hops import Hops
 
 log = logging.getLogger(__name__)
 
-_ICMP = "icmp"
+_ICMP, _SYN = "icmp", "syn"
 _VIA_RELAY = "relay-"
 
 
@@ -34,6 +35,7 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
     topology: Topology,
     target: Node,
     hops: Hops,
+    probers: Probers,
     policy: ProbePolicy,
     clock: Clock,
 ) -> tuple[LinkMeasurement, ...]:
@@ -42,15 +44,11 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
     A link that cannot be probed, because the relay at its start is out of reach or forbids it, is measured as
     lost, with the reason in ``note``. May be repeated. Raises RawSocketsRefused when the policy requires ICMP in vain.
     """
-    with contextlib.ExitStack() as stack:
-        echo = None
-        if _icmp_wanted(policy):
-            # In a thread, because loading scapy for the first time takes half a second.
-            echo = stack.enter_context(await asyncio.to_thread(EchoSocket))
-        run = _Run(topology, target, hops, policy, clock, echo, asyncio.Semaphore(policy.parallel_links))
-        async with asyncio.TaskGroup() as group:
-            probes = [group.create_task(run.measure(link)) for link in plan.links]
-        return tuple(probe.result() for probe in probes)
+    raw = await probers.sockets()
+    run = _Run(topology, target, hops, probers, raw, policy, clock, asyncio.Semaphore(policy.parallel_links))
+    async with asyncio.TaskGroup() as group:
+        probes = [group.create_task(run.measure(link)) for link in plan.links]
+    return tuple(probe.result() for probe in probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +56,10 @@ class _Run:
     topology: Topology
     target: Node
     hops: Hops
+    probers: Probers
+    raw: tuple[EchoSocket, SynSocket] | None
     policy: ProbePolicy
     clock: Clock
-    echo: EchoSocket | None
     turns: asyncio.Semaphore
 
     async def measure(self, link: PlannedLink) -> LinkMeasurement:
@@ -68,13 +67,14 @@ class _Run:
         sink = self.topology.node(link.target, self.target)
         address = self.topology.dial_address(source, sink)
         method, note = self._tcp_method(sink).value, ""
-        samples: tuple[float | None, ...] = (None,) * link.samples
+        samples: Samples = (None,) * link.samples
         policy = dataclasses.replace(self.policy, samples=link.samples)
         async with self.turns:
             try:
                 if link.via:
                     method = _VIA_RELAY + method
-                    samples = await self._from_relay(link, address, sink, policy)
+                    beyond, samples = await self._from_relay(link, address, sink, policy)
+                    method = _VIA_RELAY + beyond
                 else:
                     method, samples = await self._from_gateway(address, sink, policy)
             except RoutingError as error:
@@ -88,40 +88,46 @@ class _Run:
             note=note,
         )
 
-    async def _from_gateway(
-        self, address: Address, sink: Node, policy: ProbePolicy
-    ) -> tuple[str, tuple[float | None, ...]]:
-        if self.echo is not None and sink.kind is NodeKind.RELAY:
+    async def _from_gateway(self, address: Address, sink: Node, policy: ProbePolicy) -> tuple[str, Samples]:
+        if self.raw is not None and sink.kind is NodeKind.RELAY:
             host = await _ipv4(address.host, policy.timeout_ms / 1000)
             if host is not None:
-                return _ICMP, await self.echo.probe(host, policy)
+                return await self._by_raw_socket(*self.raw, Address(host, address.port), policy)
         method = self._tcp_method(sink)
         return method.value, await probe_tcp(address, method, policy)
 
+    async def _by_raw_socket(
+        self, echo: EchoSocket, syn: SynSocket, address: Address, policy: ProbePolicy
+    ) -> tuple[str, Samples]:
+        """Probe a relay by ICMP, by SYN where only that is answered: a closed protocol is not a dead link."""
+        hosts = self.probers.answers_icmp
+        if hosts.get(address.host, True):
+            samples = await echo.probe(address.host, policy)
+            answered = any(ms is not None for ms in samples)
+            # Once it has answered, silence is loss; before that it may as well be a firewall.
+            if answered or address.host in hosts:
+                hosts[address.host] = True
+                return _ICMP, samples
+        answers = await syn.probe(address, policy)
+        if any(ms is not None for ms in answers):
+            hosts[address.host] = False
+            return _SYN, answers
+        hosts.pop(address.host, None)
+        return _ICMP, answers
+
     async def _from_relay(
         self, link: PlannedLink, address: Address, sink: Node, policy: ProbePolicy
-    ) -> tuple[float | None, ...]:
+    ) -> tuple[str, Samples]:
         connection = await self.hops.reach(link.via)
-        return await probe_via_relay(connection, address, self._tcp_method(sink), policy)
+        method = self._tcp_method(sink)
+        if sink.kind is NodeKind.RELAY and self.policy.icmp != "off":
+            return await probe_beyond(connection, address, method, policy, self.probers.pings)
+        return method.value, await probe_via_relay(connection, address, method, policy)
 
     def _tcp_method(self, sink: Node) -> TcpMethod:
         if self.policy.tcp_timing == "connect":
             return TcpMethod.CONNECT
         return TcpMethod.BANNER if sink.kind is NodeKind.RELAY else TcpMethod.FIRST_BYTE
-
-
-def _icmp_wanted(policy: ProbePolicy) -> bool:
-    allowed = policy.icmp != "off" and raw_sockets_allowed()
-    if policy.icmp == "require" and not allowed:
-        raise RawSocketsRefused("icmp = require, but this process may not open raw sockets (CAP_NET_RAW)")
-    _announce("icmp" if allowed else f"tcp {policy.tcp_timing}")
-    return allowed
-
-
-@functools.cache
-def _announce(method: str) -> None:
-    """Say aloud how relays are probed: once per process for each method, not every round."""
-    log.info("relays are probed", extra={"method": method})
 
 
 async def _ipv4(host: str, timeout_s: float) -> str | None:

@@ -16,7 +16,8 @@ from routing.estimate.table import LinkTable
 from routing.mesh import MeshMaker
 from routing.probe.attention import Attention
 from routing.probe.plan import ProbePolicy, plan_probes
-from routing.probe.run import _announce, run_probes
+from routing.probe.probers import Probers, _announce
+from routing.probe.run import run_probes
 from routing.probe.summary import LinkMeasurement
 from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld, World, echo_server, target_at
@@ -37,8 +38,8 @@ def _round(here: World, policy: ProbePolicy) -> dict[tuple[str, str], LinkMeasur
             routes = enumerate_routes(mesh, CandidatePolicy())
             everything = Attention(rows=mesh.rows, samples=np.full(len(mesh.rows), 2))
             plan = plan_probes(everything, table, mesh, routes)
-            async with Hops(topology, here.credentials, here.policy) as hops:
-                measured = await run_probes(plan, topology, target, hops, policy, clock)
+            async with Hops(topology, here.credentials, here.policy) as hops, Probers(policy) as probers:
+                measured = await run_probes(plan, topology, target, hops, probers, policy, clock)
             assert len(measured) == len(plan.links) == len(mesh.rows)
             return {(link.source, link.target): link for link in measured}
 
@@ -73,20 +74,20 @@ def test_relays_are_probed_by_icmp_where_allowed(world: MakeWorld, caplog: pytes
     """With raw sockets, gateway to relay goes by ICMP and the target by TCP; the log says so once, not every round."""
     here = world(1)
     _announce.cache_clear()
-    caplog.set_level(logging.INFO, logger="routing.probe.run")
+    caplog.set_level(logging.INFO, logger="routing.probe.probers")
     policy = dataclasses.replace(_TCP, icmp="require")
     for _ in range(2):
         links = _round(here, policy)
         assert links["gw", "r1"].method == "icmp"
         assert links["gw", "target"].method == "connect"
         assert links["gw", "r1"].lost == 0
-    assert [vars(record)["method"] for record in caplog.records if record.name == "routing.probe.run"] == ["icmp"]
+    assert [vars(record)["method"] for record in caplog.records if record.name == "routing.probe.probers"] == ["icmp"]
 
 
 def test_required_icmp_is_refused_without_raw_sockets(world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """``icmp = require`` fails by name rather than falling back in silence; ``auto`` falls back to TCP."""
     here = world(1)
-    monkeypatch.setattr("routing.probe.run.raw_sockets_allowed", lambda: False)
+    monkeypatch.setattr("routing.probe.probers.open_raw_sockets", lambda: None)
     with pytest.raises(RawSocketsRefused):
         _round(here, dataclasses.replace(_TCP, icmp="require"))
     assert _round(here, dataclasses.replace(_TCP, icmp="auto"))["gw", "r1"].method == "connect"
