@@ -80,6 +80,9 @@ def ask_what_if(tx: Tx, call: Call[WhatIfIn]) -> RoutesOut:
     decision = connections.latest_decision(tx, ConnectionId(row.id))
     if decision is None:
         raise WrongState("no route was decided yet", field="id", fix="wait until it has a route, then ask again")
+    if "profile" not in decision.document:
+        # An older release wrote it, without all that a ranking needs.
+        raise WrongState("the latest decision cannot be ranked again", field="id", fix="ask for a reroute, then again")
     changes = call.body.weights.model_dump(exclude_unset=True)
     told = call.services.what_if(decision.document, changes, profile=call.body.profile)
     # A standby stands by for the route that was chosen, not for one that might have been.

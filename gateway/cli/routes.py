@@ -17,8 +17,8 @@ def show_routes(decision: RouteDecision, *, with_links: bool) -> None:
     """Write the candidates, with ``with_links`` each link's measurement too, then the winner, margin and weights."""
     candidates = decision["candidates"]
     terms = term_names(candidates)
-    # Only a bulk decision knows what a route carries.
-    carried = any(each.get("throughput_mbps") is not None for each in candidates)
+    # What a route carries counts for bulk only.
+    carried = decision.get("profile") == "bulk"
     titles = ["", "ROUTE", "RTT ms", "JITTER ms", "LOSS %", *(f"{each.upper()} ms" for each in terms)]
     refused = {each["route"]: f"{each['code']}: {each['reason']}" for each in decision.get("refused", [])}
     rows = [candidate_row(each, terms, decision.get("winner"), refused) for each in candidates]

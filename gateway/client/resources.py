@@ -166,7 +166,7 @@ class Candidate(TypedDict):
     preference: float
     refused: NotRequired[str]
     risk: NotRequired[float]
-    throughput_mbps: NotRequired[float | None]  # None unless the profile is bulk
+    throughput_mbps: NotRequired[float | None]  # what its narrowest hop carries
     links: list[LinkMeasurement]
 
 

@@ -59,11 +59,11 @@ def test_bad_settings_are_refused_by_name(tmp_path: Path, text: str, said: str) 
 def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CROSSWAY_SECTION__NAME wins over the file, and a bad value names the variable."""
     path = tmp_path / "crossway.toml"
-    path.write_text("[probe]\nsamples_count = 3\n")
-    monkeypatch.setenv("CROSSWAY_PROBE__SAMPLES_COUNT", "7")
-    assert load(path).probe.samples_count == 7
-    monkeypatch.setenv("CROSSWAY_PROBE__SAMPLES_COUNT", "many")
-    with pytest.raises(InvalidSettings, match="CROSSWAY_PROBE__SAMPLES_COUNT"):
+    path.write_text("[probe]\nturns_count = 3\n")
+    monkeypatch.setenv("CROSSWAY_PROBE__TURNS_COUNT", "7")
+    assert load(path).probe.turns_count == 7
+    monkeypatch.setenv("CROSSWAY_PROBE__TURNS_COUNT", "many")
+    with pytest.raises(InvalidSettings, match="CROSSWAY_PROBE__TURNS_COUNT"):
         load(path)
 
 

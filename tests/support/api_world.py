@@ -28,6 +28,7 @@ from catalog.store.database import Database, Tx
 from drivers import registry
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices, Wakes
+from gateway.connections.explanation import reranked
 from tests.support.clocks import ManualClock
 
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
@@ -157,27 +158,12 @@ async def api_world(
             gateway_info={"name": "test"},
             limits=limits or ApiLimits(),
             network_status=lambda: believed,
-            what_if=scaled,
+            what_if=reranked,
         )
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
             base = "http://localhost" if listen.startswith("unix:") else url
             yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors, believed)
-
-
-def scaled(
-    document: Mapping[str, Any], weights: Mapping[str, float], *, profile: str | None = None
-) -> Mapping[str, Any]:
-    """Rank again in the simplest way there is: each term grows with its weight."""
-    before = document["weights"]
-
-    def again(candidate: Mapping[str, Any]) -> dict[str, Any]:
-        terms = {name: ms * weights.get(name, before[name]) / before[name] for name, ms in candidate["terms"].items()}
-        return {**candidate, "terms": terms, "cost_ms": sum(terms.values())}
-
-    candidates = sorted(map(again, document["candidates"]), key=lambda each: float(each["cost_ms"]))
-    told = {**document, "weights": {**before, **weights}, "candidates": candidates, "winner": candidates[0]["route"]}
-    return told if profile is None else {**told, "profile": profile}
 
 
 async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,34 +12,18 @@ from catalog.model.ids import ConnectionId
 from catalog.store import rows
 from catalog.store.database import Tx
 from tests.support.api_world import ApiWorld, api_world
+from tests.support.decisions import document
+
+DECISION = document()
 
 
-def candidate(route: str, delay_ms: float, loss_ms: float) -> dict[str, Any]:
-    """Return a candidate whose cost is the sum of its two terms."""
-    terms = {"delay": delay_ms, "loss": loss_ms}
-    return {"route": route, "terms": terms, "cost_ms": delay_ms + loss_ms, "links": []}
-
-
-DECISION = {
-    "winner": "fra-1",
-    "reason": "moved",
-    "before": "direct",
-    "margin_ms": 5.0,
-    "standby": {"route": "sin-1", "cost_ms": 35.0, "extra_ms": 5.0},
-    "profile": "interactive",
-    "weights": {"delay": 1.0, "loss": 1.0},
-    "candidates": [candidate("fra-1", 20.0, 10.0), candidate("sin-1", 35.0, 0.0)],
-    "probe_methods": ["icmp"],
-}
-
-
-async def decide(world: ApiWorld, *documents: dict[str, Any]) -> str:
+async def decide(world: ApiWorld, *told: dict[str, Any]) -> str:
     """Record decisions of the seeded connection, a second apart, and return the connection's path."""
     connection = ConnectionId(world.ids["connection"])
 
     def record(tx: Tx) -> None:
-        for number, document in enumerate(documents):
-            connections.record_decision(tx, connection, document, 1_800_000_000.0 + number)
+        for number, decision in enumerate(told):
+            connections.record_decision(tx, connection, decision, 1_800_000_000.0 + number)
 
     await world.write(record)
     return f"/v1/connections/{connection}"
@@ -111,12 +95,11 @@ def test_another_weight_is_tried_without_a_trace(tmp_path: Path) -> None:
     async def story() -> None:
         async with api_world(tmp_path) as world:
             path = await decide(world, DECISION)
-            asked = {"weights": {"loss": 3}, "profile": "bulk"}
-            told = await world.call("platform", "POST", f"{path}/what-if", asked)
-            assert (told.status, told.body["winner"], told.body["profile"]) == (200, "sin-1", "bulk")
+            told = await world.call("platform", "POST", f"{path}/what-if", {"weights": {"loss": 3}})
+            assert (told.status, told.body["winner"], told.body["margin_ms"]) == (200, "sin-1", 15.0)
             assert [each["cost_ms"] for each in told.body["candidates"]] == [35.0, 50.0]
-            same = (await world.call("platform", "POST", f"{path}/what-if", {})).body
-            assert (same["winner"], same["profile"]) == ("fra-1", "interactive")
+            assert (told.body["weights"]["loss"], told.body["weights"]["delay"]) == (3.0, 1.0)
+            assert told.body["standby"] is None  # it stood by for another route
             kept = await world.services.database.read(lambda tx: rows.where(tx, RouteDecision))
             assert [each.document for each in kept] == [DECISION]
             assert world.woken == []
@@ -124,8 +107,23 @@ def test_another_weight_is_tried_without_a_trace(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_another_profile_is_tried_likewise(tmp_path: Path) -> None:
+    """For bulk a megabyte takes 80 ms over fra-1 and 160 ms over sin-1; asked for nothing new, nothing is new."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path = await decide(world, DECISION)
+            told = (await world.call("platform", "POST", f"{path}/what-if", {"profile": "bulk"})).body
+            assert (told["profile"], told["winner"], told["margin_ms"]) == ("bulk", "fra-1", 80.0)
+            same = (await world.call("platform", "POST", f"{path}/what-if", {})).body
+            assert (same["winner"], same["profile"], same["margin_ms"]) == ("fra-1", "interactive", 5.0)
+            assert same["standby"]["route"] == "sin-1"
+
+    asyncio.run(story())
+
+
 def test_what_cannot_be_ranked_again_says_why(tmp_path: Path) -> None:
-    """Before the first decision 409; an unknown weight or profile 422 with its field; others' connections 404."""
+    """Before the first decision and for an older release's 409; a wrong weight or profile 422; others' 404."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
@@ -133,6 +131,9 @@ def test_what_cannot_be_ranked_again_says_why(tmp_path: Path) -> None:
             early = await world.call("platform", "POST", f"{path}/what-if", {"weights": {"loss": 2}})
             assert (early.status, early.code) == (409, "wrong-state")
             assert early.body["fix"]
+            await decide(world, {"winner": "fra-1", "weights": {"loss": 1.0}, "candidates": [{"route": "fra-1"}]})
+            old = await world.call("platform", "POST", f"{path}/what-if", {"weights": {"loss": 2}})
+            assert (old.status, old.code) == (409, "wrong-state")
             await decide(world, DECISION)
             for wrong, field in (
                 ({"weights": {"speed": 1}}, "weights.speed"),

@@ -12,6 +12,7 @@ from catalog import connections
 from gateway.cli.route import ranks, verdict
 from gateway.client.resources import Candidate, RouteDecision
 from tests.gateway.cli.conftest import Crossway
+from tests.support.decisions import document
 from tests.support.served_api import ServedApi, served_api
 
 Run = Callable[..., Result]
@@ -32,17 +33,7 @@ def candidate(route: str, delay_ms: float, loss_ms: float) -> Candidate:
     }
 
 
-STORED = {
-    "winner": "fra-1",
-    "reason": "first",
-    "before": "",
-    "margin_ms": 5.0,
-    "standby": {"route": "sin-1", "cost_ms": 35.0, "extra_ms": 5.0},
-    "profile": "interactive",
-    "weights": {"delay": 1.0, "loss": 1.0},
-    "candidates": [candidate("fra-1", 20.0, 10.0), candidate("sin-1", 35.0, 0.0)],
-    "probe_methods": ["icmp"],
-}
+STORED = document(reason="first", before="")
 
 
 @pytest.fixture
@@ -87,7 +78,7 @@ def test_what_if_shows_both_ranks(run: Run, api: ServedApi) -> None:
     table, words = shown.stdout.split("\n\n")
     rows = [line.split() for line in table.splitlines()[1:]]
     assert rows == [["sin-1", "2", "1", "35.0", "35.0"], ["*", "fra-1", "1", "2", "30.0", "50.0"]]
-    assert words.splitlines()[0].startswith("the winner changes from fra-1 to sin-1")
+    assert words.splitlines()[0].startswith("the winner changes from fra-1 to sin-1, by 15.0 ms")
     assert words.splitlines()[-1] == "changed: loss 1 -> 3"
     kept = json.loads(run("connection", "routes", api.ids["connection"], "-o", "json").stdout)
     assert (kept["winner"], kept["weights"]["loss"]) == ("fra-1", 1.0)
@@ -95,8 +86,8 @@ def test_what_if_shows_both_ranks(run: Run, api: ServedApi) -> None:
 
 def test_what_if_is_data_too(run: Run, api: ServedApi) -> None:
     """As JSON: both decisions whole, and whether the winner changes."""
-    words = ("route", "whatif", api.ids["connection"], "-o", "json", "--profile", "bulk")
-    same = json.loads(run(*words).stdout)
+    words = ("route", "whatif", api.ids["connection"], "-o", "json")
+    same = json.loads(run(*words, "--profile", "bulk").stdout)
     assert (same["winner_changes"], same["then"]["profile"], same["now"]["profile"]) == (False, "bulk", "interactive")
     other = json.loads(run(*words, "--weight", "loss=3").stdout)
     assert (other["winner_changes"], other["now"]["winner"], other["then"]["winner"]) == (True, "fra-1", "sin-1")

@@ -98,7 +98,8 @@ def test_links_show_what_was_measured(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_bulk_decision_shows_what_routes_carry(capsys: pytest.CaptureFixture[str]) -> None:
     """The throughput stands beside the route, a dash where nobody knows; without bulk there is no such column."""
     carried: Candidate = {**candidate("ams-1", 40.0), "throughput_mbps": 94.04}
-    show_routes({**DECISION, "candidates": [carried, candidate("fra-1>sin-1", 47.25)]}, with_links=False)
+    bulk: RouteDecision = {**DECISION, "profile": "bulk", "candidates": [carried, candidate("fra-1>sin-1", 47.25)]}
+    show_routes(bulk, with_links=False)
 
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:2] == ["ROUTE", "MBIT/S"]
