@@ -57,9 +57,11 @@ from gateway.clock import SystemClock
 from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.establish import Establisher, TunnelMaking
+from gateway.connections.explanation import reranked
 from gateway.connections.handshake import Handshake
 from gateway.connections.keeper import Keeper, KeepPolicy
 from gateway.connections.links import LinkBook
+from gateway.connections.network_watch import NetworkWatch
 from gateway.connections.probing import WarmProber, listen_to
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
@@ -75,8 +77,10 @@ from gateway.policies import (
     tunnel_policy,
 )
 from gateway.settings import Settings
+from gateway.telemetry import Metrics, RoutingMetrics
 from routing.estimate.costs import Weights
 from routing.probe.budget import ProbeBudget
+from routing.probe.probers import RawSockets
 from routing.tunnel.policy import TunnelCredentials
 
 log = logging.getLogger(__name__)
@@ -97,6 +101,7 @@ class Adapters:
     build_driver: Callable[[CloudAccount, Dialer, CallPolicy], CloudDriver] = registry.build
     providers: tuple[str, ...] = field(default_factory=registry.providers)
     check_account: AccountCheck = registry.check
+    raw_sockets: RawSockets | None = None  # opened before the process gave up the right to; None: opened when needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +181,8 @@ class _Connections:
     handshake: Handshake
     publisher: Publisher
     keeper: Keeper
+    watch: NetworkWatch
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -204,7 +211,7 @@ async def _connections(
     )
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
     async with WarmProber(
-        credentials=tunnels.credentials, tunnels=tunnels.policy, probes=probes, clock=clock
+        credentials=tunnels.credentials, tunnels=tunnels.policy, probes=probes, clock=clock, raw=adapters.raw_sockets
     ) as prober:
         links = LinkBook()
         budget = ProbeBudget(budget_policy(settings))
@@ -216,7 +223,10 @@ async def _connections(
             clock=clock,
             listen=listen_to,
         )
+        metrics = Metrics()
+        watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)
         establisher = Establisher(
+            moved=watch.changed,
             database=database,
             clock=clock,
             steps=StepLog(database, clock, adapters.checkpoint),
@@ -238,6 +248,8 @@ async def _connections(
                 handshake=handshake,
                 publisher=publisher,
                 keeper=Keeper(database, clock, establisher, keep),
+                watch=watch,
+                metrics=metrics,
             )
         finally:
             await clouds.close()
@@ -339,6 +351,9 @@ def _services(
             "ssh_public_key": keys.ssh.export_public_key().decode().strip(),
         },
         limits=api_limits(settings),
+        metrics=parts.metrics,
+        network_status=parts.watch.document,
+        what_if=reranked,
     )
 
 

@@ -3,6 +3,7 @@
 Each imports its implementation when it runs; whatever else starts must not pay for aiohttp, asyncssh or scapy.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,8 @@ ConnectorConfig = Annotated[
 @server.command("serve")
 def serve(config: Config = None) -> None:
     """Run the gateway until it is told to stop."""
+    # numpy's own threads, which nothing here uses, would keep the privileges that the gateway gives up at its start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gateway import programs  # noqa: PLC0415
 
     raise typer.Exit(programs.serve(config))

@@ -112,13 +112,20 @@ class RouteChooser:
         *,
         wishes: Mapping[str, Any],
         hold: Hold | None = None,
+        at_once: bool = False,
     ) -> Choice:
-        """Return the choice between ``routes`` by what is known now. Raises NothingAnswers when none is usable."""
+        """Return the choice between ``routes`` by what is known now. Raises NothingAnswers when none is usable.
+
+        ``at_once``: a clearly better route is taken without waiting, as when somebody changed what counts.
+        """
         mesh, now_s = self._mesh(network), self._clock.now_s()
         measured = measure(mesh, self.links.table, routes, now_s)
         ranking = rank(measured, aim)
         held = hold or Hold()
-        verdict = decide(ranking.costs_ms(), held, self._policy.steadiness)
+        steadiness = self._policy.steadiness
+        if at_once:
+            steadiness = dataclasses.replace(steadiness, patience=0.0)
+        verdict = decide(ranking.costs_ms(), held, steadiness)
         if verdict.route is None:
             raise NothingAnswers(
                 f"none of {len(routes)} candidate routes to {network.target.name} answers{_why_not(measured)}",
@@ -131,7 +138,7 @@ class RouteChooser:
             ranking=ranking,
             measured=measured,
             aim=aim,
-            steadiness=self._policy.steadiness,
+            steadiness=steadiness,
             hold=held,
             verdict=verdict,
             preferred=verdict.route,

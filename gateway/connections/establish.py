@@ -5,7 +5,7 @@ is killed in the middle leaves nothing but rows (tunnels die with it); the next 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -46,6 +46,10 @@ log = logging.getLogger(__name__)
 RANKING_KEPT_S = 300.0
 
 
+def _uncounted(_reason: str) -> None:
+    """Count nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelMaking:
     """What building a tunnel needs: our key for the relays, and the limits."""
@@ -70,6 +74,7 @@ class Establisher:
     publisher: Publisher
     gateway_site: str
     weights: Weights
+    moved: Callable[[str], None] = _uncounted  # hears why a connection was moved to another route
 
     async def run(self, connection_id: ConnectionId) -> LiveConnection:
         """Bring the connection, now in state ROUTING, to ESTABLISHED and return it.
@@ -84,6 +89,7 @@ class Establisher:
             # What was refused may leave another route than the verdict's: then it is carried as taken now.
             held = choice.verdict.hold if route == choice.preferred else Hold(in_use=route)
             live = await self._register(connection_id, network, route, tunnel, held)
+            live.aim = choice.aim
             async with self.steps.step(connection_id, "connect.sessions"):
                 undo.push_async_callback(self.sessions.end, connection_id)
                 await self.sessions.open(connection_id, route, network)
@@ -118,8 +124,11 @@ class Establisher:
         routes = await self.chooser.explore(network, wishes, aim, in_use=live.route)
         # After the probes, not instead of them: what the tunnel shows costs nothing, but TCP hides loss.
         await self.chooser.listen(live.tunnel, live.route, network)
-        choice = self.chooser.choose(network, routes, aim, wishes=wishes, hold=live.hold)
-        live.hold = choice.verdict.hold
+        # Costs by other weights are not to be held against those of before: only what is in use is carried on.
+        same = aim == live.aim
+        hold = live.hold if same else Hold(in_use=live.route)
+        choice = self.chooser.choose(network, routes, aim, wishes=wishes, hold=hold, at_once=not same)
+        live.hold, live.aim = choice.verdict.hold, aim
         if choice.preferred == live.route and await self._is_news(live.connection, choice):
             await self._record(live.connection, choice, live.route)
         return network, choice
@@ -144,9 +153,12 @@ class Establisher:
             undo.push_async_callback(tunnel.close)
             undo.callback(self.live.put, live)
             await self._record(live.connection, choice, route)
-            moved = await self._register(live.connection, network, route, tunnel, choice.verdict.hold)
+            held = choice.verdict.hold
+            moved = await self._register(live.connection, network, route, tunnel, held)
+            moved.aim = choice.aim
             await self.sessions.move(live.connection, route, network)
             undo.pop_all()
+        self.moved(choice.verdict.reason.value)
         return moved
 
     async def live_closed(self, live: LiveConnection) -> None:

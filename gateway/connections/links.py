@@ -16,12 +16,13 @@ from routing.topology import Node
 class LinkBook:
     """The table of links, and the gate that keeps impossible samples out of it."""
 
-    def __init__(self, told: Callable[[LinkMeasurement], None] = lambda _measurement: None) -> None:
-        """Start knowing nothing; ``told`` hears of every measurement that is taken in."""
+    def __init__(self) -> None:
+        """Start knowing nothing."""
         self.table = LinkTable()
         self.meshes = MeshMaker(self.table)
         self.gate = SampleGate()
-        self._told = told
+        # Hears of every measurement that is taken in.
+        self.told: Callable[[LinkMeasurement], None] = _nobody
 
     def add(self, measurements: Sequence[LinkMeasurement], network: Snapshot) -> None:
         """Take in what was measured; a sample faster than light says nothing, and is not a loss either."""
@@ -32,7 +33,7 @@ class LinkBook:
             self.table.absorb_round(
                 (each.source, each.target), samples, each.measured_at_s, method=each.method, note=each.note
             )
-            self._told(each)
+            self.told(each)
 
     def status(self, now_s: float) -> list[Mapping[str, Any]]:
         """Return every link that was ever measured, as the API shows it."""
@@ -43,6 +44,10 @@ class LinkBook:
                 facts = {name: getattr(link, name) for name in _SHOWN}
                 known.append(facts | {"age_s": max(0.0, now_s - link.measured_at_s)})
         return known
+
+
+def _nobody(_measurement: LinkMeasurement) -> None:
+    """Hear, and do nothing."""
 
 
 _SHOWN = (

@@ -12,6 +12,7 @@ from catalog.ports import Address
 from gateway.network import Snapshot
 from routing.candidates import Route
 from routing.errors import HopTimedOut, RoutingError
+from routing.ranking import Aim
 from routing.steadiness import Hold
 from routing.topology import Address as RoutedAddress
 from routing.tunnel.tunnel import Tunnel
@@ -31,7 +32,9 @@ class LiveConnection:
     route: Route
     tunnel: Tunnel
     snapshot: Snapshot
-    hold: Hold = field(default_factory=Hold)  # what the next decision on its route is based on
+    # What the next decision on its route is based on, and by what routes were ranked at the last one.
+    hold: Hold = field(default_factory=Hold)
+    aim: Aim = field(default_factory=Aim)
     # approved address -> site name -> what the exit of that site dials instead
     alternatives: Mapping[Address, Mapping[str, Address]] = field(default_factory=dict)
 

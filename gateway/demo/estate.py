@@ -209,7 +209,7 @@ class Estate:
             f'[api]\nlisten = "fd:{listener.fileno()}"\n\n[log]\nlevel = "INFO"\n\n'
             f"[routing]\nreview_period_s = {self.review_period_s}\n\n"
             f'[probe]\ntcp_timing = "{timing}"\nicmp = "{"auto" if timing == "connect" else "off"}"\n'
-            f"max_age_s = {self.review_period_s / 2}\nsamples_count = 4\n\n"
+            f"in_use_age_s = {self.review_period_s / 2}\nrival_age_s = {self.review_period_s}\n\n"
             '[handshake]\naccept = ["ohio/*"]\nask_again_period_s = 1.0\n\n'
             "[orders]\npoll_period_s = 0.2\n\n[pools]\nperiod_s = 1.0\n"
         )

@@ -100,7 +100,7 @@ class SmallWorld:
         config = self.folder / "crossway.toml"
         config.write_text(
             f'[gateway]\nstate_dir = "{self.state_dir}"\n[api]\nlisten = "unix:{self.folder}/api"\n'
-            '[probe]\nicmp = "off"\nsamples_count = 1\ninterval_ms = 1.0\n'
+            '[probe]\nicmp = "off"\ninterval_ms = 1.0\n'
             "[orders]\npoll_period_s = 0.1\nretry_first_s = 0.2\n"
             f"build_deadline_s = {build_deadline_s}\n[pools]\nperiod_s = 0.3\n"
             f"[handshake]\nask_again_period_s = 0.5\n{self.settings}"

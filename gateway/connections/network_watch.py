@@ -1,0 +1,60 @@
+"""What routing did and believes, for operators: counted as it happens, told in one document."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from catalog.ports import Clock
+from gateway.connections.links import LinkBook
+from gateway.connections.probing import PASSIVE
+from gateway.telemetry import RoutingMetrics
+from routing.probe.budget import ProbeBudget
+from routing.probe.summary import LinkMeasurement
+
+
+class NetworkWatch:
+    """Counts probes, refused samples and route changes, and describes the links of one ``LinkBook``."""
+
+    def __init__(self, links: LinkBook, budget: ProbeBudget, metrics: RoutingMetrics, clock: Clock) -> None:
+        """Take what is watched; ``links`` tells of measurements by itself from now on."""
+        self._links = links
+        self._budget = budget
+        self._metrics = metrics
+        self._clock = clock
+        self._packets: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._changes: Counter[str] = Counter()
+        links.told = self.measured
+
+    def measured(self, measurement: LinkMeasurement) -> None:
+        """Count one round of probes on a link; what a tunnel showed by itself cost nothing."""
+        if measurement.method != PASSIVE:
+            self._metrics.probed(measurement.source, measurement.sent)
+            self._packets["sent"] += measurement.sent
+            self._packets["lost"] += measurement.lost
+        for reason, count in self._links.gate.refused.items():
+            if fresh := count - self._refused[reason.value]:
+                self._metrics.refused(reason.value, fresh)
+                self._refused[reason.value] = count
+
+    def changed(self, reason: str) -> None:
+        """Count a connection that was moved to another route."""
+        self._metrics.changed(reason)
+        self._changes[reason] += 1
+
+    def document(self) -> Mapping[str, Any]:
+        """Return links, probe spending and route changes, as ``GET /v1/network/status`` shows them."""
+        links = self._links.status(self._clock.now_s())
+        dead = sum(bool(link["dead"]) for link in links)
+        self._metrics.links(alive=len(links) - dead, dead=dead)
+        return {
+            "links": links,
+            "probes": {
+                "packets": self._packets["sent"],
+                "lost": self._packets["lost"],
+                "refused": {reason: count for reason, count in self._refused.items() if count},
+                "limit_per_s": self._budget.policy.packets_per_s,
+                "by_source": dict(self._budget.spent),
+            },
+            "changes": dict(self._changes),
+        }
