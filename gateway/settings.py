@@ -8,9 +8,9 @@ form of a path and names no setting is refused too.
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -301,6 +301,17 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 
 def _say(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "there is no such setting"
-    return str(problem["msg"])
+    if problem["type"] != "extra_forbidden":
+        return str(problem["msg"])
+    *before, name = problem["loc"]
+    near = difflib.get_close_matches(str(name), _names(before), n=1)
+    return "there is no such setting" + (f" (did you mean {near[0]}?)" if near else "")
+
+
+def _names(place: Sequence[str | int]) -> list[str]:
+    """Return the names known in the table at ``place``, empty where there is no table."""
+    table: Any = Settings
+    for part in place:
+        # A number is an element's place in a tuple[Table, ...].
+        table = get_args(table)[0] if isinstance(part, int) else table.model_fields[part].annotation
+    return list(getattr(table, "model_fields", ()))

@@ -37,10 +37,22 @@ def test_every_setting_is_explained() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param("[api]\nlisen = 'x'\n", "api.lisen: there is no such setting", id="misspelt"),
+        pytest.param(
+            "[api]\nlisen = 'x'\n", "api.lisen: there is no such setting (did you mean listen?)", id="misspelt"
+        ),
         pytest.param("[apis]\n", "apis: there is no such setting", id="unknown section"),
         pytest.param("[probe]\ntimeout_ms = '1500 ms'\n", "probe.timeout_ms", id="unit in the value"),
-        pytest.param("[probe]\ntimeout_s = 1.5\n", "probe.timeout_s: there is no such setting", id="wrong unit"),
+        pytest.param(
+            "[probe]\ntimeout_s = 1.5\n",
+            "probe.timeout_s: there is no such setting (did you mean timeout_ms?)",
+            id="wrong unit",
+        ),
+        pytest.param("[apy]\n", "apy: there is no such setting (did you mean api?)", id="misspelt section"),
+        pytest.param(
+            "[[network.sites]]\nname = 'a'\nlatitud = 1.0\n",
+            "network.sites[0].latitud: there is no such setting (did you mean latitude?)",
+            id="misspelt in a list",
+        ),
         pytest.param("[routing.weights]\nloss = -1\n", "routing.weights.loss", id="negative weight"),
         pytest.param("[[network.relays]]\nname = 'a'\n", "network.relays[0].host_key", id="no host key"),
         pytest.param("api = [\n", "is not valid TOML", id="not TOML"),
