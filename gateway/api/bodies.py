@@ -29,7 +29,6 @@ HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\[\]:_-]+:[0-9]{1,5}$", ma
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=253)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Pem = Annotated[str, Field(pattern=r"^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s-]+$", max_length=65_536)]
-PublicKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", max_length=44)]
 HostKey = Annotated[str, Field(max_length=16_384, description="One OpenSSH public key line; pinned, never learnt.")]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]

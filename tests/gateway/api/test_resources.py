@@ -263,12 +263,18 @@ def bury_machines(tx: Any) -> None:
         ({"provider": "ec2", "region": "us-esat-2"}, "region", "us-east-2"),
         ({"provider": "ec2", "region": ""}, "region", "eu-central-1"),
         ({"provider": "simulated", "options": {"project": "x"}}, "options.project", "none"),
+        (
+            {"public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA60ECorLz5mfbWpJTuCFo6zbDPO+5ss"},
+            "public_key",
+            "base64",
+        ),
+        ({"public_key": "AAAA"}, "public_key", "32-byte"),
     ],
 )
 def test_what_the_provider_cannot_be_told_is_refused_before_the_token_is_used_up(
     tmp_path: Path, change: dict[str, Any], field: str, fix: str
 ) -> None:
-    """A bad region or option is a 422 that names it and what is right; the same token then enrols the platform."""
+    """A bad region, option or key is a 422 that names it and what is right; the same token then enrols the platform."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
