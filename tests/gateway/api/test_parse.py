@@ -199,12 +199,12 @@ def test_a_page_token_of_another_list_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_answer_repeats_what_was_sent_in_a_secret(tmp_path: Path) -> None:
-    """A secret in the wrong place, of the wrong type or too long is refused without a word of it."""
+    """A secret in the wrong place, of the wrong type, too long or with a NUL is refused without a word of it."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
             path = "/v1/platforms/platform/secret"
-            for secret in ([CANARY], {"deep": CANARY}, CANARY * 2_000):
+            for secret in ([CANARY], {"deep": CANARY}, CANARY * 2_000, f"{CANARY}\0"):
                 reply = await world.call("platform", "PUT", path, {"secret": secret})
                 assert (reply.status, reply.body["field"]) == (422, "secret")
                 assert CANARY not in reply.text
