@@ -218,16 +218,25 @@ class Story:
         token = self.admin.tokens.create(role="tenant", name="acme", tenant=tenant["id"])
         self.tenant_token = token.get("token") or ""
 
-        def machine_offers() -> list[Mapping[str, Any]]:
-            offers = [each for each in self.tenant.offers.list() if each["state"] == "offered"]
-            return [each for each in offers if each["capability"] == "machine"]
-
-        self._until(lambda: len(machine_offers()) == len(DEMO_PLATFORMS), "every platform offers machines")
-        self._until(lambda: all(self._ready_to_order(each["id"]) for each in machine_offers()), "sizes are known")
+        self._until(
+            lambda: self._offered() == self._accepted(), "what both sides granted is on offer, and nothing else"
+        )
+        machines = [each["id"] for each in self.tenant.offers.list() if each["capability"] == "machine"]
+        if len(machines) != len(DEMO_PLATFORMS):
+            raise DemoFailed(f"{len(machines)} of {len(DEMO_PLATFORMS)} platforms offer machines")
+        self._until(lambda: all(self._ready_to_order(each) for each in machines), "sizes are known")
         seen["offers"] = [
             {key: each.get(key) for key in ("id", "capability", "platform", "region", "state")}
             for each in self.tenant.offers.list()
         ]
+
+    def _accepted(self) -> set[tuple[str, str]]:
+        grants = self.admin.grants.list()
+        return {(each["platform"], each["capability"]) for each in grants if each["state"] == "accepted"}
+
+    def _offered(self) -> set[tuple[str, str]]:
+        offers = self.tenant.offers.list()
+        return {(each["platform"], each["capability"]) for each in offers if each["state"] == "offered"}
 
     def _ready_to_order(self, offer_id: str) -> bool:
         offer = self.tenant.offers.get(offer_id)

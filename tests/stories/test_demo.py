@@ -40,5 +40,7 @@ def test_the_demo_holds(options: tuple[str, ...]) -> None:
         refused = {each["route"] for each in decision["refused"]}
         best = max((each for each in usable if each["route"] not in refused), key=lambda each: each["preference"])
         assert decision["winner"] == best["route"]
+    accepted = {(each["platform"], each["capability"]) for each in report["grants"] if each["state"] == "accepted"}
+    assert {(each["platform"], each["capability"]) for each in report["offers"]} == accepted
     # Only the wide area separates the two: whatever the machine, a pooled order asks no cloud for anything.
     assert report["order_pool"]["served_from"] == "pool"
