@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.bootstrap import ADMIN_TOKEN_FILE
 from tests.support.clouds import SECRET
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
-    """A world whose platform is enrolled, connected, and has its grants accepted."""
-    with small_world(tmp_path_factory.mktemp("world")) as world:
+    """A world whose platform is enrolled, connected, and has its grants accepted; its gateway logs all there is."""
+    with small_world(tmp_path_factory.mktemp("world"), settings='[log]\nlevel = "DEBUG"\n') as world:
         world.start_gateway()
         world.declare_network()
         world.enrol()
@@ -51,9 +52,7 @@ def test_three_sessions_are_linked_and_count_alike(world: SmallWorld) -> None:
 
 def test_what_both_sides_granted_is_on_offer(world: SmallWorld) -> None:
     """Every capability that the owner granted and the admin accepted is an offer, and nothing else is."""
-    accepted = {each["capability"] for each in world.admin.grants.list() if each["state"] == "accepted"}
-    offered = {each["capability"] for each in world.admin.offers.list() if each["state"] == "offered"}
-    assert offered == accepted == {"machine", "image", "size", "location", "key-pair", "volume"}
+    assert world.on_offer() == world.accepted() == {"machine", "image", "size", "location", "key-pair", "volume"}
 
 
 def test_an_order_is_created_once_and_can_be_watched(world: SmallWorld) -> None:
@@ -100,11 +99,17 @@ def test_a_tenant_sees_nothing_of_another(world: SmallWorld) -> None:
 
 
 def test_the_secret_shows_nowhere(world: SmallWorld) -> None:
-    """The account's secret is in no answer, no log and no file of the gateway but where its owner put it."""
+    """The account's secret is in no answer, no file, and no log, at whatever level; the tokens are in no log."""
     assert world.gateway is not None
-    admin = world.admin
-    answers = str([dict(each) for each in admin.platforms.list()]) + str(list(admin.connections.list()))
-    files = b"".join(path.read_bytes() for path in world.state_dir.iterdir() if path.is_file())
+    admin, connection = world.admin, connection_of(world)
+    lists = (admin.platforms, admin.connections, admin.grants, admin.offers, admin.orders, admin.machines, admin.relays)
+    answers = str([[dict(each) for each in every.list()] for every in lists])
+    answers += str([list(admin.connections.sessions(connection)), dict(admin.connections.routes(connection))])
+    files = b"".join(path.read_bytes() for path in world.state_dir.rglob("*") if path.is_file())
+    log = world.gateway.log
+    assert '"level": "DEBUG"' in log
     assert SECRET not in answers
-    assert SECRET not in world.gateway.log
+    assert SECRET not in log
     assert SECRET.encode() not in files
+    assert world.platform_token not in log
+    assert (world.state_dir / ADMIN_TOKEN_FILE).read_text().strip() not in log

@@ -172,11 +172,21 @@ class SmallWorld:
         return Client(self.server, token, timeout_s=PATIENCE_S)
 
     def accept_all(self) -> None:
-        """Accept every grant, as the admin, and wait until machines can be ordered."""
+        """Accept every grant, as the admin, and wait until all of it is on offer and machines can be ordered."""
         for grant in self.admin.grants.list():
             if grant["state"] == "granted":
                 self.admin.grants.accept(grant["id"])
+        # One offer comes after the other, each when the cloud has proved it.
+        wait_until(lambda: self.on_offer() == self.accepted(), "what was accepted is on offer")
         wait_until(lambda: self.machine_choice() is not None, "machines are on offer")
+
+    def accepted(self) -> set[str]:
+        """Return the capabilities that both sides granted."""
+        return {each["capability"] for each in self.admin.grants.list() if each["state"] == "accepted"}
+
+    def on_offer(self) -> set[str]:
+        """Return the capabilities on offer now."""
+        return {each["capability"] for each in self.admin.offers.list() if each["state"] == "offered"}
 
     def machine_choice(self) -> Mapping[str, str] | None:
         """Return offer, size and image for an order; None while machines are not on offer."""
