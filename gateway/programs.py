@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from catalog.errors import CatalogError
@@ -18,29 +19,37 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings, load
 from gateway.telemetry import configure_logging
 from routing.probe.privilege import give_up_privileges
-from routing.probe.probers import open_raw_sockets
+from routing.probe.probers import RawSockets, open_raw_sockets
 
 log = logging.getLogger(__name__)
 
 OK, FAILED, USAGE = 0, 1, 2
 
 
-def serve(config: Path | None, adapters: Adapters | None = None) -> int:
+def serve(config: Path | None, adapters: Adapters | None = None, *, confine: bool = False) -> int:
     """Run the gateway until SIGTERM or SIGINT; print one JSON line on standard output when it is up.
 
-    Raw sockets for probing are opened first; then the process gives up every privilege that it has no use for.
+    ``confine``, for a process that is nothing but the gateway: raw sockets for probing are opened first, and then every
+    privilege is given up that a gateway has no use for.
     """
-    return _run(config, lambda settings: asyncio.run(_serve(settings, adapters or _confined(settings))))
+
+    def work(settings: Settings) -> int:
+        chosen = adapters or Adapters()
+        if confine:
+            chosen = replace(chosen, raw_sockets=_confined(settings))
+        return asyncio.run(_serve(settings, chosen))
+
+    return _run(config, work)
 
 
-def _confined(settings: Settings) -> Adapters:
-    """Return adapters with raw sockets, where they may be had, and give up what else this process could do."""
+def _confined(settings: Settings) -> RawSockets | None:
+    """Return raw sockets, where they may be had, and give up what else this process could do."""
     raw = open_raw_sockets() if settings.probe.icmp != "off" else None
     # Ports below 1024 are bound later; files of the state directory may belong to another user than root.
     left = give_up_privileges({"net_bind_service", "dac_override"})
     if left.held and left.other_threads:
         log.warning("threads that run already keep their privileges", extra={"threads": left.other_threads})
-    return Adapters(raw_sockets=raw)
+    return raw
 
 
 def provision(config: Path | None) -> int:

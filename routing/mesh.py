@@ -41,6 +41,9 @@ class Mesh:
     guesses_ms: Floats
     rows: Ints
     index: Mapping[str, int]
+    # By node, the risk groups it is in as numbers of ``group_names``; none for the ends, whose fate no route escapes.
+    groups: tuple[frozenset[int], ...]
+    group_names: tuple[str, ...]
 
     @property
     def gateway(self) -> int:
@@ -91,6 +94,7 @@ class _Shared:
         self._inward: dict[str, dict[str, float]] = defaultdict(dict)
         for (here, there), price in topology.prices().items():
             self._onward[here][there] = self._inward[there][here] = price
+        self._group_names, self._groups = _numbered_groups(self._nodes)
         self._capacities = topology.capacities_mbps()
         found = np.array(sorted(self._between()), dtype=np.float64).reshape(-1, 3)
         self._tails, self._heads = found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
@@ -116,19 +120,24 @@ class _Shared:
         heads = np.insert(self._heads, places, last)
         risks = np.array([*(node.risk for node in self._nodes), 0.0])
         capacities_mbps = [self._capacities.get((self._nodes[tail].site, target.site), np.inf) for tail in tails]
-        ends = np.full(len(tails), last)
         return Mesh(
             nodes=nodes,
             graph=LinkGraph.in_order(len(nodes), np.insert(self._tails, places, tails), heads),
             prices=np.insert(self._prices, places, [price for _, price in into]),
             risks=risks[heads],
             capacities_mbps=np.insert(self._capacities_mbps, places, capacities_mbps),
-            guesses_ms=np.insert(self._guesses_ms, places, _guesses_ms(nodes, tails, ends)),
+            guesses_ms=np.insert(self._guesses_ms, places, self._guesses_into_ms(tails, target)),
             rows=np.insert(
                 self._rows, places, self._table.rows((self._nodes[tail].name, target.name) for tail in tails)
             ),
             index={**self._index, target.name: last},
+            groups=(*self._groups, frozenset()),
+            group_names=self._group_names,
         )
+
+    def _guesses_into_ms(self, tails: Ints, target: Node) -> Floats:
+        near = (*(self._nodes[tail] for tail in tails), target)
+        return _guesses_ms(near, np.arange(len(tails)), np.full(len(tails), len(tails)))
 
     def _between(self) -> Iterator[tuple[int, int, float]]:
         for tail, source in enumerate(self._nodes):
@@ -142,6 +151,14 @@ class _Shared:
             if target.address_from(site) is not None:
                 for tail in self._at.get(site, ()):
                     yield tail, price
+
+
+def _numbered_groups(nodes: tuple[Node, ...]) -> tuple[tuple[str, ...], tuple[frozenset[int], ...]]:
+    """Return the names of all risk groups, and by node which it is in, as numbers; the gateway is in none."""
+    numbers: dict[str, int] = {}
+    groups = [frozenset(numbers.setdefault(name, len(numbers)) for name in sorted(node.risk_groups)) for node in nodes]
+    groups[0] = frozenset()
+    return tuple(numbers), tuple(groups)
 
 
 def _guesses_ms(nodes: tuple[Node, ...], tails: Ints, heads: Ints) -> Floats:

@@ -3,7 +3,6 @@
 Pure. What ``routing.paths.disjoint`` says in numbers is put into words here, where relays have names.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,29 +43,20 @@ def find_standby(mesh: Mesh, costs_ms: Floats, primary: Route, policy: Candidate
         return Standby(because=f"{primary.id} leads over what is no longer declared")
     left_ms = np.where(usable_links(mesh, policy), costs_ms, np.inf)
     first = Path((mesh.gateway, *(mesh.index[hop] for hop in primary.hops), mesh.target), float(costs_ms[links].sum()))
-    names, groups = _groups(mesh)
-    found = best_standby(mesh.graph, left_ms, first, relay_limit=policy.relay_limit, groups=groups)
+    found = best_standby(mesh.graph, left_ms, first, relay_limit=policy.relay_limit, groups=mesh.groups)
     if isinstance(found, Obstacle):
-        return Standby(because=_because(mesh, found, names))
+        return Standby(because=_because(mesh, found))
     return Standby(route=_route(mesh, found), cost_ms=found.cost, extra_ms=found.cost - first.cost)
-
-
-def _groups(mesh: Mesh) -> tuple[list[str], list[frozenset[int]]]:
-    """Return the names of all risk groups, and each node's as numbers; what the ends share is everybody's fate."""
-    names: dict[str, int] = {}
-    groups = [frozenset(names.setdefault(name, len(names)) for name in sorted(node.risk_groups)) for node in mesh.nodes]
-    groups[mesh.gateway] = groups[mesh.target] = frozenset()
-    return list(names), groups
 
 
 def _route(mesh: Mesh, path: Path) -> Route:
     return Route(tuple(mesh.nodes[place].name for place in path.nodes[1:-1]), mesh.nodes[mesh.target].name)
 
 
-def _because(mesh: Mesh, obstacle: Obstacle, groups: Sequence[str]) -> str:
+def _because(mesh: Mesh, obstacle: Obstacle) -> str:
     """Return in words what is in the way."""
     relays = ", ".join(mesh.nodes[place].name for place in obstacle.nodes)
-    shared = ", ".join(sorted(groups[number] for number in obstacle.groups))
+    shared = ", ".join(sorted(mesh.group_names[number] for number in obstacle.groups))
     match obstacle.kind:
         case ObstacleKind.NO_ROUTE:
             return "nothing leads there now"

@@ -29,7 +29,7 @@ def serve(config: Config = None) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gateway import programs  # noqa: PLC0415
 
-    raise typer.Exit(programs.serve(config))
+    raise typer.Exit(programs.serve(config, confine=True))
 
 
 @server.command("provision")

@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.network import Snapshot
 from routing.estimate.plausible import SampleGate, least_rtt_ms
-from routing.estimate.table import LinkTable
+from routing.estimate.table import LinkRound, LinkTable
 from routing.mesh import MeshMaker
 from routing.probe.summary import LinkMeasurement
 from routing.topology import Node
@@ -27,13 +27,15 @@ class LinkBook:
     def add(self, measurements: Sequence[LinkMeasurement], network: Snapshot) -> None:
         """Take in what was measured; a sample faster than light says nothing, and is not a loss either."""
         nodes = {node.name: node for node in (network.topology.gateway, *network.topology.relays, network.target)}
+        rounds = []
         for each in measurements:
             least_ms = _least_ms(nodes[each.source], nodes[each.target])
             samples = [sample for sample in each.samples_ms if sample is None or self.gate.admits(sample, least_ms)]
-            self.table.absorb_round(
-                (each.source, each.target), samples, each.measured_at_s, method=each.method, note=each.note
-            )
+            name = (each.source, each.target)
+            rounds.append(LinkRound(name=name, samples_ms=samples, method=each.method, note=each.note))
             self.told(each)
+        if rounds:
+            self.table.absorb_rounds(rounds, max(each.measured_at_s for each in measurements))
 
     def status(self, now_s: float) -> list[Mapping[str, Any]]:
         """Return every link that was ever measured, as the API shows it."""

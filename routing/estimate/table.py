@@ -91,6 +91,16 @@ class LinkEstimate:
     measured_at_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRound:
+    """What one round of probes said about one link: samples in the order sent, None for a packet that was lost."""
+
+    name: LinkName
+    samples_ms: Sequence[float | None]
+    method: str
+    note: str = ""
+
+
 class LinkTable:
     """Every link anybody mentioned, numbered in that order; rows stay valid for the table's life."""
 
@@ -135,14 +145,19 @@ class LinkTable:
         self._smooth(came, values)
         self._settle(came, at_s)
 
-    def absorb_round(
-        self, name: LinkName, samples_ms: Sequence[float | None], at_s: float, *, method: str, note: str = ""
-    ) -> None:
-        """Take in what one round of probes said about one link, in the order sent; None is a packet that was lost."""
-        row = self.row(*name)
-        self._methods[row], self._notes[row] = method, note
-        for sample_ms in samples_ms:
-            self.absorb(np.array([row]), np.array([np.nan if sample_ms is None else sample_ms]), at_s)
+    def absorb_rounds(self, rounds: Sequence[LinkRound], at_s: float) -> None:
+        """Take in what one round of probes said about different links; the n-th samples of all go in together."""
+        rows = [self.row(*each.name) for each in rounds]
+        for row, each in zip(rows, rounds, strict=True):
+            self._methods[row], self._notes[row] = each.method, each.note
+        for turn in range(max((len(each.samples_ms) for each in rounds), default=0)):
+            told = [place for place, each in enumerate(rounds) if len(each.samples_ms) > turn]
+            samples_ms = [rounds[place].samples_ms[turn] for place in told]
+            self.absorb(
+                np.array([rows[place] for place in told]),
+                np.array([np.nan if sample is None else sample for sample in samples_ms]),
+                at_s,
+            )
 
     def estimates(self, rows: Ints, now_s: float) -> LinkEstimates:
         """Return what is believed of ``rows`` at ``now_s``."""
@@ -230,7 +245,8 @@ class LinkTable:
         # The floor of n samples lies one n-th of the excess above the truth, give or take as much; to that comes
         # how little the excess itself is known.
         of.error[rows] = excess_ms * np.sqrt(1 / count**2 + weight**2 / count)
-        spread_ms = np.nanmean(np.abs(ring - median_ms[:, None]), axis=1)
+        distances_ms = np.abs(ring - median_ms[:, None])
+        spread_ms = np.where(np.isnan(distances_ms), 0.0, distances_ms).sum(axis=1) / count
         of.jitter[rows] = weight * spread_ms + (1 - weight) * _SPREAD_OF_EXCESS * usual_ms
 
     def _forget_shifted(self, rows: Ints, ring: Floats, newest_first: Ints) -> None:
