@@ -19,12 +19,13 @@ def k_best_through(
     for until enough are left. Meant for a handful of marks: the work doubles with each.
     """
     wanted = int(np.bitwise_or.reduce(marks))
-    layers = np.arange(wanted + 1)[:, None]
+    # Sets of marks that occur; the others, had they a layer, would lead beyond the last.
+    layers = np.array([met for met in range(wanted + 1) if met & ~wanted == 0])[:, None]
     usable = np.flatnonzero(np.isfinite(costs))
     tails = graph.tails[usable] + layers * graph.node_count
     heads = graph.heads[usable] + (layers | marks[graph.heads[usable]]) * graph.node_count
     order = np.lexsort((heads.ravel(), tails.ravel()))
-    laid_out = LinkGraph.in_order(len(layers) * graph.node_count, tails.ravel()[order], heads.ravel()[order])
+    laid_out = LinkGraph.in_order((wanted + 1) * graph.node_count, tails.ravel()[order], heads.ravel()[order])
     laid_costs = np.tile(costs[usable], len(layers))[order]
     ends = (source, wanted * graph.node_count + target)
     asked = count
