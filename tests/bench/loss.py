@@ -16,6 +16,7 @@ from scipy.stats import binom
 from routing.estimate.loss import UNKNOWN_RUN_LIMIT, bounds, run_limit
 from routing.estimate.loss_verdict import INDEPENDENT, LossTest, Tally, Verdict, counted
 from routing.estimate.table import Bools
+from routing.paths.graph import Floats, Ints
 from tests.support.figures import Bar, Figures
 
 GOOD_RATIO, BAD_RATIO = 0.001, 0.01
@@ -52,7 +53,7 @@ class Weather:
             state = last ^ int(rng.random() < leaving[last])
 
 
-def stays(rng: np.random.Generator, first: int, leaving: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Bools:
+def stays(rng: np.random.Generator, first: int, leaving: Floats) -> Ints:
     """Return the state, 1 for bad, at each of a batch of packets; ``leaving`` is each state's chance to end."""
     states = np.zeros(0, dtype=np.int64)
     while len(states) < BATCH:
@@ -80,7 +81,7 @@ class Score:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--links", type=int, default=1000, help="simulated links of each kind")
+    parser.add_argument("--links", type=int, default=600, help="simulated links of each kind")
     parser.add_argument("--seed", type=int, default=1)
     figures, arguments = Figures.from_arguments(parser)
     bench = Bench(figures, arguments.links, arguments.seed)
