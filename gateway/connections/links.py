@@ -32,7 +32,15 @@ class LinkBook:
             least_ms = _least_ms(nodes[each.source], nodes[each.target])
             samples = [sample for sample in each.samples_ms if sample is None or self.gate.admits(sample, least_ms)]
             name = (each.source, each.target)
-            rounds.append(LinkRound(name=name, samples_ms=samples, method=each.method, note=each.note))
+            rounds.append(
+                LinkRound(
+                    name=name,
+                    samples_ms=samples,
+                    method=each.method,
+                    note=each.note,
+                    two_sided=each.is_difference,
+                )
+            )
             self.told(each)
         if rounds:
             self.table.absorb_rounds(rounds, max(each.measured_at_s for each in measurements))

@@ -13,7 +13,7 @@ from gateway.demo.cities import RTT_SOURCE
 from gateway.demo.estate import Estate
 from gateway.demo.story import Story
 
-TERMS = ("delay", "loss", "jitter", "hops", "price")
+TERMS = ("delay", "loss", "jitter", "hops", "price", "risk")
 
 
 class Show:

@@ -93,12 +93,16 @@ class LinkEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRound:
-    """What one round of probes said about one link: samples in the order sent, None for a packet that was lost."""
+    """What one round of probes said about one link: samples in the order sent, None for a packet that was lost.
+
+    ``two_sided``: samples are differences of two measurements, and err to either side; there the least is no floor.
+    """
 
     name: LinkName
     samples_ms: Sequence[float | None]
     method: str
     note: str = ""
+    two_sided: bool = False
 
 
 class LinkTable:
@@ -150,6 +154,7 @@ class LinkTable:
         rows = [self.row(*each.name) for each in rounds]
         for row, each in zip(rows, rounds, strict=True):
             self._methods[row], self._notes[row] = each.method, each.note
+            self._of.two_sided[row] = each.two_sided
         for turn in range(max((len(each.samples_ms) for each in rounds), default=0)):
             told = [place for place, each in enumerate(rounds) if len(each.samples_ms) > turn]
             samples_ms = [rounds[place].samples_ms[turn] for place in told]
@@ -235,18 +240,24 @@ class LinkTable:
         floor_ms, median_ms = ring[:, 0], (ring[here, (count - 1) // 2] + ring[here, count // 2]) / 2
         own_ms = (median_ms - floor_ms) / _MEDIAN_EXCESS[count]
         # A floor of nothing (a proxy that answers for another) tells nothing about what is usual.
-        self._learn_usual(count, np.divide(own_ms, floor_ms, out=np.full(len(rows), np.nan), where=floor_ms > 0))
+        two_sided = of.two_sided[rows]
+        shown = (floor_ms > 0) & ~two_sided
+        self._learn_usual(count, np.divide(own_ms, floor_ms, out=np.full(len(rows), np.nan), where=shown))
         usual_ms = self._excess_ratio * floor_ms
         weight = (count - 1) / (count - 1 + _PRIOR_SAMPLES)
         excess_ms = weight * own_ms + (1 - weight) * usual_ms
-        of.rtt[rows] = floor_ms + excess_ms * (1 - 1 / count)
+        of.rtt[rows] = np.where(two_sided, median_ms, floor_ms + excess_ms * (1 - 1 / count))
         of.median[rows] = median_ms
         of.samples[rows] = count
         # The floor of n samples lies one n-th of the excess above the truth, give or take as much; to that comes
         # how little the excess itself is known.
-        of.error[rows] = excess_ms * np.sqrt(1 / count**2 + weight**2 / count)
         distances_ms = np.abs(ring - median_ms[:, None])
         spread_ms = np.where(np.isnan(distances_ms), 0.0, distances_ms).sum(axis=1) / count
+        of.error[rows] = np.where(
+            two_sided,
+            (weight * spread_ms + (1 - weight) * usual_ms) * _MEDIAN_ERROR / np.sqrt(count),
+            excess_ms * np.sqrt(1 / count**2 + weight**2 / count),
+        )
         of.jitter[rows] = weight * spread_ms + (1 - weight) * _SPREAD_OF_EXCESS * usual_ms
 
     def _forget_shifted(self, rows: Ints, ring: Floats, newest_first: Ints) -> None:
@@ -281,6 +292,8 @@ def _median_excess() -> Floats:
 
 
 _MEDIAN_EXCESS = _median_excess()
+# The standard error of a median of normal samples, in their mean distances from it: sqrt(pi / 2) twice over.
+_MEDIAN_ERROR = float(np.pi / 2)
 # The mean distance of exponential samples from their median, in excesses: ln 2.
 _SPREAD_OF_EXCESS = float(np.log(2))
 
@@ -289,6 +302,7 @@ _SPREAD_OF_EXCESS = float(np.log(2))
 class _Columns:
     """The table's columns, all of one length."""
 
+    two_sided: Bools
     ring: Floats  # (links, RING): the newest samples that came back, in ms
     ring_at: Floats  # (links, RING): when each was taken in
     place: Ints  # where the next sample goes
@@ -309,6 +323,7 @@ class _Columns:
         """Return columns of links about which nothing is known."""
         unknown = np.full(capacity, np.nan)
         return cls(
+            two_sided=np.zeros(capacity, dtype=np.bool_),
             ring=np.full((capacity, RING), np.nan),
             ring_at=np.full((capacity, RING), -np.inf),
             place=np.zeros(capacity, dtype=np.int64),

@@ -3,6 +3,8 @@
 import statistics
 from dataclasses import dataclass
 
+_DIFFERENCES = frozenset({"relay-connect", "relay-banner", "relay-first_byte", "passive"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkMeasurement:
@@ -20,6 +22,11 @@ class LinkMeasurement:
     samples_ms: tuple[float | None, ...]
     measured_at_s: float
     note: str = ""
+
+    @property
+    def is_difference(self) -> bool:
+        """Tell whether the samples are differences of two measurements, which err to either side."""
+        return self.method in _DIFFERENCES
 
     @property
     def sent(self) -> int:

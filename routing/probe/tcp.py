@@ -23,6 +23,10 @@ _REQUEST = b"HEAD / HTTP/1.0\r\n\r\n"
 _SETTLE_S = 0.4
 
 
+# A SYN that was lost is repeated after a second (RFC 6298, 2.1): a connect that took this long lost one packet.
+REPEATED_MS = 950.0
+
+
 class TcpMethod(StrEnum):
     """What is timed over TCP; the values are ``LinkMeasurement.method``."""
 
@@ -69,7 +73,8 @@ async def _sample_ms(address: Address, method: TcpMethod, timeout_s: float) -> f
         # The pause before a timed answer is ours, not the network's.
         async with asyncio.timeout(timeout_s + _SETTLE_S), _connected(address) as (reader, writer):
             if method is TcpMethod.CONNECT:
-                return _ms_since(started_s)
+                took_ms = _ms_since(started_s)
+                return took_ms if took_ms < REPEATED_MS else None
             return await answer_ms(reader, writer, method)
     except (OSError, TimeoutError, NoAnswer):
         return None

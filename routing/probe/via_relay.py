@@ -15,7 +15,7 @@ from routing.errors import HopRefused
 from routing.probe.passive import acknowledge_at_once
 from routing.probe.plan import ProbePolicy
 from routing.probe.relay_ping import RelayPing
-from routing.probe.tcp import NoAnswer, TcpMethod, answer_ms
+from routing.probe.tcp import REPEATED_MS, NoAnswer, TcpMethod, answer_ms
 from routing.topology import Address
 
 PING = "ping"
@@ -63,7 +63,7 @@ async def probe_via_relay(
         return tuple(None for _ in beyond)
     near_ms = statistics.median(to_relay)
     # Two measurements' noise can exceed a very short link.
-    return tuple(None if ms is None else max(0.0, ms - near_ms) for ms in beyond)
+    return tuple(None if ms is None or ms - near_ms >= REPEATED_MS else max(0.0, ms - near_ms) for ms in beyond)
 
 
 async def _relay_ms(connection: asyncssh.SSHClientConnection, policy: ProbePolicy) -> float | None:
