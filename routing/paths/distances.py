@@ -66,7 +66,7 @@ class DistanceTable:
 
     def to(self, target: int) -> Floats:
         """Return, by node, the least cost from it to ``target``; inf: out of reach. The caller's to keep."""
-        return self._table[target].copy()
+        return np.array(self._table[target])
 
     def change(self, link: int, cost: float) -> None:
         """Take in that ``link`` costs ``cost`` from now on. The work is as large as what depends on the link."""

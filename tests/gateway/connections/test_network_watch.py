@@ -1,0 +1,75 @@
+"""What operators see of the network: every measured link, what probing sent and refused, and route changes."""
+
+import pytest
+
+from gateway.connections.links import LinkBook
+from gateway.connections.network_watch import NetworkWatch
+from gateway.network import Snapshot
+from gateway.telemetry import Metrics, RoutingMetrics
+from routing.probe.budget import BudgetPolicy, ProbeBudget
+from routing.probe.summary import LinkMeasurement
+from routing.topology import Address, Node, NodeKind, Topology
+from tests.support.clocks import ManualClock
+
+LONDON, MUMBAI = (51.5, -0.1), (19.1, 72.9)
+
+
+def node(name: str, kind: NodeKind, place: tuple[float, float]) -> Node:
+    """Return a node at ``place``."""
+    return Node(name=name, kind=kind, site=name, address=Address(name, 22), latitude=place[0], longitude=place[1])
+
+
+NETWORK = Snapshot(
+    topology=Topology(
+        gateway=node("gateway", NodeKind.GATEWAY, LONDON), relays=(node("relay", NodeKind.RELAY, MUMBAI),), links=()
+    ),
+    target=node("platform/x", NodeKind.TARGET, MUMBAI),
+)
+
+
+class Watched:
+    """A link book under watch."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.links = LinkBook()
+        self.metrics = Metrics()
+        budget = ProbeBudget(BudgetPolicy(packets_per_s=7.0))
+        self.watch = NetworkWatch(self.links, budget, RoutingMetrics(self.metrics), self.clock)
+
+    def measured(self, *samples_ms: float | None, method: str = "icmp") -> None:
+        """Take in samples of the link from the gateway to the relay."""
+        told = LinkMeasurement(
+            source="gateway", target="relay", method=method, samples_ms=samples_ms, measured_at_s=self.clock.now_s()
+        )
+        self.links.add([told], NETWORK)
+
+
+def test_links_are_told_with_their_age() -> None:
+    """Ten seconds after it was measured a link says so; links nobody measured are not told of."""
+    watched = Watched()
+    watched.links.table.row("relay", "platform/x")
+    watched.measured(120.0, None, 121.0)
+    watched.clock.advance(10)
+    (link,) = watched.watch.document()["links"]
+    assert (link["source"], link["target"], link["method"], link["age_s"]) == ("gateway", "relay", "icmp", 10.0)
+    assert link["rtt_ms"] == pytest.approx(120.0, abs=1.5)
+    assert link["sent"] == 3
+
+
+def test_spending_refusals_and_changes_are_counted() -> None:
+    """Three packets, one lost; half a millisecond to Mumbai is refused; what a tunnel shows costs nothing."""
+    watched = Watched()
+    watched.measured(120.0, None, 0.5)
+    watched.measured(119.0, method="passive")
+    watched.watch.changed("escaped-dead")
+    document = watched.watch.document()
+    assert (document["probes"]["packets"], document["probes"]["lost"]) == (3, 1)
+    assert document["probes"]["refused"] == {"faster-than-light": 1}
+    assert document["probes"]["limit_per_s"] == 7.0
+    assert document["changes"] == {"escaped-dead": 1}
+    exposed = watched.metrics.exposition().decode()
+    assert 'crossway_probe_packets_total{source="gateway"} 3.0' in exposed
+    assert 'crossway_probe_samples_refused_total{reason="faster-than-light"} 1.0' in exposed
+    assert 'crossway_route_changes_total{reason="escaped-dead"} 1.0' in exposed
+    assert 'crossway_links{state="alive"} 1.0' in exposed
