@@ -114,7 +114,8 @@ async def keepalive_links_ms(
             if took_ms is not None:
                 taken[place].append(took_ms)
     cumulative = [statistics.median(each) if each else None for each in taken]
-    nearer = [0.0, *cumulative[:-1]]
+    # None at all for a direct route, whose only link no relay's connection covers.
+    nearer = [0.0, *cumulative][: len(cumulative)]
     return tuple(
         None if here is None or before is None else max(0.0, here - before)
         for here, before in zip(cumulative, nearer, strict=True)

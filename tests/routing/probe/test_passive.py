@@ -194,3 +194,8 @@ def test_a_tunnel_shows_its_connections(world: MakeWorld) -> None:
     assert nearest_port == here.sshds[0].port
     assert len(measured) == 2
     assert all(took_ms is not None and took_ms > 0 for took_ms in measured)
+
+
+def test_a_direct_route_has_no_links_to_listen_to() -> None:
+    """Without relays there is no connection to ask, and no answer."""
+    assert asyncio.run(keepalive_links_ms((), samples=2, spacing_s=0.1, timeout_s=1)) == ()
