@@ -48,6 +48,19 @@ def operator_network(count: int, seed: int) -> Costed:
     return _costed(linked | linked.T, seed)
 
 
+def large_sparse(count: int, degree: int, seed: int) -> Costed:
+    """Return a graph in which so many links leave every node, at random; no array of all pairs is ever made."""
+    chance = np.random.default_rng((seed, 5))
+    ends = np.unique(np.repeat(np.arange(count), degree) * count + chance.integers(count, size=count * degree))
+    tails, heads = ends // count, ends % count
+    tails, heads = tails[tails != heads], heads[tails != heads]
+    places = chance.random((count, 2)) * _WIDTH_MS
+    costs = _LEAST_MS + np.hypot(*(places[tails] - places[heads]).T) * (
+        1 + chance.exponential(_NOISE_RATIO, len(tails))
+    )
+    return LinkGraph.in_order(count, tails, heads), costs
+
+
 def linked(count: int, links: dict[tuple[int, int], float]) -> Costed:
     """Return the graph of exactly these links, with what each costs."""
     graph = LinkGraph.of(count, links)
