@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing.estimate.costs import Weights, link_costs_ms
-from routing.estimate.table import RING, LinkTable
+from routing.estimate.table import RING, LinkEstimates, LinkTable
 from routing.paths.graph import Floats, Ints
 
 NOBODY = -1
@@ -94,14 +94,17 @@ def attend(
     *,
     turn: int = 0,
     others: Ints | None = None,
+    moved: Ints | None = None,
     packets_limit: int | None = None,
 ) -> Attention:
     """Return what to probe now so that the decisions become, or stay, as certain as the policy wants.
 
     ``turn`` counts the rounds of one cold start: each halves the rivals that are looked at. ``others`` are further
-    rows that are worth a look now and then. Nothing to probe: nothing more would be learned. At most ``packets_limit``
-    packets: the route in use first, then links nobody knows, then rivals by how much they could change, then the
-    oldest.
+    rows that are worth a look now and then, ``moved`` are rows that ``moved_rows`` told of: links from the same nodes
+    are due. Nothing to probe: nothing more would be learned. One call asks for one thing, since what it shows decides
+    what to ask next: the route in use and links nobody knows; or else a rival about to be chosen, neighbours of what
+    moved, and rivals by how much they could change; or else the rest. At most ``packets_limit`` packets, in that
+    order, and among equals the oldest first; but only what one call must know first may take them all.
     """
     in_play = contests.links if others is None else np.union1d(contests.links, others)
     known = _known(in_play, table, weights, policy, now_s)
@@ -113,18 +116,41 @@ def attend(
     field = _Field(contests, known, places, policy)
     _want_rivals(wanted, urgency, field, max(1, policy.rivals_limit >> turn))
     _want_watched(wanted, urgency, field)
+    if moved is not None:
+        _want_neighbours(wanted, urgency, field, _leaving_the_same(known.rows, moved, table))
+    _want_about_to_win(wanted, urgency, field)
     _want_in_use(wanted, urgency, field)
-    chosen = np.flatnonzero(wanted[:-1])
-    chosen = chosen[np.lexsort((known.rows[chosen], -urgency[chosen]))]
+    stages = np.digitize(urgency, _STAGES) * (wanted > 0)
+    chosen = np.flatnonzero((wanted[:-1] > 0) & (stages[:-1] == stages.max()))
+    chosen = chosen[np.lexsort((known.rows[chosen], -known.age_s[chosen], -urgency[chosen]))]
     samples = wanted[chosen]
     if packets_limit is not None:
+        if stages.max() < _FIRST_STAGE:
+            packets_limit -= packets_limit // _KEPT_BACK
         samples = np.minimum(samples, np.maximum(0, packets_limit - (np.cumsum(samples) - samples)))
         chosen, samples = chosen[samples > 0], samples[samples > 0]
     return Attention(rows=known.rows[chosen], samples=samples)
 
 
+def moved_rows(rows: Ints, before: LinkEstimates, after: LinkEstimates, policy: AttentionPolicy) -> Ints:
+    """Return which of ``rows`` a round of probes showed to be elsewhere than believed, by what would move a decision.
+
+    What was unknown before has not moved.
+    """
+    with np.errstate(invalid="ignore"):
+        by_ms = np.abs(after.rtt_ms - before.rtt_ms)
+        far = by_ms >= np.maximum(policy.move_ms, policy.move_ratio * before.rtt_ms)
+    found: Ints = rows[(before.samples > 0) & (far | (after.dead != before.dead))]
+    return found
+
+
 # Urgency by kind; rivals lie between, by the milliseconds at stake (capped below a kind's width).
-_REST, _RIVAL, _UNKNOWN, _IN_USE = 1.0, 2.0, 3.0, 4.0
+_REST, _RIVAL, _NEIGHBOUR, _ABOUT_TO_WIN, _UNKNOWN, _IN_USE = 1.0, 2.0, 3.0, 4.0, 5.0, 6.0
+# Where one call's kinds end and another's begin: the rest, rivals and what is near them, what must be known first.
+_STAGES = (0.0, 1.25, 4.5)
+_FIRST_STAGE = 3
+# One in so many packets is kept for the next call: who is about to win shows only then, and must be looked at.
+_KEPT_BACK = 4
 
 
 def _known(rows_in_play: Ints, table: LinkTable, weights: Weights, policy: AttentionPolicy, now_s: float) -> _Known:
@@ -175,6 +201,30 @@ def _want_watched(wanted: Ints, urgency: Floats, field: "_Field") -> None:
     links = links[links < len(field.known.rows)]
     old = links[field.known.age_s[links] >= field.policy.rival_age_s]
     _want(wanted, urgency, old, np.ones(len(old), dtype=np.int64), _RIVAL)
+
+
+def _want_neighbours(wanted: Ints, urgency: Floats, field: "_Field", near: Ints) -> None:
+    """Note a packet for each link ``near`` one that moved: what they share (an access, a machine) may be what did."""
+    old = near[field.known.age_s[near] >= field.policy.in_use_age_s]
+    _want(wanted, urgency, old, np.ones(len(old), dtype=np.int64), _NEIGHBOUR)
+
+
+def _want_about_to_win(wanted: Ints, urgency: Floats, field: "_Field") -> None:
+    """Note a packet for each old link of a rival that clearly beats the route in use: nobody moves on hearsay."""
+    used = np.flatnonzero(field.contests.in_use >= 0)
+    cost_ms = field.known.cost_ms[field.places[used]].sum(axis=2) + field.contests.extra_ms[used]
+    leader, margin_ms = _pivots(cost_ms, field.contests.in_use[used], field.policy)
+    winning = (margin_ms == 0) & np.isfinite(cost_ms.min(axis=1))
+    links = np.unique(field.places[used[winning], leader[winning]])
+    links = links[links < len(field.known.rows)]
+    old = links[field.known.age_s[links] >= field.policy.in_use_age_s]
+    _want(wanted, urgency, old, np.ones(len(old), dtype=np.int64), _ABOUT_TO_WIN)
+
+
+def _leaving_the_same(rows: Ints, moved: Ints, table: LinkTable) -> Ints:
+    """Return the places in ``rows`` of links that leave the same nodes as ``moved``."""
+    shaken = {table.names[row][0] for row in moved.tolist()}
+    return np.flatnonzero([table.names[row][0] in shaken for row in rows.tolist()]) if shaken else moved[:0]
 
 
 @dataclass(frozen=True, slots=True)

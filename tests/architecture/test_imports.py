@@ -88,6 +88,8 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "scapy": "start-up time",
         "libcloud": "start-up time",
         "networkx": "start-up time",
+        "numpy": "start-up time",
+        "scipy": "start-up time",
         "asyncssh": "start-up time",
         "aiohttp": "start-up time",
     },
