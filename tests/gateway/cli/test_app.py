@@ -11,7 +11,10 @@ from typer.testing import Result
 from gateway.cli.app import app
 from tests.support.api_stub import page, playing
 
-HEAVY = ("scapy", "sqlmodel", "sqlalchemy", "libcloud", "networkx", "numpy", "scipy", "asyncssh", "aiohttp", "rich", "yaml")
+HEAVY = (
+    *("scapy", "sqlmodel", "sqlalchemy", "libcloud", "networkx", "numpy", "scipy"),
+    *("asyncssh", "aiohttp", "rich", "yaml"),
+)
 # Names of options that may hold a secret's text rather than where it is.
 SECRET_WORDS = ("secret", "token", "password", "key")
 
