@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from routing.candidates import Route
@@ -51,15 +52,17 @@ class ProbePlan:
 def plan_probes(attention: Attention, table: LinkTable, mesh: Mesh, routes: Sequence[Route]) -> ProbePlan:
     """Return how to probe what deserves it, standing where one of ``routes``, or a straight way, leads.
 
-    A link to whose source neither leads is left out: nobody could use it either.
+    A link to whose source neither leads, or only over a link that is down, is left out: nobody could use it either, and
+    asking would take as long as connecting in vain does.
     """
     gateway = mesh.nodes[mesh.gateway].name
     vias = _vias(routes, gateway)
+    down = _down(mesh, table)
     planned = []
     for row, samples in zip(attention.rows, attention.samples, strict=True):
         source, target = table.names[row]
         via = () if source == gateway else vias.get((source, target), _straight(mesh, source))
-        if via is not None:
+        if via is not None and not any(pair in down for pair in pairwise((gateway, *via))):
             planned.append(PlannedLink(source=source, target=target, via=via, samples=int(samples)))
     return ProbePlan(links=tuple(planned))
 
@@ -74,6 +77,12 @@ def _vias(routes: Iterable[Route], gateway: str) -> Mapping[LinkName, tuple[str,
             if known is None or (len(via), via) < (len(known), known):
                 vias[pair] = via
     return vias
+
+
+def _down(mesh: Mesh, table: LinkTable) -> frozenset[LinkName]:
+    """Return the links between gateway and relays that are dead. Whether they are is no matter of age."""
+    dead = table.estimates(mesh.rows, 0.0).dead
+    return frozenset(table.names[row] for row in mesh.rows[dead])
 
 
 def _straight(mesh: Mesh, relay: str) -> tuple[str, ...] | None:

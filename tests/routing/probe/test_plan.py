@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.candidates import Route
-from routing.estimate.table import LinkTable
+from routing.estimate.table import LinkRound, LinkTable
 from routing.mesh import Mesh, MeshMaker
 from routing.probe.attention import Attention
 from routing.probe.plan import PlannedLink, plan_probes
@@ -63,3 +63,16 @@ def test_a_link_of_no_route_is_reached_straight_or_left_out() -> None:
     mesh = _mesh(table, "ga ab bc ct gt")
     plan = plan_probes(_attention(table, [("a", "b"), ("c", "t"), ("g", "a")]), table, mesh, [Route((), "t")])
     assert [(link.source, link.target, link.via) for link in plan.links] == [("a", "b", ("a",)), ("g", "a", ())]
+
+
+def test_nothing_is_asked_over_a_link_that_is_down() -> None:
+    """Relay a is down: the link to it is asked, those beyond it are not, and b's are; when it is back, all are."""
+    table = LinkTable()
+    mesh = _mesh(table, "ga gb ab bt at")
+    asked = [("g", "a"), ("a", "b"), ("a", "t"), ("b", "t")]
+    down = LinkRound(name=("g", "a"), samples_ms=[None] * 3, method="icmp")
+    table.absorb_rounds([down], 0.0)
+    plan = plan_probes(_attention(table, asked), table, mesh, [])
+    assert [(link.source, link.target) for link in plan.links] == [("g", "a"), ("b", "t")]
+    table.absorb_rounds([LinkRound(name=("g", "a"), samples_ms=[9.0], method="icmp")], 1.0)
+    assert len(plan_probes(_attention(table, asked), table, mesh, []).links) == len(asked)
