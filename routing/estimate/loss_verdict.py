@@ -75,7 +75,7 @@ class LossTest:
         false_good: float = 0.10,
         packet_limit: int | None = None,
     ) -> None:
-        """Work out the stopping rule; takes some 50 ms the first time where losses are independent."""
+        """Work out the stopping rule; takes some 20 ms the first time where losses are independent."""
         assert 0 < good_ratio < bad_ratio < 1, "a good link loses less than a bad one"
         assert run_limit >= 1, "a run has at least one loss"
         assert 0 < false_bad < 1 and 0 < false_good < 1, "no finite number of packets makes sure"  # noqa: PT018
