@@ -13,9 +13,9 @@ from catalog.ports import Clock
 from gateway.connections.explanation import Choice
 from gateway.connections.links import LinkBook
 from gateway.connections.probing import Listen, Probe, hear_nothing
-from gateway.network import Snapshot
+from gateway.network import GATEWAY_NODE, Snapshot
 from routing.candidates import CandidatePolicy, Route, Width, enumerate_routes
-from routing.errors import NoRoute
+from routing.errors import HopError, NoRoute
 from routing.estimate.route import MeasuredRoute
 from routing.mesh import Mesh
 from routing.probe.attention import AttentionPolicy, attend
@@ -97,6 +97,11 @@ class RouteChooser:
                     break
         return self._with(in_use, self.enumerate(network, wishes, aim), network)
 
+    def unreachable(self, route: Route, error: HopError) -> None:
+        """Believe that the link to the hop at which building ``route`` failed is down, until a probe comes back."""
+        link = next(each for each in route.links(GATEWAY_NODE) if each[1] == error.hop)
+        self.links.lost(link, self._clock.now_s(), error.code)
+
     async def listen(self, tunnel: Tunnel, route: Route, network: Snapshot) -> None:
         """Take in what a live tunnel on ``route`` shows of its links."""
         heard = await self._listen(tunnel, route, self._clock)
@@ -150,11 +155,16 @@ class RouteChooser:
     ) -> bool:
         """Carry out one round of probes; return whether there was anything to probe, and means to do so."""
         mesh, table, now_s = self._mesh(network), self.links.table, self._clock.now_s()
+        policy = self._policy.attention
+        costs_ms = promised_costs_ms(mesh, table, aim, now_s)
+        if turn == 0 and not any(is_alive(mesh, route, costs_ms) for route in routes):
+            # Nothing is lost by asking the dead at once when nobody else is left to ask.
+            policy = dataclasses.replace(policy, dead_age_s=0.0)
         attention = attend(
             contest(mesh, routes, aim.weights, in_use),
             table,
             aim.weights,
-            self._policy.attention,
+            policy,
             now_s,
             turn=turn,
             others=dead_rows(mesh, table, now_s),

@@ -199,9 +199,11 @@ class Establisher:
             except RoutingError as error:
                 last = last or error
                 refused.append({"route": route.id, "code": error.code, "reason": str(error)})
-                if isinstance(error, HopError) and error.hop in route.hops:
-                    # A hop that refused once is not asked again through another way in the same attempt.
-                    bad_hops.setdefault(error.hop, error)
+                if isinstance(error, HopError) and error.hop in route.hops and error.hop not in bad_hops:
+                    # A hop that refused once is not asked again through another way in the same attempt, nor chosen
+                    # again before somebody saw it answer.
+                    bad_hops[error.hop] = error
+                    self.chooser.unreachable(route, error)
                 log.warning("route refused", extra={"route": route.id, "code": error.code})
             else:
                 return route, tunnel

@@ -7,10 +7,12 @@ import numpy as np
 
 from gateway.network import Snapshot
 from routing.estimate.plausible import SampleGate, least_rtt_ms
-from routing.estimate.table import LinkRound, LinkTable
+from routing.estimate.table import DEAD_AFTER, LinkName, LinkRound, LinkTable
 from routing.mesh import MeshMaker
 from routing.probe.summary import LinkMeasurement
 from routing.topology import Node
+
+TUNNEL = "tunnel"  # the method of what was learned by building one
 
 
 class LinkBook:
@@ -44,6 +46,11 @@ class LinkBook:
             self.told(each)
         if rounds:
             self.table.absorb_rounds(rounds, max(each.measured_at_s for each in measurements))
+
+    def lost(self, link: LinkName, at_s: float, note: str) -> None:
+        """Believe that nothing gets over ``link`` now: building a tunnel over it failed, as ``note`` says."""
+        told = LinkRound(name=link, samples_ms=(None,) * DEAD_AFTER, method=TUNNEL, note=note)
+        self.table.absorb_rounds([told], at_s)
 
     def status(self, now_s: float) -> list[Mapping[str, Any]]:
         """Return every link that was ever measured, as the API shows it."""
