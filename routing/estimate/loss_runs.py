@@ -8,9 +8,11 @@ The evidence for "bad" is the likelihood of what was seen, averaged over bad lin
 any good link gives it. Whatever good link the packets truly come from, this ratio is at most a fair game on it, so it
 ever reaches 1 / e with a chance of at most e (Ville's inequality; Wasserman, Ramdas and Balakrishnan, "Universal
 inference", 2020). The same holds the other way round. So both error rates hold for all kinds at once and whenever one
-looks, as far as the model is true: it knows neither kinds between those of its grid, nor that two bursts may lie so
-close that they are counted as one. The benchmark measures that this costs nothing. The price is in packets, and it cannot be had for much less: a link that loses 1 % in runs of ten shows no loss
-at all in its first 230 packets four times in five.
+looks, as far as the model is true: it has no kinds between those of its grid, and two bursts that lie close are counted
+as one. The benchmark measures that both rates hold all the same.
+
+The price is in packets, and it cannot be had for much less: a link that loses 1 % in runs of ten shows no loss at all
+in its first 230 packets four times in five.
 """
 
 from dataclasses import dataclass
