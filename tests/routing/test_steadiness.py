@@ -46,9 +46,7 @@ def _in_use(route: Route, cost_ms: float, strain: float = 0.0) -> Hold:
         pytest.param({A: 200.0, B: 181.0}, _in_use(A, 200.0), A, Reason.KEPT, id="19 ms are not a tenth of 200"),
         pytest.param({A: 50.0, B: 39.0}, _in_use(A, 50.0), A, Reason.KEPT, id="clearly better, but only once"),
         pytest.param({A: 75.0, B: 60.0}, _in_use(A, 50.0), A, Reason.KEPT, id="half as much again is not yet worse"),
-        pytest.param(
-            {A: 76.0, B: 60.0}, _in_use(A, 50.0), B, Reason.ESCAPED_WORSE, id="more than that is left at once"
-        ),
+        pytest.param({A: 76.0, B: 60.0}, _in_use(A, 50.0), B, Reason.ESCAPED_WORSE, id="more is left at once"),
         pytest.param({A: 76.0, B: 68.0}, _in_use(A, 50.0), A, Reason.KEPT, id="worse, but nothing is clearly better"),
         pytest.param({A: 90.0, B: 50.0}, _in_use(A, 90.0), B, Reason.MOVED, id="40 ms outweigh three margins of 10"),
     ],
