@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import asyncssh
@@ -211,7 +211,12 @@ async def _connections(
     )
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
     async with WarmProber(
-        credentials=tunnels.credentials, tunnels=tunnels.policy, probes=probes, clock=clock, raw=adapters.raw_sockets
+        credentials=tunnels.credentials,
+        # A relay that does not answer holds up a round of probes for all: three probes' patience is enough for it.
+        tunnels=replace(tunnels.policy, hop_timeout_s=min(tunnels.policy.hop_timeout_s, 3 * probes.timeout_ms / 1000)),
+        probes=probes,
+        clock=clock,
+        raw=adapters.raw_sockets,
     ) as prober:
         links = LinkBook()
         budget = ProbeBudget(budget_policy(settings))
