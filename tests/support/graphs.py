@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from routing.estimate.table import Bools
 from routing.paths.graph import Floats, LinkGraph, Path
 
 Costed = tuple[LinkGraph, Floats]
@@ -14,6 +15,9 @@ Costed = tuple[LinkGraph, Floats]
 _WIDTH_MS = 200.0
 _NOISE_RATIO = 0.3
 _LEAST_MS = 0.5
+# Of what is added to an operator's network: how much is a dead end, and how many chains end where they began.
+_DEAD_END_RATIO = 0.4
+_HUNG_RATIO = 0.3
 
 
 def full_mesh(count: int, seed: int) -> Costed:
@@ -34,18 +38,36 @@ def sparse(count: int, seed: int, *, near: int = 2, far: int = 1) -> Costed:
 
 
 def operator_network(count: int, seed: int) -> Costed:
-    """Return a graph like those of network operators: a tree of the nearest, a few rings across it, many dead ends."""
+    """Return a graph like those of network operators: a ring, chains across it and hung on one node, and dead ends.
+
+    About 1.2 links a node, a tenth of the nodes dead ends, and two paths apart for 35 to 65 % of the pairs: within what
+    eight networks of the Internet Topology Zoo show (1.16 to 1.55, 0 to 36 %, 21 to 100 %).
+    """
     chance = np.random.default_rng((seed, 2))
-    distances = _distances(count, seed)
+    ring = min(count, 6)
+    angles = np.linspace(0, 2 * np.pi, ring, endpoint=False)
+    places = np.zeros((count, 2))
+    places[:ring] = _WIDTH_MS / 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     linked = np.zeros((count, count), dtype=np.bool_)
-    for node in range(1, count):
-        # Now and then not to the nearest: chains and stars come out of it as they do in the field.
-        nearest = np.argsort(distances[node, :node])[: chance.integers(1, 3)]
-        linked[node, nearest[-1]] = True
-    for node in chance.choice(count, size=count // 4, replace=False):
-        other = int(np.argsort(distances[node])[chance.integers(1, min(6, count))])
-        linked[node, other] = node != other
-    return _costed(linked | linked.T, seed)
+    linked[np.arange(ring), (np.arange(ring) + 1) % ring] = ring > 1
+    done = ring
+    while done < count:
+        start = int(chance.integers(done))
+        end, length = start, 1
+        is_dead_end = chance.random() < _DEAD_END_RATIO
+        if not is_dead_end:
+            length = min(int(chance.integers(1, 7)), count - done)
+            nearest = np.argsort(np.hypot(*(places[:done] - places[start]).T))
+            end = start if chance.random() < _HUNG_RATIO else int(nearest[chance.integers(1, min(10, done))])
+        chain = np.arange(done, done + length)
+        way = np.linspace(0, 1, length + 2)[1:-1, None]
+        middle = places[start] * (1 - way) + places[end] * way
+        places[chain] = middle + chance.normal(scale=_WIDTH_MS / 20, size=(length, 2))
+        linked[[start, *chain[:-1]], chain] = True
+        linked[chain[-1], end] |= not is_dead_end
+        done += length
+    np.fill_diagonal(linked, val=False)
+    return _costed_at(places, linked | linked.T, seed)
 
 
 def large_sparse(count: int, degree: int, seed: int) -> Costed:
@@ -106,13 +128,21 @@ def _extended(
 
 
 def _distances(count: int, seed: int) -> Floats:
-    places = np.random.default_rng((seed, 0)).random((count, 2)) * _WIDTH_MS
+    return _between(np.random.default_rng((seed, 0)).random((count, 2)) * _WIDTH_MS)
+
+
+def _between(places: Floats) -> Floats:
     apart = places[:, None, :] - places[None, :, :]
     return np.asarray(np.hypot(apart[..., 0], apart[..., 1]), dtype=np.float64)
 
 
-def _costed(linked: np.ndarray[tuple[int, int], np.dtype[np.bool_]], seed: int) -> Costed:
+def _costed(linked: Bools, seed: int) -> Costed:
+    places = np.random.default_rng((seed, 0)).random((len(linked), 2)) * _WIDTH_MS
+    return _costed_at(places, linked, seed)
+
+
+def _costed_at(places: Floats, linked: Bools, seed: int) -> Costed:
     chance = np.random.default_rng((seed, 4))
-    costs = _LEAST_MS + _distances(len(linked), seed) * (1 + chance.exponential(_NOISE_RATIO, linked.shape))
+    costs = _LEAST_MS + _between(places) * (1 + chance.exponential(_NOISE_RATIO, linked.shape))
     tails, heads = np.nonzero(linked)
     return LinkGraph.in_order(len(linked), tails, heads), costs[tails, heads]

@@ -255,6 +255,23 @@ def test_a_search_that_is_given_up_says_so() -> None:
     assert found == Obstacle(kind=ObstacleKind.UNDECIDED, pair=DisjointPair(_OVER_2_AND_3, _OVER_1))
 
 
+@pytest.mark.parametrize(
+    ("work_limit", "kind"),
+    [
+        pytest.param(0, ObstacleKind.PRIMARY, id="given up"),
+        pytest.param(100, ObstacleKind.SHARED_RISK, id="known that no other primary helps"),
+    ],
+)
+def test_a_primary_in_the_way_is_seen_without_a_pair_under_the_rules(work_limit: int, kind: ObstacleKind) -> None:
+    """In the trap 3 and 4 share group 1: no standby for 0 > 1 > 2 > 5, and a pair only with the group on both."""
+    graph, costs = linked(6, _TRAP)
+    groups = _groups_of_six(n3=1, n4=1)
+
+    found = best_standby(graph, costs, Path((0, 1, 2, 5), 3.0), groups=groups, work_limit=work_limit)
+
+    assert found == Obstacle(kind=kind, groups=frozenset({1}), pair=_AROUND)
+
+
 def test_a_pair_that_is_not_proven_says_so() -> None:
     """After one search for a partner there is a pair, but a cheaper one could still come.
 
