@@ -38,8 +38,8 @@ class AttentionPolicy:
 
     A rival is settled once it cannot be better by more than ``tolerance_ms`` or ``tolerance_ratio`` of the leader's
     cost, at ``deviations`` standard errors. ``move_ratio`` and ``move_ms`` say by how much a rival must beat the route
-    in use. Whatever the distance, the ``watched`` cheapest rivals are looked at every ``rival_age_s``: they are where
-    one flees to.
+    in use; a link that turns out to be ``moved_ratio`` and ``move_ms`` from where it was has moved. Whatever the
+    distance, the ``watched`` cheapest rivals are looked at every ``rival_age_s``: they are where one flees to.
     """
 
     tolerance_ms: float = 1.0
@@ -49,6 +49,7 @@ class AttentionPolicy:
     watched: int = 2
     move_ratio: float = 0.1
     move_ms: float = 10.0
+    moved_ratio: float = 0.2
     in_use_samples: int = 3
     in_use_age_s: float = 10.0
     rival_age_s: float = 30.0
@@ -133,13 +134,13 @@ def attend(
 
 
 def moved_rows(rows: Ints, before: LinkEstimates, after: LinkEstimates, policy: AttentionPolicy) -> Ints:
-    """Return which of ``rows`` a round of probes showed to be elsewhere than believed, by what would move a decision.
+    """Return which of ``rows`` a round of probes showed to be elsewhere than believed, or to be down or up again.
 
     What was unknown before has not moved.
     """
     with np.errstate(invalid="ignore"):
         by_ms = np.abs(after.rtt_ms - before.rtt_ms)
-        far = by_ms >= np.maximum(policy.move_ms, policy.move_ratio * before.rtt_ms)
+        far = by_ms >= np.maximum(policy.move_ms, policy.moved_ratio * before.rtt_ms)
     found: Ints = rows[(before.samples > 0) & (far | (after.dead != before.dead))]
     return found
 
