@@ -33,8 +33,8 @@ class SteadinessPolicy:
     move_ms: float = 10.0
     dearer: float = 2.0
     calm_decisions: float = 20.0
-    patience: float = 3.0
-    escape_ratio: float = 1.5
+    patience: float = 1.5
+    escape_ratio: float = 1.25
     usual_weight: float = 0.1
 
 
