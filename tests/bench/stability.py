@@ -133,8 +133,8 @@ class Scene:
         """Return which share of hindsight's gain over direct was kept, in percent, where both were up."""
         direct_ms, cost_ms = self.costs_ms[1:, :, 0], self.cost_ms(chosen)
         up = np.isfinite(direct_ms) & np.isfinite(cost_ms)
-        best_ms = self.costs_ms[1:].min(axis=2)
-        return 100 * float((direct_ms - cost_ms)[up].sum() / (direct_ms - best_ms)[up].sum())
+        kept_ms = direct_ms[up] - cost_ms[up]
+        return 100 * float(kept_ms.sum() / (direct_ms[up] - self.costs_ms[1:].min(axis=2)[up]).sum())
 
     def down(self, chosen: Ints) -> float:
         """Return in which share of slices the choice was down though some candidate was not, in percent."""
@@ -149,7 +149,7 @@ class Scene:
         """Return the mean of what the best candidate saves where direct is up."""
         direct_ms = self.costs_ms[1:, :, 0]
         up = np.isfinite(direct_ms)
-        return float((direct_ms - self.costs_ms[1:].min(axis=2))[up].mean())
+        return float((direct_ms[up] - self.costs_ms[1:].min(axis=2)[up]).mean())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,11 +98,12 @@ def test_each_turn_halves_the_rivals() -> None:
 
 
 def test_the_route_in_use_comes_first_and_alone() -> None:
-    """Ten seconds on, what is in use is asked before rivals are: what it shows decides whether they matter."""
+    """Ten seconds on, what is in use is due; the nearest rival, due after thirty, waits for what that shows."""
     table = _table(100.0, 45.0, 45.0, 60.0, 60.0)
 
     assert _asked(attend(_contests(in_use=1), table, _WEIGHTS, _POLICY, 9.0)) == {}
     assert _asked(attend(_contests(in_use=1), table, _WEIGHTS, _POLICY, 10.0)) == {_TO_R: 3, _R_ON: 3}
+    assert _asked(attend(_contests(in_use=1), table, _WEIGHTS, _POLICY, 30.0)) == {_TO_R: 3, _R_ON: 3}
 
 
 def test_a_rival_about_to_win_is_looked_at() -> None:
