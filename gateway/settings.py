@@ -129,8 +129,8 @@ class RoutingSettings(Section):
     exit_limit_count: Count = 8
     move_ratio: Ratio = 0.1
     move_ms: NotNegative = 10.0
-    move_patience: NotNegative = 3.0
-    escape_ratio: float = Field(1.5, ge=1)
+    move_patience: NotNegative = 1.5
+    escape_ratio: float = Field(1.25, ge=1)
     review_period_s: Positive = 15.0
     weights: WeightSettings = WeightSettings()
 

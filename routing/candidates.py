@@ -97,6 +97,16 @@ def usable_links(mesh: Mesh, policy: CandidatePolicy) -> Bools:
     return np.asarray(usable & ~_avoided(mesh, policy))
 
 
+def cheapest_required(mesh: Mesh, costs_ms: Floats, policy: CandidatePolicy, *, count: int) -> tuple[Path, ...]:
+    """Return the ``count`` cheapest paths within ``relay_limit`` that go over a relay for each required word."""
+    words = sorted(policy.require)
+    marks = np.array([_marks(node, words) for node in mesh.nodes])
+    if np.bitwise_or.reduce(marks) != (1 << len(words)) - 1:
+        return ()
+    ends = mesh.gateway, mesh.target
+    return k_best_through(mesh.graph, costs_ms, *ends, marks, count=count, relay_limit=policy.relay_limit)
+
+
 def _avoided(mesh: Mesh, policy: CandidatePolicy) -> Bools:
     if not policy.avoid:
         return np.zeros(mesh.graph.link_count, dtype=np.bool_)
@@ -132,11 +142,7 @@ class _Search:
         graph, ends, limit = self.mesh.graph, (self.mesh.gateway, self.mesh.target), self.policy.relay_limit
         if not self.policy.require:
             return self._routes(k_best(graph, costs_ms, *ends, count=count, relay_limit=limit))
-        words = sorted(self.policy.require)
-        marks = np.array([_marks(node, words) for node in self.mesh.nodes])
-        found: tuple[Path, ...] = ()
-        if np.bitwise_or.reduce(marks) == (1 << len(words)) - 1:
-            found = k_best_through(graph, costs_ms, *ends, marks, count=count, relay_limit=limit)
+        found = cheapest_required(self.mesh, costs_ms, self.policy, count=count)
         if not found:
             raise self.no_route("require")
         return self._routes(found)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from routing.candidates import CandidatePolicy, Route, usable_links
+from routing.candidates import CandidatePolicy, Route, cheapest_required, usable_links
 from routing.mesh import Mesh
-from routing.paths.apart import DisjointPair
+from routing.paths.apart import DisjointPair, without
 from routing.paths.disjoint import Obstacle, ObstacleKind, best_standby
 from routing.paths.graph import Floats, Path
 
@@ -43,9 +43,18 @@ def find_standby(mesh: Mesh, costs_ms: Floats, primary: Route, policy: Candidate
         return Standby(because=f"{primary.id} leads over what is no longer declared")
     left_ms = np.where(usable_links(mesh, policy), costs_ms, np.inf)
     first = Path((mesh.gateway, *(mesh.index[hop] for hop in primary.hops), mesh.target), float(costs_ms[links].sum()))
+    if policy.require:
+        apart = cheapest_required(mesh, without(mesh.graph, left_ms, first, mesh.groups), policy, count=1)
+        if not apart:
+            return Standby(because="no route apart from it goes over a relay for each required word")
+        return _standby(mesh, apart[0], first)
     found = best_standby(mesh.graph, left_ms, first, relay_limit=policy.relay_limit, groups=mesh.groups)
     if isinstance(found, Obstacle):
         return Standby(because=_because(mesh, found))
+    return _standby(mesh, found, first)
+
+
+def _standby(mesh: Mesh, found: Path, first: Path) -> Standby:
     return Standby(route=_route(mesh, found), cost_ms=found.cost, extra_ms=found.cost - first.cost)
 
 

@@ -87,3 +87,12 @@ def test_what_is_down_cannot_stand_by() -> None:
     """B leads there but is dead: then nothing is apart from a."""
     assert _standby(_mesh("ga at gb bt"), "a", dead="gb").route is None
     assert _standby(_mesh("ga at gb bt"), "b", dead="gb").route == Route(("a",), "t")
+
+
+def test_a_standby_meets_what_is_required() -> None:
+    """Where d is required c>d stands by, though b is cheaper; beside c>d itself nothing does."""
+    mesh = _mesh("ga at gb bt gc cd dt")
+    wanted = CandidatePolicy(require=frozenset({"d"}))
+    assert _standby(mesh, "a").route == Route(("b",), "t")
+    assert _standby(mesh, "a", wanted).route == Route(("c", "d"), "t")
+    assert _standby(mesh, "c>d", wanted).because == "no route apart from it goes over a relay for each required word"

@@ -163,12 +163,14 @@ def test_what_a_relay_forbids_is_refused(world: MakeWorld) -> None:
 def test_a_weak_cipher_is_not_negotiated(world: MakeWorld) -> None:
     """A relay that offers nothing better than a cipher open to prefix truncation is refused, and not logged in to.
 
-    Both sides give up on such an offer; when the relay is first, all that is seen here is that it hung up.
+    Both sides give up on such an offer. Where the relay is first its offer may never arrive, so that the reason cannot
+    be known: such an attempt says nothing, and is made again.
     """
     here = world(1, "Ciphers chacha20-poly1305@openssh.com,aes128-ctr")
-    refused = _refusal(here)
+    refusals = (_refusal(here) for _ in range(20))
+    refused = next(each for each in refusals if "ended before it stood" not in str(each))
     assert isinstance(refused, HopRefused)
-    assert "AES-GCM" in str(refused) or "ended before it stood" in str(refused)
+    assert "AES-GCM" in str(refused)
     assert "Accepted" not in here.sshds[0].log
 
 
