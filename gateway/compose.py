@@ -191,7 +191,6 @@ async def _connections(
 ) -> AsyncIterator[_Connections]:
     clock = adapters.clock
     tunnels = TunnelMaking(credentials=TunnelCredentials(client_key=keys.ssh), policy=tunnel_policy(settings))
-    probes = probe_policy(settings)
     calls = call_policy(settings)
     live = LiveConnections()
     sessions = Sessions(database, clock)
@@ -210,26 +209,7 @@ async def _connections(
         gateway_name=settings.gateway.name,
     )
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
-    async with WarmProber(
-        credentials=tunnels.credentials,
-        # A relay that does not answer holds up a round of probes for all: three probes' patience is enough for it.
-        tunnels=replace(tunnels.policy, hop_timeout_s=min(tunnels.policy.hop_timeout_s, 3 * probes.timeout_ms / 1000)),
-        probes=probes,
-        clock=clock,
-        raw=adapters.raw_sockets,
-    ) as prober:
-        links = LinkBook()
-        budget = ProbeBudget(budget_policy(settings))
-        chooser = RouteChooser(
-            probe=prober,
-            policy=choosing_policy(settings),
-            budget=budget,
-            links=links,
-            clock=clock,
-            listen=listen_to,
-        )
-        metrics = Metrics()
-        watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)
+    async with _choosing(settings, adapters, tunnels) as (chooser, watch, metrics):
         establisher = Establisher(
             moved=watch.changed,
             database=database,
@@ -360,6 +340,31 @@ def _services(
         network_status=parts.watch.document,
         what_if=reranked,
     )
+
+
+@asynccontextmanager
+async def _choosing(
+    settings: Settings, adapters: Adapters, tunnels: TunnelMaking
+) -> AsyncIterator[tuple[RouteChooser, NetworkWatch, Metrics]]:
+    clock, probes = adapters.clock, probe_policy(settings)
+    # A relay that does not answer holds up a round of probes for all: three probes' patience is enough for it.
+    patience_s = min(tunnels.policy.hop_timeout_s, 3 * probes.timeout_ms / 1000)
+    async with WarmProber(
+        credentials=tunnels.credentials,
+        tunnels=replace(tunnels.policy, hop_timeout_s=patience_s),
+        probes=probes,
+        clock=clock,
+        raw=adapters.raw_sockets,
+    ) as prober:
+        links, metrics = LinkBook(), Metrics()
+        budget = ProbeBudget(budget_policy(settings))
+        watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)
+        policy = choosing_policy(settings)
+        yield (
+            RouteChooser(probe=prober, policy=policy, budget=budget, links=links, clock=clock, listen=listen_to),
+            watch,
+            metrics,
+        )
 
 
 def _link_opener(

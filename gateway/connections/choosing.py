@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from catalog.ports import Clock
 from gateway.connections.explanation import Choice
 from gateway.connections.links import LinkBook
@@ -18,9 +20,10 @@ from routing.candidates import CandidatePolicy, Route, Width, enumerate_routes
 from routing.errors import HopError, NoRoute
 from routing.estimate.route import MeasuredRoute
 from routing.mesh import Mesh
-from routing.probe.attention import AttentionPolicy, attend
+from routing.paths.graph import Ints
+from routing.probe.attention import AttentionPolicy, attend, moved_rows
 from routing.probe.budget import ProbeBudget
-from routing.probe.plan import plan_probes
+from routing.probe.plan import ProbePlan, plan_probes
 from routing.ranking import Aim, Profile, rank
 from routing.standby import find_standby
 from routing.steadiness import Hold, SteadinessPolicy, decide
@@ -88,13 +91,16 @@ class RouteChooser:
 
         The route in use is among them as long as it is declared. Raises NoRoute.
         """
+        moved = np.array([], dtype=np.int64)
         for turn in range(self._policy.turns):
             routes = self._with(in_use, self.enumerate(network, wishes, aim), network)
             # One round after the other: a link that two connections share is known when the second one asks. A round
             # is bounded by its probes' own deadlines.
             async with self._measuring:
-                if not await self._probe_round(network, routes, aim, in_use=in_use, turn=turn):
+                plan = self._planned(network, routes, aim, in_use=in_use, turn=turn, moved=moved)
+                if not plan.links:
                     break
+                moved = np.union1d(moved, await self._probed(plan, network))
         return self._with(in_use, self.enumerate(network, wishes, aim), network)
 
     def unreachable(self, route: Route, error: HopError) -> None:
@@ -150,10 +156,10 @@ class RouteChooser:
             standby=find_standby(mesh, alive_costs_ms(costs_ms), verdict.route, policy),
         )
 
-    async def _probe_round(
-        self, network: Snapshot, routes: Sequence[Route], aim: Aim, *, in_use: Route | None, turn: int
-    ) -> bool:
-        """Carry out one round of probes; return whether there was anything to probe, and means to do so."""
+    def _planned(
+        self, network: Snapshot, routes: Sequence[Route], aim: Aim, *, in_use: Route | None, turn: int, moved: Ints
+    ) -> ProbePlan:
+        """Return what deserves probes now and can be paid for; it is paid for."""
         mesh, table, now_s = self._mesh(network), self.links.table, self._clock.now_s()
         policy = self._policy.attention
         costs_ms = promised_costs_ms(mesh, table, aim, now_s)
@@ -168,12 +174,18 @@ class RouteChooser:
             now_s,
             turn=turn,
             others=dead_rows(mesh, table, now_s),
+            moved=moved,
             packets_limit=self._budget.limit(now_s),
         )
-        plan = self._budget.afford(plan_probes(attention, table, mesh, routes), now_s)
-        if plan.links:
-            self.links.add(await self._probe(plan, network), network)
-        return bool(plan.links)
+        return self._budget.afford(plan_probes(attention, table, mesh, routes), now_s)
+
+    async def _probed(self, plan: ProbePlan, network: Snapshot) -> Ints:
+        """Carry out ``plan`` and return the rows of links that turned out to be elsewhere than believed."""
+        table = self.links.table
+        rows = table.rows((link.source, link.target) for link in plan.links)
+        before = table.estimates(rows, self._clock.now_s())
+        self.links.add(await self._probe(plan, network), network)
+        return moved_rows(rows, before, table.estimates(rows, self._clock.now_s()), self._policy.attention)
 
     def _mesh(self, network: Snapshot) -> Mesh:
         return self.links.meshes.mesh(network.topology, network.target)

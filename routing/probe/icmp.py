@@ -24,15 +24,6 @@ _ALL_ONES = (1 << 64) - 1
 _RATE_PPS = 1000.0
 
 
-def raw_sockets_allowed() -> bool:
-    """Return whether this process may send ICMP itself (root, or CAP_NET_RAW in its network namespace)."""
-    try:
-        open_icmp_socket().close()
-    except PermissionError:
-        return False
-    return True
-
-
 def open_icmp_socket() -> socket.socket:
     """Return a raw socket that receives echo replies and nothing else. Raises PermissionError without CAP_NET_RAW."""
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP)

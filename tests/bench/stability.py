@@ -2,8 +2,9 @@
 
 A series is ``rtt_ms``, slices x nodes x nodes, NaN = missing; without a file one is made up and called synthetic. Each
 pair's route, direct or over one relay, is decided for a slice by what was probed up to the slice before, and costs what
-the slice then says. Production's ``attend`` asks, its ``LinkTable`` and ``UsualCosts`` believe, its ``decide`` decides:
-nothing else of a slice is seen. A slice is one review; the cost is the round trip alone, for that is all a series says.
+the slice then says. Production's ``attend`` asks, its ``LinkTable`` believes, its ``decide`` decides: nothing else of a
+slice is seen. ``UsualCosts`` believes too, which the gateway does not use yet. A slice is one review; the cost is the
+round trip alone, for that is all a series says.
 """
 
 import argparse

@@ -7,8 +7,9 @@ import pytest
 from gateway.connections.choosing import NothingAnswers, narrowed
 from gateway.network import Snapshot, snapshot
 from routing.candidates import CandidatePolicy
-from routing.errors import NoRoute
+from routing.errors import HopTimedOut, NoRoute
 from routing.ranking import Aim
+from routing.steadiness import Hold
 from tests.support.connecting import Connecting
 from tests.support.stores import add_platform
 
@@ -152,5 +153,54 @@ def test_a_site_can_be_avoided(world: Connecting) -> None:
         network = await network_of(world)
         assert [route.id for route in world.chooser.enumerate(network, {}, AIM)] == ["direct", "relay"]
         assert [route.id for route in world.chooser.enumerate(network, {"avoid": ["relay"]}, AIM)] == ["direct"]
+
+    asyncio.run(run())
+
+
+def test_a_hop_that_failed_is_not_chosen_again_before_it_answers(world: Connecting) -> None:
+    """Building over the relay failed: its route leaves the candidates at once, and is back when a probe comes back."""
+    world.add_relay("relay")
+    world.rtt_ms["gateway", "platform/mumbai"] = 90.0
+
+    async def run() -> None:
+        network = await network_of(world)
+        relayed = (await world.chooser.explore(network, {}, AIM))[1]
+        assert world.chooser.choose(network, [relayed], AIM, wishes={}).preferred == relayed
+        world.chooser.unreachable(relayed, HopTimedOut("no connection in time", hop="relay"))
+        assert [route.id for route in await world.chooser.explore(network, {}, AIM)] == ["direct"]
+        world.store.clock.advance(11)
+        assert relayed in await world.chooser.explore(network, {}, AIM)
+
+    asyncio.run(run())
+
+
+def test_the_dead_are_asked_at_once_when_nobody_else_is_left(world: Connecting) -> None:
+    """The only way was down a moment ago: nobody waits ten seconds to look again."""
+    direct = ("gateway", "platform/mumbai")
+    world.rtt_ms[direct] = None
+
+    async def run() -> None:
+        network = await network_of(world)
+        await world.chooser.explore(network, {}, AIM)
+        world.rtt_ms[direct] = 10.0
+        routes = await world.chooser.explore(network, {}, AIM)
+        assert world.chooser.choose(network, routes, AIM, wishes={}).preferred.id == "direct"
+
+    asyncio.run(run())
+
+
+def test_changed_weights_are_not_waited_for(world: Connecting) -> None:
+    """The relay is clearly better, and patience would have it wait; at once means at once."""
+    world.add_relay("relay")
+    world.patience = 100.0
+    world.wire()
+    world.rtt_ms["gateway", "platform/mumbai"] = 90.0
+
+    async def run() -> None:
+        network = await network_of(world)
+        routes = await world.chooser.explore(network, {}, AIM)
+        hold = Hold(in_use=routes[0], usual_ms=90.0)
+        assert world.chooser.choose(network, routes, AIM, wishes={}, hold=hold).preferred.id == "direct"
+        assert world.chooser.choose(network, routes, AIM, wishes={}, hold=hold, at_once=True).preferred.id == "relay"
 
     asyncio.run(run())
