@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from gateway.clock import SystemClock
 from gateway.programs import FAILED, OK, USAGE
 from gateway.settings import Settings, load
 from tests.support.sshd import Sshd
+
+CAP_NET_RAW = 13  # linux/capability.h
 
 
 @pytest.fixture
@@ -124,3 +129,23 @@ def test_a_start_that_cannot_be_is_refused_in_words(
     assert said in caught.err
     assert "fix: " in caught.err
     assert caught.out == ""
+
+
+def test_a_gateway_of_its_own_gives_its_privileges_up(config: Path) -> None:
+    """As a program it may, once it is up, no longer open raw sockets, whoever started it."""
+    config.write_text(config.read_text() + f'[api]\nlisten = "unix:{config.parent}/api"\n')
+    site = '[[network.sites]]\nname = "gateway"\n'
+    config.write_text(config.read_text() + site)
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            assert "listening" in json.loads(running.stdout.readline())
+            status = Path(f"/proc/{running.pid}/status").read_text()
+            held = {line.split()[0]: int(line.split()[1], 16) for line in status.splitlines() if line.startswith("Cap")}
+            assert held["CapEff:"] >> CAP_NET_RAW & 1 == 0
+            assert held["CapPrm:"] >> CAP_NET_RAW & 1 == 0
+            assert held["CapBnd:"] >> CAP_NET_RAW & 1 == 0 or os.getuid() != 0
+        finally:
+            running.terminate()
+        assert running.wait(timeout=60) == OK
