@@ -77,7 +77,8 @@ def score(measured: MeasuredRoute, aim: Aim) -> Score:
     """
     terms = _fixed_terms(measured, aim)
     if measured.rtt_ms is None or measured.loss_cost is None:
-        return _unusable(measured.route, terms, "nothing came back")
+        unknown = any(link.measured_at_s is None for link in measured.links)
+        return _unusable(measured.route, terms, "not measured yet" if unknown else "nothing came back")
     if aim.profile is Profile.BULK:
         terms["transfer"] = float(transfer_ms_per_mb(measured.throughput_mbps))
     else:

@@ -108,9 +108,10 @@ def _measured(decision: RouteDecision, winner: Candidate) -> Iterator[str]:
         # Errors of separate links are independent: their squares add up.
         margin = f" ± {math.hypot(*errors):.1f}" if len(errors) == len(links) else ""
         text += f", a round trip of {winner['rtt_ms']:.1f}{margin} ms"
-    if decision["decided_at"] is not None:
+    times_s = [time_s for each in links if (time_s := each["measured_at_s"]) is not None]
+    if decision["decided_at"] is not None and times_s:
         decided_at_s = datetime.fromisoformat(decision["decided_at"]).timestamp()
-        oldest_s = max(0.0, decided_at_s - min(each["measured_at_s"] for each in links))
+        oldest_s = max(0.0, decided_at_s - min(times_s))
         text += f", the oldest {oldest_s:.0f} s before the decision"
     yield f"{text}."
 

@@ -146,7 +146,7 @@ class LinkMeasurement(TypedDict):
     rtt_ms: float | None
     jitter_ms: float | None
     loss_ratio: float
-    measured_at_s: float
+    measured_at_s: float | None  # None: nobody has measured it yet
     note: NotRequired[str]  # why it could not be probed at all
     error_ms: NotRequired[float | None]  # one standard error of rtt_ms
     samples: NotRequired[int]

@@ -57,7 +57,7 @@ class LinkBook:
         known: list[Mapping[str, Any]] = []
         for row in range(len(self.table.names)):
             link = self.table.estimate(row, now_s)
-            if link.sent:
+            if link.measured_at_s is not None:
                 facts = {name: getattr(link, name) for name in _SHOWN}
                 known.append(facts | {"age_s": max(0.0, now_s - link.measured_at_s)})
         return known

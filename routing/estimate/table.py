@@ -74,7 +74,7 @@ class LinkEstimates:
 class LinkEstimate:
     """What is believed of one link; see LinkEstimates. ``smoothed_ms`` and ``median_ms`` are for the reader.
 
-    ``sent`` and ``lost`` are counts in which old packets weigh less. ``method`` and ``note`` are those of the last
+    ``sent`` and ``lost`` are counts in which old packets weigh less; ``measured_at_s`` is None before the first. ``method`` and ``note`` are those of the last
     round: how it was measured, and the error code when it could not be.
     """
 
@@ -92,7 +92,7 @@ class LinkEstimate:
     lost: float
     samples: int
     dead: bool
-    measured_at_s: float
+    measured_at_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +205,7 @@ class LinkTable:
             lost=float(self._of.lost[row]),
             samples=int(one.samples[0]),
             dead=bool(one.dead[0]),
-            measured_at_s=float(self._of.seen_at[row]),
+            measured_at_s=float(self._of.seen_at[row]) if self._of.seen_at[row] > -np.inf else None,
         )
 
     @property

@@ -32,6 +32,12 @@ def test_a_connection_says_what_it_is_for() -> None:
     assert aimed(Weights(), wishes) == Aim(profile=Profile.BULK, price_limit_usd_per_gb=0.05)
 
 
+def as_stored(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what the store gives back; whatever JSON has no word for is refused, as the API refuses it."""
+    told: dict[str, Any] = json.loads(json.dumps(document, allow_nan=False))
+    return told
+
+
 def documented(world: Connecting, hold: Hold | None = None) -> dict[str, Any]:
     """Return the why of a choice between the direct route and one over a relay, as JSON gives it back."""
 
@@ -40,8 +46,7 @@ def documented(world: Connecting, hold: Hold | None = None) -> dict[str, Any]:
         routes = await world.chooser.explore(network, {}, SHARP, in_use=hold.in_use if hold else None)
         choice = world.chooser.choose(network, routes, SHARP, wishes={}, hold=hold)
         refused = [{"route": "direct", "code": "hop-refused", "reason": "nothing listens there"}]
-        told: dict[str, Any] = json.loads(json.dumps(explained(choice, chosen=choice.preferred, refused=refused)))
-        return told
+        return as_stored(explained(choice, chosen=choice.preferred, refused=refused))
 
     return asyncio.run(run())
 
@@ -100,3 +105,22 @@ def test_a_decision_can_be_replayed(world: Connecting) -> None:
     assert again.route is not None
     assert (again.route.id, again.reason.value) == (moved["winner"], moved["reason"]) == ("relay", "escaped-worse")
     assert decided_again(moved) == again
+
+
+def test_what_was_not_measured_yet_can_be_told(world: Connecting) -> None:
+    """A candidate that no probe was left for says so, in words that JSON has, and can be ranked and decided again."""
+    world.add_relay("relay")
+
+    async def run() -> None:
+        network = await world.store.database.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+        await world.chooser.explore(network, {"avoid": ["relay"]}, SHARP)
+        routes = world.chooser.enumerate(network, {}, SHARP)
+        choice = world.chooser.choose(network, routes, SHARP, wishes={})
+        document = as_stored(explained(choice, chosen=choice.preferred))
+        direct, relayed = document["candidates"]
+        assert (relayed["route"], relayed["cost_ms"], relayed["refused"]) == ("relay", None, "not measured yet")
+        assert [link["measured_at_s"] for link in relayed["links"]] == [None, None]
+        assert decided_again(document).route == choice.preferred
+        assert reranked(document, {"hops": 0.0})["winner"] == direct["route"]
+
+    asyncio.run(run())

@@ -39,7 +39,8 @@ def test_nothing_is_known_of_a_link_that_was_only_mentioned() -> None:
     assert np.isnan(one.rtt_ms[0])
     assert np.isinf(one.error_ms[0])
     assert not one.dead[0]
-    assert table.estimate(row, 0.0).rtt_ms is None
+    found = table.estimate(row, 0.0)
+    assert (found.rtt_ms, found.error_ms, found.measured_at_s) == (None, None, None)
 
 
 def test_the_floor_shows_in_few_samples() -> None:

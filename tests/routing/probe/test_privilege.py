@@ -11,7 +11,8 @@ from tests.routing.answering import run_alone
 
 _DROP = """
 import socket, sys, threading
-from routing.probe.icmp import EchoSocket, open_icmp_socket, raw_sockets_allowed
+from routing.probe.icmp import EchoSocket, open_icmp_socket
+from tests.routing.rights import raw_sockets_allowed
 from routing.probe.privilege import give_up_privileges
 from routing.probe.syn import SynSocket, open_syn_socket
 from routing.topology import Address
@@ -32,7 +33,7 @@ thread = threading.Thread(target=lambda: later.append(raw_sockets_allowed()))
 thread.start()
 thread.join()
 child = subprocess.run(
-    [sys.executable, "-c", "from routing.probe.icmp import raw_sockets_allowed; print(raw_sockets_allowed())"],
+    [sys.executable, "-c", "from tests.routing.rights import raw_sockets_allowed; print(raw_sockets_allowed())"],
     capture_output=True, text=True, check=True,
 ).stdout
 try:
@@ -73,7 +74,7 @@ def test_threads_that_run_already_are_told_of() -> None:
     """One thread started before keeps what it had, and is counted."""
     said = run_alone(
         "import threading\n"
-        "from routing.probe.icmp import raw_sockets_allowed\n"
+        "from tests.routing.rights import raw_sockets_allowed\n"
         "from routing.probe.privilege import give_up_privileges\n"
         "go_on, kept = threading.Event(), []\n"
         "early = threading.Thread(target=lambda: (go_on.wait(30), kept.append(raw_sockets_allowed())))\n"
@@ -104,7 +105,7 @@ def test_without_privileges_nothing_changes() -> None:
 def test_only_what_a_gateway_may_need_can_be_kept() -> None:
     """Another capability's name is a mistake, found before anything is given up."""
     said = run_alone(
-        "from routing.probe.icmp import raw_sockets_allowed\n"
+        "from tests.routing.rights import raw_sockets_allowed\n"
         "from routing.probe.privilege import give_up_privileges\n"
         "try:\n    give_up_privileges(['sys_admin'])\nexcept KeyError:\n    said = raw_sockets_allowed()"
     )
