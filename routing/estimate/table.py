@@ -74,8 +74,8 @@ class LinkEstimates:
 class LinkEstimate:
     """What is believed of one link; see LinkEstimates. ``smoothed_ms`` and ``median_ms`` are for the reader.
 
-    ``sent`` and ``lost`` are counts in which old packets weigh less; ``measured_at_s`` is None before the first. ``method`` and ``note`` are those of the last
-    round: how it was measured, and the error code when it could not be.
+    ``sent`` and ``lost`` are counts in which old packets weigh less; ``measured_at_s`` is None before the first.
+    ``method`` and ``note`` are those of the last round: how it was measured, and the error code when it could not be.
     """
 
     source: str
