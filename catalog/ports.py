@@ -4,7 +4,8 @@ Every implementation, in-memory ones included, passes the suite of the same name
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -62,6 +63,50 @@ class Dialer(Protocol):
         """Return a connected, blocking stream socket to ``address`` as seen from the end of the tunnel.
 
         Raises CloudUnavailable when there is no tunnel or the far end refuses, CloudTimedOut after ``timeout_s``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCall:
+    """One HTTP request as it is to arrive: nothing but Content-Length and a missing Host is added to ``headers``.
+
+    ``timeout_s`` bounds the wait for the answer's head, and for each further piece of its body. ``repeatable``: sent
+    twice it does no more than sent once, so that it may be.
+    """
+
+    method: str
+    url: str  # absolute, of the endpoint it is sent to, percent-encoded as it shall be sent
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    timeout_s: float = 30.0
+    repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """The head of an answer, as it came, and its body as it comes: not decompressed, to be read once.
+
+    Reading ``body`` raises CloudTimedOut when it stalls or breaks off.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: AsyncIterator[bytes] = field(repr=False)
+
+
+class Carrier(Protocol):
+    """Carry HTTP to approved endpoints of a platform through its tunnel."""
+
+    def send(
+        self, platform: PlatformId, endpoint: ApprovedEndpoint, call: HttpCall
+    ) -> AbstractAsyncContextManager[HttpAnswer]:
+        """Return the answer to ``call``, whatever its status; the connection is let go of when the context is left.
+
+        Redirects are answers like any other. A repeatable call is repeated where that helps; any other is sent at
+        most once. Entering raises CloudUnavailable (nothing was done), CloudTimedOut (the outcome is *unknown*, where
+        the call is not repeatable), CertificateRefused, DialRefused (the URL is not the endpoint's) and
+        CloudMisbehaved (the answer is no HTTP).
         """
         ...
 

@@ -85,6 +85,10 @@ class LiveConnections:
         """Return the platforms that can be reached now."""
         return frozenset(live.target for live in self._live.values())
 
+    def tunnels(self) -> frozenset[Tunnel]:
+        """Return the tunnels that new sockets use now."""
+        return frozenset(live.tunnel for live in self._live.values())
+
     def to_platform(self, platform: PlatformId) -> LiveConnection:
         """Return a live connection to ``platform``, its own before another requester's.
 
