@@ -67,6 +67,7 @@ from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections
+from gateway.network import DeclaredNetwork
 from gateway.policies import (
     api_limits,
     budget_policy,
@@ -222,7 +223,7 @@ async def _connections(
             clouds=clouds,
             handshake=handshake,
             publisher=publisher,
-            gateway_site=settings.gateway.site,
+            network=DeclaredNetwork(settings.gateway.site),
             weights=Weights(**settings.routing.weights.model_dump()),
         )
         keep = KeepPolicy(review_period_s=settings.routing.review_period_s)

@@ -9,6 +9,7 @@ from catalog.model.network import Relay, Site, SiteLink
 from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose
 from catalog.ports import Address
 from catalog.store.database import Tx
+from catalog.store.network import network_revision
 from catalog.store.rows import by_id, first, where
 from routing import topology as routing
 
@@ -23,21 +24,38 @@ class Snapshot:
     target: routing.Node
 
 
-def snapshot(tx: Tx, platform_id: PlatformId, *, gateway_site: str) -> Snapshot:
-    """Return the network for reaching the API of ``platform_id``.
+class DeclaredNetwork:
+    """The network that admins declared, as it is at each reading; thousands of rows are read only after a change."""
 
-    Raises NotFound for an undeclared gateway site, WrongState when no admin approved the platform's endpoint.
-    """
-    network = declared_topology(tx, gateway_site=gateway_site)
-    platform = by_id(tx, Platform, platform_id)
-    endpoint = first(tx, Endpoint, platform_id=platform_id, purpose=Purpose.API)
-    if endpoint is None or endpoint.state is not EndpointState.APPROVED:
-        raise WrongState(
-            f"the API endpoint of platform {platform.name} is not approved",
-            field="endpoint",
-            fix="an admin approves it: crossway platform approve-endpoint",
-        )
-    return Snapshot(topology=network, target=_target(platform, endpoint, by_id(tx, Site, platform.site_id)))
+    def __init__(self, gateway_site: str) -> None:
+        """Take the name of the site where this gateway is."""
+        self._gateway_site = gateway_site
+        self._held: tuple[object, routing.Topology] | None = None
+
+    def topology(self, tx: Tx) -> routing.Topology:
+        """Return the network: the same object while nothing changed. Raises NotFound for an undeclared gateway site."""
+        revision = network_revision(tx)
+        # Readers on several threads may both read anew; what each then holds is true.
+        held = self._held
+        if held is None or held[0] != revision:
+            held = self._held = (revision, declared_topology(tx, gateway_site=self._gateway_site))
+        return held[1]
+
+    def towards(self, tx: Tx, platform_id: PlatformId) -> Snapshot:
+        """Return the network for reaching the API of ``platform_id``.
+
+        Raises NotFound for an undeclared gateway site, WrongState when no admin approved the platform's endpoint.
+        """
+        network = self.topology(tx)
+        platform = by_id(tx, Platform, platform_id)
+        endpoint = first(tx, Endpoint, platform_id=platform_id, purpose=Purpose.API)
+        if endpoint is None or endpoint.state is not EndpointState.APPROVED:
+            raise WrongState(
+                f"the API endpoint of platform {platform.name} is not approved",
+                field="endpoint",
+                fix="an admin approves it: crossway platform approve-endpoint",
+            )
+        return Snapshot(topology=network, target=_target(platform, endpoint, by_id(tx, Site, platform.site_id)))
 
 
 def declared_topology(tx: Tx, *, gateway_site: str) -> routing.Topology:

@@ -30,7 +30,7 @@ from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections
-from gateway.network import Snapshot, parse_address, snapshot
+from gateway.network import DeclaredNetwork, Snapshot, parse_address
 from routing.candidates import Route
 from routing.errors import HopError, RoutingError
 from routing.estimate.costs import Weights
@@ -72,7 +72,7 @@ class Establisher:
     clouds: RoutedClouds
     handshake: Handshake
     publisher: Publisher
-    gateway_site: str
+    network: DeclaredNetwork
     weights: Weights
     moved: Callable[[str], None] = _uncounted  # hears why a connection was moved to another route
 
@@ -283,7 +283,7 @@ class Establisher:
         connection = by_id(tx, Connection, connection_id)
         stored = weights_in_force(tx)
         weights = weighted(self.weights, stored.values if stored else {}, connection.policy.get("weights") or {})
-        network = snapshot(tx, connection.target_id, gateway_site=self.gateway_site)
+        network = self.network.towards(tx, connection.target_id)
         return network, connection.policy, aimed(weights, connection.policy)
 
 

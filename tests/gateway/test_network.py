@@ -14,7 +14,7 @@ from catalog.model.platform import Endpoint, EndpointState, Purpose
 from catalog.ports import Address
 from catalog.store import rows
 from catalog.store.database import Tx
-from gateway.network import GATEWAY_NODE, parse_address, snapshot
+from gateway.network import GATEWAY_NODE, DeclaredNetwork, parse_address
 from routing import topology
 from tests.support.stores import HOST_KEY, Store, add_platform, opened_store
 
@@ -60,7 +60,7 @@ def test_every_row_has_its_place(world: World) -> None:
         rows.update(tx, api, {"dials_from": {"fra": "203.0.113.5:9443"}}, now_s)
 
     world.store.write(declare)
-    seen = world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+    seen = world.store.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
     (relay,) = seen.topology.relays
     assert (relay.name, relay.site, relay.user, relay.host_key) == ("fra-1", "fra", "cw", HOST_KEY)
     assert (relay.latitude, relay.risk) == (50.1, 1.5)
@@ -79,8 +79,34 @@ def test_a_relay_of_which_nobody_said_anything_shares_its_sites_fate(world: Worl
     """No region, group or risk: the site alone is its fate and its label, and no empty word is among them."""
     facts = {"site": "gw", "host": "192.0.2.1", "user": "cw", "host_key": HOST_KEY, "now_s": 1.0}
     world.store.write(lambda tx: declared.add_relay(tx, name="gw-1", **facts))
-    (relay,) = world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw")).topology.relays
+    (relay,) = world.store.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform)).topology.relays
     assert (relay.risk, relay.risk_groups, relay.labels) == (0.0, {"gw"}, {"gw"})
+
+
+def test_the_network_is_read_again_after_each_change_and_only_then(world: World) -> None:
+    """What is added, changed, removed, or removed and added again is seen; in between the topology is one object."""
+    network = DeclaredNetwork("gw")
+    facts = {"site": "gw", "host": "192.0.2.1", "user": "cw", "host_key": HOST_KEY, "now_s": 1.0}
+
+    def relays() -> set[tuple[str, str]]:
+        topology = world.store.read(network.topology)
+        assert world.store.read(network.topology) is topology
+        return {(relay.name, relay.user) for relay in topology.relays}
+
+    assert relays() == set()
+    world.store.write(lambda tx: declared.add_relay(tx, name="gw-1", **facts))
+    assert relays() == {("gw-1", "cw")}
+    world.store.write(lambda tx: declared.update_relay(tx, "gw-1", {"user": "other"}, 1.0))
+    assert relays() == {("gw-1", "other")}
+
+    def replace(tx: Tx) -> None:
+        declared.remove_relay(tx, "gw-1")
+        declared.add_relay(tx, name="gw-2", **facts)
+
+    world.store.write(replace)
+    assert relays() == {("gw-2", "cw")}
+    world.store.write(lambda tx: declared.remove_relay(tx, "gw-2"))
+    assert relays() == set()
 
 
 def test_an_unapproved_endpoint_is_no_target(world: World) -> None:
@@ -92,14 +118,14 @@ def test_an_unapproved_endpoint_is_no_target(world: World) -> None:
 
     world.store.write(propose)
     with pytest.raises(WrongState) as refused:
-        world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+        world.store.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
     assert "approve-endpoint" in str(refused.value.fix)
 
 
 def test_an_undeclared_gateway_site_is_named(world: World) -> None:
     """A gateway at a site that nobody declared has no network; the setting is named."""
     with pytest.raises(NotFound) as refused:
-        world.store.read(lambda tx: snapshot(tx, world.platform, gateway_site="atlantis"))
+        world.store.read(lambda tx: DeclaredNetwork("atlantis").towards(tx, world.platform))
     assert "gateway.site" in (refused.value.field or "")
 
 

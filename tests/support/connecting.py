@@ -33,7 +33,7 @@ from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnections
 from gateway.connector.policy import Policy, Rule, Verdict
-from gateway.network import Snapshot
+from gateway.network import DeclaredNetwork, Snapshot
 from routing.estimate.costs import Weights
 from routing.probe.budget import BudgetPolicy, ProbeBudget
 from routing.probe.plan import ProbePlan
@@ -155,7 +155,7 @@ class Connecting:
             clouds=self.clouds,
             handshake=self.handshake,
             publisher=self.publisher,
-            gateway_site="gw",
+            network=DeclaredNetwork("gw"),
             weights=Weights(),
         )
         self.keeper = Keeper(database, clock, self.establisher, self.policy)

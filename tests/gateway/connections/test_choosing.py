@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.connections.choosing import NothingAnswers, narrowed
-from gateway.network import Snapshot, snapshot
+from gateway.network import DeclaredNetwork, Snapshot
 from routing.candidates import CandidatePolicy
 from routing.errors import HopTimedOut, NoRoute
 from routing.ranking import Aim
@@ -46,7 +46,7 @@ def test_required_words_add_up() -> None:
 async def network_of(world: Connecting, platform: str | None = None) -> Snapshot:
     """Return the network towards a platform as it is declared now."""
     return await world.store.database.read(
-        lambda tx: snapshot(tx, platform or world.platform, gateway_site="gw")  # type: ignore[arg-type]
+        lambda tx: DeclaredNetwork("gw").towards(tx, platform or world.platform)  # type: ignore[arg-type]
     )
 
 

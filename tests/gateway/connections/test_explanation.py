@@ -8,7 +8,7 @@ import pytest
 
 from catalog.errors import InvalidValue
 from gateway.connections.explanation import aimed, decided_again, explained, reranked, weighted
-from gateway.network import snapshot
+from gateway.network import DeclaredNetwork
 from routing.estimate.costs import Weights
 from routing.ranking import Aim, Profile
 from routing.steadiness import Hold
@@ -42,7 +42,7 @@ def documented(world: Connecting, hold: Hold | None = None) -> dict[str, Any]:
     """Return the why of a choice between the direct route and one over a relay, as JSON gives it back."""
 
     async def run() -> dict[str, Any]:
-        network = await world.store.database.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+        network = await world.store.database.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
         routes = await world.chooser.explore(network, {}, SHARP, in_use=hold.in_use if hold else None)
         choice = world.chooser.choose(network, routes, SHARP, wishes={}, hold=hold)
         refused = [{"route": "direct", "code": "hop-refused", "reason": "nothing listens there"}]
@@ -112,7 +112,7 @@ def test_what_was_not_measured_yet_can_be_told(world: Connecting) -> None:
     world.add_relay("relay")
 
     async def run() -> None:
-        network = await world.store.database.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+        network = await world.store.database.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
         await world.chooser.explore(network, {"avoid": ["relay"]}, SHARP)
         routes = world.chooser.enumerate(network, {}, SHARP)
         choice = world.chooser.choose(network, routes, SHARP, wishes={})

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncssh
 
 from gateway.connections.probing import WarmProber
-from gateway.network import Snapshot, snapshot
+from gateway.network import DeclaredNetwork, Snapshot
 from routing.probe.plan import PlannedLink, ProbePlan, ProbePolicy
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from tests.support.connecting import Connecting
@@ -20,7 +20,7 @@ def test_a_relay_is_logged_in_at_once_for_many_rounds(world: Connecting, tmp_pat
     key = asyncssh.generate_private_key("ssh-ed25519")
 
     async def network() -> Snapshot:
-        return await world.store.database.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+        return await world.store.database.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
 
     async def run() -> None:
         prober = WarmProber(

@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.connections.sessions import transport_account
-from gateway.network import Snapshot, snapshot
+from gateway.network import DeclaredNetwork, Snapshot
 from routing.candidates import Route
 from tests.support.connecting import Connecting
 
@@ -15,7 +15,9 @@ def test_each_leg_has_its_account(world: Connecting) -> None:
     route = Route(("relay",), "platform/mumbai")
 
     async def run() -> None:
-        network: Snapshot = await world.store.database.read(lambda tx: snapshot(tx, world.platform, gateway_site="gw"))
+        network: Snapshot = await world.store.database.read(
+            lambda tx: DeclaredNetwork("gw").towards(tx, world.platform)
+        )
         first = await world.sessions.open(connection, route, network)
         await world.sessions.count(connection)
         opened = await world.open_sessions(connection)
