@@ -53,6 +53,10 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "grant:read": _PLATFORM,
     "grant:revoke": _PLATFORM,
     "grant:write": _ADMIN,
+    # Tenants are not among them: a native session shows the whole account, other tenants' machines included.
+    "passage:read": _PLATFORM,
+    "passage:open": _PLATFORM,
+    "passage:close": _PLATFORM,
     "order:read": _TENANT,
     "order:write": frozenset({Role.TENANT}),
     "order:cancel": _TENANT,
@@ -117,9 +121,14 @@ def issue_token(
 def authenticate(tx: Tx, text: str, now_s: float) -> Principal | None:
     """Return who ``text`` speaks for; None when it is unknown, expired or revoked, without saying which."""
     token = rows.first(tx, Token, digest=digest(text))
-    if token is None or token.revoked_at_s is not None or _over(token.expires_at_s, now_s):
+    if token is None or not is_valid(token, now_s):
         return None
     return Principal(role=token.role, subject_id=token.subject_id, token_id=token.id, name=token.name)
+
+
+def is_valid(token: Token | None, now_s: float) -> bool:
+    """Return whether ``token`` exists and is neither revoked nor expired."""
+    return token is not None and token.revoked_at_s is None and not _over(token.expires_at_s, now_s)
 
 
 def revoke_token(tx: Tx, token_id: str, now_s: float) -> Token:

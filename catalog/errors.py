@@ -58,6 +58,12 @@ class InvalidValue(CatalogError):
     code = "invalid-value"
 
 
+class PassageEnded(CatalogError):
+    """The passage was closed, its token revoked, its grant ended or its time is over; what ran in it was cut."""
+
+    code = "passage-ended"
+
+
 class QuotaExceeded(CatalogError):
     """A grant's or tenant's quota is used up."""
 

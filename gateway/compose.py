@@ -62,6 +62,7 @@ from gateway.connections.handshake import Handshake
 from gateway.connections.keeper import Keeper, KeepPolicy
 from gateway.connections.links import LinkBook
 from gateway.connections.network_watch import NetworkWatch
+from gateway.connections.passages import OpenPassages
 from gateway.connections.probing import WarmProber, listen_to
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
@@ -158,6 +159,7 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
         work = await stack.enter_async_context(_work(settings, adapters, database, parts))
         await parts.keeper.recover()
+        await parts.passages.recover()
         runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
         services = _services(settings, adapters, keys, database, parts=parts, runner=runner)
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))
@@ -184,6 +186,7 @@ class _Connections:
     keeper: Keeper
     watch: NetworkWatch
     metrics: Metrics
+    passages: OpenPassages
 
 
 @asynccontextmanager
@@ -236,6 +239,7 @@ async def _connections(
                 keeper=Keeper(database, clock, establisher, keep),
                 watch=watch,
                 metrics=metrics,
+                passages=OpenPassages(database, clock),
             )
         finally:
             await clouds.close()
@@ -283,6 +287,7 @@ async def _work(
         machines = RefreshMachines(database=database, clock=clock, clouds=parts.clouds)
         yield [
             Service(name="connections", run=parts.keeper.run, wake=parts.keeper.wake),
+            Service(name="passages", run=parts.passages.run, wake=parts.passages.wake),
             Service(name="provision", run=provisioner.run),
             *orders.tasks(),
             BackgroundTask(

@@ -24,6 +24,7 @@ PoolId = NewType("PoolId", str)
 MachineId = NewType("MachineId", str)
 MessageId = NewType("MessageId", str)
 TenantId = NewType("TenantId", str)
+PassageId = NewType("PassageId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_DIGITS = 10

@@ -93,7 +93,7 @@ def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     "/v1/grants/{id}/revoke",
     permission="grant:revoke",
     answer=GrantOut,
-    wakes=(Wakes.GRANTS,),
+    wakes=(Wakes.GRANTS, Wakes.PASSAGES),
     errors=(WrongState,),
     summary="Take a grant back; its offer is withdrawn at once",
 )

@@ -26,6 +26,7 @@ STATUS: Mapping[str, int] = {
     "unauthenticated": 401,
     "forbidden": 403,
     "denied": 403,
+    "passage-ended": 403,
     "no-such-path": 404,
     "not-found": 404,
     "method-not-allowed": 405,

@@ -23,7 +23,8 @@ class Wakes:
     GRANTS = "grants"  # accepted grants: proofs and inventory
     DISPATCH = "dispatch"  # the outbox
     POOLS = "pools"
-    ALL = (CONNECTIONS, GRANTS, DISPATCH, POOLS)
+    PASSAGES = "passages"  # whatever may end one: a passage closed, a grant or token revoked, a connection closed
+    ALL = (CONNECTIONS, GRANTS, DISPATCH, POOLS, PASSAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from catalog.store.paging import page
 from gateway.api.bodies import Body, Lifetime, Name, Nothing, Reference, Resource, Time, Word, stamp
 from gateway.api.dispatch import SHOWN_ONCE
 from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.services import Wakes
 
 routes = Routes("tokens")
 
@@ -119,7 +120,14 @@ def list_tokens(tx: Tx, call: Call[Nothing]) -> Listing:
     return Listing(items=[_token(row) for row in found.items], next_token=found.next_token)
 
 
-@routes.plain("DELETE", "/v1/tokens/{id}", permission="token:write", status=204, summary="Revoke a token at once")
+@routes.plain(
+    "DELETE",
+    "/v1/tokens/{id}",
+    permission="token:write",
+    status=204,
+    wakes=(Wakes.PASSAGES,),
+    summary="Revoke a token at once; the passages that it opened end",
+)
 def revoke_token(tx: Tx, call: Call[Nothing]) -> None:
     """Make the token worthless; it stays listed."""
     call.precondition.check(rows.by_id(tx, Token, call.path["id"]))
