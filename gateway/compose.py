@@ -54,6 +54,7 @@ from gateway.bootstrap import (
     prepare_state_dir,
 )
 from gateway.clock import SystemClock
+from gateway.connections.carrier import TunnelCarrier
 from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.establish import Establisher, TunnelMaking
@@ -180,6 +181,7 @@ class _Connections:
     """What makes and keeps connections, wired."""
 
     live: LiveConnections
+    carrier: TunnelCarrier
     clouds: RoutedClouds
     handshake: Handshake
     publisher: Publisher
@@ -213,7 +215,7 @@ async def _connections(
         gateway_name=settings.gateway.name,
     )
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
-    async with _choosing(settings, adapters, tunnels) as (chooser, watch, metrics):
+    async with TunnelCarrier(live) as carrier, _choosing(settings, adapters, tunnels) as (chooser, watch, metrics):
         establisher = Establisher(
             moved=watch.changed,
             database=database,
@@ -233,6 +235,7 @@ async def _connections(
         try:
             yield _Connections(
                 live=live,
+                carrier=carrier,
                 clouds=clouds,
                 handshake=handshake,
                 publisher=publisher,
