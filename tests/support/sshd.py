@@ -136,6 +136,11 @@ class Sshd:
         for pid in self._family():
             os.kill(pid, signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Let every process of it go on after ``freeze``."""
+        for pid in self._family():
+            os.kill(pid, signal.SIGCONT)
+
     def _exited(self) -> bool:
         return self._process is None or self._process.poll() is not None
 

@@ -1,0 +1,133 @@
+"""Judge from the answers to heartbeats whether the way they take is healthy, suspect or dead. Pure; time is passed in.
+
+A beat is answered in order and repeated by TCP when it is lost on the way, so loss shows as delay: one lost packet is
+200 ms or more, several in a row are seconds. Suspicion is therefore quick and costs little (new work goes elsewhere
+until an answer comes), and death is slow: it takes a silence that repeats do not explain.
+
+The bound on an ordinary answer is the mean round trip and four mean deviations, as TCP sets its timer (RFC 6298): on a
+path that loses packets it grows by itself.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Health(StrEnum):
+    """What is believed of a way."""
+
+    HEALTHY = "healthy"
+    SUSPECT = "suspect"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivenessPolicy:
+    """How often to beat, and how long a silence means what.
+
+    Beats are ``interval_s`` apart, or one round trip where that is longer. A way is suspect when a beat is overdue
+    (past the bound on an ordinary answer), not before ``suspect_least_s`` nor after ``suspect_most_s``; dead after
+    ``dead_bounds`` such bounds, not before ``dead_least_s``, which five repeats of one packet take, nor after
+    ``dead_most_s``.
+    """
+
+    interval_s: float = 0.1
+    suspect_least_s: float = 0.2
+    suspect_most_s: float = 2.0
+    dead_least_s: float = 6.0
+    dead_most_s: float = 8.0
+    dead_bounds: float = 20.0
+
+
+# RFC 6298: how much a new round trip counts for the mean, and a new deviation for theirs.
+_MEAN_WEIGHT, _DEVIATION_WEIGHT = 1 / 8, 1 / 4
+# Until the first answer: about what one round trip around the world takes.
+_FIRST_BOUND_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What beats have shown so far; all times on one clock, in s.
+
+    ``asked_s`` are the beats without an answer, the oldest first; ``looked_s`` is when the pulse was last looked at,
+    and ``heard_s`` when the far end last sent anything at all.
+    """
+
+    looked_s: float
+    heard_s: float
+    asked_s: tuple[float, ...] = ()
+    mean_s: float | None = None
+    deviation_s: float = 0.0
+
+    @classmethod
+    def beginning(cls, at_s: float) -> "Pulse":
+        """Return the pulse of a way that has just been made, by words from the far end."""
+        return cls(looked_s=at_s, heard_s=at_s)
+
+    @property
+    def bound_s(self) -> float:
+        """How long an ordinary answer takes at most."""
+        return _FIRST_BOUND_S if self.mean_s is None else self.mean_s + 4 * self.deviation_s
+
+    def looked(self, at_s: float, due_s: float) -> "Pulse":
+        """Return the pulse at ``at_s``, where it was to be looked at by ``due_s``.
+
+        Whatever is later than that is time in which this process did not run, and could not have heard anything: it is
+        nobody's silence.
+        """
+        late_s = max(0.0, at_s - due_s)
+        return replace(
+            self,
+            looked_s=at_s,
+            heard_s=self.heard_s + late_s,
+            asked_s=tuple(asked_s + late_s for asked_s in self.asked_s),
+        )
+
+    def asked(self, at_s: float) -> "Pulse":
+        """Return the pulse after a beat was sent."""
+        return replace(self, asked_s=(*self.asked_s, at_s))
+
+    def answered(self, at_s: float) -> "Pulse":
+        """Return the pulse after the oldest beat was answered; without one it stays as it is."""
+        if not self.asked_s:
+            return self
+        took_s = max(0.0, at_s - self.asked_s[0])
+        answered = replace(self, asked_s=self.asked_s[1:], heard_s=max(self.heard_s, at_s))
+        if self.mean_s is None:
+            return replace(answered, mean_s=took_s, deviation_s=took_s / 2)
+        away_s = abs(self.mean_s - took_s)
+        return replace(
+            answered,
+            mean_s=self.mean_s + _MEAN_WEIGHT * (took_s - self.mean_s),
+            deviation_s=self.deviation_s + _DEVIATION_WEIGHT * (away_s - self.deviation_s),
+        )
+
+    def heard(self, at_s: float) -> "Pulse":
+        """Return the pulse after anything else came from the far end: a beat may wait behind a long upload."""
+        return replace(self, heard_s=max(self.heard_s, at_s))
+
+    def interval_s(self, policy: LivenessPolicy) -> float:
+        """Return how far apart beats are."""
+        return max(policy.interval_s, min(self.mean_s or 0.0, policy.suspect_most_s))
+
+    def suspect_at_s(self, policy: LivenessPolicy) -> float | None:
+        """Return when the way becomes suspect unless something is heard; None while no answer is awaited."""
+        return self._silent_for(min(policy.suspect_most_s, max(policy.suspect_least_s, self.bound_s)))
+
+    def dead_at_s(self, policy: LivenessPolicy) -> float | None:
+        """Return when the way is dead unless something is heard; None while no answer is awaited."""
+        patience_s = max(policy.dead_least_s, policy.dead_bounds * self.bound_s)
+        return self._silent_for(min(policy.dead_most_s, patience_s))
+
+    def health(self, policy: LivenessPolicy) -> Health:
+        """Return what is to be believed of the way now, ``looked_s``."""
+        dead_at_s, suspect_at_s = self.dead_at_s(policy), self.suspect_at_s(policy)
+        if dead_at_s is not None and self.looked_s >= dead_at_s:
+            return Health.DEAD
+        if suspect_at_s is not None and self.looked_s >= suspect_at_s:
+            return Health.SUSPECT
+        return Health.HEALTHY
+
+    def _silent_for(self, patience_s: float) -> float | None:
+        if not self.asked_s:
+            return None
+        return max(self.asked_s[0], self.heard_s) + patience_s
