@@ -109,6 +109,12 @@ class CloudUnavailable(CloudError):
     retryable = True
 
 
+class CloudDisconnected(CloudUnavailable):
+    """The connection broke before the whole answer came: what was asked may have been done, or not."""
+
+    code = "cloud-disconnected"
+
+
 class CloudRefused(CloudError):
     """The cloud understood and said no (4xx): the same call will be refused again."""
 

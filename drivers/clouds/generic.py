@@ -63,7 +63,7 @@ class GenericCloud(ABC):
 
     async def log_in(self) -> ServiceInformation:
         """Prove the credentials and return the service list, reading nothing else."""
-        return await self._call(self._log_in)
+        return await self._read(self._log_in)
 
     async def prove(self, capability: str) -> Proof:
         """Return whether ``capability`` can be used, by a harmless call. Raises InvalidValue for an unknown one."""
@@ -71,50 +71,50 @@ class GenericCloud(ABC):
             wanted = Capability(capability)
         except ValueError:
             raise InvalidValue("there is no such capability", field="capability", fix=_known_capabilities()) from None
-        return await self._call(lambda driver: self._prove(driver, wanted))
+        return await self._read(lambda driver: self._prove(driver, wanted))
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return the sizes on offer."""
-        return await self._call(lambda driver: self._bounded(map(self._size, self._list_sizes(driver))))
+        return await self._read(lambda driver: self._bounded(map(self._size, self._list_sizes(driver))))
 
     async def images(self) -> Sequence[CloudItem]:
         """Return the images that machines can be made from."""
-        return await self._call(lambda driver: self._bounded(map(self._image, self._list_images(driver))))
+        return await self._read(lambda driver: self._bounded(map(self._image, self._list_images(driver))))
 
     async def locations(self) -> Sequence[CloudItem]:
         """Return the places within the region."""
-        return await self._call(lambda driver: self._bounded(map(self._location, self._list_locations(driver))))
+        return await self._read(lambda driver: self._bounded(map(self._location, self._list_locations(driver))))
 
     async def key_pairs(self) -> Sequence[CloudItem]:
         """Return the key pairs, public facts only."""
-        return await self._call(lambda driver: self._bounded(map(self._key_pair, self._list_key_pairs(driver))))
+        return await self._read(lambda driver: self._bounded(map(self._key_pair, self._list_key_pairs(driver))))
 
     async def volumes(self) -> Sequence[CloudItem]:
         """Return the volumes."""
-        return await self._call(lambda driver: self._bounded(map(self._volume, self._list_volumes(driver))))
+        return await self._read(lambda driver: self._bounded(map(self._volume, self._list_volumes(driver))))
 
     async def machines(self) -> Sequence[CloudMachine]:
         """Return every machine of the account, or raise CloudMisbehaved when not all can be had."""
-        return await self._call(self._machines)
+        return await self._read(self._machines)
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
         """Return the machines, not gone, whose tags include all of ``tags``."""
         if not tags:
             raise InvalidValue("machines are looked for by at least one tag", field="tags")
-        found = await self._call(lambda driver: self._find(driver, tags))
+        found = await self._read(lambda driver: self._find(driver, tags))
         return [machine for machine in found if _carries(machine, tags) and machine.status is not MachineStatus.GONE]
 
     async def create_machine(self, spec: MachineSpec) -> CloudMachine:
         """Ask for a machine. After CloudTimedOut or CloudUnavailable look with find_machines first."""
-        return await self._call(lambda driver: self._create(driver, spec))
+        return await self._do(lambda driver: self._create(driver, spec))
 
     async def machine(self, cloud_id: str) -> CloudMachine | None:
         """Return the machine, or None when the cloud does not know it."""
-        return await self._call(lambda driver: self._unless_missing(lambda: self._one(driver, cloud_id)))
+        return await self._read(lambda driver: self._unless_missing(lambda: self._one(driver, cloud_id)))
 
     async def act(self, cloud_id: str, action: MachineAction) -> None:
         """Start, stop, reboot or destroy. Destroying what is gone succeeds."""
-        await self._call(lambda driver: self._act(driver, cloud_id, action))
+        await self._do(lambda driver: self._act(driver, cloud_id, action))
 
     async def close(self) -> None:
         """End the platform's idle threads; calls under way return first."""
@@ -280,7 +280,12 @@ class GenericCloud(ABC):
                 return None
             raise
 
-    async def _call(self, blocking: Callable[[Any], T]) -> T:
+    async def _read(self, blocking: Callable[[Any], T]) -> T:
+        """Return what ``blocking`` makes of a driver; it changes nothing, so a broken connection is tried again."""
+        return await self._bridge.call(lambda: blocking(self._driver()), repeatable=True)
+
+    async def _do(self, blocking: Callable[[Any], T]) -> T:
+        """Return what ``blocking`` makes of a driver; it is run once, whatever comes of it."""
         return await self._bridge.call(lambda: blocking(self._driver()))
 
     def _bounded(self, rows: Iterable[T]) -> list[T]:

@@ -6,12 +6,13 @@ builds its own driver; that costs 0.1 ms.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from catalog.errors import CatalogError, CloudTimedOut, CloudUnavailable
+from catalog.errors import CatalogError, CloudDisconnected, CloudTimedOut, CloudUnavailable
 from catalog.ports import CloudAccount, Dialer
 from drivers.clouds import routed_http
 from drivers.clouds.policy import CallPolicy
@@ -74,18 +75,28 @@ class Bridge:
         self._redaction = Redaction(account.account, account.secret)
         self._threads = PlatformThreads(account.platform, policy)
 
-    async def call(self, blocking: Callable[[], T]) -> T:
+    async def call(self, blocking: Callable[[], T], *, repeatable: bool = False) -> T:
         """Return what ``blocking`` returns from one of the platform's threads.
 
-        Raises catalog errors only; CloudTimedOut after the deadline, when the outcome is *unknown*: the thread
-        keeps its slot until it returns, and may still have done its work in the cloud. CloudUnavailable when no
-        thread came free in time: then nothing was sent.
+        One that is ``repeatable`` is run once more, within the same deadline, when its connection broke: there may be
+        another tunnel by then. Raises catalog errors only; CloudTimedOut after the deadline, when the outcome is
+        *unknown*: the thread keeps its slot until it returns, and may still have done its work in the cloud.
+        CloudUnavailable when no thread came free in time: then nothing was sent.
         """
-        call = Call(self._route, deadline_s=self._policy.deadline_s)
+        ends_s = time.monotonic() + self._policy.deadline_s
+        outcome = await self._once(blocking, self._policy.deadline_s)
+        if repeatable and isinstance(outcome.error, CloudDisconnected):
+            outcome = await self._once(blocking, ends_s - time.monotonic())
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value  # type: ignore[return-value]  # without an error there is a value, and T may be None
+
+    async def _once(self, blocking: Callable[[], T], deadline_s: float) -> _Outcome[T]:
+        call = Call(self._route, deadline_s=deadline_s)
         future = self._threads.submit(lambda: self._outcome(call, blocking))
         try:
-            async with asyncio.timeout(self._policy.deadline_s):
-                outcome = await asyncio.wrap_future(future)
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             if not call.started:
                 raise CloudUnavailable("every thread of this cloud is busy; nothing was sent") from None
@@ -93,9 +104,6 @@ class Bridge:
         finally:
             # Shuts the sockets, so that a thread left behind returns soon and frees its slot.
             call.cut()
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value  # type: ignore[return-value]  # without an error there is a value, and T may be None
 
     def clean(self, text: str, limit: int = 255) -> str:
         """Return remote ``text`` as one printable line of at most ``limit`` characters, credentials blanked out."""

@@ -25,6 +25,7 @@ from catalog.errors import (
     CatalogError,
     CertificateRefused,
     CloudCredentialsRefused,
+    CloudDisconnected,
     CloudMisbehaved,
     CloudRefused,
     CloudTimedOut,
@@ -129,7 +130,7 @@ def _for_transport(error: Exception, detail: str) -> CatalogError:
     if not lost and any(isinstance(link, _NOT_HTTP) for link in links):
         return CloudMisbehaved("the cloud's answer is not HTTP as it should be", detail=detail)
     if isinstance(error, OSError):  # requests' own errors are OSErrors too
-        return CloudUnavailable("the connection to the cloud failed", detail=detail)
+        return CloudDisconnected("the connection to the cloud failed", detail=detail)
     return CloudMisbehaved("the cloud's answer makes no sense to its driver", detail=detail)
 
 

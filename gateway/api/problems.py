@@ -67,6 +67,7 @@ STATUS: Mapping[str, int] = {
     "hop-refused": 502,
     "host-key-mismatch": 502,
     "cloud-unavailable": 503,
+    "cloud-disconnected": 503,
     "link-unmeasured": 503,
     "raw-sockets-refused": 503,
     "no-route": 503,

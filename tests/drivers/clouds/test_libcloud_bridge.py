@@ -13,6 +13,7 @@ from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedRes
 from catalog.errors import (
     CatalogError,
     CloudCredentialsRefused,
+    CloudDisconnected,
     CloudMisbehaved,
     CloudRefused,
     CloudTimedOut,
@@ -63,7 +64,7 @@ def raising(error: Exception) -> Callable[[], None]:
         pytest.param(RateLimitReachedError(headers={}), CloudUnavailable, id="429"),
         pytest.param(BaseHTTPError(503, "busy"), CloudUnavailable, id="503"),
         pytest.param(TimeoutError("slow"), CloudTimedOut, id="socket timeout"),
-        pytest.param(ConnectionResetError("cut"), CloudUnavailable, id="reset"),
+        pytest.param(ConnectionResetError("cut"), CloudDisconnected, id="reset"),
     ],
 )
 def test_whatever_a_driver_raises_becomes_a_catalog_error(raised: Exception, expected: type[CatalogError]) -> None:
@@ -94,6 +95,47 @@ def test_a_value_comes_back_and_may_be_none() -> None:
             await target.close()
 
     assert asyncio.run(run()) == (7, None)
+
+
+@pytest.mark.parametrize(("repeatable", "runs"), [(True, 2), (False, 1)], ids=["a read", "anything else"])
+def test_only_a_read_is_run_again_when_its_connection_breaks(*, repeatable: bool, runs: int) -> None:
+    """A read is run once more, and no oftener; what may change something is run once."""
+    ran: list[int] = []
+
+    def breaking() -> None:
+        ran.append(len(ran))
+        raise ConnectionResetError("cut")
+
+    async def run() -> None:
+        target = bridge()
+        try:
+            with pytest.raises(CloudDisconnected):
+                await target.call(breaking, repeatable=repeatable)
+        finally:
+            await target.close()
+
+    asyncio.run(run())
+    assert len(ran) == runs
+
+
+def test_an_answer_is_not_asked_for_again() -> None:
+    """A cloud that answers, if only with an error, has been reached: a read is not repeated for that."""
+    ran: list[int] = []
+
+    def refused() -> None:
+        ran.append(len(ran))
+        raise BaseHTTPError(503, "busy")
+
+    async def run() -> None:
+        target = bridge()
+        try:
+            with pytest.raises(CloudUnavailable):
+                await target.call(refused, repeatable=True)
+        finally:
+            await target.close()
+
+    asyncio.run(run())
+    assert len(ran) == 1
 
 
 def test_a_stuck_thread_keeps_its_slot_until_it_returns() -> None:

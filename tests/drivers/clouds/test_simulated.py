@@ -1,13 +1,14 @@
 """The simulated cloud through libcloud: paging, truncation, and exactly one machine without a client token."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable
+from catalog.errors import CloudDisconnected, CloudMisbehaved, CloudRefused, CloudUnavailable
 from catalog.ports import MachineSpec
 from drivers.clouds.simulated import SimulatedNodeDriver
 from tests.support.clouds import RunningCloud, simulated_cloud
@@ -68,6 +69,28 @@ def test_after_a_503_the_tags_tell_whether_the_machine_was_made(cloud: RunningCl
 
     on(cloud, story)
     assert sum(entry["tags"] == {"crossway-order": f"lost-{kind}"} for entry in cloud.ledger()) == made
+
+
+def test_a_read_survives_a_cut_connection_and_a_create_is_sent_once(cloud: RunningCloud) -> None:
+    """The cloud cuts one connection under a list: it is asked again. Under a create: it is not, by the cloud's word."""
+
+    def hits() -> list[int]:
+        return [rule["hits"] for rule in json.loads(cloud.control("GET", "/_faults")[1])]
+
+    async def story(driver: Any) -> None:
+        cloud.faults({"match": "GET *", "kind": "drop", "times": 1})
+        await driver.sizes()
+        assert hits() == [1]
+        cloud.faults({"match": "POST *", "kind": "drop"})
+        with pytest.raises(CloudDisconnected):
+            await driver.create_machine(spec("cut"))
+        assert hits() == [1]
+
+    try:
+        on(cloud, story)
+    finally:
+        cloud.faults()
+    assert not [entry for entry in cloud.ledger() if entry["tags"] == {"crossway-order": "cut"}]
 
 
 def test_names_are_not_unique_and_asking_twice_makes_two(cloud: RunningCloud) -> None:
