@@ -8,19 +8,24 @@ buffered is bounded by the channel window and asyncio's high-water marks.
 import asyncio
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 import asyncssh
 
 from routing.topology import Address
+from routing.tunnel.views import Octets, TakesViews, arrivals
 
 
 class Stream(Protocol):
     """What a bridge needs of either end; asyncio's transports and asyncssh's channels both have it."""
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Octets, /) -> None:
         """Queue ``data``."""
+        ...
+
+    def writelines(self, pieces: Iterable[Octets], /) -> None:
+        """Queue ``pieces``, in order."""
         ...
 
     def write_eof(self) -> None:
@@ -75,7 +80,7 @@ class Bridge:
             on_closed(self)
 
 
-class End(asyncio.Protocol):
+class End(asyncio.BufferedProtocol):
     """One end of a bridge: hears from its stream and writes to its peer's.
 
     Starts paused, so that nothing is heard before the other end is there; ``resume`` lets it run.
@@ -101,10 +106,20 @@ class End(asyncio.Protocol):
         if self.peer.is_gone:
             stream.abort()
 
-    def data_received(self, data: bytes) -> None:
-        """Pass ``data`` on."""
-        self.received_bytes += len(data)
-        self.peer.write(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where this end's socket is read to; all sockets of the thread use it in turn."""
+        del sizehint
+        return arrivals()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what was read, which is gone with the next read."""
+        self.received_bytes += nbytes
+        self.peer.write(arrivals()[:nbytes])
+
+    def views_received(self, views: Sequence[memoryview]) -> None:
+        """Pass ``views`` on."""
+        self.received_bytes += sum(map(len, views))
+        self.peer.write_views(views)
 
     def eof_received(self) -> bool:
         """Pass the end on as a half-close; when both directions have ended, so has the bridge."""
@@ -130,10 +145,16 @@ class End(asyncio.Protocol):
         """Hear again at the peer: this end's stream has caught up."""
         self.peer.resume()
 
-    def write(self, data: bytes) -> None:
-        """Write ``data``, unless nobody is left to read it."""
+    def write(self, data: memoryview) -> None:
+        """Write ``data``, or a copy of it, unless nobody is left to read it."""
         if self._stream is not None and not self.is_gone:
-            self._stream.write(data)
+            # A channel copies what it cannot send at once; what a transport does is not promised.
+            self._stream.write(bytes(data) if isinstance(self._stream, asyncio.Transport) else data)
+
+    def write_views(self, views: Sequence[memoryview]) -> None:
+        """Write ``views`` at once, unless nobody is left to read them."""
+        if self._stream is not None and not self.is_gone:
+            self._stream.writelines(views)
 
     def write_eof(self) -> None:
         """Say that no more will be written."""
@@ -179,7 +200,7 @@ class End(asyncio.Protocol):
         return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
-class ChannelSession(asyncssh.SSHTCPSession[bytes]):
+class ChannelSession(asyncssh.SSHTCPSession[bytes], TakesViews):
     """An SSH channel as one end of a bridge."""
 
     def __init__(self, end: End) -> None:
@@ -192,7 +213,11 @@ class ChannelSession(asyncssh.SSHTCPSession[bytes]):
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Pass ``data`` on; TCP channels have no other data types."""
         del datatype
-        self._end.data_received(data)
+        self._end.views_received((memoryview(data),))
+
+    def views_received(self, views: Sequence[memoryview]) -> None:
+        """Pass ``views`` on."""
+        self._end.views_received(views)
 
     def eof_received(self) -> bool:
         """Pass the half-close on."""

@@ -7,7 +7,6 @@ weaker bargain, with or without strict key exchange.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,9 +14,12 @@ import asyncssh
 
 from routing.errors import HopError, HopRefused, HopTimedOut, HostKeyMismatch, TopologyInvalid
 from routing.topology import Address, Node, Topology
+from routing.tunnel.connecting import connect_lean
 from routing.tunnel.host_keys import host_key_algorithms, pinned_keys
+from routing.tunnel.packets import LeanConnection
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.watch import HopWatch
+from routing.tunnel.windows import window_for
 
 _KEY_EXCHANGES = ("mlkem768x25519-sha256", "curve25519-sha256", "curve25519-sha256@libssh.org")
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -45,15 +47,15 @@ async def connect_hop(
     watch = HopWatch(relay.name, ended)
     try:
         async with asyncio.timeout(policy.hop_timeout_s):
-            connection = await asyncssh.connect(
-                address.host,
-                address.port,
+            connection = await connect_lean(
+                address,
+                through=through,
+                window_bytes=window_over(through, policy),
                 username=relay.user,
                 known_hosts=keys,
                 server_host_key_algs=host_key_algorithms(keys),
                 client_keys=[credentials.client_key],
                 client_factory=lambda: watch,
-                tunnel=_Through(through, policy.window_bytes) if through is not None else None,
                 config=None,
                 agent_path=None,
                 preferred_auth=["publickey"],
@@ -152,31 +154,10 @@ async def close_connections(connections: list[asyncssh.SSHClientConnection], tim
             connection.abort()
 
 
-class _Through:
-    """The end of a connection as the place to dial the next hop from, with a window fit for long paths.
-
-    asyncssh gives a nested connection its default 2 MiB window, half the speed of ssh over 50 ms.
-    """
-
-    def __init__(self, connection: asyncssh.SSHClientConnection, window_bytes: int) -> None:
-        self._connection = connection
-        self._window_bytes = window_bytes
-
-    async def create_connection(
-        self,
-        session_factory: Callable[[], asyncssh.SSHTCPSession[bytes]],
-        remote_host: str,
-        remote_port: int,
-    ) -> tuple[asyncssh.SSHTCPChannel[bytes], asyncssh.SSHTCPSession[bytes]]:
-        return await self._connection.create_connection(
-            session_factory, remote_host, remote_port, window=self._window_bytes
-        )
-
-    def close(self) -> None:
-        """Leave the connection open: whoever made it closes it."""
-
-    async def wait_closed(self) -> None:
-        """Return at once, for the same reason."""
+def window_over(connection: asyncssh.SSHClientConnection | None, policy: TunnelPolicy) -> int:
+    """Return the window, in bytes, of a channel over ``connection``, from the delay of the way it takes."""
+    round_trip_s = connection.round_trip_s if isinstance(connection, LeanConnection) else 0.0
+    return window_for(round_trip_s, rate_mbps=policy.rate_mbps, limit_bytes=policy.window_bytes)
 
 
 # What asyncssh and the system raise, and what it means to a route; the first line that fits counts. Their own

@@ -11,7 +11,8 @@ class TunnelPolicy:
 
     A relay that falls silent is noticed after about ``keepalive_s * (keepalive_count + 1)``. A direct target
     counts as lost after ``keepalive_count + 1`` failed connects in a row, ``keepalive_s`` apart.
-    ``window_bytes`` bounds what is buffered for one socket; throughput collapses above 8 MiB.
+    A socket's window is sized for ``rate_mbps`` over the delay of its path; ``window_bytes`` bounds it, and with it
+    what is buffered for one socket.
     ``verify_target``: a tunnel counts as built only when its end could connect to the target.
     """
 
@@ -19,7 +20,8 @@ class TunnelPolicy:
     close_timeout_s: float = 2.0
     keepalive_s: float = 2.0
     keepalive_count: int = 2
-    window_bytes: int = 4 * 1024 * 1024
+    rate_mbps: float = 500.0
+    window_bytes: int = 8 * 1024 * 1024
     socket_limit: int = 256
     verify_target: bool = True
 

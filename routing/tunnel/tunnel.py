@@ -17,7 +17,7 @@ from routing.candidates import Route
 from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
 from routing.tunnel.bridge import Bridge, open_channel
-from routing.tunnel.hops import close_connections
+from routing.tunnel.hops import close_connections, window_over
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.watch import HopWatch, wait_unreachable
 
@@ -147,7 +147,8 @@ class Tunnel:
             bridge = Bridge(self._forget)
             undo.callback(bridge.abort)
             if self._hops:
-                await open_channel(self._hops[-1].connection, address, bridge.far, self._policy.window_bytes)
+                last = self._hops[-1].connection
+                await open_channel(last, address, bridge.far, window_over(last, self._policy))
             else:
                 await loop.create_connection(lambda: bridge.far, address.host, address.port)
             await loop.create_connection(lambda: bridge.near, sock=loops)

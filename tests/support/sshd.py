@@ -134,7 +134,8 @@ class Sshd:
     def freeze(self) -> None:
         """Stop every process of it without closing anything: to its peers it falls silent."""
         for pid in self._family():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # one that was just ending
+                os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let every process of it go on after ``freeze``."""
