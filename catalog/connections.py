@@ -17,7 +17,7 @@ from catalog.model.connection import (
 from catalog.model.ids import ConnectionId, PlatformId, SessionId, new_id
 from catalog.model.platform import Platform
 from catalog.store import connections as store
-from catalog.store import rows
+from catalog.store import network, rows
 from catalog.store.database import Tx
 
 POLICY_FIELDS = (
@@ -41,18 +41,20 @@ def request(
     """Return the new connection: REQUESTED, or AWAITING_CONSENT when the target is another platform than the requester.
 
     Raises AlreadyExists naming an open connection of the same pair, WrongState for a disabled platform, NotFound,
-    InvalidValue for a policy that contradicts itself.
+    InvalidValue for a policy that contradicts itself or names what no relay is called.
     """
     for platform_id in {requester, target}:
         if not rows.by_id(tx, Platform, platform_id).enabled:
             raise WrongState(f"platform '{platform_id}' is disabled", field="target", fix="an admin enables it")
     _refuse_second(tx, requester, target)
+    wishes = _sensible(policy)
+    _refuse_unknown_words(tx, wishes)
     connection = Connection(
         id=ConnectionId(new_id("connection", now_s)),
         requester_id=requester,
         target_id=target,
         consented=requester == target,
-        policy=_sensible(policy),
+        policy=wishes,
     )
     rows.insert(tx, connection, now_s)
     if requester == target:
@@ -211,3 +213,13 @@ def _sensible(policy: Mapping[str, Any]) -> dict[str, Any]:
         fix = f"policy.profile: {BULK}; elsewhere let the weight price speak"
         raise InvalidValue(f"only {BULK} has a price limit", field="policy.price_limit_usd_per_gb", fix=fix)
     return dict(policy)
+
+
+def _refuse_unknown_words(tx: Tx, policy: Mapping[str, Any]) -> None:
+    """Raise InvalidValue for a word that calls no relay: misspelt, what is avoided would be gone over in silence."""
+    wanted = {name: policy.get(name, ()) for name in ("avoid", "require")}
+    known = network.route_words(tx) if any(wanted.values()) else frozenset()
+    for name, words in wanted.items():
+        if unknown := sorted(set(words) - known):
+            fix = "the name of a relay, a site or a region, or a risk group of a relay, as it is declared"
+            raise InvalidValue(f"no relay is called '{unknown[0]}'", field=f"policy.{name}", fix=fix)

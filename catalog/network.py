@@ -155,20 +155,27 @@ def remove_link(tx: Tx, link_id: str, expected_version: int | None = None) -> No
     rows.delete(tx, rows.by_id(tx, SiteLink, link_id), expected_version)
 
 
-def weights(tx: Tx) -> WeightSet | None:
-    """Return the weights in force, None while the settings' defaults are."""
-    return rows.find(tx, WeightSet, GATEWAY_WEIGHTS)
+def weights(tx: Tx, owner: str = GATEWAY_WEIGHTS) -> WeightSet | None:
+    """Return the gateway's weights, or those a platform (its id) wants for what it asks for; None while it has none."""
+    return rows.find(tx, WeightSet, owner)
 
 
-def set_weights(tx: Tx, values: Mapping[str, float], now_s: float, expected_version: int | None = None) -> WeightSet:
+def set_weights(
+    tx: Tx,
+    values: Mapping[str, float],
+    now_s: float,
+    expected_version: int | None = None,
+    *,
+    owner: str = GATEWAY_WEIGHTS,
+) -> WeightSet:
     """Put these weights in force. Raises InvalidValue for an unknown, negative or infinite one, Stale."""
     unknown = set(values) - set(WEIGHT_NAMES)
     if unknown:
         raise InvalidValue("there is no such weight", field=min(unknown), fix=", ".join(WEIGHT_NAMES))
     checked = {name: _amount(value, field=name) for name, value in values.items()}
-    held = weights(tx)
+    held = weights(tx, owner)
     if held is None:
-        return rows.insert(tx, WeightSet(name=GATEWAY_WEIGHTS, values=checked), now_s)
+        return rows.insert(tx, WeightSet(name=owner, values=checked), now_s)
     return rows.update(tx, held, {"values": checked}, now_s, expected_version)
 
 

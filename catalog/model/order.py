@@ -92,7 +92,7 @@ class IdempotencyRecord(Row, table=True):
 
 
 class WeightSet(Row, table=True):
-    """The gateway's live route weights; row "gateway" is the one in force."""
+    """Live route weights: of row "gateway" for all, of a platform's id for what it asks for, where they differ."""
 
     __tablename__ = "weight_set"
 

@@ -15,6 +15,14 @@ def network_revision(tx: Tx) -> Revision:
     return tuple(_revision(tx, kind) for kind in (Site, Relay, SiteLink))
 
 
+def route_words(tx: Tx) -> frozenset[str]:
+    """Return what relays can be called by: their names, sites, regions and risk groups."""
+    relays = tx.exec(select(Relay.name, Relay.risk_groups)).all()
+    sites = tx.exec(select(Site.name, Site.region)).all()
+    told = {word for pair in sites for word in pair} | {name for name, _ in relays}
+    return frozenset(told.union(*(groups for _, groups in relays))) - {""}
+
+
 def _revision(tx: Tx, kind: type[Site | Relay | SiteLink]) -> tuple[int, int | None, str | None]:
     # A change raises a version; what is removed lowers the count, which only a row with a newer id can raise again.
     version, key = rows.column(kind, "version"), rows.column(kind, "id")

@@ -13,9 +13,10 @@ from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
-from gateway.api.bodies import Body, Nothing, Price, Reference, Resource, Weight, Word, absent, stamp
+from gateway.api.bodies import Body, Nothing, Price, Reference, Resource, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
+from gateway.api.weights import WeightChangesIn
 
 routes = Routes("connections")
 
@@ -32,17 +33,6 @@ CHOOSES_BY_ITSELF = frozenset(
 
 
 Profile = Literal["interactive", "bulk"]
-
-
-class WeightChangesIn(Body):
-    """Weights of this connection that differ from the gateway's."""
-
-    delay: Weight = absent()
-    loss: Weight = absent()
-    jitter: Weight = absent()
-    hops: Weight = absent()
-    price: Weight = absent()
-    risk: Weight = absent()
 
 
 class PolicyIn(Body):

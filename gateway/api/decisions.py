@@ -12,8 +12,9 @@ from catalog.model.ids import ConnectionId
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Nothing, Out, Time, absent
-from gateway.api.connections import Profile, WeightChangesIn, own_connection
+from gateway.api.connections import Profile, own_connection
 from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.weights import WeightChangesIn
 
 routes = Routes("connections")
 

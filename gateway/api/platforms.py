@@ -151,7 +151,7 @@ def list_platforms(tx: Tx, call: Call[Nothing]) -> Listing:
 @routes.plain("GET", "/v1/platforms/{ref}", permission="platform:read", answer=PlatformOut, summary="Show a platform")
 def get_platform(tx: Tx, call: Call[Nothing]) -> PlatformOut:
     """Return the platform with this name or id."""
-    return _out(tx, _own(tx, call))
+    return _out(tx, own_platform(tx, call))
 
 
 @routes.plain(
@@ -165,7 +165,7 @@ def get_platform(tx: Tx, call: Call[Nothing]) -> PlatformOut:
 )
 def retire_platform(tx: Tx, call: Call[Nothing]) -> None:
     """Disable the platform for good; what it did stays on record."""
-    row = _own(tx, call)
+    row = own_platform(tx, call)
     call.precondition.check(row)
     platforms.retire(tx, row.id, call.now_s)
     for grant in rows.where(tx, Grant, platform_id=row.id, state=(GrantState.GRANTED, GrantState.ACCEPTED)):
@@ -190,7 +190,7 @@ class SecretChange(Body):
 )
 def replace_secret(tx: Tx, call: Call[SecretChange]) -> PlatformOut:
     """Return the platform; the secret is used from the next call to its cloud."""
-    row = _own(tx, call)
+    row = own_platform(tx, call)
     call.precondition.check(row)
     secret = secret_of(call.body.secret)
     return _out(tx, platforms.replace_secret(tx, row.id, secret, call.services.sealer, call.now_s))
@@ -215,7 +215,7 @@ class ApprovalIn(Body):
 )
 def approve_endpoint(tx: Tx, call: Call[ApprovalIn]) -> PlatformOut:
     """Return the platform with the endpoint approved."""
-    row = _own(tx, call)
+    row = own_platform(tx, call)
     if call.path["purpose"] not in set(Purpose):
         raise NotFound(f"there is no endpoint for '{call.path['purpose']}'", fix="api or connector")
     platforms.approve_endpoint(
@@ -229,7 +229,7 @@ def approve_endpoint(tx: Tx, call: Call[ApprovalIn]) -> PlatformOut:
     return _out(tx, row)
 
 
-def _own(tx: Tx, call: Call[Any]) -> Platform:
+def own_platform(tx: Tx, call: Call[Any]) -> Platform:
     """Return the platform of the path. To another platform it does not exist, whatever its name."""
     row = rows.by_name_or_id(tx, Platform, call.path["ref"])
     if not owns(call.principal, row.id):

@@ -16,6 +16,7 @@ from gateway.cli import (
     pool,
     route,
     server,
+    weights,
 )
 
 app = typer.Typer(
@@ -42,7 +43,7 @@ for _name, _noun in {
     "site": network.sites,
     "relay": network.relays,
     "link": network.links,
-    "weights": network.weights,
+    "weights": weights.weights,
     "grant": grant.grants,
     "catalog": catalog.catalog,
     "order": order.orders,

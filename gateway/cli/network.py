@@ -1,4 +1,4 @@
-"""``crossway site``, ``relay``, ``link`` and ``weights``: the transport network as an admin declares it."""
+"""``crossway site``, ``relay`` and ``link``: the transport network as an admin declares it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,11 @@ import typer
 from gateway.cli.door import Door, Key, Limit, NameOrId, NamesOrIds, Yes, remote
 from gateway.cli.exits import CliError
 from gateway.cli.output import Column
-from gateway.cli.pairs import numbers_of, pairs_of
+from gateway.cli.pairs import pairs_of
 
 sites = typer.Typer(help="Places where relays and platforms are.")
 relays = typer.Typer(help="Hosts that forward.")
 links = typer.Typer(help="Which sites may dial which.")
-weights = typer.Typer(help="What delay, loss, jitter, hops, price and risk are worth.")
 
 Risk = Annotated[float | None, typer.Option(min=0, help="Points, by your judgement; see the weight risk.")]
 RiskGroups = Annotated[
@@ -218,20 +217,6 @@ def list_links(door: Door, *, limit: Limit = None) -> None:
 def remove_link(door: Door, *, link: Key) -> None:
     """Forget a link."""
     door.client.links.remove(link)
-
-
-@remote(weights, "show")
-def show_weights(door: Door) -> None:
-    """Show the weights in force."""
-    door.show(door.client.weights.get())
-
-
-@remote(weights, "set")
-def set_weights(
-    door: Door, *, weight: Annotated[list[str], typer.Argument(metavar="NAME=NUMBER...", help="Such as loss=2 hops=5.")]
-) -> None:
-    """Change the named weights and keep the others."""
-    door.show(door.client.weights.set(numbers_of(weight, "weight")))
 
 
 def _host_key(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The transport network through the API: sites, relays, links, and the weights that rank routes."""
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from gateway.client.collection import Collection, body_of, given
 from gateway.client.resources import Link, Relay, Site, Weights
@@ -99,7 +100,7 @@ class Links(Collection[Link]):
 
 
 class LiveWeights:
-    """The weights in force: one document, no collection."""
+    """The weights in force, and what platforms want otherwise for the connections that they ask for."""
 
     def __init__(self, wire: Wire) -> None:
         """Speak over ``wire``."""
@@ -115,3 +116,25 @@ class LiveWeights:
         current: Weights = body_of(answer, self._wire)
         body = {name: value for name, value in {**current, **changes}.items() if name != "version"}
         return body_of(self._wire.call("PUT", "/v1/weights", body=body, headers={"If-Match": answer.etag}), self._wire)
+
+    def of_platform(self, key: str) -> Weights:
+        """Return the weights that a platform (name or id) wants otherwise; the gateway's hold for the others."""
+        wanted: Weights = body_of(self._wire.call("GET", self._at(key)), self._wire)["weights"]
+        return wanted
+
+    def set_of_platform(self, key: str, changes: Mapping[str, float]) -> Weights:
+        """Change what a platform wants otherwise, keep the rest. Raises ApiProblem (412) when somebody was faster."""
+        answer = self._wire.call("GET", self._at(key))
+        return self._replace(key, {**body_of(answer, self._wire)["weights"], **changes}, answer.etag)
+
+    def reset_of_platform(self, key: str) -> Weights:
+        """Let the gateway's weights hold for what the platform asks for."""
+        return self._replace(key, {}, "*")
+
+    def _replace(self, key: str, wanted: Mapping[str, float], if_match: str) -> Weights:
+        answer = self._wire.call("PUT", self._at(key), body=wanted, headers={"If-Match": if_match})
+        kept: Weights = body_of(answer, self._wire)["weights"]
+        return kept
+
+    def _at(self, key: str) -> str:
+        return f"/v1/platforms/{quote(key, safe='')}/weights"

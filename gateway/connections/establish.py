@@ -281,8 +281,9 @@ class Establisher:
 
     def _load(self, tx: Tx, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Aim]:
         connection = by_id(tx, Connection, connection_id)
-        stored = weights_in_force(tx)
-        weights = weighted(self.weights, stored.values if stored else {}, connection.policy.get("weights") or {})
+        stored = (weights_in_force(tx), weights_in_force(tx, connection.requester_id))
+        wanted = [each.values for each in stored if each is not None]
+        weights = weighted(self.weights, *wanted, connection.policy.get("weights") or {})
         network = self.network.towards(tx, connection.target_id)
         return network, connection.policy, aimed(weights, connection.policy)
 

@@ -47,9 +47,9 @@ def open_sessions(store: Store, connection: Connection) -> None:
 def test_a_platforms_own_connection_needs_nobody_elses_word(store: Store) -> None:
     """When requester and target are one it is REQUESTED, consented, and can begin."""
     platform = add_platform(store)
-    connection = ask(store, platform, platform, direct_allowed=True, avoid=["sin"])
+    connection = ask(store, platform, platform, direct_allowed=True, avoid=["bom"])
     assert (connection.state, connection.consented) == (_S.REQUESTED, True)
-    assert connection.policy == {"direct_allowed": True, "avoid": ["sin"]}
+    assert connection.policy == {"direct_allowed": True, "avoid": ["bom"]}
     assert move(store, connection.id, _E.BEGIN).state is _S.ROUTING
 
 
@@ -77,13 +77,22 @@ def test_a_policy_that_no_network_can_satisfy_is_refused(store: Store, policy: d
     assert store.read(lambda tx: rows.where(tx, Connection)) == []
 
 
+@pytest.mark.parametrize("name", ["avoid", "require"])
+def test_a_word_that_calls_no_relay_is_named(store: Store, name: str) -> None:
+    """Misspelt, what is avoided would be gone over in silence: nothing is asked for, and the word is told."""
+    platform = add_platform(store)
+    with pytest.raises(InvalidValue, match="'bmo'") as refused:
+        ask(store, platform, platform, **{name: ["bom", "bmo"]})
+    assert (refused.value.field, store.read(lambda tx: rows.where(tx, Connection))) == (f"policy.{name}", [])
+
+
 def test_a_bulk_connection_may_have_a_price_limit(store: Store) -> None:
     """A free route is a limit too; without the limit the profile needs nothing, and null is no limit."""
     platforms = [add_platform(store, name) for name in ("mumbai", "delhi", "pune")]
     for platform, policy in zip(
         platforms,
         (
-            {"profile": "bulk", "price_limit_usd_per_gb": 0.0, "require": ["eu"], "relay_limit": 1},
+            {"profile": "bulk", "price_limit_usd_per_gb": 0.0, "require": ["bom"], "relay_limit": 1},
             {"profile": "bulk"},
             {"profile": "interactive", "price_limit_usd_per_gb": None},
         ),

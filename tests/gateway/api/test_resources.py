@@ -76,6 +76,9 @@ def test_what_a_connection_wishes_for_is_kept_as_it_was_named(tmp_path: Path) ->
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
+            group, region = {"risk_groups": ["Building 7"]}, {"region": "eu-central"}
+            for path, change in (("/v1/relays/fra-1", group), ("/v1/sites/fra", region)):
+                assert (await world.call("admin", "PATCH", path, change)).status == 200
             policy = {"avoid": ["Building 7"], "require": ["eu-central"], "weights": {"risk": 2.0}}
             policy |= {"profile": "bulk", "price_limit_usd_per_gb": 0.05}
             asked = await ask(world, "other", policy=policy)

@@ -45,6 +45,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "change_relay": {"enabled": False},
     "create_link": {"source": "fra", "target": "iad"},
     "replace_weights": {"delay": 1, "loss": 2, "jitter": 3, "hops": 4, "price": 5, "risk": 6},
+    "replace_platform_weights": {"delay": 1, "risk": 6},
     "ask_what_if": {"weights": {"loss": 2}},
     "request_connection": {"target": "other"},
     "consent_to_connection": {"decision": "allow"},

@@ -92,7 +92,7 @@ def test_every_noun_has_its_verbs() -> None:
         "relay": "add list show enable disable remove",
         "site": "add list remove",
         "link": "add list remove",
-        "weights": "show set",
+        "weights": "show set reset",
         "grant": "list show accept refuse revoke",
         "grant rule": "add list remove",
         "catalog": "entries offers offer",

@@ -76,6 +76,16 @@ def test_weights(run: Run) -> None:
     run("weights", "set", "colour=1", code=2)
 
 
+def test_a_platform_s_own_weights(run: Run) -> None:
+    """They are what differs, change one by one, and are gone after a reset; another platform cannot see them."""
+    at = ("--platform", "other")
+    assert run("weights", "show", *at, role="other") == {}
+    assert run("weights", "set", "loss=3", *at, role="other") == {"loss": 3.0}
+    assert run("weights", "set", "hops=0", *at, role="other") == {"loss": 3.0, "hops": 0.0}
+    run("weights", "show", *at, role="platform", code=3)
+    assert run("weights", "reset", "other", role="other") == {}
+
+
 def test_enrolment(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi) -> None:
     """An admin approves, the owner enrols with files alone, and no secret reaches any output."""
     url, token_file, secret_file = "https://bergen.example.org", tmp_path / "enrolment", tmp_path / "secret"
@@ -142,10 +152,11 @@ def test_a_connection_and_its_consent(run: Run) -> None:
 
 def test_a_connection_for_bulk(run: Run) -> None:
     """Profile, price limit and what is required travel as they are; a limit without the profile is refused."""
-    words = ("connection", "request", "--require", "eu", "--require", "acme", "--price-limit", "0.05")
+    run("site", "set", "fra", "--region", "eu")
+    words = ("connection", "request", "--require", "eu", "--require", "fra", "--price-limit", "0.05")
     run(*words, role="other", code=2)
     asked = run(*words, "--profile", "bulk", role="other")
-    assert asked["policy"] == {"require": ["eu", "acme"], "profile": "bulk", "price_limit_usd_per_gb": 0.05}
+    assert asked["policy"] == {"require": ["eu", "fra"], "profile": "bulk", "price_limit_usd_per_gb": 0.05}
 
 
 def test_the_candidates_table(run: Run, api: ServedApi, crossway: Crossway) -> None:

@@ -13,7 +13,7 @@ from catalog.messages.handshake import ServiceInformation
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState, Leg
 from catalog.model.ids import ConnectionId
 from catalog.model.offering import Offer, OfferState
-from catalog.network import enable_relay
+from catalog.network import enable_relay, set_weights
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.connections.steps import CONNECT_STEPS, KNOWN_ERRORS
@@ -48,6 +48,20 @@ def test_every_step_is_recorded_in_order(world: Connecting) -> None:
     assert asyncio.run(world.outcomes(live.connection)) == expected
     assert asyncio.run(world.row(live.connection)).route == "direct"
     assert {offer.state for offer in world.store.read(lambda tx: rows.where(tx, Offer))} == {OfferState.OFFERED}
+
+
+def test_the_nearest_word_on_a_weight_counts(world: Connecting) -> None:
+    """The connection's own before the requester's before the gateway's; another platform's have no say."""
+    world.accept_everything()
+
+    def wish(tx: Tx) -> None:
+        set_weights(tx, {"loss": 2.0, "hops": 2.0, "risk": 2.0}, world.store.now_s)
+        set_weights(tx, {"loss": 3.0, "hops": 3.0}, world.store.now_s, owner=world.platform)
+        set_weights(tx, {"jitter": 9.0}, world.store.now_s, owner="platform_other")
+
+    world.store.write(wish)
+    weights = established(world, weights={"loss": 4.0}).aim.weights
+    assert (weights.loss, weights.hops, weights.risk, weights.jitter) == (4.0, 3.0, 2.0, 1.0)
 
 
 class AwayLink(InMemoryPlatformLink):
