@@ -82,6 +82,7 @@ from gateway.policies import (
 from gateway.settings import Settings
 from gateway.telemetry import Metrics, RoutingMetrics
 from routing.estimate.costs import Weights
+from routing.estimate.plausible import Refusal
 from routing.probe.budget import ProbeBudget
 from routing.probe.probers import RawSockets
 from routing.tunnel.policy import TunnelCredentials
@@ -347,6 +348,7 @@ def _services(
         limits=api_limits(settings),
         metrics=parts.metrics,
         network_status=parts.watch.document,
+        network_links=parts.watch.links,
         what_if=reranked,
     )
 
@@ -358,14 +360,15 @@ async def _choosing(
     clock, probes = adapters.clock, probe_policy(settings)
     # A relay that does not answer holds up a round of probes for all: three probes' patience is enough for it.
     patience_s = min(tunnels.policy.hop_timeout_s, 3 * probes.timeout_ms / 1000)
+    links, metrics = LinkBook(), Metrics()
     async with WarmProber(
+        told_foreign=lambda count: links.gate.refuse(Refusal.WRONG_ID, count),
         credentials=tunnels.credentials,
         tunnels=replace(tunnels.policy, hop_timeout_s=patience_s),
         probes=probes,
         clock=clock,
         raw=adapters.raw_sockets,
     ) as prober:
-        links, metrics = LinkBook(), Metrics()
         budget = ProbeBudget(budget_policy(settings))
         watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)
         policy = choosing_policy(settings)

@@ -6,14 +6,17 @@ from typing import Any
 
 from pydantic import Field
 
+from catalog.errors import InvalidValue
 from catalog.model.network import Relay, Site
 from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.api.bodies import Nothing, Out
-from gateway.api.endpoints import Call, Routes
+from gateway.api.endpoints import Call, Listing, Routes
 
 routes = Routes("network")
+
+_DIGITS = 9  # of a row's number: more links than fit into memory
 
 
 class SitePlaceOut(Out):
@@ -55,6 +58,8 @@ class LinkStatusOut(Out):
     smoothed_ms: float | None
     jitter_ms: float | None
     loss_ratio: float | None
+    loss_least: float | None = Field(description="The least loss that what was sent leaves believable, at 95 %.")
+    loss_most: float | None = Field(description="The largest, likewise; the two part as packets grow old.")
     sent: float | None = Field(description="Old packets weigh less.")
     lost: float | None
     samples: int | None
@@ -73,13 +78,14 @@ class ProbesOut(Out):
 
 
 class NetworkStatusOut(Out):
-    """Sites and relays by name, links as measured, what probing spends, and how often routes changed and why."""
+    """Sites and relays by name, how many links are known, what probing spends, how often routes changed and why."""
 
     gateway_site: str
     sites: list[SitePlaceOut]
     relays: list[RelayPlaceOut]
     platforms: list[PlatformPlaceOut]
-    links: list[LinkStatusOut]
+    links_alive: int
+    links_dead: int
     probes: ProbesOut
     changes: dict[str, int]
 
@@ -88,7 +94,7 @@ class NetworkStatusOut(Out):
     "/v1/network/status",
     permission="network:read",
     answer=NetworkStatusOut,
-    summary="Show the network with what is believed of every link now",
+    summary="Show the network as it is declared, with what measuring it takes and found",
 )
 async def get_network_status(call: Call[Nothing]) -> NetworkStatusOut:
     """Return rows and beliefs together. Beliefs are read on the event loop, where they change."""
@@ -97,10 +103,33 @@ async def get_network_status(call: Call[Nothing]) -> NetworkStatusOut:
     return NetworkStatusOut(
         **declared,
         gateway_site=call.services.gateway_site,
-        links=[_link(each) for each in believed.get("links", ())],
+        links_alive=believed.get("links_alive", 0),
+        links_dead=believed.get("links_dead", 0),
         probes=_probes(believed.get("probes", {})),
         changes=believed.get("changes", {}),
     )
+
+
+@routes.probe(
+    "/v1/network/links",
+    permission="network:read",
+    answer=LinkStatusOut,
+    many=True,
+    filters={"near": "Only links that begin or end here: `gateway`, a relay's name, or `platform/NAME`."},
+    errors=(InvalidValue,),
+    summary="List the links that were ever measured, with what is believed of each now",
+)
+async def list_network_links(call: Call[Nothing]) -> Listing:
+    """Return one page of links, in the order in which they became known; pages are read as they are then."""
+    found = call.services.network_links(call.filters.get("near", ""), _row(call.page_token), call.limit)
+    following = None if found.next_row is None else str(found.next_row)
+    return Listing(items=[_link(each) for each in found.links], next_token=following)
+
+
+def _row(token: str | None) -> int:
+    if token is not None and not (token.isascii() and token.isdigit() and len(token) <= _DIGITS):
+        raise InvalidValue("the page token is not one that this list gave", field="page_token", fix="begin without one")
+    return int(token or 0)
 
 
 def _declared(tx: Tx) -> dict[str, Any]:
@@ -144,6 +173,8 @@ def _link(told: Mapping[str, Any]) -> LinkStatusOut:
         smoothed_ms=_known(told.get("smoothed_ms")),
         jitter_ms=_known(told.get("jitter_ms")),
         loss_ratio=_known(told.get("loss_ratio")),
+        loss_least=_known(told.get("loss_least")),
+        loss_most=_known(told.get("loss_most")),
         sent=_known(told.get("sent")),
         lost=_known(told.get("lost")),
         samples=told.get("samples"),

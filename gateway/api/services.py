@@ -13,6 +13,7 @@ from catalog.ports import Checkpoint, Clock, MachineAction
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from gateway.api.watch import ChangeNotifier
+from gateway.connections.links import LinksPage
 from gateway.telemetry import Metrics
 
 
@@ -63,6 +64,12 @@ def knows_nothing() -> Mapping[str, Any]:
     return {}
 
 
+def knows_no_links(near: str, after: int, limit: int) -> LinksPage:
+    """Return the links of a process that has measured nothing."""
+    del near, after, limit
+    return LinksPage(links=[], next_row=None)
+
+
 def ranks_nothing(
     document: Mapping[str, Any], weights: Mapping[str, float], *, profile: str | None = None
 ) -> Mapping[str, Any]:
@@ -78,7 +85,8 @@ class ApiServices:
     ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError. ``check_account`` judges
     (provider, region, options) of a platform that enrols, and raises InvalidValue. ``gateway_site`` is the name of the
     site where the gateway itself is. ``network_status`` returns what is believed of the network now, called on the
-    event loop: {"links", "probes", "changes"}, each as ``gateway.api.network_status`` reads it, any of them absent.
+    event loop: {"links_alive", "links_dead", "probes", "changes"}, each as ``gateway.api.network_status`` reads it, any
+    of them absent; ``network_links`` a page of links (near which node, from which row, how many), likewise.
     """
 
     database: Database
@@ -98,4 +106,5 @@ class ApiServices:
     metrics: Metrics = field(default_factory=Metrics)
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
     network_status: Callable[[], Mapping[str, Any]] = knows_nothing
+    network_links: Callable[[str, int, int], LinksPage] = knows_no_links
     what_if: WhatIf = ranks_nothing

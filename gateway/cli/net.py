@@ -6,22 +6,42 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.door import Door, remote
+from gateway.cli.door import Door, Limit, remote
 from gateway.cli.exits import CliError
 from gateway.cli.output import Format, Row, cell, printable, show_table
 from gateway.cli.routes import number, percent
-from gateway.client.resources import LinkStatus, NetworkStatus
+from gateway.client.resources import KnownNetwork, LinkStatus
 
 net = typer.Typer(help="The network as it is now.")
 
 _SITE_TITLES = ("SITE", "REGION", "LATITUDE", "LONGITUDE", "RELAYS")
-_LINK_TITLES = ("FROM", "TO", "RTT ms", "± ms", "JITTER ms", "LOSS %", "SAMPLES", "AGE s", "METHOD", "STATE", "NOTE")
+_LINK_TITLES = (
+    "FROM",
+    "TO",
+    "RTT ms",
+    "± ms",
+    "JITTER ms",
+    "LOSS %",
+    "AT MOST %",
+    "SAMPLES",
+    "AGE s",
+    "METHOD",
+    "STATE",
+    "NOTE",
+)
 
 
 @remote(net, "status")
-def status(door: Door) -> None:
+def status(
+    door: Door,
+    *,
+    near: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Only links of this node: gateway, a relay, platform/NAME.")
+    ] = None,
+    limit: Limit = None,
+) -> None:
     """Show sites, links with what is believed of them, what probing spends, and how often routes changed."""
-    told = door.client.network_status()
+    told = door.client.known_network(near=near, limit=limit)
     if door.format is not Format.TABLE:
         door.show(told)
         return
@@ -57,7 +77,7 @@ def plot(
         raise CliError(f"cannot write {output}: {error.strerror}") from error
 
 
-def site_rows(told: NetworkStatus) -> list[Row]:
+def site_rows(told: KnownNetwork) -> list[Row]:
     """Return one row per site, with the relays that stand there; disabled ones in brackets."""
     relays: dict[str, list[str]] = {}
     for relay in told["relays"]:
@@ -83,6 +103,7 @@ def link_row(link: LinkStatus) -> Row:
         number(link["error_ms"]),
         number(link["jitter_ms"]),
         percent(link["loss_ratio"]),
+        percent(link["loss_most"]),
         cell(link["samples"]),
         "-" if link["age_s"] is None else f"{link['age_s']:.0f}",
         cell(link["method"]),
@@ -91,12 +112,13 @@ def link_row(link: LinkStatus) -> Row:
     )
 
 
-def spending(told: NetworkStatus) -> list[str]:
+def spending(told: KnownNetwork) -> list[str]:
     """Return what probing spent and refused, and how often routes changed and why, in words."""
     probes = told["probes"]
     limit = "" if probes["limit_per_s"] is None else f", at most {probes['limit_per_s']:g} a second"
     refused = f"refused as impossible: {_counts(probes['refused'])}"
     return [
+        f"links: {told['links_alive']} alive, {told['links_dead']} dead",
         f"probes: {probes['packets']} packets, {probes['lost']} lost{limit}",
         f"sent by: {_counts(probes['by_source'])}; {refused}",
         f"route changes: {_counts(told['changes'])}",

@@ -1,6 +1,7 @@
 """One gateway, seen by one caller: ``Client("http://127.0.0.1:8780", token).relays.list()``."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from gateway.client.address import parse_address
 from gateway.client.collection import Collection, body_of
@@ -9,7 +10,7 @@ from gateway.client.network import Links, LiveWeights, Relays, Sites
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
-from gateway.client.resources import BackgroundTask, Identity, NetworkStatus
+from gateway.client.resources import BackgroundTask, Identity, KnownNetwork, LinkStatus, NetworkStatus
 from gateway.client.wire import Exchange, Wire, _ignore
 
 
@@ -51,8 +52,16 @@ class Client:
         return body_of(self.wire.call("GET", "/v1/whoami"), self.wire)
 
     def network_status(self) -> NetworkStatus:
-        """Return the network as it is declared, with what the gateway believes of every link now (admins only)."""
+        """Return the network as it is declared, and what measuring it takes and found (admins only)."""
         return body_of(self.wire.call("GET", "/v1/network/status"), self.wire)
+
+    def network_links(self, *, near: str | None = None) -> Iterator[LinkStatus]:
+        """Yield what is believed of every link, or of those at one node: gateway, a relay, platform/NAME."""
+        return Collection[LinkStatus](self.wire, "/v1/network/links").list(near=near)
+
+    def known_network(self, *, near: str | None = None, limit: int | None = None) -> KnownNetwork:
+        """Return the status together with at most ``limit`` links, all of them or those ``near`` a node."""
+        return {**self.network_status(), "links": list(islice(self.network_links(near=near), limit))}
 
     def background(self) -> Iterator[BackgroundTask]:
         """Yield the status of every background task."""

@@ -257,6 +257,8 @@ class LinkStatus(TypedDict):
     smoothed_ms: float | None
     jitter_ms: float | None
     loss_ratio: float | None
+    loss_least: float | None
+    loss_most: float | None
     sent: float | None
     lost: float | None
     samples: int | None
@@ -281,9 +283,16 @@ class NetworkStatus(TypedDict):
     sites: list[SitePlace]
     relays: list[RelayPlace]
     platforms: list[PlatformPlace]
-    links: list[LinkStatus]
+    links_alive: int
+    links_dead: int
     probes: ProbeSpending
     changes: dict[str, int]
+
+
+class KnownNetwork(NetworkStatus):
+    """The declared network with what is believed of its links."""
+
+    links: list[LinkStatus]
 
 
 class AccountSession(TypedDict):

@@ -1,6 +1,8 @@
 """What this gateway knows of links, shared by all connections: fed by probes and by live tunnels, read by everybody."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,14 @@ from routing.probe.summary import LinkMeasurement
 from routing.topology import Node
 
 TUNNEL = "tunnel"  # the method of what was learned by building one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinksPage:
+    """Some links as the API shows them; ``next_row`` is where the rest begins, None when there is none."""
+
+    links: list[Mapping[str, Any]]
+    next_row: int | None
 
 
 class LinkBook:
@@ -52,15 +62,26 @@ class LinkBook:
         told = LinkRound(name=link, samples_ms=(None,) * DEAD_AFTER, method=TUNNEL, note=note)
         self.table.absorb_rounds([told], at_s)
 
-    def status(self, now_s: float) -> list[Mapping[str, Any]]:
-        """Return every link that was ever measured, as the API shows it."""
-        known: list[Mapping[str, Any]] = []
-        for row in range(len(self.table.names)):
-            link = self.table.estimate(row, now_s)
-            if link.measured_at_s is not None:
-                facts = {name: getattr(link, name) for name in _SHOWN}
-                known.append(facts | {"age_s": max(0.0, now_s - link.measured_at_s)})
-        return known
+    def counts(self, now_s: float) -> tuple[int, int]:
+        """Return how many links were ever measured and are up, and how many are down."""
+        dead = self.table.estimates(self.table.measured_rows(), now_s).dead
+        return int((~dead).sum()), int(dead.sum())
+
+    def page(self, now_s: float, *, near: str = "", after: int = 0, limit: int) -> LinksPage:
+        """Return up to ``limit`` links that were ever measured, as the API shows them, from row ``after`` on.
+
+        ``near``: only those that begin or end at this node.
+        """
+        names = self.table.names
+        rows = (row for row in self.table.measured_rows(after).tolist() if not near or near in names[row])
+        found = list(itertools.islice(rows, limit + 1))
+        shown = [self._shown(row, now_s) for row in found[:limit]]
+        return LinksPage(links=shown, next_row=found[limit] if len(found) > limit else None)
+
+    def _shown(self, row: int, now_s: float) -> Mapping[str, Any]:
+        link = self.table.estimate(row, now_s)
+        facts = {name: getattr(link, name) for name in _SHOWN}
+        return facts | {"age_s": max(0.0, now_s - (link.measured_at_s or now_s))}
 
 
 def _nobody(_measurement: LinkMeasurement) -> None:
@@ -78,6 +99,8 @@ _SHOWN = (
     "smoothed_ms",
     "jitter_ms",
     "loss_ratio",
+    "loss_least",
+    "loss_most",
     "sent",
     "lost",
     "samples",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from catalog.ports import Clock
-from gateway.connections.links import LinkBook
+from gateway.connections.links import LinkBook, LinksPage
 from gateway.connections.probing import PASSIVE
 from gateway.telemetry import RoutingMetrics
 from routing.probe.budget import ProbeBudget
@@ -43,12 +43,12 @@ class NetworkWatch:
         self._changes[reason] += 1
 
     def document(self) -> Mapping[str, Any]:
-        """Return links, probe spending and route changes, as ``GET /v1/network/status`` shows them."""
-        links = self._links.status(self._clock.now_s())
-        dead = sum(bool(link["dead"]) for link in links)
-        self._metrics.links(alive=len(links) - dead, dead=dead)
+        """Return how many links are known, probe spending and route changes, as ``GET /v1/network/status`` shows."""
+        alive, dead = self._links.counts(self._clock.now_s())
+        self._metrics.links(alive=alive, dead=dead)
         return {
-            "links": links,
+            "links_alive": alive,
+            "links_dead": dead,
             "probes": {
                 "packets": self._packets["sent"],
                 "lost": self._packets["lost"],
@@ -58,3 +58,7 @@ class NetworkWatch:
             },
             "changes": dict(self._changes),
         }
+
+    def links(self, near: str, after: int, limit: int) -> LinksPage:
+        """Return a page of links as they are believed to be now; see ``LinkBook.page``."""
+        return self._links.page(self._clock.now_s(), near=near, after=after, limit=limit)

@@ -48,6 +48,10 @@ async def hear_nothing(_tunnel: Tunnel, _route: Route, _clock: Clock) -> tuple[L
     return ()
 
 
+def _ignored(_count: int) -> None:
+    """Hear, and do nothing."""
+
+
 class WarmProber:
     """Carries out probe plans. Relays' connections are replaced when the declared network changes."""
 
@@ -59,11 +63,15 @@ class WarmProber:
         probes: ProbePolicy,
         clock: Clock,
         raw: RawSockets | None = None,
+        told_foreign: Callable[[int], None] = _ignored,
     ) -> None:
         """Take the key shown to relays, the limits, and raw sockets that were opened before privileges were dropped.
 
+        ``told_foreign`` hears after a round how many answers to nobody's question came.
         Use as an async context manager.
         """
+        self._told_foreign = told_foreign
+        self._foreign = 0
         self._probers = Probers(probes, raw)
         self._credentials = credentials
         self._tunnels = tunnels
@@ -94,6 +102,9 @@ class WarmProber:
             )
         finally:
             self._under_way -= 1
+            if fresh := self._probers.foreign - self._foreign:
+                self._foreign += fresh
+                self._told_foreign(fresh)
             # A round that still runs may be using the connections of the network as it was.
             if not self._under_way:
                 await self._close_retired()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from routing.estimate.loss import bounds, design_effect, faded
 from routing.paths.graph import Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
@@ -75,6 +76,8 @@ class LinkEstimate:
     """What is believed of one link; see LinkEstimates. ``smoothed_ms`` and ``median_ms`` are for the reader.
 
     ``sent`` and ``lost`` are counts in which old packets weigh less; ``measured_at_s`` is None before the first.
+    ``loss_least`` and ``loss_most`` are what those counts, faded since, leave believable at 95 % each; losses that came
+    in runs leave more. None in what was stored before they were told.
     ``method`` and ``note`` are those of the last round: how it was measured, and the error code when it could not be.
     """
 
@@ -93,6 +96,8 @@ class LinkEstimate:
     samples: int
     dead: bool
     measured_at_s: float | None
+    loss_least: float | None = None
+    loss_most: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +195,7 @@ class LinkTable:
         one = self.estimates(np.array([row]), now_s)
         source, target = self.names[row]
         known = not np.isnan(one.rtt_ms[0])
+        least, most = self.loss_bounds(np.array([row]), now_s)
         return LinkEstimate(
             source=source,
             target=target,
@@ -206,7 +212,22 @@ class LinkTable:
             samples=int(one.samples[0]),
             dead=bool(one.dead[0]),
             measured_at_s=float(self._of.seen_at[row]) if self._of.seen_at[row] > -np.inf else None,
+            loss_least=float(least[0]),
+            loss_most=float(most[0]),
         )
+
+    def loss_bounds(self, rows: Ints, now_s: float) -> tuple[Floats, Floats]:
+        """Return the least and the largest loss ratio believable of ``rows`` at ``now_s``; they widen with age."""
+        of, half_life_s = self._of, self.policy.loss_half_life_s
+        age_s = now_s - of.seen_at[rows]
+        sent, lost = (faded(counts[rows], age_s, half_life_s) for counts in (of.sent, of.lost))
+        runs = np.bitwise_count(of.outcomes[rows] & ~(of.outcomes[rows] << np.uint64(1)))
+        mean_run = np.bitwise_count(of.outcomes[rows]) / np.maximum(1, runs)
+        return bounds(lost, sent, design_effect=design_effect(mean_run, of.loss[rows]))
+
+    def measured_rows(self, first: int = 0) -> Ints:
+        """Return the rows from ``first`` on that were ever measured, in their order."""
+        return first + np.flatnonzero(self._of.seen_at[first : len(self.names)] > -np.inf)
 
     @property
     def nbytes(self) -> int:

@@ -73,6 +73,11 @@ class Probers:
                 _announce("icmp" if self._sockets else f"tcp {self._policy.tcp_timing}")
         return self._sockets
 
+    @property
+    def foreign(self) -> int:
+        """How many packets came that looked like answers and belonged to no probe of ours."""
+        return sum(prober.statistics().foreign for prober in self._sockets or ())
+
     async def _open(self) -> tuple[EchoSocket, SynSocket] | None:
         raw = None
         if self._policy.icmp != "off":

@@ -29,6 +29,7 @@ from drivers import registry
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices, Wakes
 from gateway.connections.explanation import reranked
+from gateway.connections.links import LinksPage
 from tests.support.clocks import ManualClock
 
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
@@ -158,6 +159,7 @@ async def api_world(
             gateway_info={"name": "test"},
             limits=limits or ApiLimits(),
             network_status=lambda: believed,
+            network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),
             what_if=reranked,
         )
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()

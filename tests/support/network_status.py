@@ -1,6 +1,6 @@
 """A network as a gateway tells it: three sites on the map and one off it, two relays, a platform, three links."""
 
-from gateway.client.resources import Decision, LinkStatus, NetworkStatus, RelayPlace, SitePlace, Standby
+from gateway.client.resources import Decision, KnownNetwork, LinkStatus, RelayPlace, SitePlace, Standby
 
 
 def site(name: str, latitude: float | None = None, longitude: float | None = None) -> SitePlace:
@@ -26,6 +26,8 @@ def link(source: str, target: str, rtt_ms: float | None, *, dead: bool = False) 
         "smoothed_ms": rtt_ms,
         "jitter_ms": 0.5,
         "loss_ratio": 1.0 if dead else 0.01,
+        "loss_least": 0.36 if dead else 0.0005,
+        "loss_most": 1.0 if dead else 0.047,
         "sent": 99.5,
         "lost": 1.0,
         "samples": 8,
@@ -34,7 +36,7 @@ def link(source: str, target: str, rtt_ms: float | None, *, dead: bool = False) 
     }
 
 
-def network() -> NetworkStatus:
+def network() -> KnownNetwork:
     """Return the network: gateway in London, relays in Frankfurt and Tokyo, a platform in a cellar."""
     return {
         "gateway_site": "london",
@@ -46,6 +48,8 @@ def network() -> NetworkStatus:
             link("fra-1", "platform/vault", 30.0),
             link("gateway", "tok-1", None, dead=True),
         ],
+        "links_alive": 2,
+        "links_dead": 1,
         "probes": {
             "packets": 120,
             "lost": 3,

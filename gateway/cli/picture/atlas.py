@@ -10,7 +10,7 @@ from gateway.cli.picture.journey import GATEWAY, Journey, colour_of
 from gateway.cli.picture.labels import DETAIL_PX, MARK_PX, NAME_PX, Label, Point, leader, placed
 from gateway.cli.picture.projection import Frame, Projection, fit, frame_for
 from gateway.cli.picture.svg import FAINT, INK, PAPER, RULE, element, fixed, halo, text, title
-from gateway.client.resources import LinkStatus, NetworkStatus
+from gateway.client.resources import KnownNetwork, LinkStatus
 
 DEAD, UNKNOWN = "#9aa5b1", "#d5dae0"
 # Below so many milliseconds: this colour. From cold to warm, and darker than paper at both ends.
@@ -41,7 +41,7 @@ class Atlas:
         return self.frame.bottom if self.strip is None else self.strip.bottom
 
 
-def survey(told: NetworkStatus, *, left: float, top: float, width: float) -> Atlas:
+def survey(told: KnownNetwork, *, left: float, top: float, width: float) -> Atlas:
     """Return where the sites of ``told`` stand, on a map of ``width`` and in a strip below it."""
     known = {
         site["name"]: (site["latitude"], site["longitude"])
@@ -62,7 +62,7 @@ def survey(told: NetworkStatus, *, left: float, top: float, width: float) -> Atl
     return Atlas(frame=frame, strip=strip, projection=projection, points=points, site_of=nodes)
 
 
-def drawn(atlas: Atlas, told: NetworkStatus, journeys: Sequence[Journey]) -> Iterator[str]:
+def drawn(atlas: Atlas, told: KnownNetwork, journeys: Sequence[Journey]) -> Iterator[str]:
     """Yield the map's elements, the lowest first."""
     yield from _ground(atlas)
     yield from _links(atlas, told["links"])
@@ -179,7 +179,7 @@ def _legs(atlas: Atlas, journey: Journey, number: int) -> Iterator[Leg]:
             yield Leg(words=words, colour=colour_of(number), dotted=word == "standby", curves=curves)
 
 
-def _sites(atlas: Atlas, told: NetworkStatus, lines: Sequence[Frame], passed: AbstractSet[str]) -> Iterator[str]:
+def _sites(atlas: Atlas, told: KnownNetwork, lines: Sequence[Frame], passed: AbstractSet[str]) -> Iterator[str]:
     details = _details(told)
     platforms = {platform["site"] for platform in told["platforms"]}
     relays = {relay["site"] for relay in told["relays"] if relay["enabled"]}
@@ -245,7 +245,7 @@ class Curve:
         return x, y
 
 
-def _details(told: NetworkStatus) -> dict[str, list[str]]:
+def _details(told: KnownNetwork) -> dict[str, list[str]]:
     """Return what stands at each site, by its name: the gateway, platforms, relays."""
     found: dict[str, list[str]] = {told["gateway_site"]: ["gateway"]}
     for platform in told["platforms"]:

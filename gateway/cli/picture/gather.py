@@ -13,6 +13,8 @@ from gateway.client.resources import Connection
 JOURNEY_LIMIT = 6
 # The newest; a chart that is a thousand pixels wide shows no more.
 DECISION_LIMIT = 400
+# As many lines as a map can hold.
+LINK_LIMIT = 5000
 
 
 def gathered(client: Client, connections: Sequence[str]) -> str:
@@ -20,7 +22,9 @@ def gathered(client: Client, connections: Sequence[str]) -> str:
 
     Raises ClientError, such as for a connection that there is not.
     """
-    told = client.network_status()
+    told = client.known_network(limit=LINK_LIMIT)
+    if told["links_alive"] + told["links_dead"] > LINK_LIMIT:
+        note(f"only the first {LINK_LIMIT} links are drawn")
     return picture(told, [_journey(client, each) for each in _wanted(client, connections)])
 
 

@@ -6,12 +6,12 @@ from gateway.cli.picture import atlas, history, legend
 from gateway.cli.picture.journey import Journey, colour_of
 from gateway.cli.picture.projection import Frame
 from gateway.cli.picture.svg import FAINT, FONT, PAPER, element, text, title
-from gateway.client.resources import NetworkStatus
+from gateway.client.resources import KnownNetwork
 
 _WIDTH_PX, _MARGIN_PX, _HEAD_PX = 1120.0, 32.0, 72.0
 
 
-def picture(told: NetworkStatus, journeys: Sequence[Journey]) -> str:
+def picture(told: KnownNetwork, journeys: Sequence[Journey]) -> str:
     """Return the picture as one SVG document that needs nothing else; equal input gives equal text."""
     inside = _WIDTH_PX - 2 * _MARGIN_PX
     places = atlas.survey(told, left=_MARGIN_PX, top=_HEAD_PX, width=inside)
@@ -40,13 +40,11 @@ def picture(told: NetworkStatus, journeys: Sequence[Journey]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'
 
 
-def _head(told: NetworkStatus) -> Iterator[str]:
-    links = told["links"]
-    dead = sum(link["dead"] for link in links)
+def _head(told: KnownNetwork) -> Iterator[str]:
+    dead = told["links_dead"]
+    known = told["links_alive"] + dead
     yield text("The network and its routes", _MARGIN_PX, 34, font_size=20, font_weight="600")
-    counts = (
-        f"{len(told['sites'])} sites, {len(told['relays'])} relays, {len(links)} links measured, {dead} of them dead"
-    )
+    counts = f"{len(told['sites'])} sites, {len(told['relays'])} relays, {known} links measured, {dead} of them dead"
     changes = sum(told["changes"].values())
     more = f"{told['probes']['packets']} probe packets, {changes} route change{'' if changes == 1 else 's'}"
     yield text(f"{counts}; {more}", _MARGIN_PX, 55, font_size=12, fill=FAINT)

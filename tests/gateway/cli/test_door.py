@@ -187,7 +187,7 @@ def test_a_socket_is_a_server(crossway: Crossway, tmp_path: Path) -> None:
 def test_a_command_s_own_option_stands_in_the_place_of_a_shared_one(crossway: Crossway, tmp_path: Path) -> None:
     """``-o`` is a file where a picture is written; the variable that chooses a format elsewhere has no say there."""
     status = Played(body=network())
-    with playing(status, page([])) as stage:
+    with playing(status, page(network()["links"]), page([])) as stage:
         result = crossway(
             "net", "plot", "-o", str(tmp_path / "p.svg"), "--server", stage.server, CROSSWAY_OUTPUT="yaml"
         )

@@ -42,8 +42,8 @@ def test_status_as_tables(run: Run) -> None:
     sites, links, words = run("net", "status").stdout.split("\n\n")
     assert sites.splitlines()[1].split() == ["fra", "-", "-", "-", "fra-1"]
     rows = [line.split() for line in links.splitlines()[1:]]
-    assert rows[0] == ["gateway", "fra-1", "12.5", "0.2", "0.5", "1.00", "8", "4", "icmp", "alive"]
-    assert rows[1] == ["fra-1", "sin-1", "-", "-", "0.5", "100.00", "8", "4", "icmp", "dead", "timed-out"]
+    assert rows[0] == ["gateway", "fra-1", "12.5", "0.2", "0.5", "1.00", "4.70", "8", "4", "icmp", "alive"]
+    assert rows[1] == ["fra-1", "sin-1", "-", "-", "0.5", "100.00", "100.00", "8", "4", "icmp", "dead", "timed-out"]
     assert "route changes: moved 2" in words
 
 
@@ -58,12 +58,14 @@ def test_spending_in_words() -> None:
     """Packets, the limit, who sent them, what was refused and how often routes changed, in an order that stays."""
     told = network_status.network()
     assert spending(told) == [
+        "links: 2 alive, 1 dead",
         "probes: 120 packets, 3 lost, at most 50 a second",
         "sent by: fra-1 20, gateway 100; refused as impossible: faster-than-light 2",
         "route changes: escaped-dead 1, moved 2",
     ]
     nothing = {"packets": 0, "lost": 0, "refused": {}, "limit_per_s": None, "by_source": {}}
     assert spending({**told, "probes": nothing, "changes": {}}) == [  # type: ignore[typeddict-item]
+        "links: 2 alive, 1 dead",
         "probes: 0 packets, 0 lost",
         "sent by: none; refused as impossible: none",
         "route changes: none",
@@ -75,7 +77,7 @@ def test_rows_of_what_is_not_known() -> None:
     told = network_status.network()
     assert [row[-1] for row in site_rows(told)] == ["-", "fra-1", "tok-1, (tok-2)", "-"]
     unknown = {**network_status.link("gateway", "tok-2", None), "age_s": None, "samples": None, "method": ""}
-    assert link_row(unknown)[6:10] == ("-", "-", "-", "unknown")  # type: ignore[arg-type]
+    assert link_row(unknown)[7:11] == ("-", "-", "-", "unknown")  # type: ignore[arg-type]
 
 
 def establish(api: ServedApi) -> str:

@@ -51,10 +51,32 @@ def test_links_are_told_with_their_age() -> None:
     watched.links.table.row("relay", "platform/x")
     watched.measured(120.0, None, 121.0)
     watched.clock.advance(10)
-    (link,) = watched.watch.document()["links"]
+    (link,) = watched.watch.links("", 0, 10).links
     assert (link["source"], link["target"], link["method"], link["age_s"]) == ("gateway", "relay", "icmp", 10.0)
     assert link["rtt_ms"] == pytest.approx(120.0, abs=1.5)
     assert link["sent"] == 3
+
+
+def test_links_come_in_pages_and_by_node() -> None:
+    """Each link comes once, however small the pages; ``near`` leaves those that begin or end there."""
+    watched = Watched()
+    for name in ("a", "b", "c"):
+        watched.links.lost(("gateway", name), watched.clock.now_s(), "refused")
+    watched.links.lost(("b", "c"), watched.clock.now_s(), "refused")
+
+    def told(near: str) -> list[tuple[str, str]]:
+        seen, row = [], 0
+        while row is not None:
+            page = watched.watch.links(near, row, 2)
+            seen += [(link["source"], link["target"]) for link in page.links]
+            row = page.next_row
+        return seen
+
+    assert told("") == [("gateway", "a"), ("gateway", "b"), ("gateway", "c"), ("b", "c")]
+    assert told("b") == [("gateway", "b"), ("b", "c")]
+    assert told("nobody") == []
+    document = watched.watch.document()
+    assert (document["links_alive"], document["links_dead"]) == (0, 4)
 
 
 def test_spending_refusals_and_changes_are_counted() -> None:

@@ -1,9 +1,11 @@
 """Probes over relays use connections that stay warm, until the declared network changes."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import asyncssh
+from scapy.layers.inet import ICMP
 
 from gateway.connections.probing import WarmProber
 from gateway.network import DeclaredNetwork, Snapshot
@@ -43,3 +45,29 @@ def test_a_relay_is_logged_in_at_once_for_many_rounds(world: Connecting, tmp_pat
     with Sshd(tmp_path / "relay", key.export_public_key().decode().strip()) as sshd:
         world.add_relay("relay", sshd)
         asyncio.run(run())
+
+
+def test_answers_to_nobody_s_question_are_told(world: Connecting) -> None:
+    """An echo reply under an identifier that is not ours is counted and changes nothing of what is measured."""
+    plan = ProbePlan(links=(PlannedLink(source="gateway", target="relay", via=()),))
+    world.add_relay("relay", port=1)
+    told: list[int] = []
+
+    async def run() -> None:
+        network = await world.store.database.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
+        prober = WarmProber(
+            credentials=TunnelCredentials(client_key=asyncssh.generate_private_key("ssh-ed25519")),
+            tunnels=TunnelPolicy(),
+            probes=ProbePolicy(samples=1, timeout_ms=5_000, icmp="require"),
+            clock=world.store.clock,
+            told_foreign=told.append,
+        )
+        async with prober:
+            await prober(plan, network)
+            before = sum(told)
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as forger:
+                forger.sendto(bytes(ICMP(type="echo-reply", id=0x4242) / bytes(56)), ("127.0.0.1", 0))
+            (measured,) = await prober(plan, network)
+            assert (measured.method, measured.lost, sum(told) - before) == ("icmp", 0, 1)
+
+    asyncio.run(run())

@@ -8,7 +8,7 @@ import pytest
 from gateway.cli.picture import atlas
 from gateway.cli.picture.atlas import DEAD, UNKNOWN, Curve, colour, drawn, survey
 from gateway.cli.picture.journey import Journey, colour_of
-from gateway.client.resources import NetworkStatus
+from gateway.client.resources import KnownNetwork
 from tests.support.network_status import decision, link, network, relay, site
 
 VIA_FRANKFURT = Journey(
@@ -19,7 +19,7 @@ VIA_FRANKFURT = Journey(
 )
 
 
-def parts(told: NetworkStatus, journeys: Sequence[Journey] = ()) -> list[ET.Element]:
+def parts(told: KnownNetwork, journeys: Sequence[Journey] = ()) -> list[ET.Element]:
     """Return the map's elements."""
     places = survey(told, left=0, top=0, width=1000)
     return [ET.fromstring(each) for each in drawn(places, told, journeys)]
