@@ -26,8 +26,8 @@ from gateway.policies import tunnel_policy
 from gateway.settings import Settings
 from routing import topology
 from routing.errors import RoutingError
-from routing.tunnel.hops import Hops
 from routing.tunnel.policy import TunnelCredentials
+from routing.tunnel.pool import HopPool
 
 Finding = dict[str, object]
 
@@ -140,14 +140,16 @@ async def _relays(network: topology.Topology, settings: Settings) -> list[Findin
         return [{"check": f"relay {relay.name}", "ok": True, "detail": detail} for relay in network.relays]
     ways = _ways(network)
     credentials = TunnelCredentials(client_key=_ssh_key(settings.gateway.state_dir))
-    async with Hops(network, credentials, tunnel_policy(settings)) as hops:
-        return [await _relay(ways.get(relay.name, [GATEWAY_NODE, relay.name]), hops) for relay in network.relays]
+    async with HopPool(credentials, tunnel_policy(settings)) as pool:
+        return [
+            await _relay(ways.get(relay.name, [GATEWAY_NODE, relay.name]), pool, network) for relay in network.relays
+        ]
 
 
-async def _relay(way: list[str], hops: Hops) -> Finding:
+async def _relay(way: list[str], pool: HopPool, network: topology.Topology) -> Finding:
     finding: Finding = {"check": f"relay {way[-1]}", "ok": True}
     try:
-        await hops.reach(tuple(way[1:]))
+        await (await pool.lease(tuple(way[1:]), network)).release()
     except RoutingError as error:
         return {**finding, "ok": False, "code": error.code, "detail": str(error)}
     return finding

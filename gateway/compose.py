@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncssh
@@ -75,6 +75,7 @@ from gateway.policies import (
     budget_policy,
     call_policy,
     choosing_policy,
+    pool_policy,
     probe_policy,
     retry_policy,
     tunnel_policy,
@@ -86,6 +87,7 @@ from routing.estimate.plausible import Refusal
 from routing.probe.budget import ProbeBudget
 from routing.probe.probers import RawSockets
 from routing.tunnel.policy import TunnelCredentials
+from routing.tunnel.pool import HopPool
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +199,6 @@ async def _connections(
     settings: Settings, adapters: Adapters, keys: Keys, database: Database
 ) -> AsyncIterator[_Connections]:
     clock = adapters.clock
-    tunnels = TunnelMaking(credentials=TunnelCredentials(client_key=keys.ssh), policy=tunnel_policy(settings))
     calls = call_policy(settings)
     live = LiveConnections()
     sessions = Sessions(database, clock)
@@ -216,14 +217,19 @@ async def _connections(
         gateway_name=settings.gateway.name,
     )
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
-    async with TunnelCarrier(live) as carrier, _choosing(settings, adapters, tunnels) as (chooser, watch, metrics):
+    credentials = TunnelCredentials(client_key=keys.ssh)
+    async with (
+        HopPool(credentials, tunnel_policy(settings), pool_policy(settings)) as pool,
+        TunnelCarrier(live) as carrier,
+        _choosing(settings, adapters, pool) as (chooser, watch, metrics),
+    ):
         establisher = Establisher(
             moved=watch.changed,
             database=database,
             clock=clock,
             steps=StepLog(database, clock, adapters.checkpoint),
             chooser=chooser,
-            tunnels=tunnels,
+            tunnels=TunnelMaking(pool=pool, policy=tunnel_policy(settings)),
             live=live,
             sessions=sessions,
             clouds=clouds,
@@ -355,19 +361,19 @@ def _services(
 
 @asynccontextmanager
 async def _choosing(
-    settings: Settings, adapters: Adapters, tunnels: TunnelMaking
+    settings: Settings, adapters: Adapters, pool: HopPool
 ) -> AsyncIterator[tuple[RouteChooser, NetworkWatch, Metrics]]:
     clock, probes = adapters.clock, probe_policy(settings)
     # A relay that does not answer holds up a round of probes for all: three probes' patience is enough for it.
-    patience_s = min(tunnels.policy.hop_timeout_s, 3 * probes.timeout_ms / 1000)
+    patience_s = min(settings.tunnel.connect_timeout_s, 3 * probes.timeout_ms / 1000)
     links, metrics = LinkBook(), Metrics()
     async with WarmProber(
-        told_foreign=lambda count: links.gate.refuse(Refusal.WRONG_ID, count),
-        credentials=tunnels.credentials,
-        tunnels=replace(tunnels.policy, hop_timeout_s=patience_s),
+        pool=pool,
+        patience_s=patience_s,
         probes=probes,
         clock=clock,
         raw=adapters.raw_sockets,
+        told_foreign=lambda count: links.gate.refuse(Refusal.WRONG_ID, count),
     ) as prober:
         budget = ProbeBudget(budget_policy(settings))
         watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)

@@ -10,7 +10,7 @@ from routing.probe.attention import AttentionPolicy
 from routing.probe.budget import BudgetPolicy
 from routing.probe.plan import ProbePolicy
 from routing.steadiness import SteadinessPolicy
-from routing.tunnel.policy import TunnelPolicy
+from routing.tunnel.policy import PoolPolicy, TunnelPolicy
 
 
 def candidate_policy(settings: Settings) -> CandidatePolicy:
@@ -75,6 +75,16 @@ def tunnel_policy(settings: Settings) -> TunnelPolicy:
         hop_timeout_s=settings.tunnel.connect_timeout_s,
         keepalive_s=settings.tunnel.keepalive_interval_s,
         keepalive_count=settings.tunnel.keepalive_count,
+    )
+
+
+def pool_policy(settings: Settings) -> PoolPolicy:
+    """Return how many connections to relays are kept, and how long."""
+    tunnel = settings.tunnel
+    return PoolPolicy(
+        idle_s=tunnel.idle_close_s,
+        idle_limit=tunnel.idle_limit_count,
+        connection_limit=tunnel.connection_limit_count,
     )
 
 

@@ -154,11 +154,14 @@ class ProbeSettings(Section):
 
 
 class TunnelSettings(Section):
-    """How hops are connected and kept alive."""
+    """How hops are connected and kept alive, and how many connections to relays are kept."""
 
     connect_timeout_s: Positive = 8.0
     keepalive_interval_s: Positive = 1.0
     keepalive_count: Count = 3
+    idle_close_s: Positive = 300.0
+    idle_limit_count: Count = 256
+    connection_limit_count: Count = 2048
 
 
 class CloudSettings(Section):

@@ -79,6 +79,13 @@ class TunnelFull(RoutingError):
     retryable = True
 
 
+class ConnectionsFull(RoutingError):
+    """The gateway holds as many connections to relays as it may, all of them in use; a tunnel must close first."""
+
+    code = "connections-full"
+    retryable = True
+
+
 class LinkUnmeasured(RoutingError):
     """A route was to be judged, one of whose links nobody has measured; ``link`` is its (source, target)."""
 

@@ -37,7 +37,8 @@ from routing.estimate.costs import Weights
 from routing.ranking import Aim
 from routing.steadiness import Hold
 from routing.tunnel.build import build_tunnel
-from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.policy import TunnelPolicy
+from routing.tunnel.pool import HopPool
 from routing.tunnel.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ def _uncounted(_reason: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelMaking:
-    """What building a tunnel needs: our key for the relays, and the limits."""
+    """What building a tunnel needs: the connections to relays, and the limits."""
 
-    credentials: TunnelCredentials
+    pool: HopPool
     policy: TunnelPolicy
 
 
@@ -194,7 +195,7 @@ class Establisher:
                 if known is not None:
                     raise known
                 tunnel = await build_tunnel(
-                    network.topology, route, network.target, self.tunnels.credentials, self.tunnels.policy
+                    network.topology, route, network.target, self.tunnels.pool, self.tunnels.policy
                 )
             except RoutingError as error:
                 last = last or error

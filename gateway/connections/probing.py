@@ -12,8 +12,7 @@ from routing.probe.plan import ProbePlan, ProbePolicy
 from routing.probe.probers import Probers, RawSockets
 from routing.probe.run import run_probes
 from routing.probe.summary import LinkMeasurement
-from routing.tunnel.hops import Hops
-from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.pool import HopPool, Lease
 from routing.tunnel.tunnel import Tunnel
 
 PASSIVE = "passive"
@@ -53,34 +52,30 @@ def _ignored(_count: int) -> None:
 
 
 class WarmProber:
-    """Carries out probe plans. Relays' connections are replaced when the declared network changes."""
+    """Carries out probe plans over the connections that tunnels use too. Use as an async context manager."""
 
     def __init__(
         self,
         *,
-        credentials: TunnelCredentials,
-        tunnels: TunnelPolicy,
+        pool: HopPool,
+        patience_s: float,
         probes: ProbePolicy,
         clock: Clock,
         raw: RawSockets | None = None,
         told_foreign: Callable[[int], None] = _ignored,
     ) -> None:
-        """Take the key shown to relays, the limits, and raw sockets that were opened before privileges were dropped.
+        """Take the limits, and raw sockets that were opened before privileges were dropped.
 
-        ``told_foreign`` hears after a round how many answers to nobody's question came.
-        Use as an async context manager.
+        A relay that cannot be reached within ``patience_s`` counts as out of reach. ``told_foreign`` hears after a
+        round how many answers to nobody's question came.
         """
         self._told_foreign = told_foreign
         self._foreign = 0
         self._probers = Probers(probes, raw)
-        self._credentials = credentials
-        self._tunnels = tunnels
+        self._pool = pool
+        self._patience_s = patience_s
         self._probes = probes
         self._clock = clock
-        self._snapshot: Snapshot | None = None
-        self._hops: Hops | None = None
-        self._retired: list[Hops] = []
-        self._under_way = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,40 +83,19 @@ class WarmProber:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._retire()
-        await self._close_retired()
         await self._probers.__aexit__(kind, error, trace)
 
     async def __call__(self, plan: ProbePlan, network: Snapshot) -> tuple[LinkMeasurement, ...]:
         """Return a measurement for every link of ``plan``; see ``routing.probe.run.run_probes``."""
-        hops = self._warm(network)
-        self._under_way += 1
+
+        async def reach(via: tuple[str, ...]) -> Lease:
+            return await self._pool.lease(via, network.topology, patience_s=self._patience_s)
+
         try:
             return await run_probes(
-                plan, network.topology, network.target, hops, self._probers, self._probes, self._clock
+                plan, network.topology, network.target, reach, self._probers, self._probes, self._clock
             )
         finally:
-            self._under_way -= 1
             if fresh := self._probers.foreign - self._foreign:
                 self._foreign += fresh
                 self._told_foreign(fresh)
-            # A round that still runs may be using the connections of the network as it was.
-            if not self._under_way:
-                await self._close_retired()
-
-    def _warm(self, network: Snapshot) -> Hops:
-        if self._snapshot is None or self._snapshot.topology != network.topology:
-            self._retire()
-        if self._hops is None:
-            self._hops = Hops(network.topology, self._credentials, self._tunnels)
-            self._snapshot = network
-        return self._hops
-
-    def _retire(self) -> None:
-        if self._hops is not None:
-            self._retired.append(self._hops)
-        self._hops = self._snapshot = None
-
-    async def _close_retired(self) -> None:
-        while self._retired:
-            await self._retired.pop().close()

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from routing.errors import RoutingError
@@ -22,19 +23,22 @@ from routing.probe.tcp import TcpMethod, probe_tcp
 from routing.probe.via_relay import probe_beyond, probe_via_relay
 from routing.probe.wire import Samples
 from routing.topology import Address, Node, NodeKind, Topology
-from routing.tunnel.hops import Hops
+from routing.tunnel.pool import Lease
 
 log = logging.getLogger(__name__)
 
 _ICMP, _SYN = "icmp", "syn"
 _VIA_RELAY = "relay-"
 
+# Returns a lease on a connection to the last of these relays; raises RoutingError.
+Reach = Callable[[tuple[str, ...]], Awaitable[Lease]]
+
 
 async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to know
     plan: ProbePlan,
     topology: Topology,
     target: Node,
-    hops: Hops,
+    reach: Reach,
     probers: Probers,
     policy: ProbePolicy,
     clock: Clock,
@@ -45,7 +49,7 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
     lost, with the reason in ``note``. May be repeated. Raises RawSocketsRefused when the policy requires ICMP in vain.
     """
     raw = await probers.sockets()
-    run = _Run(topology, target, hops, probers, raw, policy, clock, asyncio.Semaphore(policy.parallel_links))
+    run = _Run(topology, target, reach, probers, raw, policy, clock, asyncio.Semaphore(policy.parallel_links))
     async with asyncio.TaskGroup() as group:
         probes = [group.create_task(run.measure(link)) for link in plan.links]
     return tuple(probe.result() for probe in probes)
@@ -55,7 +59,7 @@ async def run_probes(  # noqa: PLR0917  one argument per thing a probe needs to 
 class _Run:
     topology: Topology
     target: Node
-    hops: Hops
+    reach: Reach
     probers: Probers
     raw: tuple[EchoSocket, SynSocket] | None
     policy: ProbePolicy
@@ -118,11 +122,14 @@ class _Run:
     async def _from_relay(
         self, link: PlannedLink, address: Address, sink: Node, policy: ProbePolicy
     ) -> tuple[str, Samples]:
-        connection = await self.hops.reach(link.via)
-        method = self._tcp_method(sink)
-        if sink.kind is NodeKind.RELAY and self.policy.icmp != "off":
-            return await probe_beyond(connection, address, method, policy, self.probers.pings)
-        return method.value, await probe_via_relay(connection, address, method, policy)
+        lease = await self.reach(link.via)
+        try:
+            method = self._tcp_method(sink)
+            if sink.kind is NodeKind.RELAY and self.policy.icmp != "off":
+                return await probe_beyond(lease.connection, address, method, policy, self.probers.pings)
+            return method.value, await probe_via_relay(lease.connection, address, method, policy)
+        finally:
+            await lease.release()
 
     def _tcp_method(self, sink: Node) -> TcpMethod:
         if self.policy.tcp_timing == "connect":

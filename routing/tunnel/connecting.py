@@ -15,7 +15,7 @@ async def connect_lean(
     *,
     through: asyncssh.SSHClientConnection | None,
     window_bytes: int,
-    kind: type[LeanConnection] = LeanConnection,
+    kind: Callable[..., LeanConnection] = LeanConnection,
     **options: object,
 ) -> LeanConnection:
     """Return a connection to ``address`` that is logged in; ``through`` None dials from here.
@@ -37,7 +37,7 @@ async def connect_lean(
     else:
         # asyncssh's own connections serve as sessions of a channel in the same way, and are not declared to either.
         session = cast("Callable[[], asyncssh.SSHTCPSession[bytes]]", made)
-        _, carried = await through.create_connection(session, address.host, address.port, window=window_bytes)
+        carried = await _carried(through, session, address, window_bytes)
         connection = cast("LeanConnection", carried)
     is_logged_in = False
     try:
@@ -48,3 +48,33 @@ async def connect_lean(
             connection.abort()
             await connection.wait_closed()
     return connection
+
+
+async def _carried(
+    through: asyncssh.SSHClientConnection,
+    session: Callable[[], asyncssh.SSHTCPSession[bytes]],
+    address: Address,
+    window_bytes: int,
+) -> asyncssh.SSHTCPSession[bytes]:
+    """Return the session of a new channel to ``address``. When cancelled, one that is opened later is closed at once.
+
+    Others use ``through`` too, and would keep what asyncssh leaves behind of a cancelled open for as long as it stands;
+    therefore the open runs in a task of the connection.
+    """
+    channel: asyncssh.SSHTCPChannel[bytes] = through.create_tcp_channel(window=window_bytes)
+    answer: asyncio.Future[asyncssh.SSHTCPSession[bytes]] = asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        try:
+            made = await channel.connect(session, address.host, address.port, "", 0)
+        except asyncssh.ChannelOpenError as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if answer.done():
+                channel.abort()
+            else:
+                answer.set_result(made)
+
+    through.create_task(run())
+    return await answer

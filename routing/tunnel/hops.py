@@ -7,17 +7,19 @@ weaker bargain, with or without strict key exchange.
 
 import asyncio
 import contextlib
-from types import TracebackType
-from typing import Self
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import asyncssh
 
 from routing.errors import HopError, HopRefused, HopTimedOut, HostKeyMismatch, TopologyInvalid
-from routing.topology import Address, Node, Topology
+from routing.topology import Address, Node
 from routing.tunnel.connecting import connect_lean
 from routing.tunnel.host_keys import host_key_algorithms, pinned_keys
 from routing.tunnel.packets import LeanConnection
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.prompt import PromptConnection
 from routing.tunnel.watch import HopWatch
 from routing.tunnel.windows import window_for
 
@@ -27,6 +29,15 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
 
 
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One relay of a tunnel, connected."""
+
+    name: str
+    connection: asyncssh.SSHClientConnection
+    watch: HopWatch
+
+
 async def connect_hop(
     relay: Node,
     address: Address,
@@ -34,107 +45,66 @@ async def connect_hop(
     through: asyncssh.SSHClientConnection | None,
     credentials: TunnelCredentials,
     policy: TunnelPolicy,
-    ended: asyncio.Event,
-) -> tuple[asyncssh.SSHClientConnection, HopWatch]:
+    on_log_in: Callable[[asyncssh.SSHClientConnection], None] | None = None,
+) -> Hop:
     """Return a connection to ``relay`` at ``address``, dialled from the end of ``through`` (None: from here).
 
-    ``ended`` is set when it ends. Raises HostKeyMismatch, HopRefused or HopTimedOut, with nothing left open;
-    TopologyInvalid when the relay has no user or no pinned key.
+    With ``on_log_in`` it is made the prompt way (see ``routing.tunnel.prompt``), and channels may be opened over what
+    that is called with; without, by asyncssh's own. Raises HostKeyMismatch, HopRefused (BrokeOff where the other way
+    may be worth a try) or HopTimedOut, with nothing left open; TopologyInvalid when the relay has no user or no
+    pinned key.
     """
     if not relay.user:
         raise TopologyInvalid(f"relay {relay.name} has no user to log in as", node=relay.name)
-    keys = pinned_keys(relay)
-    watch = HopWatch(relay.name, ended)
+    watch = HopWatch(relay.name)
+    options = _options(relay, credentials, policy, watch)
+    connection: asyncssh.SSHClientConnection
     try:
         async with asyncio.timeout(policy.hop_timeout_s):
-            connection = await connect_lean(
-                address,
-                through=through,
-                window_bytes=window_over(through, policy),
-                username=relay.user,
-                known_hosts=keys,
-                server_host_key_algs=host_key_algorithms(keys),
-                client_keys=[credentials.client_key],
-                client_factory=lambda: watch,
-                config=None,
-                agent_path=None,
-                preferred_auth=["publickey"],
-                password_auth=False,
-                kbdint_auth=False,
-                host_based_auth=False,
-                gss_host=None,
-                gss_kex=False,
-                gss_auth=False,
-                disable_trivial_auth=True,
-                x509_trusted_certs=None,
-                kex_algs=_KEY_EXCHANGES,
-                encryption_algs=_CIPHERS,
-                mac_algs=_MACS,
-                compression_algs=None,
-                login_timeout=0,  # The timeout around us covers the connect and the log-in.
-                keepalive_interval=policy.keepalive_s,
-                keepalive_count_max=policy.keepalive_count,
-            )
+            if on_log_in is None:
+                connection = await asyncssh.connect(address.host, address.port, tunnel=through, **options)
+            else:
+                connection = await connect_lean(
+                    address,
+                    through=through,
+                    window_bytes=window_over(through, policy),
+                    kind=functools.partial(PromptConnection, on_log_in=on_log_in),
+                    **options,
+                )
     except (asyncssh.Error, OSError, TimeoutError) as error:
         raise _translated(error, relay.name) from error
-    return connection, watch
+    return Hop(relay.name, connection, watch)
 
 
-class Hops:
-    """Warm connections to relays by the way they are reached, for probing; one login serves all links of a relay.
-
-    Use as an async context manager; leaving it closes every connection.
-    """
-
-    def __init__(self, topology: Topology, credentials: TunnelCredentials, policy: TunnelPolicy | None = None) -> None:
-        self._topology = topology
-        self._credentials = credentials
-        self._policy = policy or TunnelPolicy()
-        self._relays = {relay.name: relay for relay in topology.relays}
-        self._connections: dict[tuple[str, ...], asyncssh.SSHClientConnection] = {}
-        self._turns: dict[tuple[str, ...], asyncio.Lock] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def reach(self, via: tuple[str, ...]) -> asyncssh.SSHClientConnection:
-        """Return a live connection to the last relay of ``via``, built or reused. Callers asking at once share it.
-
-        Raises as ``connect_hop`` does, and TopologyInvalid for an unknown relay. May be repeated.
-        """
-        async with self._turns.setdefault(via, asyncio.Lock()):
-            known = self._connections.get(via)
-            if known is not None and not known.is_closed():
-                return known
-            through = await self.reach(via[:-1]) if len(via) > 1 else None
-            relay = self._relay(via[-1])
-            source = self._relay(via[-2]) if through is not None else self._topology.gateway
-            connection, _ = await connect_hop(
-                relay,
-                self._topology.dial_address(source, relay),
-                through=through,
-                credentials=self._credentials,
-                policy=self._policy,
-                ended=asyncio.Event(),
-            )
-            self._connections[via] = connection
-            return connection
-
-    async def close(self) -> None:
-        """Close every connection, the farthest first. May be repeated."""
-        farthest_first = sorted(self._connections, key=len, reverse=True)
-        await close_connections([self._connections.pop(via) for via in farthest_first], self._policy.close_timeout_s)
-
-    def _relay(self, name: str) -> Node:
-        try:
-            return self._relays[name]
-        except KeyError as error:
-            raise TopologyInvalid(f"there is no relay named {name}", node=name) from error
+def _options(relay: Node, credentials: TunnelCredentials, policy: TunnelPolicy, watch: HopWatch) -> dict[str, object]:
+    keys = pinned_keys(relay)
+    return {
+        "username": relay.user,
+        "known_hosts": keys,
+        "server_host_key_algs": host_key_algorithms(keys),
+        "client_keys": [credentials.client_key],
+        "client_factory": lambda: watch,
+        "config": None,
+        "agent_path": None,
+        "preferred_auth": ["publickey"],
+        "password_auth": False,
+        "kbdint_auth": False,
+        "host_based_auth": False,
+        "gss_host": None,
+        "gss_kex": False,
+        "gss_auth": False,
+        "disable_trivial_auth": True,
+        "x509_trusted_certs": None,
+        "kex_algs": _KEY_EXCHANGES,
+        "encryption_algs": _CIPHERS,
+        "mac_algs": _MACS,
+        "compression_algs": None,
+        "login_timeout": 0,  # The timeout around the connect covers the log-in too.
+        "keepalive_interval": policy.keepalive_s,
+        "keepalive_count_max": policy.keepalive_count,
+        "rekey_bytes": policy.rekey_bytes,
+        "rekey_seconds": policy.rekey_s,
+    }
 
 
 async def close_connections(connections: list[asyncssh.SSHClientConnection], timeout_s: float) -> None:
@@ -160,6 +130,10 @@ def window_over(connection: asyncssh.SSHClientConnection | None, policy: TunnelP
     return window_for(round_trip_s, rate_mbps=policy.rate_mbps, limit_bytes=policy.window_bytes)
 
 
+class BrokeOff(HopRefused):
+    """The hop ended the connection without saying why; it may not like the way it was made."""
+
+
 # What asyncssh and the system raise, and what it means to a route; the first line that fits counts. Their own
 # texts may hold the far side's words, so none of it is copied.
 _MEANINGS: tuple[tuple[type[Exception], type[HopError], str], ...] = (
@@ -169,7 +143,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[HopError], str], ...] = (
     (asyncssh.PermissionDenied, HopRefused, "it does not accept our key for that user"),
     (asyncssh.ChannelOpenError, HopRefused, "the relay before it cannot connect to it, or may not"),
     (ConnectionRefusedError, HopRefused, "nothing listens there"),
-    (asyncssh.Error, HopRefused, "the SSH connection ended before it stood"),
+    (asyncssh.Error, BrokeOff, "the SSH connection ended before it stood"),
 )
 
 

@@ -13,6 +13,7 @@ class TunnelPolicy:
     counts as lost after ``keepalive_count + 1`` failed connects in a row, ``keepalive_s`` apart.
     A socket's window is sized for ``rate_mbps`` over the delay of its path; ``window_bytes`` bounds it, and with it
     what is buffered for one socket.
+    A connection gets new keys when it has sent ``rekey_bytes`` or is ``rekey_s`` old.
     ``verify_target``: a tunnel counts as built only when its end could connect to the target.
     """
 
@@ -22,8 +23,23 @@ class TunnelPolicy:
     keepalive_count: int = 2
     rate_mbps: float = 500.0
     window_bytes: int = 8 * 1024 * 1024
+    rekey_bytes: int = 1024 * 1024 * 1024
+    rekey_s: float = 3600.0
     socket_limit: int = 256
     verify_target: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPolicy:
+    """How many connections to relays are kept.
+
+    One that nobody has used for ``idle_s`` is closed (0: at once); so are those longest unused beyond
+    ``idle_limit``. ``connection_limit`` bounds all of them, used or not.
+    """
+
+    idle_s: float = 300.0
+    idle_limit: int = 256
+    connection_limit: int = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

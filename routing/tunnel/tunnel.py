@@ -8,8 +8,6 @@ same way, so that closing the tunnel cuts its sockets too, even after TLS has wr
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import asyncssh
 
@@ -17,49 +15,37 @@ from routing.candidates import Route
 from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
 from routing.tunnel.bridge import Bridge, open_channel
-from routing.tunnel.hops import close_connections, window_over
+from routing.tunnel.hops import window_over
 from routing.tunnel.policy import TunnelPolicy
-from routing.tunnel.watch import HopWatch, wait_unreachable
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One relay of a tunnel, connected."""
-
-    name: str
-    connection: asyncssh.SSHClientConnection
-    watch: HopWatch
+from routing.tunnel.pool import Lease
+from routing.tunnel.watch import wait_unreachable
 
 
 class Tunnel:
     """The way to everything that the end of ``route`` may dial. Belongs to one event loop."""
 
-    def __init__(
-        self,
-        route: Route,
-        hops: Sequence[Hop],
-        *,
-        target_address: Address,
-        policy: TunnelPolicy,
-        ended: asyncio.Event,
-    ) -> None:
+    def __init__(self, route: Route, lease: Lease | None, *, target_address: Address, policy: TunnelPolicy) -> None:
+        """Take over ``lease``, on the last relay of ``route``; None for a direct route."""
         self.route = route
-        self.hops = tuple(hop.name for hop in hops)
+        self.hops = tuple(hop.name for hop in lease.hops) if lease else ()
         self.target_address = target_address
         self.channels_opened = 0
-        self._hops = tuple(hops)
+        self._lease = lease
+        self._hops = lease.hops if lease else ()
         self._policy = policy
-        self._ended = ended  # set by the first hop to end, or by close
+        self._ended = asyncio.Event()  # set by the first hop to end, or by close
         self._is_closed = False
         self._bridges: set[Bridge] = set()
-        self._opening = 0
+        self._opening: set[asyncio.Timeout] = set()
         self._bytes_in_before = 0  # by bridges that are gone
         self._bytes_out_before = 0
         self._direct_reason = ""
+        for hop in self._hops:
+            hop.watch.listen(self._ended.set)
 
     @property
     def connections(self) -> tuple[asyncssh.SSHClientConnection, ...]:
-        """The relays' connections, the nearest first, to be measured; they stay the tunnel's."""
+        """The relays' connections, the nearest first, to be measured; others may share them."""
         return tuple(hop.connection for hop in self._hops)
 
     @property
@@ -90,13 +76,16 @@ class Tunnel:
         """
         if self.is_lost:
             raise TunnelLost(self._reason())
-        if len(self._bridges) + self._opening >= self._policy.socket_limit:
+        if len(self._bridges) + len(self._opening) >= self._policy.socket_limit:
             raise TunnelFull(f"the tunnel carries {self._policy.socket_limit} sockets already")
-        self._opening += 1
+        patience = asyncio.timeout(timeout_s)
+        self._opening.add(patience)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with patience:
                 return await self._bridged(address)
         except TimeoutError as error:
+            if self._is_closed:
+                raise TunnelLost(self._reason()) from error
             raise HopTimedOut(f"{address} did not answer in time", hop=self.route.target) from error
         except asyncssh.ChannelOpenError as error:
             raise self._refused(address) from error
@@ -105,7 +94,7 @@ class Tunnel:
                 f"cannot connect to {address} ({error.strerror or type(error).__name__})", hop=self.route.target
             ) from error
         finally:
-            self._opening -= 1
+            self._opening.remove(patience)
 
     async def wait_lost(self) -> str:
         """Wait until the tunnel is of no more use; return why. Returns at once when it already is not."""
@@ -116,11 +105,17 @@ class Tunnel:
         return self._reason()
 
     async def close(self) -> None:
-        """End every socket and every hop, the farthest first. May be repeated; nothing is open afterwards."""
+        """End every socket, also those being opened, and give the relays' connections back. May be repeated."""
         self._is_closed = True
         self._ended.set()
         self._cut()
-        await close_connections([hop.connection for hop in reversed(self._hops)], self._policy.close_timeout_s)
+        for patience in self._opening:
+            if not patience.expired():
+                patience.reschedule(asyncio.get_running_loop().time())
+        for hop in self._hops:
+            hop.watch.unlisten(self._ended.set)
+        if self._lease is not None:
+            await self._lease.release()
 
     def _cut(self) -> None:
         for bridge in tuple(self._bridges):

@@ -4,6 +4,8 @@ asyncssh's keepalive is off by default, and a black-holed relay is then never no
 """
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 
 import asyncssh
 
@@ -12,12 +14,24 @@ from routing.tunnel.policy import TunnelPolicy
 
 
 class HopWatch(asyncssh.SSHClient):
-    """Hears of the end of one hop's connection."""
+    """Hears of the end of one hop's connection, and tells everybody who shares it."""
 
-    def __init__(self, hop: str, ended: asyncio.Event) -> None:
+    def __init__(self, hop: str) -> None:
         self.hop = hop
         self.reason: str | None = None  # None: not ended
-        self._ended = ended
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` once when the connection ends; at once when it has."""
+        if self.reason is not None:
+            listener()
+        else:
+            self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Do not call ``listener`` any more; harmless when it is not known."""
+        with contextlib.suppress(ValueError):
+            self._listeners.remove(listener)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Keep why, in words of ours: the far side's own words are not repeated."""
@@ -27,7 +41,9 @@ class HopWatch(asyncssh.SSHClient):
             self.reason = f"{self.hop}: connection failed ({type(exc).__name__})"
         else:
             self.reason = f"{self.hop}: connection closed"
-        self._ended.set()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
 
 
 async def wait_unreachable(address: Address, policy: TunnelPolicy) -> str:

@@ -12,7 +12,8 @@ import asyncssh
 from routing.candidates import Route
 from routing.topology import Address, Node, NodeKind, Topology
 from routing.tunnel.build import build_tunnel
-from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.policy import PoolPolicy, TunnelCredentials, TunnelPolicy
+from routing.tunnel.pool import HopPool
 from routing.tunnel.tunnel import Tunnel
 from tests.support.sshd import Sshd
 
@@ -52,11 +53,14 @@ class World:
     async def build(
         self, address: Address, policy: TunnelPolicy | None = None, on_hop: Callable[[str], None] | None = None
     ) -> Tunnel:
-        """Build a tunnel to ``address`` through all relays."""
-        target = target_at(address)
-        return await build_tunnel(
-            self.topology(), self.route(), target, self.credentials, policy or self.policy, on_hop=on_hop
-        )
+        """Build a tunnel to ``address`` through all relays, over connections that end with it."""
+        policy = policy or self.policy
+        pool = self.pool(policy, PoolPolicy(idle_s=0))
+        return await build_tunnel(self.topology(), self.route(), target_at(address), pool, policy, on_hop=on_hop)
+
+    def pool(self, policy: TunnelPolicy | None = None, limits: PoolPolicy | None = None) -> HopPool:
+        """Return a pool without connections."""
+        return HopPool(self.credentials, policy or self.policy, limits)
 
 
 class MakeWorld(Protocol):

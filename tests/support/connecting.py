@@ -39,7 +39,8 @@ from routing.probe.budget import BudgetPolicy, ProbeBudget
 from routing.probe.plan import ProbePlan
 from routing.probe.summary import LinkMeasurement
 from routing.steadiness import SteadinessPolicy
-from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
+from routing.tunnel.policy import PoolPolicy, TunnelCredentials, TunnelPolicy
+from routing.tunnel.pool import HopPool
 from tests.support.doubles import KillingCheckpoint, MemoryCloud
 from tests.support.platform_links import InMemoryPlatformLink
 from tests.support.sshd import Sshd, free_port
@@ -141,14 +142,16 @@ class Connecting:
             links=LinkBook(),
             clock=clock,
         )
+        tunnels = TunnelPolicy(hop_timeout_s=20, keepalive_s=0.05, keepalive_count=2)
         self.establisher = Establisher(
             database=database,
             clock=clock,
             steps=self.steps,
             chooser=self.chooser,
             tunnels=TunnelMaking(
-                credentials=TunnelCredentials(client_key=self.ssh_key),
-                policy=TunnelPolicy(hop_timeout_s=20, keepalive_s=0.05, keepalive_count=2),
+                # Connections end with their tunnel: a test may run several event loops, one after the other.
+                pool=HopPool(TunnelCredentials(client_key=self.ssh_key), tunnels, PoolPolicy(idle_s=0)),
+                policy=tunnels,
             ),
             live=self.live,
             sessions=self.sessions,

@@ -19,7 +19,7 @@ async def way() -> AsyncIterator[tuple[Tunnel, ApprovedEndpoint]]:
     """Give a direct tunnel to a server, and the server's endpoint."""
     async with ledger_server() as (_server, dial):
         address = RoutedAddress(dial.host, dial.port)
-        tunnel = Tunnel(Route((), "cloud"), [], target_address=address, policy=TunnelPolicy(), ended=asyncio.Event())
+        tunnel = Tunnel(Route((), "cloud"), None, target_address=address, policy=TunnelPolicy())
         yield tunnel, ApprovedEndpoint(url=f"http://{dial}", dial=dial)
         await tunnel.close()
 

@@ -10,7 +10,6 @@ import pytest
 
 from routing.probe.passive import TcpSample, keepalive_links_ms, keepalive_ms, tcp_info
 from routing.topology import Address
-from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld, delaying_proxy, echo_server
 
 
@@ -131,8 +130,8 @@ def test_a_keepalive_takes_a_round_trip(world: MakeWorld) -> None:
     async def run() -> tuple[float | None, TcpSample]:
         async with delaying_proxy(Address(*here.sshds[0].address), 0.06) as near:
             here.sshds[0].port = near.port
-            async with Hops(here.topology(), here.credentials, here.policy) as hops:
-                connection = await hops.reach(("r1",))
+            async with here.pool() as pool:
+                connection = (await pool.lease(("r1",), here.topology())).connection
                 took_ms = await keepalive_ms(connection, timeout_s=20)
                 return took_ms, tcp_info(connection.get_extra_info("socket"))
 
@@ -149,8 +148,9 @@ def test_the_links_of_a_chain_are_told_apart(world: MakeWorld) -> None:
     async def run() -> tuple[float | None, ...]:
         async with delaying_proxy(Address(*here.sshds[0].address), 0.06) as near:
             here.sshds[0].port = near.port
-            async with Hops(here.topology(), here.credentials, here.policy) as hops:
-                chain = [await hops.reach(("r1",)), await hops.reach(("r1", "r2"))]
+            async with here.pool() as pool:
+                lease = await pool.lease(("r1", "r2"), here.topology())
+                chain = [hop.connection for hop in lease.hops]
                 return await keepalive_links_ms(chain, samples=3, spacing_s=0.1, timeout_s=20)
 
     first_ms, second_ms = asyncio.run(run())
@@ -165,8 +165,8 @@ def test_silence_and_an_end_are_no_samples(world: MakeWorld) -> None:
     here = world(1)
 
     async def run() -> list[object]:
-        async with Hops(here.topology(), here.credentials, here.policy) as hops:
-            connection = await hops.reach(("r1",))
+        async with here.pool() as pool:
+            connection = (await pool.lease(("r1",), here.topology())).connection
             here.sshds[0].freeze()
             frozen = await keepalive_ms(connection, timeout_s=0.2)
             links = await keepalive_links_ms([connection, connection], samples=1, spacing_s=0.1, timeout_s=0.2)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from routing.probe.plan import ProbePolicy
 from routing.probe.relay_ping import PingUnreadable, RelayPing, ping_command, read_ping
 from routing.probe.wire import Samples
-from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld
 from tests.support.lab import Lab, require_lab
 
@@ -125,8 +124,8 @@ def test_a_locked_down_relay_pings_nobody(world: MakeWorld) -> None:
     here = world(1)
 
     async def run() -> list[object]:
-        async with Hops(here.topology(), here.credentials, here.policy) as hops:
-            connection = await hops.reach(("r1",))
+        async with here.pool() as pool:
+            connection = (await pool.lease(("r1",), here.topology())).connection
             pings = RelayPing()
             found = [await pings.probe(connection, "127.0.0.1", _POLICY) for _ in range(2)]
             return [found, connection.is_closed()]

@@ -19,7 +19,6 @@ from routing.probe.plan import ProbePolicy, plan_probes
 from routing.probe.probers import Probers, _announce
 from routing.probe.run import run_probes
 from routing.probe.summary import LinkMeasurement
-from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld, World, echo_server, target_at
 from tests.support.clocks import ManualClock
 
@@ -38,8 +37,10 @@ def _round(here: World, policy: ProbePolicy) -> dict[tuple[str, str], LinkMeasur
             routes = enumerate_routes(mesh, CandidatePolicy())
             everything = Attention(rows=mesh.rows, samples=np.full(len(mesh.rows), 2))
             plan = plan_probes(everything, table, mesh, routes)
-            async with Hops(topology, here.credentials, here.policy) as hops, Probers(policy) as probers:
-                measured = await run_probes(plan, topology, target, hops, probers, policy, clock)
+            async with here.pool() as pool, Probers(policy) as probers:
+                measured = await run_probes(
+                    plan, topology, target, lambda via: pool.lease(via, topology), probers, policy, clock
+                )
             assert len(measured) == len(plan.links) == len(mesh.rows)
             return {(link.source, link.target): link for link in measured}
 

@@ -11,7 +11,6 @@ from routing.probe.relay_ping import RelayPing
 from routing.probe.tcp import TcpMethod
 from routing.probe.via_relay import probe_beyond, probe_via_relay
 from routing.topology import Address
-from routing.tunnel.hops import Hops
 from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server
 from tests.support.lab import Lab, require_lab
 from tests.support.sshd import free_port
@@ -20,8 +19,8 @@ _POLICY = ProbePolicy(samples=3, interval_ms=1, timeout_ms=5000)
 
 
 async def _probe(here: World, address: Address, method: TcpMethod) -> tuple[float | None, ...]:
-    async with Hops(here.topology(), here.credentials, here.policy) as hops:
-        return await probe_via_relay(await hops.reach(("r1",)), address, method, _POLICY)
+    async with here.pool() as pool:
+        return await probe_via_relay((await pool.lease(("r1",), here.topology())).connection, address, method, _POLICY)
 
 
 @pytest.mark.parametrize("method", [TcpMethod.BANNER, TcpMethod.FIRST_BYTE])
@@ -79,8 +78,8 @@ def test_a_relay_that_may_not_ping_is_measured_by_channels(world: MakeWorld) -> 
 
     async def run() -> list[tuple[str, tuple[float | None, ...]]]:
         pings = RelayPing()
-        async with echo_server() as echo, Hops(here.topology(), here.credentials, here.policy) as hops:
-            connection = await hops.reach(("r1",))
+        async with echo_server() as echo, here.pool() as pool:
+            connection = (await pool.lease(("r1",), here.topology())).connection
             return [
                 await probe_beyond(connection, Address(host, echo.port), TcpMethod.CONNECT, _POLICY, pings)
                 for host in (echo.host, "localhost")
