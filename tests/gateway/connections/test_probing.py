@@ -62,8 +62,8 @@ def test_answers_to_nobody_s_question_are_told(world: Connecting) -> None:
     async def run() -> None:
         network = await world.store.database.read(lambda tx: DeclaredNetwork("gw").towards(tx, world.platform))
         prober = WarmProber(
-            credentials=TunnelCredentials(client_key=asyncssh.generate_private_key("ssh-ed25519")),
-            tunnels=TunnelPolicy(),
+            pool=HopPool(TunnelCredentials(client_key=asyncssh.generate_private_key("ssh-ed25519"))),
+            patience_s=20,
             probes=ProbePolicy(samples=1, timeout_ms=5_000, icmp="require"),
             clock=world.store.clock,
             told_foreign=told.append,
