@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import asyncssh
 from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
-from asyncssh.packet import UInt32
+from asyncssh.packet import SSHPacket, UInt32
 
 from routing.tunnel.views import Octets, TakesViews
 
@@ -17,7 +17,11 @@ _RETURN_SHARE = 8  # a window is given back when an eighth of it is used up
 
 
 class SealsData(Protocol):
-    """What a channel needs of its connection to send in batches."""
+    """What a channel needs of its connection."""
+
+    def tripped(self, took_s: float) -> None:
+        """Hear that an answer took ``took_s``."""
+        ...
 
     @property
     def seals(self) -> bool:
@@ -31,6 +35,13 @@ class SealsData(Protocol):
 
 class BatchChannel(asyncssh.SSHTCPChannel[bytes]):
     """One TCP channel of a ``LeanConnection``."""
+
+    async def _open(self, chantype: bytes, *args: bytes) -> SSHPacket:
+        connection, asked_s = cast("SealsData", self._conn), self._loop.time()
+        packet = await super()._open(chantype, *args)
+        # Opening takes one round trip, and what the far side needs to connect: at worst too long a time.
+        connection.tripped(self._loop.time() - asked_s)
+        return packet
 
     def write(self, data: Octets, datatype: int | None = None) -> None:
         """Send ``data``, as much of it at once as the window takes; the rest is queued (and copied)."""

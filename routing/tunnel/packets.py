@@ -36,8 +36,8 @@ _KEX_INIT = 30  # the client's first message of every key exchange offered here
 class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, TakesViews):
     """A client's connection with a short way for channel data.
 
-    ``round_trip_s`` is the shortest time that an answer in a key exchange took: the path's round trip and the far
-    side's arithmetic (some milliseconds); 0.0 until there was one. ``heard_at_s`` is when, in the loop's time,
+    ``round_trip_s`` is the shortest time that any answer took, of key exchanges, keepalives and openings of channels:
+    the path's round trip, and little more; 0.0 until there was one. ``heard_at_s`` is when, in the loop's time,
     something last came from the far side.
     """
 
@@ -72,9 +72,12 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
         """Take new keys into use: the key exchange was answered."""
-        took_s = self._loop.time() - self._asked_s
-        self.round_trip_s = min(took_s, self.round_trip_s or took_s)
+        self.tripped(self._loop.time() - self._asked_s)
         super().send_newkeys(k, h)
+
+    def tripped(self, took_s: float) -> None:
+        """Hear that an answer took ``took_s``."""
+        self.round_trip_s = min(took_s, self.round_trip_s or took_s)
 
     def create_tcp_channel(
         self, encoding: str | None = None, errors: str = "strict", window: int = 2**21, max_pktsize: int = 2**15
@@ -222,6 +225,13 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
             self._opener_of = self._recv_encryption
             self._opener = _counting(self._recv_encryption)
         return self._opener
+
+    async def _make_global_request(self, request: bytes, *args: bytes) -> tuple[int, SSHPacket]:
+        asked_s = self._loop.time()
+        answer = await super()._make_global_request(request, *args)
+        if self._transport:  # otherwise nobody answered
+            self.tripped(self._loop.time() - asked_s)
+        return answer
 
     def _reset_keepalive_timer(self) -> None:
         """Note that something was heard. The timer finds out when it rings, instead of being made anew each time."""

@@ -12,7 +12,7 @@ class TunnelPolicy:
     A relay that falls silent is noticed after about ``keepalive_s * (keepalive_count + 1)``. A direct target
     counts as lost after ``keepalive_count + 1`` failed connects in a row, ``keepalive_s`` apart.
     A socket's window is sized for ``rate_mbps`` over the delay of its path; ``window_bytes`` bounds it, and with it
-    what is buffered for one socket.
+    what is buffered for one socket here and at the last relay.
     A connection gets new keys when it has sent ``rekey_bytes`` or is ``rekey_s`` old.
     ``verify_target``: a tunnel counts as built only when its end could connect to the target.
     """
@@ -22,7 +22,7 @@ class TunnelPolicy:
     keepalive_s: float = 2.0
     keepalive_count: int = 2
     rate_mbps: float = 500.0
-    window_bytes: int = 8 * 1024 * 1024
+    window_bytes: int = 4 * 1024 * 1024
     rekey_bytes: int = 1024 * 1024 * 1024
     rekey_s: float = 3600.0
     socket_limit: int = 256
