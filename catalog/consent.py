@@ -190,7 +190,7 @@ def _propose(  # noqa: PLR0917 a helper of one caller
     asked = {"connection_id": connection_id, "request_id": request_id}
     if grant.state in _STANDING:
         return rows.update(tx, grant, asked, now_s)
-    blank = {"verbs": verbs, "quota": None, "expires_at_s": None, "evidence": "", "proofs": []}
+    blank = {"verbs": verbs, "quota": None, "expires_at_s": None, "evidence": "", "proofs": [], "destinations": []}
     return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ASK_AGAIN, now_s, {**asked, **blank})
 
 
@@ -198,6 +198,7 @@ def _grant(  # noqa: PLR0917 a helper of one caller
     tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], evidence: str, now_s: float
 ) -> None:
     given = {"verbs": verbs, "quota": terms.quota, "expires_at_s": terms.expires_at_s, "evidence": evidence}
+    given |= {"destinations": list(terms.destinations)}
     if grant.state is GrantState.REQUESTED:
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
     elif any(rows.value(grant, name) != value for name, value in given.items()):

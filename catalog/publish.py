@@ -20,6 +20,7 @@ TITLES = {
     Capability.LOCATION: "Locations",
     Capability.KEY_PAIR: "Key pairs",
     Capability.VOLUME: "Volumes",
+    Capability.FORWARD: "Forwarding",
 }
 INVENTORY_LIMIT = 20_000  # more is a broken or hostile answer; public clouds list some 1,000 sizes
 # A cloud has sizes and images or it is no cloud; volumes and key pairs may really all be gone.
@@ -145,7 +146,8 @@ def _degrade_kind(tx: Tx, platform_id: PlatformId, kind: str, now_s: float) -> N
 
 
 def _terms(grant: Grant) -> dict[str, Any]:
-    return {"verbs": grant.verbs, "quota": grant.quota, "expires_at_s": grant.expires_at_s}
+    reached = {"destinations": grant.destinations} if grant.destinations else {}
+    return {"verbs": grant.verbs, "quota": grant.quota, "expires_at_s": grant.expires_at_s, **reached}
 
 
 def _proved_at_s(grant: Grant) -> float:

@@ -68,6 +68,7 @@ from gateway.connections.probing import WarmProber, listen_to
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
+from gateway.connections.streams import Streams
 from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.network import DeclaredNetwork
 from gateway.policies import (
@@ -356,6 +357,7 @@ def _services(
         network_status=parts.watch.document,
         network_links=parts.watch.links,
         what_if=reranked,
+        open_stream=Streams(database, adapters.clock, parts.live, parts.passages).opened,
     )
 
 

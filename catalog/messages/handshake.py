@@ -31,6 +31,7 @@ class Capability(StrEnum):
     LOCATION = "location"
     KEY_PAIR = "key-pair"
     VOLUME = "volume"
+    FORWARD = "forward"
 
 
 CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
@@ -40,7 +41,12 @@ CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
     Capability.LOCATION: ("list",),
     Capability.KEY_PAIR: ("list",),
     Capability.VOLUME: ("list",),
+    # "open": by those who use the gateway; "join": by other platforms whose connection the owner consented to.
+    Capability.FORWARD: ("open", "join"),
 }
+
+# What a cloud does not know of itself: the owner's word alone says that it is there.
+OF_THE_OWNER = frozenset({Capability.FORWARD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +72,16 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantedCapability:
-    """One granted capability: its verbs, the most machines at once (None = unlimited) and its end (epoch s)."""
+    """One granted capability: its verbs, the most machines at once (None = unlimited) and its end (epoch s).
+
+    ``destinations`` is where may be forwarded to, see ``catalog.destinations``; for FORWARD only.
+    """
 
     capability: str
     verbs: tuple[str, ...]
     quota: int | None = None
     expires_at_s: float | None = None
+    destinations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

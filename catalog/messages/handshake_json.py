@@ -10,7 +10,8 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from catalog.errors import CloudMisbehaved
+from catalog.destinations import destinations
+from catalog.errors import CloudMisbehaved, InvalidValue
 from catalog.messages.handshake import (
     AuthorizationRequest,
     Decision,
@@ -134,6 +135,7 @@ class _GrantedShape(_Shape):
     verbs: Verbs
     quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     expires_at_s: Instant | None = None
+    destinations: Annotated[list[Text], Field(max_length=64)] = []
 
 
 class _DecisionAnswer(_Answer):
@@ -200,13 +202,24 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
     for grant in answer.granted:
         if not set(grant.verbs) <= set(request.wanted[grant.capability]):
             raise CloudMisbehaved("the decision grants a verb that was not asked for", field="granted")
-    granted = tuple(
-        GrantedCapability(
-            capability=grant.capability, verbs=tuple(grant.verbs), quota=grant.quota, expires_at_s=grant.expires_at_s
-        )
-        for grant in answer.granted
-    )
+    granted = tuple(_granted(grant) for grant in answer.granted)
     return Decision(request_id=answer.request_id, granted=granted, pending=tuple(answer.pending), signed=signed)
+
+
+def _granted(grant: _GrantedShape) -> GrantedCapability:
+    try:
+        reached = destinations(grant.destinations)
+    except InvalidValue as error:
+        raise CloudMisbehaved(
+            "the decision grants a destination that nobody is forwarded to", field="granted"
+        ) from error
+    return GrantedCapability(
+        capability=grant.capability,
+        verbs=tuple(grant.verbs),
+        quota=grant.quota,
+        expires_at_s=grant.expires_at_s,
+        destinations=reached,
+    )
 
 
 def _same_nonce(answer: _Answer, nonce: str) -> None:
@@ -236,12 +249,14 @@ def request_json(request: AuthorizationRequest) -> dict[str, Any]:
 
 
 def granted_json(granted: GrantedCapability) -> dict[str, Any]:
-    """Return one granted capability as JSON values."""
+    """Return one granted capability as JSON values; destinations only where there are any, as older readers have it."""
+    reached = {"destinations": list(granted.destinations)} if granted.destinations else {}
     return {
         "capability": granted.capability,
         "verbs": list(granted.verbs),
         "quota": granted.quota,
         "expires_at_s": granted.expires_at_s,
+        **reached,
     }
 
 

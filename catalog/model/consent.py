@@ -68,6 +68,7 @@ class Grant(Row, table=True):
     verbs: list[str] = json_column(list)
     quota: int | None = None
     expires_at_s: float | None = None
+    destinations: list[str] = json_column(list)  # where may be forwarded to, see catalog.destinations
     state: GrantState = enum_column(GrantState, GrantState.REQUESTED, index=True)
     evidence: str = ""  # the owner's signed answer as it came
     # [{"request", "allowed", "detail", "at_s"}], newest last: what the account could really do

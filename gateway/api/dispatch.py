@@ -23,6 +23,7 @@ from gateway.api.bodies import Nothing
 from gateway.api.endpoints import Call, Door, Endpoint, Listing, Precondition, Raw, Result, Tagged
 from gateway.api.idempotency import Answer, Intention
 from gateway.api.services import ApiServices
+from gateway.api.streams import stream_over
 from gateway.errors import GatewayError
 
 SHOWN_ONCE: JsonDict = {"x-shown-once": True}  # json_schema_extra of an answer's field that a repeat does not get
@@ -34,6 +35,8 @@ def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Requ
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = await auth.caller(request, endpoint, services)
         call = await _call(request, endpoint, services, principal)
+        if endpoint.is_stream:
+            return await stream_over(request, endpoint.handler(call))
         if not endpoint.in_transaction:
             return _respond(_answer(endpoint, await endpoint.handler(call)))
         if endpoint.writes:

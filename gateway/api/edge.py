@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+REFUSAL = "Crossway-Problem"
 HEADERS = {
     "Server": "crossway",  # aiohttp would tell its version and Python's
     "X-Content-Type-Options": "nosniff",
@@ -31,7 +32,13 @@ def edge(services: ApiServices) -> Middleware:
         telemetry.request_id.set(_request_id(request, services))
         started = asyncio.get_running_loop().time()
         response = await _answered(request, handler)
+        if response.prepared:  # a WebSocket that has come and gone: nobody reads its headers any more
+            _note(request, response, services, took_s=None)
+            return response
         response.headers.update(HEADERS)
+        if "Upgrade" in request.headers and isinstance(response, web.Response) and response.text:
+            # Whoever wanted a WebSocket seldom gets to see the body of a refusal.
+            response.headers[REFUSAL] = response.text
         response.headers["X-Request-Id"] = telemetry.request_id.get()
         _note(request, response, services, asyncio.get_running_loop().time() - started)
         return response
@@ -53,14 +60,13 @@ def _request_id(request: web.Request, services: ApiServices) -> str:
     return sent if _REQUEST_ID.fullmatch(sent) else new_id("request", services.clock.now_s())
 
 
-def _note(request: web.Request, response: web.StreamResponse, services: ApiServices, took_s: float) -> None:
+def _note(request: web.Request, response: web.StreamResponse, services: ApiServices, took_s: float | None) -> None:
+    """Count and log the request; ``took_s`` None: it lasted as long as its stream, which tells nothing of us."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unmatched"
     method = request.method if request.method in _METHODS else "other"
     services.metrics.requests.labels(method, route, str(response.status)).inc()
-    if "Preference-Applied" not in response.headers:
+    if took_s is not None and "Preference-Applied" not in response.headers:
         services.metrics.request_s.labels(method, route).observe(took_s)
-    log.info(
-        "request",
-        extra={"method": method, "route": route, "status": response.status, "took_ms": round(took_s * 1000, 1)},
-    )
+    lasted = {} if took_s is None else {"took_ms": round(took_s * 1000, 1)}
+    log.info("request", extra={"method": method, "route": route, "status": response.status, **lasted})

@@ -10,8 +10,10 @@ else the write transaction in which the Idempotency-Key is kept too, so that eff
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from pydantic import BaseModel
@@ -23,6 +25,7 @@ from catalog.secrets import Secret
 from catalog.store.database import Tx
 from gateway.api.bodies import Nothing
 from gateway.api.services import ApiServices
+from gateway.connections.streams import Stream
 
 B = TypeVar("B", bound=BaseModel)
 B_contra = TypeVar("B_contra", bound=BaseModel, contravariant=True)
@@ -125,6 +128,7 @@ Result = BaseModel | Listing | Raw | None
 Handler = Callable[[Tx, Call[B]], Result]
 Outside = Callable[[Call[Any], Any], Awaitable[None]]
 Probe = Callable[[Call[Nothing]], Awaitable[Result]]
+Opening = Callable[[Call[Nothing]], AbstractAsyncContextManager[Stream]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +169,7 @@ class Endpoint:
     ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
     the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
     permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
+    ``is_stream``: answered by a WebSocket that carries the stream which the handler, a context manager, gives.
     """
 
     method: str
@@ -186,6 +191,7 @@ class Endpoint:
     media_type: str = "application/json"
     description: str = ""
     in_transaction: bool = True
+    is_stream: bool = False
 
     def __post_init__(self) -> None:
         if self.door in (Door.TOKEN, Door.LOCAL) and not self.permission:
@@ -265,6 +271,26 @@ class Routes:
         def declare(handler: Probe) -> Probe:
             endpoint = Endpoint(
                 method="GET", path=path, summary=summary, tag=self._tag, handler=handler, in_transaction=False, **rest
+            )
+            self._endpoints.append(endpoint)
+            return handler
+
+        return declare
+
+    def stream(self, path: str, *, summary: str, **rest: Unpack[Declaration]) -> Callable[[Opening], Opening]:
+        """Declare a GET that becomes a WebSocket and carries the stream that the context manager gives."""
+        rest["status"] = HTTPStatus.SWITCHING_PROTOCOLS
+
+        def declare(handler: Opening) -> Opening:
+            endpoint = Endpoint(
+                method="GET",
+                path=path,
+                summary=summary,
+                tag=self._tag,
+                handler=handler,
+                in_transaction=False,
+                is_stream=True,
+                **rest,
             )
             self._endpoints.append(endpoint)
             return handler

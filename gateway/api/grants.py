@@ -32,6 +32,7 @@ class GrantOut(Resource):
     verbs: list[str]
     quota: int | None
     expires_at: Time | None
+    destinations: list[str]
     state: str
     proofs: list[dict[str, Any]]
 
@@ -178,6 +179,7 @@ def _out(tx: Tx, row: Grant) -> GrantOut:
         verbs=row.verbs,
         quota=row.quota,
         expires_at=row.expires_at_s,
+        destinations=row.destinations,
         state=row.state.value,
         proofs=list(row.proofs),
     )

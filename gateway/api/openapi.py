@@ -157,10 +157,12 @@ def _responses(endpoint: Endpoint) -> Json:
     good["headers"] = headers
     if endpoint.answer is not None:
         good["content"] = _content(_page(endpoint.answer) if endpoint.many else _ref(endpoint.answer))
+    elif endpoint.is_stream:
+        good["description"] = "The stream begins: binary messages are its bytes, the text `eof` is a half-close."
     elif not endpoint.in_transaction:
         schema: Json = {"type": "object"} if endpoint.media_type == "application/json" else {"type": "string"}
         good["content"] = {endpoint.media_type: {"schema": schema}}
-    responses = {str(endpoint.status): good}
+    responses = {str(int(endpoint.status)): good}
     if endpoint.is_watchable:
         responses["304"] = {"description": "Nothing changed."}
     by_status: dict[str, list[str]] = {}

@@ -27,6 +27,7 @@ from gateway.api import (
     orders,
     platforms,
     pools,
+    streams,
     tokens,
     weights,
 )
@@ -58,6 +59,7 @@ RESOURCES = (
     orders,
     pools,
     machines,
+    streams,
 )
 
 

@@ -1,9 +1,11 @@
 """What the API is given by the composition root; the only way in which it reaches the rest of the process."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from catalog.access import Principal
 from catalog.errors import WrongState
 from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
@@ -14,6 +16,7 @@ from catalog.secrets import Sealer
 from catalog.store.database import Database
 from gateway.api.watch import ChangeNotifier
 from gateway.connections.links import LinksPage
+from gateway.connections.streams import Stream
 from gateway.telemetry import Metrics
 
 
@@ -78,6 +81,22 @@ def ranks_nothing(
     raise WrongState("no routes are chosen here", fix="ask the gateway that keeps the connections")
 
 
+class OpenStream(Protocol):
+    """How a stream into a platform's network is opened."""
+
+    def __call__(
+        self, principal: Principal, platform: str, *, host: str, port: int
+    ) -> AbstractAsyncContextManager[Stream]:
+        """Give a stream to ``host:port`` while the block lasts; see ``gateway.connections.streams``."""
+        ...
+
+
+def opens_nothing(principal: Principal, platform: str, *, host: str, port: int) -> AbstractAsyncContextManager[Stream]:
+    """Refuse, as a process that keeps no tunnels must."""
+    del principal, platform, host, port
+    raise WrongState("no streams are opened here", fix="ask the gateway that keeps the connections")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """Everything an endpoint may use. ``wake`` and ``background_status`` are the background runner's.
@@ -108,3 +127,4 @@ class ApiServices:
     network_status: Callable[[], Mapping[str, Any]] = knows_nothing
     network_links: Callable[[str, int, int], LinksPage] = knows_no_links
     what_if: WhatIf = ranks_nothing
+    open_stream: OpenStream = opens_nothing

@@ -7,6 +7,7 @@ from gateway.cli import (
     catalog,
     connection,
     context,
+    forward,
     grant,
     machine,
     net,
@@ -32,7 +33,7 @@ app = typer.Typer(
     "7 partly failed, 8 server unreachable.",
 )
 
-for _commands in (server.server, access.top):
+for _commands in (server.server, access.top, forward.top):
     app.add_typer(_commands)
 for _name, _noun in {
     "platform": platform.platforms,

@@ -325,6 +325,7 @@ class Grant(Stateful):
     verbs: list[str]
     quota: int | None
     expires_at: str | None
+    destinations: list[str]
     proofs: list[dict[str, object]]
 
 

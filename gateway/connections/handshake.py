@@ -12,6 +12,7 @@ from catalog.consent import apply_rules, open_request, propose, record_decision
 from catalog.errors import CloudRefused, CloudUnavailable
 from catalog.messages.handshake import (
     CAPABILITY_VERBS,
+    OF_THE_OWNER,
     AuthorizationRequest,
     Capability,
     Decision,
@@ -34,8 +35,12 @@ OpenLink = Callable[[ApprovedEndpoint, Platform, LiveConnection], PlatformLink]
 
 
 def select(claimed: ServiceInformation, found: ServiceInformation) -> dict[str, tuple[str, ...]]:
-    """Return the capabilities worth asking for: what the owner claims, the log-in found and we can offer."""
-    matching = [each for each in Capability if each in claimed.services and each in found.services]
+    """Return the capabilities worth asking for: what the owner claims, the log-in found and we can offer.
+
+    What is the owner's and not the cloud's, no log-in finds.
+    """
+    there = OF_THE_OWNER | set(found.services)
+    matching = [each for each in Capability if each in claimed.services and each in there]
     return {capability.value: CAPABILITY_VERBS[capability] for capability in matching}
 
 

@@ -31,6 +31,7 @@ class Rule:
     quota: int | None = None
     expires_after_s: float | None = None
     expires_at_s: float | None = None
+    destinations: tuple[str, ...] = ()  # where may be forwarded to, see catalog.destinations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +70,10 @@ def _is_over(rule: Rule, now_s: float) -> bool:
 
 def _grant(capability: str, verbs: tuple[str, ...], rule: Rule, now_s: float) -> GrantedCapability:
     ends_at_s = now_s + rule.expires_after_s if rule.expires_after_s is not None else rule.expires_at_s
-    return GrantedCapability(capability=capability, verbs=verbs, quota=rule.quota, expires_at_s=ends_at_s)
+    return GrantedCapability(
+        capability=capability,
+        verbs=verbs,
+        quota=rule.quota,
+        expires_at_s=ends_at_s,
+        destinations=rule.destinations,
+    )

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from catalog.destinations import destinations
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
 from catalog.messages.handshake_json import OptionalText, Text
@@ -26,7 +27,7 @@ _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 _LAST_PORT = 65_535
 _TEN_YEARS_S = 10 * 365 * 86_400.0
 
-CapabilityName = Literal["machine", "image", "size", "location", "key-pair", "volume"]
+CapabilityName = Literal["machine", "image", "size", "location", "key-pair", "volume", "forward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,15 @@ class _RuleTable(_Table):
     quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     expires_after_s: Annotated[float, Field(gt=0, le=_TEN_YEARS_S)] | None = None
     expires_at: AwareDatetime | None = None
+    destinations: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @field_validator("destinations")
+    @classmethod
+    def _are_destinations(cls, texts: list[str] | None) -> list[str] | None:
+        try:
+            return None if texts is None else list(destinations(texts))
+        except InvalidValue as error:
+            raise ValueError(f"{error}; {error.fix}") from error
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
@@ -127,6 +137,9 @@ def _misfits(name: CapabilityName, rule: _RuleTable, services: Sequence[str]) ->
         faults.append(f"policy.{name}: {name} is not in service.services; add it there or deny it")
     if rule.quota is not None and name != "machine":
         faults.append(f"policy.{name}.quota: only machines are counted; remove it")
+    if (rule.destinations is not None) != (name == "forward") and rule.decision != "deny":
+        right = "is missing; say where may be forwarded to" if name == "forward" else "is for forward only; remove it"
+        faults.append(f"policy.{name}.destinations: {right}")
     return faults
 
 
@@ -181,6 +194,7 @@ def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
         quota=table.quota,
         expires_after_s=table.expires_after_s,
         expires_at_s=table.expires_at.timestamp() if table.expires_at else None,
+        destinations=tuple(table.destinations or ()),
     )
 
 

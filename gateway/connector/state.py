@@ -177,4 +177,5 @@ def _load(text: str | None) -> GrantedCapability | None:
     if text is None:
         return None
     raw: dict[str, Any] = json.loads(text)
-    return GrantedCapability(**raw | {"verbs": tuple(raw["verbs"])})
+    lists = {"verbs": tuple(raw["verbs"]), "destinations": tuple(raw.get("destinations", ()))}
+    return GrantedCapability(**raw | lists)

@@ -101,6 +101,16 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "gateway.cli": "the command line is one user of the client",
         "aiohttp": "start-up time",
     },
+    "gateway.streams": {
+        "catalog": "it runs beside the command line, which speaks only HTTP",
+        "routing": "it runs beside the command line, which speaks only HTTP",
+        "drivers": "it runs beside the command line, which speaks only HTTP",
+        "gateway.api": "both sides speak its protocol; it knows neither",
+        "gateway.cli": "both sides speak its protocol; it knows neither",
+        "gateway.connections": "both sides speak its protocol; it knows neither",
+        "gateway.connector": "both sides speak its protocol; it knows neither",
+        "gateway.settings": "its numbers are its own",
+    },
     "gateway.connector": {
         "routing": "the connector is the owner's side; it is reached, it does not reach",
         "drivers": "the connector grants; it does not call clouds",

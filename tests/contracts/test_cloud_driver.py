@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catalog.errors import CloudCredentialsRefused, InvalidValue
-from catalog.messages.handshake import Capability
+from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.ports import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.secrets import Secret
 from tests.support.clouds import RunningCloud, moto_cloud, simulated_cloud
@@ -66,7 +66,7 @@ def test_log_in_names_the_services_and_only_dials_the_endpoint(cloud: RunningClo
     information = on(cloud, lambda driver: driver.log_in(), dialer=dialer)
 
     assert information.provider == cloud.provider
-    assert set(information.services) == set(Capability)
+    assert set(information.services) == set(Capability) - OF_THE_OWNER
     assert dialer.dialled == [cloud.address]
 
 
@@ -79,7 +79,7 @@ def test_wrong_credentials_are_told_apart(cloud: RunningCloud, change: dict[str,
         on(cloud, lambda driver: driver.log_in(), **change)
 
 
-@pytest.mark.parametrize("capability", list(Capability))
+@pytest.mark.parametrize("capability", sorted(set(Capability) - OF_THE_OWNER))
 def test_every_capability_can_be_proved(cloud: RunningCloud, capability: Capability) -> None:
     """An account that may do everything gets proofs that say so, and nothing is made by proving."""
 

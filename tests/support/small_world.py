@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,7 +205,12 @@ class SmallWorld:
 
 @contextmanager
 def small_world(
-    folder: Path, *, policy: str = GRANT_ALL, boot_s: float = 0.2, settings: str = ""
+    folder: Path,
+    *,
+    policy: str = GRANT_ALL,
+    boot_s: float = 0.2,
+    settings: str = "",
+    services: Sequence[str] = SERVICES,
 ) -> Iterator[SmallWorld]:
     """Run relays, cloud and connector until the block ends; the gateway is started by ``start_gateway``."""
     with ExitStack() as stack:
@@ -223,7 +228,7 @@ def small_world(
             folder=folder,
             cloud=cloud,
             relays=relays,
-            connector=_start_connector(folder, port, policy),
+            connector=_start_connector(folder, port, policy, services),
             connector_port=port,
             settings=settings,
         )
@@ -234,7 +239,7 @@ def small_world(
             world.stop_gateways()
 
 
-def _start_connector(folder: Path, port: int, policy: str) -> Program:
+def _start_connector(folder: Path, port: int, policy: str, services: Sequence[str]) -> Program:
     directory = _made(folder / "connector")
     gateway_key = public_text(load_or_create_key(folder / "gateway" / SIGNING_KEY_FILE).public_key())
     load_or_create_key(directory / "key.pem")
@@ -242,7 +247,7 @@ def _start_connector(folder: Path, port: int, policy: str) -> Program:
     config.write_text(
         f'[connector]\nlisten = "127.0.0.1:{port}"\nplatform = "{PLATFORM}"\nkey_file = "key.pem"\n'
         f'gateway_key = "{gateway_key}"\nstate_file = "state.json"\n'
-        f'[service]\nprovider = "simulated"\nservices = {json.dumps(SERVICES)}\n{policy}'
+        f'[service]\nprovider = "simulated"\nservices = {json.dumps(list(services))}\n{policy}'
     )
     program = start(
         [sys.executable, "-m", "gateway", "connector", "serve", "--config", str(config)], folder / "connector.log"

@@ -59,6 +59,19 @@ expires_after_s = 1.5
         ),
         pytest.param("[policy.machine]\nquota = 1", "policy.machine.decision: is missing", id="no verdict"),
         pytest.param(
+            '[policy.machine]\ndecision = "grant"\ndestinations = ["10.0.0.5:22"]',
+            "policy.machine.destinations: is for forward only; remove it",
+            id="destinations of machines",
+        ),
+        pytest.param(
+            '[policy.forward]\ndecision = "ask"', "policy.forward.destinations: is missing", id="forward to nowhere"
+        ),
+        pytest.param(
+            '[policy.forward]\ndecision = "ask"\ndestinations = ["127.0.0.1:22"]',
+            "policy.forward.destinations: nobody is forwarded to this destination; such as 10.0.0.0/24:22",
+            id="forward to loopback",
+        ),
+        pytest.param(
             '[policy.machine]\ndecision = "grant"\nquota = "5"',
             "policy.machine.quota: should be a valid integer",
             id="text for a number",
@@ -143,5 +156,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_example_is_a_usable_file() -> None:
     """The example that the documentation points to holds every key and no mistake."""
     settings = read_settings(Path("config/connector.example.toml"))
-    assert set(settings.policy.rules) == {"machine", "image", "size", "location"}
+    assert set(settings.policy.rules) == {"machine", "image", "size", "location", "forward"}
+    assert settings.policy.rules["forward"].destinations == ("10.0.0.0/24:22", "db.north.internal:5432")
     assert settings.policy.rules["machine"].expires_after_s == 30 * 86_400
