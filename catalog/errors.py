@@ -64,6 +64,13 @@ class PassageEnded(CatalogError):
     code = "passage-ended"
 
 
+class TooManyCalls(CatalogError):
+    """So many calls run in this passage at once that another one has to wait."""
+
+    code = "too-many-calls"
+    retryable = True
+
+
 class QuotaExceeded(CatalogError):
     """A grant's or tenant's quota is used up."""
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from catalog import access, naming
 from catalog.access import Principal
 from catalog.connections import established_for
+from catalog.consent import allowed, standing
 from catalog.errors import Denied, InvalidValue, WrongState
+from catalog.messages.handshake import Capability
 from catalog.model.access import Role, Token
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.ids import PassageId, PlatformId, new_id
 from catalog.model.passage import Passage, PassageCall, PassageKind
 from catalog.model.platform import Platform
+from catalog.ports import Asked
 from catalog.store import connections as connection_store
 from catalog.store import passages as store
 from catalog.store import rows
@@ -48,8 +51,8 @@ def open_passage(
 ) -> Passage:
     """Return the new passage, ``purpose`` being what it is for in words.
 
-    Raises Denied when the principal has no connection of its own to the platform, WrongState when none is established
-    or the platform is retired, InvalidValue for a purpose or lifetime that cannot be, NotFound.
+    Raises WrongState when the principal has no connection of its own to the platform or none is established, Denied for
+    a tenant, InvalidValue for a purpose or lifetime that cannot be, NotFound.
     """
     if not 0 < ttl_s <= LONGEST_S:
         raise InvalidValue("a passage is open for a limited time", field="ttl_s", fix=f"at most {LONGEST_S:g} seconds")
@@ -102,6 +105,23 @@ def why_over(tx: Tx, passage_id: PassageId, now_s: float) -> str | None:
     return None
 
 
+def require_any_grant(tx: Tx, platform_id: PlatformId, now_s: float) -> None:
+    """Raise Denied unless the platform grants something now: a passage without any grant could only refuse."""
+    if not any(standing(tx, platform_id, capability, now_s) for capability in Capability):
+        raise Denied("nothing that this platform has is granted now", field="platform")
+
+
+def require_covered(tx: Tx, platform_id: PlatformId, asked: Asked, now_s: float) -> None:
+    """Raise Denied unless a grant of the platform covers ``asked`` now."""
+    if not asked.capability:
+        return require_any_grant(tx, platform_id, now_s)
+    grant = allowed(tx, platform_id, asked.capability, asked.verb, now_s)
+    if asked.verb == "create" and grant.quota is not None:
+        # Only orders count machines; a native call could make any number, under names that nobody here knows.
+        raise Denied("the grant has a quota, so machines are created by orders", field="capability")
+    return None
+
+
 def count(tx: Tx, passage_id: PassageId, usage: Usage, now_s: float) -> None:
     """Add ``usage`` to what the passage has seen, ended or not."""
     store.count(tx, passage_id, calls=usage.calls, bytes_in=usage.bytes_in, bytes_out=usage.bytes_out, now_s=now_s)
@@ -146,7 +166,7 @@ def _connection(tx: Tx, principal: Principal, platform_id: PlatformId) -> Connec
     elif principal.role is Role.PLATFORM:
         held = connection_store.open_between(tx, PlatformId(principal.subject_id), platform_id)
         if held is None:
-            raise Denied(
+            raise WrongState(
                 "you have no connection to this platform", field="platform", fix="request one, its owner consents"
             )
         found = held if held.state is ConnectionState.ESTABLISHED else None

@@ -124,6 +124,79 @@ class CloudAccount:
     options: Mapping[str, str] = field(default_factory=dict)  # allow-listed per provider, e.g. project, domain
 
 
+# The account of one platform as it is now: asked at each use, so that a new credential counts at once.
+AccountOf = Callable[[], Awaitable[CloudAccount]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageCall:
+    """One call of a platform's own API, as the holder of a passage made it.
+
+    ``address`` is the passage's URL as the caller knows it, without a slash at its end; ``path``, percent-encoded as it
+    came, is what followed it.
+    """
+
+    method: str
+    address: str
+    path: str
+    query: str = field(default="", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a call is, in the platform's own words, and the grant that it needs: none at all if ``capability`` is "".
+
+    ``is_local``: answered by the gateway itself, nothing is sent to the platform.
+    """
+
+    what: str
+    capability: str = ""
+    verb: str = ""
+    is_local: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageTerms:
+    """One passage: its id, its URL as its holder knows it, the secret that only its holder has, and its limits."""
+
+    passage: str
+    address: str
+    secret: Secret
+    region: str
+    expires_at_s: float
+    call_timeout_s: float = 60.0
+    answer_limit_bytes: int = 64 * 1024 * 1024
+
+
+class NativePassage(Protocol):
+    """A platform's own API, as the holder of one passage may use it with credentials that work nowhere else."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what the platform's own clients read from their environment to use this passage. Holds its secret."""
+        ...
+
+    def is_from_holder(self, call: PassageCall) -> bool:
+        """Whether ``call`` proves itself by this passage's secret, or is one that the platform asks no proof for."""
+        ...
+
+    def asked(self, call: PassageCall) -> Asked:
+        """Return what ``call`` is. Pure. Raises Denied for whatever is not known to be covered by a capability."""
+        ...
+
+    def send(self, call: PassageCall) -> AbstractAsyncContextManager[HttpAnswer]:
+        """Return the answer to ``call``, which ``asked`` let pass, its links leading through the passage again.
+
+        Entering and reading raise CloudError; what may not be repeated is sent at most once.
+        """
+        ...
+
+    def refusal(self, call: PassageCall, *, status: int, message: str) -> HttpAnswer:
+        """Return ``message`` as the platform itself would put it, so that its own clients show it."""
+        ...
+
+
 class MachineStatus(StrEnum):
     """A machine's state as the cloud tells it, reduced to what decisions need."""
 

@@ -11,7 +11,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from catalog.errors import InvalidValue
-from catalog.ports import CloudAccount, CloudDriver, Dialer
+from catalog.ports import (
+    AccountOf,
+    Carrier,
+    Clock,
+    CloudAccount,
+    CloudDriver,
+    Dialer,
+    NativePassage,
+    PassageTerms,
+)
 from drivers.clouds.policy import CallPolicy
 
 
@@ -70,6 +79,11 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
         ),
     )
 }
+# Whose own API a passage can lead into: module and what makes it.
+PASSAGES: Final[Mapping[str, tuple[str, str]]] = {
+    "ec2": ("drivers.passages.ec2", "ec2_passage"),
+    "openstack": ("drivers.passages.openstack", "openstack_passage"),
+}
 
 
 def providers() -> tuple[str, ...]:
@@ -109,6 +123,18 @@ def build(account: CloudAccount, dialer: Dialer, policy: CallPolicy | None = Non
     module, name = known.factory
     driver: CloudDriver = getattr(import_module(module), name)(account, dialer, policy or CallPolicy())
     return driver
+
+
+def native_passage(
+    provider: str, terms: PassageTerms, account: AccountOf, carrier: Carrier, clock: Clock
+) -> NativePassage:
+    """Return the passage into ``provider``'s own API; nothing is sent. Raises InvalidValue when it has none to pass."""
+    known = PASSAGES.get(provider)
+    if known is None:
+        fix = "a platform of " + " or ".join(sorted(PASSAGES))
+        raise InvalidValue(f"{provider} has no API of its own to pass into", field="platform", fix=fix)
+    passage: NativePassage = getattr(import_module(known[0]), known[1])(terms, account, carrier, clock)
+    return passage
 
 
 def _check_region(region: str, known: ProviderFacts) -> None:

@@ -64,6 +64,7 @@ from gateway.connections.keeper import Keeper, KeepPolicy
 from gateway.connections.links import LinkBook
 from gateway.connections.network_watch import NetworkWatch
 from gateway.connections.passages import OpenPassages
+from gateway.connections.passing import OpenNative, Passing
 from gateway.connections.probing import WarmProber, listen_to
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
@@ -76,6 +77,7 @@ from gateway.policies import (
     budget_policy,
     call_policy,
     choosing_policy,
+    passing_policy,
     pool_policy,
     probe_policy,
     retry_policy,
@@ -108,6 +110,7 @@ class Adapters:
     build_driver: Callable[[CloudAccount, Dialer, CallPolicy], CloudDriver] = registry.build
     providers: tuple[str, ...] = field(default_factory=registry.providers)
     check_account: AccountCheck = registry.check
+    open_native: OpenNative = registry.native_passage
     raw_sockets: RawSockets | None = None  # opened before the process gave up the right to; None: opened when needed
 
 
@@ -358,6 +361,15 @@ def _services(
         network_links=parts.watch.links,
         what_if=reranked,
         open_stream=Streams(database, adapters.clock, parts.live, parts.passages).opened,
+        passing=Passing(
+            database=database,
+            clock=adapters.clock,
+            sealer=Sealer(keys.sealing),
+            carrier=parts.carrier,
+            passages=parts.passages,
+            open_native=adapters.open_native,
+            policy=passing_policy(settings),
+        ),
     )
 
 

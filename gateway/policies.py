@@ -4,6 +4,7 @@ from catalog.orders.policy import RetryPolicy
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
 from gateway.connections.choosing import ChoosingPolicy
+from gateway.connections.passing import PassingPolicy
 from gateway.settings import Settings
 from routing.candidates import CandidatePolicy
 from routing.probe.attention import AttentionPolicy
@@ -107,6 +108,15 @@ def retry_policy(settings: Settings) -> RetryPolicy:
     )
 
 
+def passing_policy(settings: Settings) -> PassingPolicy:
+    """Return the limits of calls in passages."""
+    return PassingPolicy(
+        call_timeout_s=settings.passages.call_timeout_s,
+        answer_limit_bytes=settings.passages.answer_limit_bytes,
+        calls_limit=settings.passages.calls_limit_count,
+    )
+
+
 def api_limits(settings: Settings) -> ApiLimits:
     """Return how much of the process a client may hold."""
     return ApiLimits(
@@ -114,4 +124,6 @@ def api_limits(settings: Settings) -> ApiLimits:
         head_s=settings.api.read_timeout_s,
         body_s=settings.api.read_timeout_s,
         connections=settings.api.connection_limit_count,
+        passage_s=settings.passages.lifetime_s,
+        passage_body_bytes=settings.passages.body_limit_bytes,
     )

@@ -180,6 +180,16 @@ class HandshakeSettings(Section):
     accept: tuple[str, ...] = ()  # standing rules "platform/capability", "*" for any
 
 
+class PassageSettings(Section):
+    """Native sessions: how long they last, and the limits of every call in one."""
+
+    lifetime_s: Annotated[float, Field(gt=0, le=43_200)] = 3600.0
+    call_timeout_s: Positive = 60.0
+    calls_limit_count: Count = 32
+    body_limit_bytes: Count = 1_048_576
+    answer_limit_bytes: Count = 67_108_864
+
+
 class OrderSettings(Section):
     """How creation is tried and tried again."""
 
@@ -220,6 +230,7 @@ class Settings(BaseSettings):
     tunnel: TunnelSettings = TunnelSettings()
     clouds: CloudSettings = CloudSettings()
     handshake: HandshakeSettings = HandshakeSettings()
+    passages: PassageSettings = PassageSettings()
     orders: OrderSettings = OrderSettings()
     pools: PoolSettings = PoolSettings()
     background: BackgroundSettings = BackgroundSettings()

@@ -45,6 +45,7 @@ STATUS: Mapping[str, int] = {
     "topology-invalid": 422,
     "idempotency-key-reused": 422,
     "precondition-missing": 428,
+    "too-many-calls": 429,
     # ourselves
     "internal-error": 500,
     "catalog-error": 500,

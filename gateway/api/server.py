@@ -25,6 +25,8 @@ from gateway.api import (
     offers,
     openapi,
     orders,
+    passages,
+    passing,
     platforms,
     pools,
     streams,
@@ -60,6 +62,7 @@ RESOURCES = (
     pools,
     machines,
     streams,
+    passages,
 )
 
 
@@ -81,6 +84,7 @@ def build_app(services: ApiServices, endpoints: Sequence[Endpoint] | None = None
     app[SERVICES] = services
     for endpoint in endpoints:
         app.router.add_route(endpoint.method, endpoint.path, handler_for(endpoint, services), name=None)
+    passing.add_passing(app, services)
 
     async def on_startup(app: web.Application) -> None:
         _refuse_undeclared(app, endpoints)
@@ -103,7 +107,7 @@ def _check(endpoints: Sequence[Endpoint]) -> None:
 
 
 def _refuse_undeclared(app: web.Application, endpoints: Sequence[Endpoint]) -> None:
-    known = {(endpoint.method, endpoint.path) for endpoint in endpoints}
+    known = {(endpoint.method, endpoint.path) for endpoint in endpoints} | {(passing.METHOD, passing.PATH)}
     for route in app.router.routes():
         path = route.resource.canonical if route.resource is not None else "?"
         if (route.method, path) not in known:

@@ -16,6 +16,7 @@ from catalog.secrets import Sealer
 from catalog.store.database import Database
 from gateway.api.watch import ChangeNotifier
 from gateway.connections.links import LinksPage
+from gateway.connections.passing import Passing
 from gateway.connections.streams import Stream
 from gateway.telemetry import Metrics
 
@@ -46,6 +47,8 @@ class ApiLimits:
     connections: int = 512
     connections_per_address: int = 256
     watchers: int = 256
+    passage_s: float = 3600.0  # how long a passage is open when nothing else is said
+    passage_body_bytes: int = 1_048_576
     watch_poll_s: float = 0.5  # changes that nobody announced are seen this late
 
 
@@ -106,6 +109,7 @@ class ApiServices:
     site where the gateway itself is. ``network_status`` returns what is believed of the network now, called on the
     event loop: {"links_alive", "links_dead", "probes", "changes"}, each as ``gateway.api.network_status`` reads it, any
     of them absent; ``network_links`` a page of links (near which node, from which row, how many), likewise.
+    ``passing`` answers calls in passages; None in a process that holds none.
     """
 
     database: Database
@@ -128,3 +132,4 @@ class ApiServices:
     network_links: Callable[[str, int, int], LinksPage] = knows_no_links
     what_if: WhatIf = ranks_nothing
     open_stream: OpenStream = opens_nothing
+    passing: Passing | None = None

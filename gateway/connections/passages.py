@@ -14,8 +14,7 @@ from catalog.errors import Denied, PassageEnded, WrongState
 from catalog.model.ids import PassageId, PlatformId
 from catalog.model.passage import Passage, PassageKind
 from catalog.passages import CLOSED, Usage, count, end, end_all, why_over
-from catalog.ports import Clock
-from catalog.secrets import Secret
+from catalog.ports import Clock, NativePassage
 from catalog.store.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -71,13 +70,17 @@ class Watched:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class OpenPassage(Watched):
-    """One passage that is open here. ``secret`` is what its callers prove themselves by; it is nowhere else."""
+    """One passage that is open here. ``native`` is the platform's own API as an ``http`` passage's holder may use it.
+
+    ``address`` is the passage's URL as its holder knows it.
+    """
 
     id: PassageId
     platform: PlatformId
     kind: PassageKind
     row: Passage  # as it was opened
-    secret: Secret | None = None
+    native: NativePassage | None = None
+    address: str = ""
     running: set[Watched] = field(default_factory=set)
     _seen: Usage = field(default_factory=Usage)
 
@@ -130,7 +133,9 @@ class OpenPassages:
         """Return the passage, None when it is not open here."""
         return self._open.get(PassageId(passage_id))
 
-    def admit(self, row: Passage, check: GrantedCheck, secret: Secret | None = None) -> OpenPassage:
+    def admit(
+        self, row: Passage, check: GrantedCheck, *, native: NativePassage | None = None, address: str = ""
+    ) -> OpenPassage:
         """Hold a passage that outlives the request that opened it, until a review finds it over. May be repeated.
 
         Raises WrongState while nobody looks: what could not be cut must not begin.
@@ -140,7 +145,7 @@ class OpenPassages:
         held = self._open.get(row.id)
         if held is None:
             held = self._open[row.id] = OpenPassage(
-                check, id=row.id, platform=row.platform_id, kind=row.kind, row=row, secret=secret
+                check, id=row.id, platform=row.platform_id, kind=row.kind, row=row, native=native, address=address
             )
             self._woken.set()
             log.info("passage open", extra={"passage": row.id, "platform": row.platform_id, "kind": row.kind.value})

@@ -17,8 +17,9 @@ from catalog import access, connections, consent, network, platforms, publish
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
-from catalog.model.ids import PlatformId, TenantId
+from catalog.model.ids import ConnectionId, PassageId, PlatformId, TenantId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.model.passage import Passage, PassageKind
 from catalog.orders.place import place
 from catalog.pool.manage import create_pool
 from catalog.ports import CloudItem, CloudSize, MachineAction
@@ -30,6 +31,7 @@ from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices, Wakes
 from gateway.connections.explanation import reranked
 from gateway.connections.links import LinksPage
+from gateway.connections.passing import Passing
 from tests.support.clocks import ManualClock
 
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
@@ -124,9 +126,13 @@ class ApiWorld:
 
 @asynccontextmanager
 async def api_world(
-    directory: Path, *, limits: ApiLimits | None = None, listen: str = "127.0.0.1:0"
+    directory: Path,
+    *,
+    limits: ApiLimits | None = None,
+    listen: str = "127.0.0.1:0",
+    passing: Callable[[Database, ManualClock, Sealer], Passing] | None = None,
 ) -> AsyncIterator[ApiWorld]:
-    """Serve a freshly seeded API while the context lasts."""
+    """Serve a freshly seeded API while the context lasts; ``passing`` makes what answers in passages."""
     clock = ManualClock()
     woken: list[str] = []
     acted: list[tuple[str, str, MachineAction]] = []
@@ -161,6 +167,7 @@ async def api_world(
             network_status=lambda: believed,
             network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),
             what_if=reranked,
+            passing=passing(database, clock, sealer) if passing else None,
         )
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
@@ -259,3 +266,18 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
     delivered = {"tenant_id": ids["tenant"], "cloud_id": "vm-1", "addresses": ["192.0.2.7"]}
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, delivered)
     ids["machine"] = machine.id
+    _seed_passage(tx, ids, now_s)
+
+
+def _seed_passage(tx: Tx, ids: dict[str, str], now_s: float) -> None:
+    passage = Passage(
+        id=PassageId(new_id("passage", now_s)),
+        principal=f"platform:{ids['platform']}",
+        platform_id=PlatformId(ids["platform"]),
+        connection_id=ConnectionId(ids["connection"]),
+        kind=PassageKind.HTTP,
+        purpose="aws",
+        opened_at_s=now_s,
+        expires_at_s=now_s + 3600,
+    )
+    ids["passage"] = rows.insert(tx, passage, now_s).id

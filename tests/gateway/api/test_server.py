@@ -54,6 +54,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
     "act_on_machine": {"action": "reboot"},
+    "open_passage": {"platform": "platform", "purpose": "aws", "gateway_url": "http://127.0.0.1:8780"},
 }
 
 
@@ -128,7 +129,7 @@ def faults_of(endpoint: Endpoint, role: str, reply: Reply) -> Iterator[str]:
 def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
     """For every endpoint that takes an id, another tenant or platform gets 404, and nothing is changed by it."""
     wrong = []
-    owned = {"orders", "machines", "platforms", "connections", "grants"}
+    owned = {"orders", "machines", "platforms", "connections", "grants", "passages"}
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
