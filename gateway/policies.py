@@ -11,6 +11,7 @@ from routing.probe.attention import AttentionPolicy
 from routing.probe.budget import BudgetPolicy
 from routing.probe.plan import ProbePolicy
 from routing.steadiness import SteadinessPolicy
+from routing.tunnel.liveness import LivenessPolicy
 from routing.tunnel.policy import PoolPolicy, TunnelPolicy
 
 
@@ -76,6 +77,12 @@ def tunnel_policy(settings: Settings) -> TunnelPolicy:
         hop_timeout_s=settings.tunnel.connect_timeout_s,
         keepalive_s=settings.tunnel.keepalive_interval_s,
         keepalive_count=settings.tunnel.keepalive_count,
+        liveness=LivenessPolicy(
+            interval_s=settings.tunnel.heartbeat_interval_s,
+            suspect_least_s=settings.tunnel.suspect_after_s,
+            dead_least_s=settings.tunnel.dead_after_s,
+            dead_most_s=settings.tunnel.dead_after_s * 4 / 3,
+        ),
     )
 
 

@@ -158,7 +158,10 @@ class TunnelSettings(Section):
 
     connect_timeout_s: Positive = 8.0
     keepalive_interval_s: Positive = 1.0
-    keepalive_count: Count = 3
+    keepalive_count: Count = 7
+    heartbeat_interval_s: Positive = 0.1
+    suspect_after_s: Positive = 0.2
+    dead_after_s: Positive = 6.0
     idle_close_s: Positive = 300.0
     idle_limit_count: Count = 256
     connection_limit_count: Count = 2048

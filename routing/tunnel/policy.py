@@ -4,13 +4,16 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
+from routing.tunnel.liveness import LivenessPolicy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelPolicy:
     """Limits of a tunnel.
 
-    A relay that falls silent is noticed after about ``keepalive_s * (keepalive_count + 1)``. A direct target
-    counts as lost after ``keepalive_count + 1`` failed connects in a row, ``keepalive_s`` apart.
+    A relay that falls silent is noticed by heartbeats under ``liveness``; one that no tunnel ends at after about
+    ``keepalive_s * (keepalive_count + 1)``. A direct target is suspect after one failed connect, and lost after
+    ``direct_misses`` in a row, ``keepalive_s`` apart.
     A socket's window is sized for ``rate_mbps`` over the delay of its path; ``window_bytes`` bounds it, and with it
     what is buffered for one socket here and at the last relay.
     A connection gets new keys when it has sent ``rekey_bytes`` or is ``rekey_s`` old.
@@ -21,6 +24,8 @@ class TunnelPolicy:
     close_timeout_s: float = 2.0
     keepalive_s: float = 2.0
     keepalive_count: int = 2
+    liveness: LivenessPolicy = field(default_factory=LivenessPolicy)
+    direct_misses: int = 4
     rate_mbps: float = 500.0
     window_bytes: int = 4 * 1024 * 1024
     rekey_bytes: int = 1024 * 1024 * 1024

@@ -15,7 +15,9 @@ from routing.candidates import Route
 from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
 from routing.tunnel.bridge import Bridge, open_channel
+from routing.tunnel.heartbeat import Listener
 from routing.tunnel.hops import window_over
+from routing.tunnel.liveness import Health
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.pool import Lease
 from routing.tunnel.watch import wait_unreachable
@@ -40,8 +42,14 @@ class Tunnel:
         self._bytes_in_before = 0  # by bridges that are gone
         self._bytes_out_before = 0
         self._direct_reason = ""
+        self._health = Health.HEALTHY
+        self._listeners: list[Listener] = []
         for hop in self._hops:
-            hop.watch.listen(self._ended.set)
+            hop.watch.listen(self._hop_ended)
+        self._heartbeat = self._hops[-1].watch.heartbeat(self.connections, policy.liveness) if self._hops else None
+        if self._heartbeat is not None:
+            self._health = self._heartbeat.health  # others may have shared it for long
+            self._heartbeat.join(self._felt)
 
     @property
     def connections(self) -> tuple[asyncssh.SSHClientConnection, ...]:
@@ -67,6 +75,20 @@ class Tunnel:
     def is_lost(self) -> bool:
         """Whether the tunnel is closed or a relay of it is gone."""
         return self._ended.is_set()
+
+    @property
+    def health(self) -> Health:
+        """What is believed of the way to the end of the route, or to a direct target; DEAD when the tunnel is lost."""
+        return Health.DEAD if self.is_lost else self._health
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` at every change of health from now on, in the event loop."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Do not call ``listener`` any more; harmless when it is not known."""
+        with contextlib.suppress(ValueError):
+            self._listeners.remove(listener)
 
     async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
         """Return a connected, blocking stream socket to ``address`` as dialled from the end of the route.
@@ -108,14 +130,27 @@ class Tunnel:
         """End every socket, also those being opened, and give the relays' connections back. May be repeated."""
         self._is_closed = True
         self._ended.set()
+        self._felt(Health.DEAD)
         self._cut()
         for patience in self._opening:
             if not patience.expired():
                 patience.reschedule(asyncio.get_running_loop().time())
         for hop in self._hops:
-            hop.watch.unlisten(self._ended.set)
+            hop.watch.unlisten(self._hop_ended)
+        if self._heartbeat is not None:
+            self._heartbeat.leave(self._felt)
         if self._lease is not None:
             await self._lease.release()
+
+    def _hop_ended(self) -> None:
+        self._ended.set()
+        self._felt(Health.DEAD)
+
+    def _felt(self, health: Health) -> None:
+        if health is not self._health is not Health.DEAD:
+            self._health = health
+            for listener in tuple(self._listeners):
+                listener(health)
 
     def _cut(self) -> None:
         for bridge in tuple(self._bridges):
@@ -128,8 +163,9 @@ class Tunnel:
             watched.cancel()
 
     async def _watch_direct(self) -> None:
-        self._direct_reason = await wait_unreachable(self.target_address, self._policy)
+        self._direct_reason = await wait_unreachable(self.target_address, self._policy, self._felt)
         self._ended.set()
+        self._felt(Health.DEAD)
         self._cut()
 
     async def _bridged(self, address: Address) -> socket.socket:

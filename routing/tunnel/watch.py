@@ -5,11 +5,13 @@ asyncssh's keepalive is off by default, and a black-holed relay is then never no
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import asyncssh
 
 from routing.topology import Address
+from routing.tunnel.heartbeat import Heartbeat, Listener
+from routing.tunnel.liveness import Health, LivenessPolicy
 from routing.tunnel.policy import TunnelPolicy
 
 
@@ -20,6 +22,13 @@ class HopWatch(asyncssh.SSHClient):
         self.hop = hop
         self.reason: str | None = None  # None: not ended
         self._listeners: list[Callable[[], None]] = []
+        self._heartbeat: Heartbeat | None = None
+
+    def heartbeat(self, chain: Sequence[asyncssh.SSHClientConnection], policy: LivenessPolicy) -> Heartbeat:
+        """Return the one heartbeat of this connection, the last of ``chain``; the first to ask sets its policy."""
+        if self._heartbeat is None:
+            self._heartbeat = Heartbeat(chain, policy)
+        return self._heartbeat
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` once when the connection ends; at once when it has."""
@@ -46,12 +55,16 @@ class HopWatch(asyncssh.SSHClient):
             listener()
 
 
-async def wait_unreachable(address: Address, policy: TunnelPolicy) -> str:
-    """Wait until ``address`` has refused or ignored ``keepalive_count + 1`` connects in a row; return that in words."""
+async def wait_unreachable(address: Address, policy: TunnelPolicy, told: Listener) -> str:
+    """Wait until ``address`` has refused or ignored ``direct_misses`` connects in a row; return that in words.
+
+    ``told`` hears that it is suspect after the first of them, and that it is healthy after one that was answered.
+    """
     failures = 0
-    while failures <= policy.keepalive_count:
+    while failures < policy.direct_misses:
         await asyncio.sleep(policy.keepalive_s)
         failures = 0 if await _answers(address, policy.keepalive_s) else failures + 1
+        told(Health.SUSPECT if failures else Health.HEALTHY)
     return f"{address}: no answer to {failures} connects in a row"
 
 

@@ -51,11 +51,16 @@ class World:
         return Route(tuple(self.pins), "target")
 
     async def build(
-        self, address: Address, policy: TunnelPolicy | None = None, on_hop: Callable[[str], None] | None = None
+        self,
+        address: Address,
+        policy: TunnelPolicy | None = None,
+        on_hop: Callable[[str], None] | None = None,
+        pool: HopPool | None = None,
     ) -> Tunnel:
-        """Build a tunnel to ``address`` through all relays, over connections that end with it."""
+        """Build a tunnel to ``address`` through all relays, over ``pool`` or else over connections that end with it."""
         policy = policy or self.policy
-        pool = self.pool(policy, PoolPolicy(idle_s=0))
+        if pool is None:
+            pool = self.pool(policy, PoolPolicy(idle_s=0))
         return await build_tunnel(self.topology(), self.route(), target_at(address), pool, policy, on_hop=on_hop)
 
     def pool(self, policy: TunnelPolicy | None = None, limits: PoolPolicy | None = None) -> HopPool:

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from routing.errors import TunnelLost
+from routing.topology import Address
+from routing.tunnel.liveness import Health
 from routing.tunnel.policy import TunnelPolicy
 from tests.routing.world import MakeWorld, echo_server, read_all
 
@@ -68,5 +70,56 @@ def test_a_dead_direct_target_is_noticed(world: MakeWorld) -> None:
         assert await asyncio.to_thread(read_all, connection) == b""
         connection.close()
         await tunnel.close()
+
+    asyncio.run(run())
+
+
+def test_a_direct_target_that_misses_once_is_suspect(world: MakeWorld) -> None:
+    """One failed connect casts doubt on a direct way, and one that is answered clears it again."""
+    here = world(0)
+    policy = TunnelPolicy(hop_timeout_s=20, keepalive_s=0.1, direct_misses=1_000_000)
+
+    async def run() -> None:
+        told: asyncio.Queue[Health] = asyncio.Queue()
+        async with echo_server() as address:
+            tunnel = await here.build(address, policy)
+            tunnel.listen(told.put_nowait)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            watching = group.create_task(tunnel.wait_lost())
+            assert await told.get() is Health.SUSPECT
+            assert tunnel.health is Health.SUSPECT
+            again = await asyncio.start_server(lambda _reader, writer: writer.close(), address.host, address.port)
+            assert await told.get() is Health.HEALTHY
+            again.close()
+            watching.cancel()
+        await tunnel.close()
+
+    asyncio.run(run())
+
+
+def test_tunnels_to_the_same_relay_share_a_heartbeat(world: MakeWorld) -> None:
+    """Both hear of a silence, one that comes later starts with what is known, and what one closes the other keeps."""
+    here = world(1)
+    policy = TunnelPolicy(hop_timeout_s=20, keepalive_s=60, close_timeout_s=0.5, verify_target=False)
+
+    async def run() -> None:
+        told: asyncio.Queue[Health] = asyncio.Queue()
+        async with here.pool(policy) as pool:
+            first, second = [await here.build(Address("127.0.0.1", 1), policy, pool=pool) for _ in range(2)]
+            first.listen(told.put_nowait)
+            second.listen(told.put_nowait)
+            await asyncio.to_thread(here.sshds[0].freeze)
+            async with asyncio.timeout(60):
+                assert [await told.get(), await told.get()] == [Health.SUSPECT, Health.SUSPECT]
+            third = await here.build(Address("127.0.0.1", 1), policy, pool=pool)
+            assert third.health is Health.SUSPECT
+            await third.close()
+            await second.close()
+            assert (await told.get(), third.health) == (Health.DEAD, Health.DEAD)
+            await asyncio.to_thread(here.sshds[0].thaw)
+            async with asyncio.timeout(60):
+                assert await told.get() is Health.HEALTHY
+            assert first.health is Health.HEALTHY
+            await first.close()
 
     asyncio.run(run())
