@@ -1,12 +1,7 @@
-"""Carry HTTP to a platform's approved endpoints through whichever tunnel to it is up.
+"""Carry HTTP to a platform's approved endpoints; ``exchange`` says over which tunnels, and what is repeated."""
 
-What is safe to repeat may go out on a connection that was used before, which its far end may be closing just then. What
-is not goes out on a fresh one, so that it is either not sent at all or sent once.
-"""
-
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ssl import SSLContext
 from types import TracebackType
@@ -14,12 +9,14 @@ from typing import Self
 
 import aiohttp
 
-from catalog.errors import CloudMisbehaved, CloudTimedOut, CloudUnavailable, DialRefused
+from catalog.errors import DialRefused
 from catalog.model.ids import PlatformId
 from catalog.ports import ApprovedEndpoint, HttpAnswer, HttpCall
+from gateway.connections.exchange import Exchange, Lines
+from gateway.connections.hedging import Way
 from gateway.connections.idle_lines import IdleLines
 from gateway.connections.lines import Line, open_line, origin, verifying_context
-from gateway.connections.tunnels import LiveConnection, LiveConnections
+from gateway.connections.tunnels import LiveConnections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,29 +57,26 @@ class TunnelCarrier:
         """Return the answer to ``call``; see the port."""
         if origin(call.url) != origin(endpoint.url):
             raise DialRefused("the call's URL does not lead to the endpoint it is meant for")
+        self._live.to_platform(platform)  # whoever is not connected at all is told at once
         await self._idle.sweep(self._live.tunnels())
-        live = self._live.to_platform(platform)
-        line = await self._line(live, endpoint, call)
+        lines = Lines(
+            fresh=lambda way: self._fresh(platform, way, endpoint, call.timeout_s),
+            used=lambda way: self._idle.take(way.tunnel, endpoint),
+            wait_ways=self._live.wait_changed,
+        )
+        exchange = Exchange(call, lambda: self._live.ways_to(platform), lines)
         try:
-            answer = await _asked(line, call)
-            with closing(answer):
-                yield HttpAnswer(status=answer.status, headers=_headers(answer), body=_pieces(answer, call.timeout_s))
-        except BaseException:
-            await line.close()
-            raise
-        await self._idle.put(live.tunnel, endpoint, line)
+            answer = await exchange.head()
+            yield HttpAnswer(status=answer.status, headers=_headers(answer), body=exchange.pieces())
+        finally:
+            left = await exchange.end()
+            if left is not None:
+                await self._idle.put(left[0].tunnel, endpoint, left[1])
 
-    async def _line(self, live: LiveConnection, endpoint: ApprovedEndpoint, call: HttpCall) -> Line:
-        """Return a line to ``endpoint``. Whatever this raises, nothing was sent."""
-        if call.repeatable and (known := self._idle.take(live.tunnel, endpoint)) is not None:
-            return known
+    async def _fresh(self, platform: PlatformId, way: Way, endpoint: ApprovedEndpoint, timeout_s: float) -> Line:
         scheme, host, _ = origin(endpoint.url)
-        try:
-            async with asyncio.timeout(call.timeout_s):
-                connected = await live.open_socket(endpoint.dial, call.timeout_s)
-                return await open_line(connected, self._context(endpoint) if scheme == "https" else None, host)
-        except (TimeoutError, CloudTimedOut) as error:
-            raise CloudUnavailable("the platform did not answer the dial in time; nothing was sent") from error
+        connected = await self._live.to_platform(platform).open_over(way, endpoint.dial, timeout_s)
+        return await open_line(connected, self._context(endpoint) if scheme == "https" else None, host)
 
     def _context(self, endpoint: ApprovedEndpoint) -> SSLContext:
         known = self._contexts.get(endpoint.ca_pem)
@@ -91,34 +85,6 @@ class TunnelCarrier:
                 self._contexts.clear()
             known = self._contexts[endpoint.ca_pem] = verifying_context(endpoint.ca_pem)
         return known
-
-
-async def _asked(line: Line, call: HttpCall) -> aiohttp.ClientResponse:
-    """Send ``call`` and return its answer. Raises CloudTimedOut, CloudMisbehaved: something may have been done."""
-    try:
-        async with asyncio.timeout(call.timeout_s):
-            return await line.ask(call)
-    except TimeoutError as error:
-        raise CloudTimedOut(f"the platform did not answer within {call.timeout_s:g} s") from error
-    except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
-        raise CloudMisbehaved("the platform's answer is no HTTP") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise CloudTimedOut("the connection broke before the platform answered") from error
-
-
-async def _pieces(answer: aiohttp.ClientResponse, timeout_s: float) -> AsyncIterator[bytes]:
-    """Yield the body as it comes, undecoded."""
-    try:
-        while True:
-            async with asyncio.timeout(timeout_s):
-                piece = await answer.content.readany()
-            if not piece:
-                return
-            yield piece
-    except TimeoutError as error:
-        raise CloudTimedOut(f"the platform's answer stalled for {timeout_s:g} s") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise CloudTimedOut("the platform's answer broke off") from error
 
 
 def _headers(answer: aiohttp.ClientResponse) -> tuple[tuple[str, str], ...]:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from catalog.errors import CloudTimedOut, CloudUnavailable
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.ports import Address
+from gateway.connections.hedging import Way, hedged
 from gateway.network import Snapshot
 from routing.candidates import Route
 from routing.errors import HopTimedOut, RoutingError
 from routing.ranking import Aim
+from routing.standby import Standby
 from routing.steadiness import Hold
 from routing.topology import Address as RoutedAddress
+from routing.tunnel.liveness import Health
 from routing.tunnel.tunnel import Tunnel
 
 # The channel's own deadline ends the work in the loop; the thread that waits for it waits a little longer,
@@ -24,7 +27,7 @@ THREAD_GRACE_S = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class LiveConnection:
-    """A connection whose tunnel is up."""
+    """A connection whose tunnel is up, and perhaps a second one on another route that stands by."""
 
     connection: ConnectionId
     requester: PlatformId
@@ -37,27 +40,48 @@ class LiveConnection:
     aim: Aim = field(default_factory=Aim)
     # approved address -> site name -> what the exit of that site dials instead
     alternatives: Mapping[Address, Mapping[str, Address]] = field(default_factory=dict)
+    planned: Standby = field(default_factory=Standby)  # the route to stand by, or why there is none
+    standby: Way | None = None  # built, and proven end to end
 
     @property
     def exit_site(self) -> str:
         """The name of the site from which the target is dialled."""
-        topology = self.snapshot.topology
-        if not self.route.hops:
-            return topology.gateway.site
-        return next(relay.site for relay in topology.relays if relay.name == self.route.hops[-1])
+        return exit_site(self.route, self.snapshot)
+
+    def ways(self) -> tuple[Way, ...]:
+        """Return the tunnels that stand, the one to use first: the one in use, unless only the other is healthy."""
+        both = [Way(self.route, self.tunnel, self.exit_site), *([self.standby] if self.standby else [])]
+        standing = [way for way in both if not way.tunnel.is_lost]
+        return tuple(sorted(standing, key=lambda way: way.tunnel.health is not Health.HEALTHY))
 
     async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
-        """Return a connected blocking socket to ``address`` as seen from the end of the tunnel.
+        """Return a connected blocking socket to ``address`` as seen from the end of a tunnel that works.
 
         Raises CloudUnavailable or CloudTimedOut.
         """
-        dialled = self.alternatives.get(address, {}).get(self.exit_site, address)
+        return await hedged(self.ways, lambda way: self.open_over(way, address, timeout_s), _close)
+
+    async def open_over(self, way: Way, address: Address, timeout_s: float) -> socket.socket:
+        """Return a connected blocking socket to ``address`` over this one of ``ways``. Raises as ``open_socket``."""
+        dialled = self.alternatives.get(address, {}).get(way.exit_site, address)
         try:
-            return await self.tunnel.open_socket(RoutedAddress(dialled.host, dialled.port), timeout_s)
+            return await way.tunnel.open_socket(RoutedAddress(dialled.host, dialled.port), timeout_s)
         except HopTimedOut as error:
             raise CloudTimedOut("the platform did not answer through the tunnel in time", detail=str(error)) from error
         except RoutingError as error:
             raise CloudUnavailable("the platform cannot be reached through the tunnel", detail=str(error)) from error
+
+
+def exit_site(route: Route, network: Snapshot) -> str:
+    """Return the name of the site at which ``route`` ends."""
+    topology = network.topology
+    if not route.hops:
+        return topology.gateway.site
+    return next(relay.site for relay in topology.relays if relay.name == route.hops[-1])
+
+
+async def _close(connected: socket.socket) -> None:
+    connected.close()
 
 
 class LiveConnections:
@@ -66,16 +90,19 @@ class LiveConnections:
     def __init__(self) -> None:
         """Start with none."""
         self._live: dict[ConnectionId, LiveConnection] = {}
+        self._changed = asyncio.Event()
 
     def put(self, live: LiveConnection) -> LiveConnection | None:
         """Make ``live`` the one new sockets use; return the one it replaces."""
         before = self._live.get(live.connection)
         self._live[live.connection] = live
+        self._tell()
         return before
 
     def drop(self, connection: ConnectionId) -> None:
         """Forget a connection; harmless when it is not known."""
         self._live.pop(connection, None)
+        self._tell()
 
     def get(self, connection: ConnectionId) -> LiveConnection | None:
         """Return the live connection, or None."""
@@ -86,18 +113,33 @@ class LiveConnections:
         return frozenset(live.target for live in self._live.values())
 
     def tunnels(self) -> frozenset[Tunnel]:
-        """Return the tunnels that new sockets use now."""
-        return frozenset(live.tunnel for live in self._live.values())
+        """Return the tunnels that new sockets may use now."""
+        return frozenset(way.tunnel for live in self._live.values() for way in live.ways())
 
     def to_platform(self, platform: PlatformId) -> LiveConnection:
-        """Return a live connection to ``platform``, its own before another requester's.
+        """Return a live connection to ``platform``, its own before another requester's, any that is lost last.
 
         Raises CloudUnavailable when there is none.
         """
         towards = [live for live in self._live.values() if live.target == platform]
         if not towards:
             raise CloudUnavailable("no connection to this platform is established")
-        return min(towards, key=lambda live: (live.requester != platform, live.connection))
+        return min(towards, key=lambda live: (not live.ways(), live.requester != platform, live.connection))
+
+    def ways_to(self, platform: PlatformId) -> tuple[Way, ...]:
+        """Return the tunnels to ``platform`` that stand, the one to use first; none is no error."""
+        try:
+            return self.to_platform(platform).ways()
+        except CloudUnavailable:
+            return ()
+
+    async def wait_changed(self) -> None:
+        """Wait until a connection is next made, replaced or dropped."""
+        await self._changed.wait()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._live)
