@@ -12,6 +12,7 @@ import asyncssh
 
 from routing.probe.passive import acknowledge_at_once
 from routing.tunnel.liveness import Health, LivenessPolicy, Pulse
+from routing.tunnel.packets import LeanConnection
 
 _BEAT = b"keepalive@openssh.com"
 
@@ -61,12 +62,19 @@ class Heartbeat:
         while self.health is not Health.DEAD:
             now_s = loop.time()
             self._pulse = self._pulse.looked(now_s, due_s)
+            if isinstance(self._farthest, LeanConnection):
+                # A beat may wait behind a long upload; whatever comes meanwhile is a sign of life too.
+                self._pulse = self._pulse.heard(self._farthest.heard_at_s)
             if now_s >= beat_at_s:
                 beat_at_s = now_s + self._pulse.interval_s(self._policy)
                 self._beat(now_s)
             self._judge()
             due_s = min([beat_at_s, *self._turns_s()])
             await asyncio.sleep(max(0.0, due_s - loop.time()))
+        if self._health is not Health.DEAD:
+            # Somebody else has ended the connection.
+            self._health = Health.DEAD
+            self._tell()
 
     def _turns_s(self) -> list[float]:
         """Return when silence would change what is believed."""
@@ -99,6 +107,9 @@ class Heartbeat:
         elif self._health is Health.DEAD:
             silent = next((each for each in self._nearer if each not in self._answered), self._farthest)
             silent.connection_lost(asyncssh.ConnectionLost("no answer to heartbeats"))
+        self._tell()
+
+    def _tell(self) -> None:
         for listener in tuple(self._listeners):
             listener(self._health)
 

@@ -42,6 +42,8 @@ class LivenessPolicy:
 _MEAN_WEIGHT, _DEVIATION_WEIGHT = 1 / 8, 1 / 4
 # Until the first answer: about what one round trip around the world takes.
 _FIRST_BOUND_S = 0.5
+# Being looked at so late is a pause; less is a busy machine, on which forgiving every delay would put off death.
+_STALL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,12 @@ class Pulse:
     def looked(self, at_s: float, due_s: float) -> "Pulse":
         """Return the pulse at ``at_s``, where it was to be looked at by ``due_s``.
 
-        Whatever is later than that is time in which this process did not run, and could not have heard anything: it is
-        nobody's silence.
+        Much later than that, this process did not run in between and could not have heard anything: it is nobody's
+        silence.
         """
-        late_s = max(0.0, at_s - due_s)
+        late_s = at_s - due_s
+        if late_s < _STALL_S:
+            late_s = 0.0
         return replace(
             self,
             looked_s=at_s,

@@ -76,6 +76,8 @@ def test_our_own_pause_is_not_silence() -> None:
     pulse = settled(0.04).asked(100.0)
     assert pulse.looked(3700.0, due_s=100.05).health(POLICY) is Health.HEALTHY
     assert at(pulse.looked(3700.0, due_s=100.05), 3706.0) is Health.DEAD
+    # A little late is not a pause.
+    assert pulse.looked(100.25, due_s=100.05).health(POLICY) is Health.SUSPECT
 
 
 def test_without_a_beat_there_is_nothing_to_await() -> None:
