@@ -7,6 +7,9 @@ A round trip is modelled as a floor (the way itself) plus an excess that is neve
 the least of a few samples, so a handful settles a link that a mean would need dozens for; the excess is drawn towards
 what is usual on all links until the link's own samples outweigh that. Excess is read off the median, so that one late
 wake-up of this process does not move a link.
+
+The floor is that of the newest samples only: a way that is restless is elsewhere a minute later, and the least of a
+minute's samples is what it was at its best, not what it is. The excess is a property of the link, and keeps.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,9 +50,14 @@ _SMOOTH_RTT, _SMOOTH_DEVIATION = 1 / 8, 1 / 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatePolicy:
-    """How long samples speak. ``window_s``: beside a newer sample; ``loss_half_life_s``: until a count weighs half."""
+    """How long samples speak.
 
-    window_s: float = 120.0
+    ``window_s``: for the round trip, beside a newer sample; shorter than the time between reviews, so that each review
+    believes what it saw. ``excess_window_s``: for excess and jitter. ``loss_half_life_s``: until a count weighs half.
+    """
+
+    window_s: float = 10.0
+    excess_window_s: float = 120.0
     loss_half_life_s: float = 300.0
 
 
@@ -269,34 +277,31 @@ class LinkTable:
         of = self._of
         newest_first = (of.place[rows][:, None] - 1 - np.arange(RING)) % RING
         ring = of.ring[rows[:, None], newest_first]
-        ring[of.ring_at[rows[:, None], newest_first] < at_s - self.policy.window_s] = np.nan
+        taken_at_s = of.ring_at[rows[:, None], newest_first]
+        ring[taken_at_s < at_s - self.policy.excess_window_s] = np.nan
         self._forget_shifted(rows, ring, newest_first)
-        count = np.sum(~np.isnan(ring), axis=1)
-        # NaN sorts to the end, so the middle of the first ``count`` is the median.
-        ring.sort(axis=1)
-        here = np.arange(len(rows))
-        floor_ms, median_ms = ring[:, 0], (ring[here, (count - 1) // 2] + ring[here, count // 2]) / 2
-        own_ms = (median_ms - floor_ms) / _MEDIAN_EXCESS[count]
-        # A floor of nothing (a proxy that answers for another) tells nothing about what is usual.
+        fresh = _Ordered.of(np.where(taken_at_s < at_s - self.policy.window_s, np.nan, ring))
+        kept = _Ordered.of(ring)
         two_sided = of.two_sided[rows]
-        shown = (floor_ms > 0) & ~two_sided
-        self._learn_usual(count, np.divide(own_ms, floor_ms, out=np.full(len(rows), np.nan), where=shown))
-        usual_ms = self._excess_ratio * floor_ms
-        weight = (count - 1) / (count - 1 + _PRIOR_SAMPLES)
+        own_ms = (kept.median_ms - kept.least_ms) / _MEDIAN_EXCESS[kept.count]
+        # A floor of nothing (a proxy that answers for another) tells nothing about what is usual.
+        shown = (kept.least_ms > 0) & ~two_sided
+        self._learn_usual(kept.count, np.divide(own_ms, kept.least_ms, out=np.full(len(rows), np.nan), where=shown))
+        usual_ms = self._excess_ratio * fresh.least_ms
+        weight = (kept.count - 1) / (kept.count - 1 + _PRIOR_SAMPLES)
         excess_ms = weight * own_ms + (1 - weight) * usual_ms
         # A single sample far below all others makes a floor of its own; no belief goes beyond what was seen.
-        one_sided_ms = np.minimum(floor_ms + excess_ms * (1 - 1 / count), ring[here, count - 1])
-        of.rtt[rows] = np.where(two_sided, median_ms, one_sided_ms)
-        of.median[rows] = median_ms
-        of.samples[rows] = count
+        one_sided_ms = np.minimum(fresh.least_ms + excess_ms * (1 - 1 / fresh.count), fresh.most_ms)
+        of.rtt[rows] = np.where(two_sided, fresh.median_ms, one_sided_ms)
+        of.median[rows] = fresh.median_ms
+        of.samples[rows] = fresh.count
         # The floor of n samples lies one n-th of the excess above the truth, give or take as much; to that comes
         # how little the excess itself is known.
-        distances_ms = np.abs(ring - median_ms[:, None])
-        spread_ms = np.where(np.isnan(distances_ms), 0.0, distances_ms).sum(axis=1) / count
+        spread_ms = kept.spread_ms()
         of.error[rows] = np.where(
             two_sided,
-            (weight * spread_ms + (1 - weight) * usual_ms) * _MEDIAN_ERROR / np.sqrt(count),
-            excess_ms * np.sqrt(1 / count**2 + weight**2 / count),
+            (weight * spread_ms + (1 - weight) * usual_ms) * _MEDIAN_ERROR / np.sqrt(fresh.count),
+            excess_ms * np.sqrt(1 / fresh.count**2 + weight**2 / fresh.count),
         )
         of.jitter[rows] = weight * spread_ms + (1 - weight) * _SPREAD_OF_EXCESS * usual_ms
 
@@ -317,6 +322,38 @@ class LinkTable:
         if len(shown):
             rate = len(shown) / (len(shown) + _PRIOR_LINKS)
             self._excess_ratio += rate * (float(shown.mean()) - self._excess_ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """Samples of several links, a row each, in order; NaN, of which no row is full, at the end."""
+
+    samples_ms: Floats
+    count: Ints
+    median_ms: Floats
+
+    @classmethod
+    def of(cls, samples_ms: Floats) -> "_Ordered":
+        """Return ``samples_ms`` in order."""
+        ordered_ms = np.sort(samples_ms, axis=1)
+        count = np.sum(~np.isnan(ordered_ms), axis=1)
+        here = np.arange(len(ordered_ms))
+        return cls(ordered_ms, count, (ordered_ms[here, (count - 1) // 2] + ordered_ms[here, count // 2]) / 2)
+
+    @property
+    def least_ms(self) -> Floats:
+        """The least of each row."""
+        return self.samples_ms[:, 0]
+
+    @property
+    def most_ms(self) -> Floats:
+        """The largest of each row."""
+        return self.samples_ms[np.arange(len(self.count)), self.count - 1]
+
+    def spread_ms(self) -> Floats:
+        """Return the mean distance from the median of each row."""
+        spread_ms: Floats = np.nansum(np.abs(self.samples_ms - self.median_ms[:, None]), axis=1) / self.count
+        return spread_ms
 
 
 def _median_excess() -> Floats:

@@ -3,8 +3,7 @@
 A series is ``rtt_ms``, slices x nodes x nodes, NaN = missing; without a file one is made up and called synthetic. Each
 pair's route, direct or over one relay, is decided for a slice by what was probed up to the slice before, and costs what
 the slice then says. Production's ``attend`` asks, its ``LinkTable`` believes, its ``decide`` decides: nothing else of a
-slice is seen. ``UsualCosts`` believes too, which the gateway does not use yet. A slice is one review; the cost is the
-round trip alone, for that is all a series says.
+slice is seen. A slice is one review; the cost is the round trip alone, for that is all a series says.
 """
 
 import argparse
@@ -16,8 +15,7 @@ import numpy as np
 
 from routing.candidates import Route
 from routing.estimate.costs import Weights, link_costs_ms
-from routing.estimate.table import EstimatePolicy, LinkTable
-from routing.estimate.usual import UsualCosts, UsualPolicy
+from routing.estimate.table import LinkTable
 from routing.paths.graph import Floats, Ints
 from routing.probe.attention import NOBODY, AttentionPolicy, Contests, attend, moved_rows
 from routing.steadiness import CHANGES, Hold, SteadinessPolicy, decide
@@ -30,11 +28,9 @@ LIMIT_RATIO = 0.199
 TURNS = 4
 STATIC_SLICES = 20
 WEIGHTS = Weights(loss=0.0, jitter=0.0, hops=0.0)
-# A series has no noise within a slice, so that one packet says what three would, and no sample outlives its slice.
+# A series has no noise within a slice, so that one packet says what three would.
 ATTENTION = AttentionPolicy(in_use_samples=1, rest_age_s=10 * REVIEW_S)
-ESTIMATE = EstimatePolicy(window_s=REVIEW_S / 2)
 STEADINESS = SteadinessPolicy()
-USUAL = UsualPolicy()
 KEPT: Bar = (">=", 70)
 CHANGED: Bar = ("<=", 10)
 PROBED: Bar = ("<=", 20)
@@ -192,22 +188,19 @@ class Prober:
         """Start knowing nothing."""
         self.packets = 0
         self._scene = scene
-        self._table = LinkTable(ESTIMATE)
+        self._table = LinkTable()
         self._rows = self._table.rows(scene.names)
-        self._usual = UsualCosts(self._table, USUAL)
         after_first = max(0.0, LIMIT_RATIO * (scene.slices - 1) - 1) / max(1, scene.slices - 2)
+        self._nothing_ms = np.zeros(scene.links.shape[:2])
         self._limit = int(after_first * len(scene.used))
 
     def costs_ms(self, place: int, in_use: Ints) -> Floats:
-        """Return what every candidate (pairs, candidates) is expected to cost once slice ``place`` was probed."""
+        """Return what every candidate (pairs, candidates) is believed to cost once slice ``place`` was probed."""
         now_s = place * REVIEW_S
         left = len(self._scene.used) if place == 0 else self._limit
         moved = self._rows[:0]
         for _ in range(TURNS):
-            believed_ms, expected_ms = self._believed_ms(now_s)
-            usable = np.isfinite(believed_ms)
-            leaning_ms = np.where(usable, expected_ms, 0.0) - np.where(usable, believed_ms, 0.0)
-            contests = Contests(links=self._scene.links, extra_ms=self._along(leaning_ms), in_use=in_use)
+            contests = Contests(links=self._scene.links, extra_ms=self._nothing_ms, in_use=in_use)
             attention = attend(contests, self._table, WEIGHTS, ATTENTION, now_s, moved=moved, packets_limit=left)
             if not attention.packets:
                 break
@@ -216,18 +209,7 @@ class Prober:
             self._probe(attention.rows, attention.samples, place)
             after = self._table.estimates(attention.rows, now_s)
             moved = np.union1d(moved, moved_rows(attention.rows, before, after, ATTENTION))
-        believed_ms, expected_ms = self._believed_ms(now_s)
-        self._usual.review(believed_ms)
-        return self._along(expected_ms)
-
-    def _believed_ms(self, now_s: float) -> tuple[Floats, Floats]:
-        """Return what every link is believed to cost now, and expected to cost from now on."""
-        found = self._table.estimates(self._rows, now_s)
-        believed_ms = link_costs_ms(found, WEIGHTS)
-        return believed_ms, self._usual.expected_ms(believed_ms, found.age_s)
-
-    def _along(self, links_ms: Floats) -> Floats:
-        """Return the sums over the links of every candidate."""
+        links_ms = link_costs_ms(self._table.estimates(self._rows, now_s), WEIGHTS)
         sums_ms: Floats = np.append(links_ms, 0.0)[self._scene.links].sum(axis=2)
         return sums_ms
 
