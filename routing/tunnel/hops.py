@@ -20,6 +20,7 @@ from routing.tunnel.host_keys import host_key_algorithms, pinned_keys
 from routing.tunnel.packets import LeanConnection
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.prompt import PromptConnection
+from routing.tunnel.stripes import stripes_for
 from routing.tunnel.watch import HopWatch
 from routing.tunnel.windows import window_for
 
@@ -126,8 +127,16 @@ async def close_connections(connections: list[asyncssh.SSHClientConnection], tim
 
 def window_over(connection: asyncssh.SSHClientConnection | None, policy: TunnelPolicy) -> int:
     """Return the window, in bytes, of a channel over ``connection``, from the delay of the way it takes."""
-    round_trip_s = connection.round_trip_s if isinstance(connection, LeanConnection) else 0.0
-    return window_for(round_trip_s, rate_mbps=policy.rate_mbps, limit_bytes=policy.window_bytes)
+    return window_for(_round_trip_s(connection), rate_mbps=policy.rate_mbps, limit_bytes=policy.window_bytes)
+
+
+def stripes_over(connection: asyncssh.SSHClientConnection, policy: TunnelPolicy) -> int:
+    """Return over how many channels of ``connection`` a large upload should go at once."""
+    return stripes_for(_round_trip_s(connection), rate_mbps=policy.rate_mbps, limit=policy.stripe_limit)
+
+
+def _round_trip_s(connection: asyncssh.SSHClientConnection | None) -> float:
+    return connection.round_trip_s if isinstance(connection, LeanConnection) else 0.0
 
 
 class BrokeOff(HopRefused):

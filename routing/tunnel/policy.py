@@ -17,6 +17,7 @@ class TunnelPolicy:
     A socket's window is sized for ``rate_mbps`` over the delay of its path; ``window_bytes`` bounds it, and with it
     what is buffered for one socket here and at the last relay.
     A connection gets new keys when it has sent ``rekey_bytes`` or is ``rekey_s`` old.
+    An upload in parts goes over at most ``stripe_limit`` sockets at once.
     ``verify_target``: a tunnel counts as built only when its end could connect to the target.
     """
 
@@ -31,6 +32,7 @@ class TunnelPolicy:
     rekey_bytes: int = 1024 * 1024 * 1024
     rekey_s: float = 3600.0
     socket_limit: int = 256
+    stripe_limit: int = 8
     verify_target: bool = True
 
 

@@ -16,7 +16,7 @@ from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, Tunnel
 from routing.topology import Address
 from routing.tunnel.bridge import Bridge, open_channel
 from routing.tunnel.heartbeat import Listener
-from routing.tunnel.hops import window_over
+from routing.tunnel.hops import stripes_over, window_over
 from routing.tunnel.liveness import Health
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.pool import Lease
@@ -89,6 +89,11 @@ class Tunnel:
         """Do not call ``listener`` any more; harmless when it is not known."""
         with contextlib.suppress(ValueError):
             self._listeners.remove(listener)
+
+    @property
+    def upload_stripes(self) -> int:
+        """Over how many sockets a large upload should go at once, if its parts can; 1 where one socket is enough."""
+        return stripes_over(self._hops[-1].connection, self._policy) if self._hops else 1
 
     async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
         """Return a connected, blocking stream socket to ``address`` as dialled from the end of the route.

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +12,8 @@ Bar = tuple[Literal["<=", ">=", "=="], float]
 
 # An interval, or a measurement on a machine this noisy, can lie across its bar: then nothing is decided.
 UNDECIDED = "undecided"
+_LEAST_SAMPLES = 5
+_LIKELY = 0.05  # on either side
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,30 @@ class Figures:
         print(
             f"{name:52} {'-' if shown is None else shown:>12} {unit:12} {wanted or '':12} {verdict} {note}", flush=True
         )
+
+    def tell_median(self, name: str, samples: Sequence[float], unit: str, bar: Bar | None = None) -> None:
+        """Print the median of ``samples`` and its 90 % interval; decided only when all of that is on one side.
+
+        Fewer than five samples decide nothing.
+        """
+        low, high = median_interval(samples)
+        decided = len(samples) >= _LEAST_SAMPLES and (bar is None or met(low, bar) == met(high, bar))
+        note = f"{low:.3g} to {high:.3g}, {len(samples)} rounds"
+        self.tell(name, statistics.median(samples), unit, bar, note=note, decided=decided)
+
+
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Return the interval between two of ``samples`` that holds the median they were drawn from at 90 % or more.
+
+    As many samples are left out below as above: the most for which that many heads or fewer of ``len(samples)`` coins
+    are at most 5 % likely. With fewer than five even all of them hold it at less; the interval is all of them then.
+    """
+    ordered = sorted(samples)
+    out, likely = 0, 0.5 ** len(ordered)
+    while likely + math.comb(len(ordered), out + 1) * 0.5 ** len(ordered) <= 0.05:
+        out += 1
+        likely += math.comb(len(ordered), out) * 0.5 ** len(ordered)
+    return ordered[out], ordered[-1 - out]
 
 
 def met(value: float, bar: Bar) -> bool:

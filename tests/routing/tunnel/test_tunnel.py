@@ -14,7 +14,8 @@ from routing.errors import HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
-from tests.routing.world import MakeWorld, World, echo_server, listening_here, read_all, silent_server
+from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server, listening_here, read_all, silent_server
+from tests.support.ssh_jump import Relay
 from tests.support.sshd import free_port, wait_until
 
 _RELAY_COUNTS = [pytest.param(count, id=f"{count} relays") for count in (0, 1, 2, 3)]
@@ -331,6 +332,27 @@ def test_asyncio_streams_may_use_the_socket(world: MakeWorld) -> None:
             await writer.wait_closed()
             await _none_open(tunnel)
             await tunnel.close()
+
+    asyncio.run(run())
+
+
+def test_a_far_upload_is_advised_to_go_in_stripes(world: MakeWorld) -> None:
+    """Over a relay 60 ms away (30 ms each way) at least four sockets pay: 7.5 MB in two round trips, 2 MiB each.
+
+    Without relays one is enough, because no sshd bounds what is under way.
+    """
+    here, direct = world(1), world(0)
+
+    async def run() -> None:
+        async with echo_server() as address:
+            near = await direct.build(address)
+            assert near.upload_stripes == 1
+            await near.close()
+            async with delaying_proxy(Address(*here.sshds[0].address), 0.03) as delayed:
+                relay = Relay((delayed.host, delayed.port), here.user, here.sshds[0].host_key)
+                far = await World([relay], here.credentials.client_key).build(address)
+                assert far.upload_stripes >= 4
+                await far.close()
 
     asyncio.run(run())
 
