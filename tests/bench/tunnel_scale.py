@@ -1,7 +1,7 @@
 """Memory of relay connections and channels: ``python -m tests.bench.tunnel_scale [--rounds N] [--json]``.
 
 Three real sshd on loopback. In every round three fresh processes take turns: one opens connections, one chains of
-three, one 500 tunnels to as many platforms over 20 chains with ten sockets each, every one of which must hear its target.
+three, one 500 tunnels to as many platforms over 20 chains with ten sockets each, all of which must hear their target.
 Memory is what the process has of its own (unique set size), by the number of things it was asked for after a warm-up;
 the kernel's socket buffers are not in it, nor are buffers of channels that carry much.
 """
@@ -24,7 +24,7 @@ from routing.topology import Address, Node, NodeKind, Topology
 from routing.tunnel.build import build_tunnel
 from routing.tunnel.policy import PoolPolicy, TunnelCredentials, TunnelPolicy
 from routing.tunnel.pool import HopPool
-from tests.support.figures import Bar, Figures, judged
+from tests.support.figures import Bar, Figures
 from tests.support.lab import PYTHON
 from tests.support.sshd import Sshd
 
@@ -68,7 +68,7 @@ def main() -> None:
         for kind, of_kind in taken.items():
             of_kind.append(turn(kind))
     for kind, of_kind in taken.items():
-        judged(figures, f"memory_per_{kind}", [each["KiB"] for each in of_kind], "KiB", BARS[kind])
+        figures.tell_median(f"memory_per_{kind}", [each["KiB"] for each in of_kind], "KiB", BARS[kind])
     crowd = taken["channel"]
     figures.tell("channels_at_once", min(each["channels"] for each in crowd), "channels", (">=", PLATFORMS * SOCKETS))
     figures.tell("platforms_at_once", min(each["platforms"] for each in crowd), "platforms", (">=", PLATFORMS))

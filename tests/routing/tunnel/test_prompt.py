@@ -16,7 +16,7 @@ from routing.topology import Address
 from routing.tunnel.hops import connect_hop
 from routing.tunnel.policy import PoolPolicy
 from routing.tunnel.prompt import PromptConnection, is_understood
-from tests.routing.world import MakeWorld, World, echo_server
+from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server
 
 _LOG_IN = "our log-in is sent"
 # In asyncssh's words; every line begins with the connection's number, from 0 in each test.
@@ -80,18 +80,21 @@ def test_offer_and_log_in_go_out_unasked(world: MakeWorld, lines: pytest.LogCapt
 
 
 def test_the_next_hop_is_dialled_behind_the_log_in(world: MakeWorld, lines: pytest.LogCaptureFixture) -> None:
-    """With three relays, the channel to the second and third is asked for before the relay before them let us in."""
+    """With three relays, the channel to the second and third is asked for before the relay before them let us in.
+
+    The first is 100 ms away, which is far more than we take to ask.
+    """
     here = world(3)
 
     async def run() -> None:
-        async with here.pool() as pool:
+        async with delaying_proxy(Address(*here.sshds[0].address), 0.05) as near, here.pool() as pool:
+            here.sshds[0].port = near.port
             await pool.lease(("r1", "r2", "r3"), here.topology())
 
     asyncio.run(run())
     for connection in (0, 1):
-        assert (
-            _place(lines, _OPEN, connection) < _place(lines, _ACCEPTED, connection) < _place(lines, _OPENED, connection)
-        )
+        asked, let_in, opened = (_place(lines, words, connection) for words in (_OPEN, _ACCEPTED, _OPENED))
+        assert asked < let_in < opened
 
 
 def test_nothing_goes_to_a_relay_with_another_key(world: MakeWorld, lines: pytest.LogCaptureFixture) -> None:
