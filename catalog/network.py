@@ -11,8 +11,9 @@ from typing import Any
 from catalog import addresses, naming
 from catalog.errors import AlreadyExists, InvalidValue, NotFound, WrongState
 from catalog.model.ids import LinkId, RelayId, SiteId, new_id
-from catalog.model.network import Relay, Site, SiteLink
+from catalog.model.network import Login, Relay, Site, SiteLink
 from catalog.model.order import WeightSet
+from catalog.model.relay_care import RelayCare
 from catalog.store import connections, rows
 from catalog.store.database import Tx
 
@@ -67,12 +68,16 @@ def add_relay(
     enabled: bool = True,
     risk: float = 0.0,
     risk_groups: Sequence[str] = (),
+    caretaker: str = "",
+    login: str = Login.KEY,
+    also_permitted: Sequence[str] = (),
     now_s: float,
 ) -> Relay:
     """Return the new relay; ``site`` is a site's name or id, ``addresses_from`` site name -> ``host:port``.
 
     ``risk`` is an admin's judgement in points, 0 or more; ``risk_groups`` are at most 16 words for what it shares its
-    fate with (an operator, a building, a provider), by which routes ask for it or keep away from it.
+    fate with (an operator, a building, a provider), by which routes ask for it or keep away from it. ``caretaker``,
+    ``login`` and ``also_permitted`` are as in ``catalog.model.network.Relay``.
     Raises InvalidValue naming the field, AlreadyExists for a name in use.
     """
     if name == GATEWAY:
@@ -81,6 +86,7 @@ def add_relay(
         )
     facts = {"name": name, "host": host, "port": port, "user": user, "host_key": host_key, "enabled": enabled}
     facts |= {"risk": risk, "risk_groups": risk_groups}
+    facts |= {"caretaker": caretaker, "login": login, "also_permitted": also_permitted}
     known = _known_sites(tx, addresses_from or {})
     relay = Relay(
         id=RelayId(new_id("relay", now_s)),
@@ -95,14 +101,18 @@ def update_relay(
 ) -> Relay:
     """Change anything but the name: routes are spelt in it.
 
-    Tunnels that stand are not cut; the next probe and the next tunnel see the change. Raises Stale, InvalidValue.
+    Tunnels that stand are not cut; the next probe and the next tunnel see the change. With a caretaker another
+    ``login`` becomes the next one, in use once the relay is known to take it. Raises Stale, InvalidValue.
     """
     relay = rows.by_name_or_id(tx, Relay, relay_id)
     wanted = dict(changes)
     if "addresses_from" in wanted:
         wanted["addresses_from"] = _known_sites(tx, wanted["addresses_from"])
     moved = {"site_id": naming.site(tx, str(wanted.pop("site"))).id} if "site" in wanted else {}
-    return rows.update(tx, relay, {**_checked(_RELAY, wanted, fixed=("name",)), **moved}, now_s, expected_version)
+    facts = _checked(_RELAY, wanted, fixed=("name",))
+    if "login" in facts:
+        facts |= _next_login(relay, facts["login"], has_caretaker=bool(facts.get("caretaker", relay.caretaker)))
+    return rows.update(tx, relay, {**facts, **moved}, now_s, expected_version)
 
 
 def enable_relay(tx: Tx, relay_id: str, *, enabled: bool, now_s: float, expected_version: int | None = None) -> Relay:
@@ -116,6 +126,9 @@ def remove_relay(tx: Tx, relay_id: str, expected_version: int | None = None) -> 
     user = connections.through_relay(tx, relay.name)
     if user is not None:
         raise WrongState(f"connection '{user.id}' goes through this relay", fix="disable it, then reroute or close")
+    care = rows.find(tx, RelayCare, relay.id)
+    if care is not None:
+        rows.delete(tx, care)
     rows.delete(tx, relay, expected_version)
 
 
@@ -218,10 +231,31 @@ def _risk_groups(words: Any) -> list[str]:
     return kept
 
 
-def _user(text: str) -> str:
+def _user(text: str, field: str = "user") -> str:
     if not _USER.fullmatch(text):
-        raise InvalidValue("this cannot be an SSH user", field="user", fix="A-Z a-z 0-9 . _ -, at most 32")
+        raise InvalidValue("this cannot be an SSH user", field=field, fix="A-Z a-z 0-9 . _ -, at most 32")
     return text
+
+
+def _next_login(relay: Relay, login: str, *, has_caretaker: bool) -> dict[str, object]:
+    if login == relay.login or not has_caretaker:
+        return {"login": login, "next_login": ""}
+    return {"login": relay.login, "next_login": login}
+
+
+def _login(text: str) -> str:
+    try:
+        return Login(text).value
+    except ValueError as error:
+        raise InvalidValue("there is no such way to log in", field="login", fix=", ".join(Login)) from error
+
+
+def _permitted(texts: Any) -> list[str]:
+    """Return the addresses in their canonical form, each once."""
+    field = "also_permitted"
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise InvalidValue("this is not a list of addresses", field=field, fix='such as ["10.0.0.5:22"]')
+    return list(dict.fromkeys(str(addresses.address(text, field=field)) for text in texts))
 
 
 def _known_sites(tx: Tx, dials: object) -> dict[str, str]:
@@ -248,4 +282,7 @@ _RELAY: Mapping[str, Check] = {
     "enabled": bool,
     "risk": lambda points: _amount(points, field="risk"),
     "risk_groups": _risk_groups,
+    "caretaker": lambda text: _user(text, field="caretaker") if text else "",
+    "login": _login,
+    "also_permitted": _permitted,
 }

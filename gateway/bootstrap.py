@@ -26,7 +26,6 @@ from gateway.settings import Settings
 log = logging.getLogger(__name__)
 
 ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105  # a file name
-SSH_KEY_FILE = "ssh_key"
 SIGNING_KEY_FILE = "signing_key.pem"
 SEALING_KEYS_FILE = "sealing.keys"
 OWNER_FILE = "gateway.id"

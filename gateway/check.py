@@ -17,12 +17,13 @@ from catalog.model.platform import SealedCredential
 from catalog.store.database import Tx, is_open_elsewhere, rehearse
 from catalog.store.rows import first
 from gateway.api.server import check_listen
-from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, SSH_KEY_FILE, declare, prepare_state_dir
+from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, declare, prepare_state_dir
 from gateway.clock import SystemClock
-from gateway.compose import Keys, ssh_key_of
+from gateway.compose import Keys
 from gateway.errors import GatewayError
 from gateway.network import GATEWAY_NODE, declared_topology
 from gateway.policies import tunnel_policy
+from gateway.relays.ssh_keys import AUTHORITY_KEY_FILE, SSH_KEY_FILE, ssh_key_of
 from gateway.settings import Settings
 from routing import topology
 from routing.errors import RoutingError
@@ -102,6 +103,12 @@ def _ssh_key(state_dir: Path) -> asyncssh.SSHKey:
     return ssh_key_of(load_or_create_key(state_dir / SSH_KEY_FILE))  # it is there: nothing is made
 
 
+def _credentials(state_dir: Path) -> TunnelCredentials:
+    authority = state_dir / AUTHORITY_KEY_FILE
+    signs = ssh_key_of(load_or_create_key(authority)) if authority.exists() else None
+    return TunnelCredentials(client_key=_ssh_key(state_dir), authority=signs)
+
+
 def _missing_keys(state_dir: Path) -> list[str]:
     return [name for name in (SSH_KEY_FILE, SIGNING_KEY_FILE, SEALING_KEYS_FILE) if not (state_dir / name).exists()]
 
@@ -139,7 +146,7 @@ async def _relays(network: topology.Topology, settings: Settings) -> list[Findin
         detail = f"not tried: there is no SSH key yet, it is {LATER}"
         return [{"check": f"relay {relay.name}", "ok": True, "detail": detail} for relay in network.relays]
     ways = _ways(network)
-    credentials = TunnelCredentials(client_key=_ssh_key(settings.gateway.state_dir))
+    credentials = _credentials(settings.gateway.state_dir)
     async with HopPool(credentials, tunnel_policy(settings)) as pool:
         return [
             await _relay(ways.get(relay.name, [GATEWAY_NODE, relay.name]), pool, network) for relay in network.relays

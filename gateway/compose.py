@@ -7,9 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
@@ -48,7 +46,6 @@ from gateway.background.settle_grants import SettleGrants
 from gateway.bootstrap import (
     SEALING_KEYS_FILE,
     SIGNING_KEY_FILE,
-    SSH_KEY_FILE,
     bootstrap,
     owner_id,
     prepare_state_dir,
@@ -80,16 +77,18 @@ from gateway.policies import (
     passing_policy,
     pool_policy,
     probe_policy,
+    relay_service,
     retry_policy,
     tunnel_policy,
 )
+from gateway.relays.service import RelayService
+from gateway.relays.ssh_keys import SshKeys
 from gateway.settings import Settings
 from gateway.telemetry import Metrics, RoutingMetrics
 from routing.estimate.costs import Weights
 from routing.estimate.plausible import Refusal
 from routing.probe.budget import ProbeBudget
 from routing.probe.probers import RawSockets
-from routing.tunnel.policy import TunnelCredentials
 from routing.tunnel.pool import HopPool
 
 log = logging.getLogger(__name__)
@@ -129,25 +128,17 @@ class Keys:
     """The gateway's own keys, all in files of mode 0600 in the state directory."""
 
     signing: Ed25519PrivateKey
-    ssh: asyncssh.SSHKey
+    ssh: SshKeys
     sealing: FileKeys
 
     @classmethod
     def load(cls, state_dir: Path) -> "Keys":
         """Load the keys, creating what is missing. Raises InvalidValue when one can be read by others."""
-        ssh_key = state_dir / SSH_KEY_FILE
         return cls(
-            # One Ed25519 implementation for both: the SSH key is kept in the same PEM form.
-            ssh=ssh_key_of(load_or_create_key(ssh_key)),
+            ssh=SshKeys(state_dir),
             signing=load_or_create_key(state_dir / SIGNING_KEY_FILE),
             sealing=FileKeys.load_or_create(state_dir / SEALING_KEYS_FILE),
         )
-
-
-def ssh_key_of(key: Ed25519PrivateKey) -> asyncssh.SSHKey:
-    """Return ``key`` as asyncssh has it."""
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    return asyncssh.import_private_key(pem)
 
 
 @asynccontextmanager
@@ -165,19 +156,22 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         database = await stack.enter_async_context(Database.open(settings.database_url, clock=adapters.clock))
         await bootstrap(database, settings, adapters.clock)
         parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
+        relays = relay_service(settings, keys.ssh, database, adapters.clock)
         work = await stack.enter_async_context(_work(settings, adapters, database, parts))
         await parts.keeper.recover()
         await parts.passages.recover()
-        runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
-        services = _services(settings, adapters, keys, database, parts=parts, runner=runner)
+        runner = Runner([*work, relays.task()], clock=adapters.clock, disabled=settings.background.disabled)
+        services = _services(settings, adapters, keys, database, parts=parts, relays=relays, runner=runner)
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(runner.run())
-        ssh_line = keys.ssh.export_public_key().decode().strip()
         log.info("gateway is up", extra={"url": url, "gateway": settings.gateway.name})
         try:
             yield Gateway(
-                url=url, runner=runner, public_key=public_text(keys.signing.public_key()), ssh_public_key=ssh_line
+                url=url,
+                runner=runner,
+                public_key=public_text(keys.signing.public_key()),
+                ssh_public_key=keys.ssh.public().shown,
             )
         finally:
             running.cancel()
@@ -221,7 +215,7 @@ async def _connections(
         gateway_name=settings.gateway.name,
     )
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
-    credentials = TunnelCredentials(client_key=keys.ssh)
+    credentials = keys.ssh.credentials
     async with (
         HopPool(credentials, tunnel_policy(settings), pool_policy(settings)) as pool,
         TunnelCarrier(live) as carrier,
@@ -331,6 +325,7 @@ def _services(
     database: Database,
     *,
     parts: _Connections,
+    relays: RelayService,
     runner: Runner,
 ) -> ApiServices:
     async def act(platform: PlatformId, cloud_id: str, action: MachineAction) -> None:
@@ -353,9 +348,9 @@ def _services(
         gateway_info={
             "name": settings.gateway.name,
             "gateway_key": public_text(keys.signing.public_key()),
-            "ssh_public_key": keys.ssh.export_public_key().decode().strip(),
         },
         limits=api_limits(settings),
+        relays=relays,
         metrics=parts.metrics,
         network_status=parts.watch.document,
         network_links=parts.watch.links,

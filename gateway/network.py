@@ -1,12 +1,11 @@
 """The declared network, as routing sees it: rows of the store become a ``routing.topology.Topology``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from catalog import exits
 from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.model.ids import PlatformId, SiteId
-from catalog.model.network import Relay, Site, SiteLink
+from catalog.model.network import Login, Relay, Site, SiteLink
 from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose
 from catalog.ports import Address
 from catalog.store.database import Tx
@@ -56,34 +55,7 @@ class DeclaredNetwork:
                 field="endpoint",
                 fix="an admin approves it: crossway platform approve-endpoint",
             )
-        turned = turned_addresses(tx, platform_id)
-        dial = Address(host=endpoint.dial_host, port=endpoint.dial_port)
-        target = _target(platform, endpoint, by_id(tx, Site, platform.site_id))
-        if turned is None:
-            return Snapshot(topology=network, target=target)
-        return Snapshot(
-            topology=network, target=replace(target, addresses_at=_at_relays(turned, target, dial, network))
-        )
-
-
-def turned_addresses(tx: Tx, platform_id: PlatformId) -> dict[str, dict[Address, Address]] | None:
-    """Return by relay what it dials in the place of the platform's own addresses; None for one that is simply dialled.
-
-    A relay whose forwarding the connector has not announced is not among them.
-    """
-    held = exits.at_relays(tx, platform_id)
-    endpoints = where(tx, Endpoint, platform_id=platform_id)
-    return None if held is None else {name: exits.turned(each, endpoints) for name, each in held.items() if each.ports}
-
-
-def exit_relay(name: str) -> str:
-    """Return the word under which a relay stands among the sites that addresses are dialled from."""
-    return f"relay/{name}"
-
-
-def is_exit_relay(word: str) -> bool:
-    """Return whether ``word`` stands for one relay rather than a site; a slash cannot occur in a site's name."""
-    return word.startswith("relay/")
+        return Snapshot(topology=network, target=_target(platform, endpoint, by_id(tx, Site, platform.site_id)))
 
 
 def declared_topology(tx: Tx, *, gateway_site: str) -> routing.Topology:
@@ -112,7 +84,7 @@ def relay_node(relay: Relay, site: Site) -> routing.Node:
         address=routing.Address(relay.host, relay.port),
         addresses_from=_addresses(relay.addresses_from),
         user=relay.user,
-        host_key=relay.host_key,
+        host_key="\n".join([relay.host_key, *relay.more_host_keys]),
         latitude=site.latitude,
         longitude=site.longitude,
         # What stands at one site falls with it.
@@ -120,6 +92,7 @@ def relay_node(relay: Relay, site: Site) -> routing.Node:
         # What a connection may wish for or avoid besides single relays.
         labels=frozenset({site.name, site.region, *relay.risk_groups} - {""}),
         risk=relay.risk,
+        certified=relay.login == Login.CERTIFICATE,
     )
 
 
@@ -150,21 +123,6 @@ def _target(platform: Platform, endpoint: Endpoint, site: Site) -> routing.Node:
         latitude=site.latitude,
         longitude=site.longitude,
     )
-
-
-def _at_relays(
-    turned: Mapping[str, Mapping[Address, Address]], target: routing.Node, dial: Address, network: routing.Topology
-) -> dict[str, routing.Address]:
-    """Return what each exit's relay dials for the API: its loopback, or as anybody where only the rest is turned."""
-    sites = {relay.name: relay.site for relay in network.relays}
-    found = {
-        name: routing.Address(through.host, through.port)
-        if (through := instead.get(dial)) is not None
-        else target.address_from(sites[name])
-        for name, instead in turned.items()
-        if name in sites
-    }
-    return {name: address for name, address in found.items() if address is not None}
 
 
 def _addresses(texts: dict[str, str]) -> dict[str, routing.Address]:

@@ -167,6 +167,12 @@ class TunnelSettings(Section):
     connection_limit_count: Count = 2048
 
 
+class RelayCareSettings(Section):
+    """How relays are cared for."""
+
+    check_period_s: Positive = 900.0
+
+
 class CloudSettings(Section):
     """Limits of every call to a cloud."""
 
@@ -231,6 +237,7 @@ class Settings(BaseSettings):
     routing: RoutingSettings = RoutingSettings()
     probe: ProbeSettings = ProbeSettings()
     tunnel: TunnelSettings = TunnelSettings()
+    relays: RelayCareSettings = RelayCareSettings()
     clouds: CloudSettings = CloudSettings()
     handshake: HandshakeSettings = HandshakeSettings()
     passages: PassageSettings = PassageSettings()

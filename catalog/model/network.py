@@ -1,5 +1,7 @@
 """The transport network as an admin declares it: sites, relays and links between sites."""
 
+from enum import StrEnum
+
 from sqlalchemy import String, UniqueConstraint
 from sqlmodel import Field
 
@@ -17,8 +19,22 @@ class Site(Row, table=True):
     longitude: float | None = None
 
 
+class Login(StrEnum):
+    """What the gateway shows to a relay: its raw key, or a certificate for it that lives for minutes."""
+
+    KEY = "key"
+    CERTIFICATE = "certificate"
+
+
 class Relay(Row, table=True):
-    """A host with plain sshd that forwards. ``host_key`` is one OpenSSH public key line, pinned by an admin."""
+    """A host with plain sshd that forwards. ``host_key`` is one OpenSSH public key line, pinned by an admin.
+
+    While its host keys are changed, ``more_host_keys`` are pinned beside the first; ``seen_host_keys`` are those that
+    it has proved to hold and nobody has approved. ``login`` is what it is shown now, ``next_login`` what it is to be
+    shown once it is known to take it (empty: nothing else). ``caretaker`` is the account by which the gateway keeps
+    the list of addresses that the relay permits; empty: nobody keeps it. ``also_permitted`` are addresses
+    (``host:port``) on that list that follow from nothing else.
+    """
 
     id: RelayId = Field(primary_key=True, sa_type=String)
     name: str = Field(unique=True)
@@ -32,6 +48,12 @@ class Relay(Row, table=True):
     enabled: bool = True
     risk: float = 0.0  # points, by an admin's judgement
     risk_groups: list[str] = json_column(list)  # whose fate it shares: an operator, a building, a provider
+    caretaker: str = ""
+    login: str = Login.KEY.value
+    next_login: str = ""
+    also_permitted: list[str] = json_column(list)
+    more_host_keys: list[str] = json_column(list)
+    seen_host_keys: list[str] = json_column(list)
 
 
 class SiteLink(Row, table=True):

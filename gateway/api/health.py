@@ -73,9 +73,12 @@ class CallerOut(Out):
 def get_caller(_tx: Tx, call: Call[Nothing]) -> CallerOut:
     """Return role, name and subject of the caller."""
     who = call.principal
-    return CallerOut(
-        role=who.role.value, name=who.name, subject=who.subject_id, gateway=dict(call.services.gateway_info)
-    )
+    return CallerOut(role=who.role.value, name=who.name, subject=who.subject_id, gateway=_told(call.services))
+
+
+def _told(services: ApiServices) -> dict[str, str]:
+    """Return what everybody may know of this gateway; the SSH key is the one in use now."""
+    return {**services.gateway_info, "ssh_public_key": services.relays.public_keys().shown}
 
 
 class TaskOut(Out):

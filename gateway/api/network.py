@@ -4,7 +4,7 @@ from pydantic import Field
 
 from catalog import network
 from catalog.errors import AlreadyExists, InvalidValue, WrongState
-from catalog.model.network import Relay, Site, SiteLink
+from catalog.model.network import Login, Relay, Site, SiteLink
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -12,6 +12,7 @@ from gateway.api.bodies import (
     AddressesFrom,
     Body,
     Capacity,
+    Composite,
     Host,
     HostKey,
     Latitude,
@@ -29,6 +30,7 @@ from gateway.api.bodies import (
     stamp,
 )
 from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.relay_care import LoginIn, PermitsOut, Permitted, permits_of
 from gateway.api.services import Wakes
 
 routes = Routes("network")
@@ -133,6 +135,9 @@ class RelayIn(Body):
         default_factory=dict, description="Site name -> `host:port` to dial from there, where it differs."
     )
     enabled: bool = True
+    caretaker: Line = Field(default="", description="The account by which the list of what it permits is kept.")
+    login: LoginIn = Login.KEY.value
+    also_permitted: Permitted = Field(default_factory=list, description="Addresses permitted beyond what follows.")
     risk: Risk = Field(default=0.0, description="Points, by your judgement; what a point costs is the weight `risk`.")
     risk_groups: RiskGroups = Field(
         default_factory=list, description="Words for what it shares its fate with: an operator, a building, a provider."
@@ -149,12 +154,15 @@ class RelayChange(Body):
     host_key: HostKey = absent()
     addresses_from: AddressesFrom = absent()
     enabled: bool = absent()
+    caretaker: Line = absent()
+    login: LoginIn = absent()
+    also_permitted: Permitted = absent()
     risk: Risk = absent()
     risk_groups: RiskGroups = absent()
 
 
-class RelayOut(Resource):
-    """A host with plain sshd that forwards."""
+class RelayOut(Composite):
+    """A host with plain sshd that forwards. ``next_login`` is what it is to be shown once it is known to take it."""
 
     name: str
     site: str
@@ -164,6 +172,11 @@ class RelayOut(Resource):
     host_key: str
     addresses_from: dict[str, str]
     enabled: bool
+    caretaker: str
+    login: str
+    next_login: str
+    also_permitted: list[str]
+    permits: PermitsOut
     risk: float
     risk_groups: list[str]
 
@@ -176,7 +189,7 @@ class RelayOut(Resource):
     answer=RelayOut,
     status=201,
     location="/v1/relays/{id}",
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(AlreadyExists, InvalidValue),
     summary="Declare a relay",
 )
@@ -204,7 +217,7 @@ def get_relay(tx: Tx, call: Call[Nothing]) -> RelayOut:
     permission="network:write",
     body=RelayChange,
     answer=RelayOut,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(InvalidValue,),
     summary="Change, enable or disable a relay",
 )
@@ -220,7 +233,7 @@ def change_relay(tx: Tx, call: Call[RelayChange]) -> RelayOut:
     "/v1/relays/{ref}",
     permission="network:write",
     status=204,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Remove a relay that no route in use passes",
 )
@@ -242,6 +255,11 @@ def _relay(tx: Tx, row: Relay) -> RelayOut:
         host_key=row.host_key,
         addresses_from=row.addresses_from,
         enabled=row.enabled,
+        caretaker=row.caretaker,
+        login=row.login,
+        next_login=row.next_login,
+        also_permitted=row.also_permitted,
+        permits=permits_of(tx, row),
         risk=row.risk,
         risk_groups=row.risk_groups,
     )
@@ -274,7 +292,7 @@ class LinkOut(Resource):
     body=LinkIn,
     answer=LinkOut,
     status=201,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(AlreadyExists, InvalidValue),
     summary="Declare that two sites reach each other",
 )
@@ -295,7 +313,7 @@ def list_links(tx: Tx, call: Call[Nothing]) -> Listing:
     "/v1/links/{id}",
     permission="network:write",
     status=204,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Remove a link",
 )

@@ -103,6 +103,7 @@ class NewPlatformOut(PlatformOut):
     answer=NewPlatformOut,
     status=201,
     location="/v1/platforms/{id}",
+    wakes=(Wakes.RELAYS,),
     errors=(AlreadyExists, Denied, InvalidValue),
     summary="Enrol, with the enrolment token as bearer",
 )
@@ -159,7 +160,7 @@ def get_platform(tx: Tx, call: Call[Nothing]) -> PlatformOut:
     "/v1/platforms/{ref}",
     permission="platform:write",
     status=204,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Retire a platform that nothing uses any more: its credential is deleted, tokens and grants revoked",
 )
@@ -209,7 +210,7 @@ class ApprovalIn(Body):
     permission="platform:approve",
     body=ApprovalIn,
     answer=PlatformOut,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(InvalidValue, WrongState),
     summary="Approve an endpoint and the address to dial for it",
 )

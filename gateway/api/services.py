@@ -12,6 +12,7 @@ from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
 from catalog.ports import Checkpoint, Clock, MachineAction
+from catalog.relay_care import GatewayKeys
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from gateway.api.watch import ChangeNotifier
@@ -29,7 +30,8 @@ class Wakes:
     DISPATCH = "dispatch"  # the outbox
     POOLS = "pools"
     PASSAGES = "passages"  # whatever may end one: a passage closed, a grant or token revoked, a connection closed
-    ALL = (CONNECTIONS, GRANTS, DISPATCH, POOLS, PASSAGES)
+    RELAYS = "relays"  # what relays permit follows from relays, links and approved endpoints
+    ALL = (RELAYS, CONNECTIONS, GRANTS, DISPATCH, POOLS, PASSAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,22 @@ def opens_nothing(principal: Principal, platform: str, *, host: str, port: int) 
     raise WrongState("no streams are opened here", fix="ask the gateway that keeps the connections")
 
 
+class Relays(Protocol):
+    """Relays as hosts that are cared for."""
+
+    def public_keys(self) -> GatewayKeys:
+        """Return the public keys by which relays know this gateway, as they are now."""
+        ...
+
+
+class NoRelays:
+    """The relays of a process that has none."""
+
+    def public_keys(self) -> GatewayKeys:
+        """Return empty keys."""
+        return GatewayKeys(shown="", accepted=(), authority="", caretaker="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServices:
     """Everything an endpoint may use. ``wake`` and ``background_status`` are the background runner's.
@@ -133,3 +151,4 @@ class ApiServices:
     what_if: WhatIf = ranks_nothing
     open_stream: OpenStream = opens_nothing
     passing: Passing | None = None
+    relays: Relays = field(default_factory=NoRelays)

@@ -15,7 +15,7 @@ from gateway.cli import (
     order,
     platform,
     pool,
-    reverse_exits,
+    relay_bootstrap,
     route,
     server,
     weights,
@@ -34,6 +34,7 @@ app = typer.Typer(
     "7 partly failed, 8 server unreachable.",
 )
 
+network.relays.add_typer(relay_bootstrap.commands)
 for _commands in (server.server, access.top, forward.top):
     app.add_typer(_commands)
 for _name, _noun in {
@@ -46,7 +47,6 @@ for _name, _noun in {
     "relay": network.relays,
     "link": network.links,
     "weights": weights.weights,
-    "exit": reverse_exits.exits,
     "grant": grant.grants,
     "catalog": catalog.catalog,
     "order": order.orders,

@@ -7,6 +7,7 @@ import typer
 
 from gateway.cli.door import Door, Key, Limit, NameOrId, NamesOrIds, Yes, remote
 from gateway.cli.exits import CliError
+from gateway.cli.host_key_file import host_key_in
 from gateway.cli.output import Column
 from gateway.cli.pairs import pairs_of
 
@@ -32,6 +33,7 @@ _RELAYS = (
     Column("SITE", "site"),
     Column("ADDRESS", lambda relay: f"{relay.get('user')}@{relay.get('host')}:{relay.get('port')}"),
     Column("ENABLED", "enabled"),
+    Column("PERMITS", lambda relay: _state_of(relay.get("permits"))),
     Column("RISK", "risk"),
     Column("SHARES FATE WITH", "risk_groups"),
     Column("ID", "id"),
@@ -116,7 +118,7 @@ def add_relay(
             host=host,
             port=port,
             user=user,
-            host_key=_host_key(host_key_file),
+            host_key=host_key_in(host_key_file),
             addresses_from=pairs_of(address_from, "--address-from"),
             enabled=not disabled,
             risk=risk,
@@ -149,6 +151,11 @@ def set_relay(
     risk: Risk = None,
     risk_group: RiskGroups = None,
     no_risk_groups: Annotated[bool, typer.Option("--no-risk-groups", help="Take it out of all its groups.")] = False,
+    caretaker: Annotated[str | None, typer.Option(help="The account that keeps its list of addresses.")] = None,
+    login: Annotated[str | None, typer.Option(metavar="key|certificate", help="What it is shown.")] = None,
+    also_permitted: Annotated[
+        list[str] | None, typer.Option(metavar="HOST:PORT", help="Permitted beyond what follows; repeatable.")
+    ] = None,
 ) -> None:
     """Change what is named and keep the rest; the groups named replace all it had."""
     if no_risk_groups and risk_group:
@@ -158,9 +165,12 @@ def set_relay(
         host=host,
         port=port,
         user=user,
-        host_key=None if host_key_file is None else _host_key(host_key_file),
+        host_key=None if host_key_file is None else host_key_in(host_key_file),
         risk=risk,
         risk_groups=[] if no_risk_groups else risk_group,
+        caretaker=caretaker,
+        login=login,
+        also_permitted=also_permitted,
     )
     door.show(changed)
 
@@ -219,15 +229,5 @@ def remove_link(door: Door, *, link: Key) -> None:
     door.client.links.remove(link)
 
 
-def _host_key(path: Path) -> str:
-    try:
-        lines = [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CliError(f"cannot read the host key from {path}") from error
-    if len(lines) != 1:
-        raise CliError(
-            f"{path} holds {len(lines)} keys instead of one", fix="keep the line of one key, checked by hand"
-        )
-    words = lines[0].split()
-    # ssh-keyscan puts the host before the key; a key begins with its type.
-    return " ".join(words if words[0].startswith(("ssh-", "ecdsa-", "sk-")) else words[1:])
+def _state_of(permits: object) -> str:
+    return str(permits.get("state", "")) if isinstance(permits, dict) else ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Link, Relay, Site, Weights
+from gateway.client.resources import Link, Relay, RelayAccount, Site, Weights
 from gateway.client.wire import Wire
 
 
@@ -45,6 +45,9 @@ class Relays(Collection[Relay]):
         enabled: bool | None = None,
         risk: float | None = None,
         risk_groups: Sequence[str] | None = None,
+        caretaker: str | None = None,
+        login: str | None = None,
+        also_permitted: Sequence[str] | None = None,
     ) -> Relay:
         """Declare a relay. ``host_key`` is its OpenSSH public key line; ``addresses_from`` maps a site to host:port.
 
@@ -52,6 +55,7 @@ class Relays(Collection[Relay]):
         """
         fields = given(name=name, site=site, host=host, user=user, host_key=host_key, port=port)
         fields |= given(addresses_from=addresses_from, enabled=enabled, risk=risk, risk_groups=risk_groups)
+        fields |= given(caretaker=caretaker, login=login, also_permitted=also_permitted)
         return self._create(fields)
 
     def set(
@@ -64,14 +68,25 @@ class Relays(Collection[Relay]):
         host_key: str | None = None,
         risk: float | None = None,
         risk_groups: Sequence[str] | None = None,
+        caretaker: str | None = None,
+        login: str | None = None,
+        also_permitted: Sequence[str] | None = None,
     ) -> Relay:
         """Change what is named and keep the rest; an empty ``risk_groups`` takes the relay out of all."""
         changes = given(host=host, port=port, user=user, host_key=host_key, risk=risk, risk_groups=risk_groups)
+        changes |= given(caretaker=caretaker, login=login, also_permitted=also_permitted)
         return self._change("PATCH", key, body=changes, if_match=None)
 
     def set_enabled(self, key: str, *, enabled: bool, if_match: str | None = None) -> Relay:
         """Let new routes use the relay, or keep them away from it."""
         return self._change("PATCH", key, body={"enabled": enabled}, if_match=if_match)
+
+    def account_script(self, site: str, *, account: str | None = None, login: str | None = None) -> RelayAccount:
+        """Return the script that makes a host at ``site`` a relay."""
+        query = {name: text for name, text in (("account", account), ("login", login)) if text is not None}
+        return body_of(
+            self._wire.call("GET", f"/v1/sites/{quote(site, safe='')}/relay-script", query=query), self._wire
+        )
 
     def remove(self, key: str) -> None:
         """Forget a relay."""

@@ -98,6 +98,26 @@ class Site(Named):
     longitude: float | None
 
 
+class Permits(TypedDict):
+    """What a relay should permit, and whether it is known to: unkept, current, behind or failing."""
+
+    state: str
+    addresses: list[str]
+    written_at: str | None
+    checked_at: str | None
+    drifted_at: str | None
+    code: str
+    reason: str
+
+
+class RelayAccount(TypedDict):
+    """The accounts of a relay and the shell script that makes them."""
+
+    account: str
+    caretaker: str
+    script: str
+
+
 class Relay(Named):
     """A host with plain sshd that forwards."""
 
@@ -107,6 +127,11 @@ class Relay(Named):
     user: str
     host_key: str
     enabled: bool
+    caretaker: NotRequired[str]
+    login: NotRequired[str]
+    next_login: NotRequired[str]
+    also_permitted: NotRequired[list[str]]
+    permits: NotRequired[Permits]
     risk: float
     risk_groups: list[str]
 

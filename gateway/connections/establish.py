@@ -30,7 +30,7 @@ from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections
-from gateway.network import DeclaredNetwork, Snapshot, exit_relay, parse_address, turned_addresses
+from gateway.network import DeclaredNetwork, Snapshot, parse_address
 from routing.candidates import Route
 from routing.errors import HopError, RoutingError
 from routing.estimate.costs import Weights
@@ -291,16 +291,12 @@ class Establisher:
 
 def _alternatives(tx: Tx, connection_id: ConnectionId) -> tuple[Connection, dict[Address, dict[str, Address]]]:
     connection = by_id(tx, Connection, connection_id)
-    alternatives = {
+    return connection, {
         Address(host=endpoint.dial_host, port=endpoint.dial_port): {
             site: parse_address(text) for site, text in endpoint.dials_from.items()
         }
         for endpoint in where(tx, Endpoint, platform_id=connection.target_id)
     }
-    for relay, instead in (turned_addresses(tx, connection.target_id) or {}).items():
-        for address, port in instead.items():
-            alternatives.setdefault(address, {})[exit_relay(relay)] = port
-    return connection, alternatives
 
 
 def _note_route(tx: Tx, connection_id: ConnectionId, route: str, now_s: float) -> None:

@@ -21,12 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from catalog.messages.handshake import public_text
 from catalog.messages.signing_key import load_or_create_key
-from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, SSH_KEY_FILE, prepare_state_dir
+from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, prepare_state_dir
 from gateway.clock import SystemClock
 from gateway.demo.cities import GATEWAY, PLATFORMS, RELAYS, links
 from gateway.demo.clouds.ca import PrivateAuthority
 from gateway.demo.relays import RelaySshd
 from gateway.demo.wan.ports import Wan
+from gateway.relays.ssh_keys import SSH_KEY_FILE
 
 READY_TIMEOUT_S = 60.0
 CLOUD_PORT = 8443

@@ -74,8 +74,6 @@ async def connect_hop(
                 )
     except (asyncssh.Error, OSError, TimeoutError) as error:
         raise _translated(error, relay.name) from error
-    if isinstance(connection, PromptConnection):
-        connection.settle()
     return Hop(relay.name, connection, watch)
 
 
@@ -85,7 +83,7 @@ def _options(relay: Node, credentials: TunnelCredentials, policy: TunnelPolicy, 
         "username": relay.user,
         "known_hosts": keys,
         "server_host_key_algs": host_key_algorithms(keys),
-        "client_keys": [credentials.client_key],
+        "client_keys": [credentials.shown_to(relay)],
         "client_factory": lambda: watch,
         "config": None,
         "agent_path": None,

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
+from routing.errors import TopologyInvalid
+from routing.topology import Node
 from routing.tunnel.liveness import LivenessPolicy
 
 
@@ -49,8 +51,54 @@ class PoolPolicy:
     connection_limit: int = 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# A certificate is good for the log-in that it was made for; the rest is room for clocks that disagree.
+CERTIFIED_SINCE, CERTIFIED_UNTIL = "-2m", "+3m"
+
+
+@dataclass(slots=True, kw_only=True)
 class TunnelCredentials:
-    """The private key this gateway shows to relays. It is the only credential ever offered to them."""
+    """What this gateway shows to relays; nothing else is ever offered to them.
+
+    ``client_key`` is the private key, ``authority`` the one that signs certificates for it. Both may be replaced while
+    tunnels stand; the next log-in shows the new one.
+    """
 
     client_key: asyncssh.SSHKey = field(repr=False)
+    authority: asyncssh.SSHKey | None = field(default=None, repr=False)
+
+    def shown_to(self, relay: Node) -> asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]:
+        """Return our key, with a certificate for this relay's user that ends in minutes where the relay wants one.
+
+        Raises TopologyInvalid when it does and there is no authority.
+        """
+        if not relay.certified:
+            return self.client_key
+        if self.authority is None:
+            raise TopologyInvalid(
+                f"relay {relay.name} wants a certificate, and nobody here makes them", node=relay.name
+            )
+        return self.client_key, certificate(self.client_key, self.authority, relay.user)
+
+
+def certificate(
+    key: asyncssh.SSHKey,
+    authority: asyncssh.SSHKey,
+    user: str,
+    since: str = CERTIFIED_SINCE,
+    until: str = CERTIFIED_UNTIL,
+) -> asyncssh.SSHCertificate:
+    """Return a certificate that lets ``key`` in as ``user``, to forward and for nothing else, between two moments.
+
+    ``since`` and ``until`` are relative to now, such as ``-2m``.
+    """
+    return authority.generate_user_certificate(
+        key,
+        f"crossway for {user}",
+        principals=[user],
+        valid_after=since,
+        valid_before=until,
+        permit_x11_forwarding=False,
+        permit_agent_forwarding=False,
+        permit_pty=False,
+        permit_user_rc=False,
+    )

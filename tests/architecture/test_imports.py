@@ -65,6 +65,13 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "gateway.settings": "compose builds policies from settings",
         "gateway.compose": "composition is the outermost ring",
     },
+    "gateway.relays": {
+        "drivers": "relays are hosts, not clouds",
+        "gateway.api": "work does not know how it was asked for",
+        "gateway.settings": "compose builds policies from settings",
+        "gateway.compose": "composition is the outermost ring",
+        "gateway.connections": "whoever looks after relays uses no tunnel of others",
+    },
     "gateway.api": {
         "drivers": "an endpoint never picks a technology",
         "routing": "an endpoint never picks a technology",

@@ -55,7 +55,7 @@ def test_a_gateway_runs_and_ends(tmp_path: Path) -> None:
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     """Each of the three key files must be its owner's alone."""
     first = Keys.load(tmp_path)
-    assert Keys.load(tmp_path).ssh.export_public_key() == first.ssh.export_public_key()
+    assert Keys.load(tmp_path).ssh.public() == first.ssh.public()
     for file in sorted(tmp_path.iterdir()):
         file.chmod(0o644)
         with pytest.raises(InvalidValue):

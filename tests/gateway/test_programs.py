@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from catalog.messages.signing_key import load_or_create_key
 from catalog.store.database import Database
 from gateway import programs
-from gateway.bootstrap import SSH_KEY_FILE, bootstrap, prepare_state_dir
+from gateway.bootstrap import bootstrap, prepare_state_dir
 from gateway.clock import SystemClock
 from gateway.programs import FAILED, OK, USAGE
+from gateway.relays.ssh_keys import SSH_KEY_FILE
 from gateway.settings import Settings, load
 from tests.support.sshd import Sshd
 

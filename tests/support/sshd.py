@@ -151,10 +151,15 @@ class Sshd:
         return self._process.pid
 
     def _family(self) -> list[int]:
-        found = [self._pid]
-        for pid in found:  # grows while it is walked: children of children follow
-            found += _children(pid)
-        return found
+        return family(self._pid)
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and everything it forked, the eldest first."""
+    found = [pid]
+    for each in found:  # grows while it is walked: children of children follow
+        found += _children(each)
+    return found
 
 
 def free_port(host: str = "127.0.0.1") -> int:

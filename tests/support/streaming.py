@@ -16,7 +16,7 @@ from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant
 from catalog.model.ids import ConnectionId, PlatformId
-from catalog.model.passage import Passage, PassageKind
+from catalog.model.passage import Passage
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.api.server import build_app, serve_app
@@ -26,7 +26,6 @@ from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.network import Snapshot
 from routing.candidates import Route
 from routing.topology import Address, Node, NodeKind, Topology
-from routing.tunnel.liveness import Health
 from routing.tunnel.tunnel import Tunnel
 from tests.support.api_world import ApiWorld, api_world
 
@@ -35,7 +34,7 @@ HOST, PORT = "db.internal", 5432
 SCOPE = (f"{HOST}:{PORT}", "10.0.0.0/24:22")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class MemoryTunnel:
     """Gives sockets whose far ends a test takes from ``far``; ``refusal`` is raised instead, if there is one."""
 
@@ -43,8 +42,6 @@ class MemoryTunnel:
     far: "asyncio.Queue[socket.socket]" = field(default_factory=asyncio.Queue)
     refusal: Exception | None = None
     programs: list[asyncio.StreamWriter] = field(default_factory=list)
-    is_lost: bool = False
-    health: Health = Health.HEALTHY
 
     async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
         """Return one end."""
@@ -55,12 +52,6 @@ class MemoryTunnel:
         near, far = socket.socketpair()
         self.far.put_nowait(far)
         return near
-
-    def listen(self, wake: object) -> None:
-        """Never change."""
-
-    def unlisten(self, wake: object) -> None:
-        """Never change."""
 
     async def program(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Wait for the next stream and return its far end."""
@@ -112,7 +103,7 @@ class StreamingWorld:
 
     async def rows_of_passages(self) -> list[Passage]:
         """Return every passage as it is recorded, oldest first."""
-        return await self.api.services.database.read(lambda tx: list(rows.where(tx, Passage, kind=PassageKind.STREAM)))
+        return await self.api.services.database.read(lambda tx: list(rows.where(tx, Passage)))
 
 
 @asynccontextmanager
