@@ -13,7 +13,7 @@ from typing import Any
 from catalog.connections import latest_decision, move, record_decision
 from catalog.errors import CloudError
 from catalog.messages.handshake import ServiceInformation
-from catalog.model.connection import Connection, ConnectionEvent
+from catalog.model.connection import Connection, ConnectionEvent, StepRecord
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import ConnectionId
 from catalog.model.platform import Endpoint
@@ -24,18 +24,19 @@ from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, first, update, where
 from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
-from gateway.connections.explanation import Choice, aimed, explained, weighted
+from gateway.connections.explanation import Choice, aimed, carried, explained, taking, weighted
 from gateway.connections.handshake import Handshake, has_connector
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
-from gateway.connections.steps import StepLog
-from gateway.connections.tunnels import LiveConnection, LiveConnections
+from gateway.connections.steps import CONNECT_STEPS, StepLog
+from gateway.connections.tunnels import LiveConnection, LiveConnections, exit_site
 from gateway.network import DeclaredNetwork, Snapshot, parse_address
 from routing.candidates import Route
 from routing.errors import HopError, RoutingError
 from routing.estimate.costs import Weights
 from routing.ranking import Aim
-from routing.steadiness import Hold
+from routing.standby import Standby
+from routing.steadiness import Hold, Reason
 from routing.tunnel.build import build_tunnel
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.pool import HopPool
@@ -84,13 +85,11 @@ class Establisher:
         """
         async with AsyncExitStack() as undo:
             network, choice = await self.routed(connection_id)
+            before = choice.hold.in_use
             # Each undo is known before its deed can be cut off: all of them are harmless where nothing was done.
             route, tunnel = await self._tunnel(connection_id, network, choice, undo)
             undo.callback(self.live.drop, connection_id)
-            # What was refused may leave another route than the verdict's: then it is carried as taken now.
-            held = choice.verdict.hold if route == choice.preferred else Hold(in_use=route)
-            live = await self._register(connection_id, network, route, tunnel, held)
-            live.aim = choice.aim
+            live = await self._register(connection_id, network, route, tunnel, choice)
             async with self.steps.step(connection_id, "connect.sessions"):
                 undo.push_async_callback(self.sessions.end, connection_id)
                 await self.sessions.open(connection_id, route, network)
@@ -100,26 +99,29 @@ class Establisher:
             async with self.steps.step(connection_id, "connect.establish"):
                 await self._move(connection_id, ConnectionEvent.ESTABLISH)
             undo.pop_all()
+        if before not in {None, route}:
+            self.moved(choice.verdict.reason.value if choice.verdict.route == route else Reason.ESCAPED_DEAD.value)
         log.info("connection established", extra={"connection": connection_id, "route": route.id})
         return live
 
     async def routed(self, connection_id: ConnectionId) -> tuple[Snapshot, Choice]:
         """Return the network and the choice of a route by fresh measurements. Raises NoRoute."""
         async with self.steps.step(connection_id, "connect.snapshot"):
-            network, wishes, aim = await self.database.read(lambda tx: self._load(tx, connection_id))
+            network, wishes, aim = await self.wanted(connection_id)
+            hold = await self.database.read(lambda tx: _carried(tx, connection_id))
         async with self.steps.step(connection_id, "connect.enumerate"):
             self.chooser.enumerate(network, wishes, aim)
         async with self.steps.step(connection_id, "connect.probe"):
-            routes = await self.chooser.explore(network, wishes, aim)
+            routes = await self.chooser.explore(network, wishes, aim, in_use=hold.in_use)
         async with self.steps.step(connection_id, "connect.rank"):
-            choice = self.chooser.choose(network, routes, aim, wishes=wishes)
-            await self._record(connection_id, choice, choice.preferred)
+            choice = self.chooser.choose(network, routes, aim, wishes=wishes, hold=hold)
+            await self.record(connection_id, choice, choice.preferred)
             await self._move(connection_id, ConnectionEvent.ROUTED, route=choice.preferred.id)
         return network, choice
 
     async def review(self, live: LiveConnection) -> tuple[Snapshot, Choice]:
         """Return the network and the choice with regard to the route in use; steps of a review are not recorded."""
-        network, wishes, aim = await self.database.read(lambda tx: self._load(tx, live.connection))
+        network, wishes, aim = await self.wanted(live.connection)
         # An endpoint may have been approved anew, with other addresses, since the tunnel was built.
         _, live.alternatives = await self.database.read(lambda tx: _alternatives(tx, live.connection))
         routes = await self.chooser.explore(network, wishes, aim, in_use=live.route)
@@ -127,11 +129,13 @@ class Establisher:
         await self.chooser.listen(live.tunnel, live.route, network)
         # Costs by other weights are not to be held against those of before: only what is in use is carried on.
         same = aim == live.aim
-        hold = live.hold if same else Hold(in_use=live.route)
+        hold = live.hold if same else Hold(in_use=live.route, strain=live.hold.strain)
         choice = self.chooser.choose(network, routes, aim, wishes=wishes, hold=hold, at_once=not same)
         live.hold, live.aim = choice.verdict.hold, aim
+        if choice.preferred == live.route:
+            live.planned, live.snapshot = choice.standby, network
         if choice.preferred == live.route and await self._is_news(live.connection, choice):
-            await self._record(live.connection, choice, live.route)
+            await self.record(live.connection, choice, live.route)
         return network, choice
 
     async def _is_news(self, connection_id: ConnectionId, choice: Choice) -> bool:
@@ -153,18 +157,20 @@ class Establisher:
             route, tunnel = await self._build(network, (choice.preferred,), [])
             undo.push_async_callback(tunnel.close)
             undo.callback(self.live.put, live)
-            await self._record(live.connection, choice, route)
-            held = choice.verdict.hold
-            moved = await self._register(live.connection, network, route, tunnel, held)
-            moved.aim = choice.aim
+            await self.record(live.connection, choice, route)
+            moved = await self._register(live.connection, network, route, tunnel, choice)
             await self.sessions.move(live.connection, route, network)
             undo.pop_all()
+        moved.standby, live.standby = live.standby, None
         self.moved(choice.verdict.reason.value)
         return moved
 
     async def live_closed(self, live: LiveConnection) -> None:
-        """Take the connection off the air: no new sockets, sessions ended, tunnel closed. May be repeated."""
+        """Take the connection off the air: no new sockets, sessions ended, tunnels closed. May be repeated."""
         self.live.drop(live.connection)
+        standby, live.standby = live.standby, None
+        if standby is not None:
+            await standby.tunnel.close()
         await live.tunnel.close()
         await self.sessions.end(live.connection)
 
@@ -176,11 +182,11 @@ class Establisher:
             try:
                 route, tunnel = await self._build(network, choice.in_order(), refused)
             except RoutingError:
-                await self._record(connection_id, choice, choice.preferred, refused)
+                await self.record(connection_id, choice, choice.preferred, refused)
                 raise
             undo.push_async_callback(tunnel.close)
             if refused:
-                await self._record(connection_id, choice, route, refused)
+                await self.record(connection_id, choice, route, refused)
         return route, tunnel
 
     async def _build(
@@ -213,7 +219,7 @@ class Establisher:
         raise last
 
     async def _register(
-        self, connection_id: ConnectionId, network: Snapshot, route: Route, tunnel: Tunnel, hold: Hold
+        self, connection_id: ConnectionId, network: Snapshot, route: Route, tunnel: Tunnel, choice: Choice
     ) -> LiveConnection:
         connection, alternatives = await self.database.read(lambda tx: _alternatives(tx, connection_id))
         live = LiveConnection(
@@ -222,13 +228,15 @@ class Establisher:
             target=connection.target_id,
             route=route,
             tunnel=tunnel,
+            exit_site=exit_site(route, network),
             snapshot=network,
-            hold=hold,
+            hold=held(choice, route),
+            aim=choice.aim,
             alternatives=alternatives,
+            planned=standby_of(choice, route),
         )
         self.live.put(live)
-        now_s = self.clock.now_s()
-        await self.database.write(lambda tx: _note_route(tx, connection_id, route.id, now_s))
+        await self.note_route(connection_id, route)
         return live
 
     async def _log_in(self, live: LiveConnection) -> ServiceInformation:
@@ -265,13 +273,14 @@ class Establisher:
                 raise
             await self.steps.note(live.connection, "connect.handshake", "postponed", detail=error.code)
 
-    async def _record(
+    async def record(
         self,
         connection_id: ConnectionId,
         choice: Choice,
         chosen: Route,
         refused: Sequence[Mapping[str, str]] = (),
     ) -> None:
+        """Store why ``chosen`` is the connection's route, and what could not be built before it."""
         document = explained(choice, chosen=chosen, refused=refused)
         now_s = self.clock.now_s()
         await self.database.write(lambda tx: record_decision(tx, connection_id, document, now_s))
@@ -280,6 +289,15 @@ class Establisher:
         now_s = self.clock.now_s()
         await self.database.write(lambda tx: move(tx, connection_id, event, now_s, route=route))
 
+    async def wanted(self, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Aim]:
+        """Return the network as declared now, what the connection's requester wishes, and by what routes are ranked."""
+        return await self.database.read(lambda tx: self._load(tx, connection_id))
+
+    async def note_route(self, connection_id: ConnectionId, route: Route) -> None:
+        """Write the route in use into the connection's row."""
+        now_s = self.clock.now_s()
+        await self.database.write(lambda tx: _note_route(tx, connection_id, route.id, now_s))
+
     def _load(self, tx: Tx, connection_id: ConnectionId) -> tuple[Snapshot, Mapping[str, Any], Aim]:
         connection = by_id(tx, Connection, connection_id)
         stored = (weights_in_force(tx), weights_in_force(tx, connection.requester_id))
@@ -287,6 +305,26 @@ class Establisher:
         weights = weighted(self.weights, *wanted, connection.policy.get("weights") or {})
         network = self.network.towards(tx, connection.target_id)
         return network, connection.policy, aimed(weights, connection.policy)
+
+
+def held(choice: Choice, route: Route) -> Hold:
+    """Return what is carried on with ``route``: what was refused may leave another than the verdict's."""
+    if route == choice.verdict.route:
+        return choice.verdict.hold
+    before = choice.hold.in_use
+    return taking(route, choice.verdict, choice.steadiness, before=before.id if before else "")
+
+
+def standby_of(choice: Choice, route: Route) -> Standby:
+    """Return the standby of ``route``, which is known only for the one that was preferred."""
+    return choice.standby if route == choice.preferred else Standby(because="the next review looks for one")
+
+
+def _carried(tx: Tx, connection_id: ConnectionId) -> Hold:
+    """Return what a connection that once stood carries on; nothing for one that never did."""
+    stood = first(tx, StepRecord, subject_id=connection_id, step=CONNECT_STEPS[-1], outcome="done") is not None
+    last = latest_decision(tx, connection_id) if stood else None
+    return carried(last.document) if last is not None else Hold()
 
 
 def _alternatives(tx: Tx, connection_id: ConnectionId) -> tuple[Connection, dict[Address, dict[str, Address]]]:

@@ -16,7 +16,7 @@ from routing.estimate.route import MeasuredRoute
 from routing.estimate.table import LinkEstimate
 from routing.ranking import Aim, Profile, Ranking, Score, rank
 from routing.standby import Standby
-from routing.steadiness import Hold, SteadinessPolicy, Verdict, decide
+from routing.steadiness import CHANGES, Hold, SteadinessPolicy, Verdict, decide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +96,28 @@ def decided_again(document: Mapping[str, Any]) -> Verdict:
     ranking = rank(_measured(document), _aim(document))
     told = document["steadiness"]
     return decide(ranking.costs_ms(), Hold.from_json(told["hold"]), SteadinessPolicy(**told["policy"]))
+
+
+def carried(document: Mapping[str, Any]) -> Hold:
+    """Return what a connection whose tunnel is gone carries on from its last decision: its route, and its changes.
+
+    What the route cost and missed is of the past. A route that was taken because the verdict's could not be built was a
+    change too.
+    """
+    if "steadiness" not in document:
+        return Hold()  # written before connections carried anything
+    verdict = decided_again(document)
+    taken = next(each for each in document["candidates"] if each["route"] == document["winner"])
+    route = Route(tuple(taken["hops"]), taken["target"])
+    return taking(route, verdict, SteadinessPolicy(**document["steadiness"]["policy"]), before=document["before"])
+
+
+def taking(route: Route, verdict: Verdict, steadiness: SteadinessPolicy, *, before: str) -> Hold:
+    """Return what is carried on with ``route``, whatever the verdict was; ``before`` is the id of the one before."""
+    strain = verdict.hold.strain
+    if verdict.route != route and verdict.reason not in CHANGES and before not in {"", route.id}:
+        strain += steadiness.dearer
+    return Hold(in_use=route, strain=strain)
 
 
 def _ranked(ranking: Ranking, measured: Sequence[MeasuredRoute], aim: Aim) -> dict[str, Any]:

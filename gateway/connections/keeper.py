@@ -20,6 +20,7 @@ from catalog.store.rows import by_id, first, where
 from gateway.background.runner import contained
 from gateway.connections.establish import Establisher
 from gateway.connections.steps import CONNECT_STEPS, KNOWN_ERRORS
+from gateway.connections.succession import Succession
 from gateway.connections.tunnels import LiveConnection
 from gateway.errors import InternalError
 from routing.tunnel.tunnel import Tunnel
@@ -48,6 +49,7 @@ class KeepPolicy:
     review_period_s: float = 15.0
     poll_period_s: float = 2.0  # a wake that was lost costs at most this long
     drain_s: float = 10.0
+    prove_s: float = 15.0  # how often a standby is proven again
     first_attempts: int = 3
     pause_first_s: float = 1.0
     pause_longest_s: float = 30.0
@@ -62,6 +64,7 @@ class Keeper:
         self._clock = clock
         self._establisher = establisher
         self._policy = policy
+        self._succession = Succession(establisher=establisher, prove_s=policy.prove_s)
         self._kept: dict[ConnectionId, asyncio.Event] = {}
         self._woken = asyncio.Event()
 
@@ -202,17 +205,34 @@ class Keeper:
                     await changed.wait()
 
     async def _hold(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
-        """Return, with the tunnel then in use, when it is lost or the connection is closed."""
+        """Return, with the tunnel then in use, when it is lost with no standby, or the connection is closed."""
+        planned = asyncio.Event()
+        async with asyncio.TaskGroup() as beside:
+            standing_by = beside.create_task(self._succession.keep(live.connection, planned))
+            try:
+                return await self._hold_on(live, tasks, planned)
+            finally:
+                standing_by.cancel()
+
+    async def _hold_on(self, live: LiveConnection, tasks: asyncio.TaskGroup, planned: asyncio.Event) -> LiveConnection:
+        """Do the holding; ``planned`` is set whenever another standby may be planned."""
         changed = self._kept[live.connection]
         review_at_s = self._clock.now_s() + self._policy.review_period_s
         while True:
             told = changed.is_set()
             # Before the row is read: what is said after that is heard in the next turn.
             changed.clear()
-            if live.tunnel.is_lost or await self._is_closed(live.connection):
+            if await self._is_closed(live.connection):
                 return live
-            if told or self._clock.now_s() >= review_at_s:
+            if live.tunnel.is_lost:
+                if live.standby is None or live.standby.tunnel.is_lost:
+                    return live
+                live = await self._succession.take_over(live)
+                # By fresh measurements: the standby may be far from the best of what is left.
+                changed.set()
+            elif told or self._clock.now_s() >= review_at_s:
                 live = await self._reviewed(live, tasks)
+                planned.set()
                 review_at_s = self._clock.now_s() + self._policy.review_period_s
             else:
                 wait_s = max(0.05, min(review_at_s - self._clock.now_s(), self._policy.review_period_s))

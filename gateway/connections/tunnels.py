@@ -34,6 +34,7 @@ class LiveConnection:
     target: PlatformId
     route: Route
     tunnel: Tunnel
+    exit_site: str  # the name of the site from which the target is dialled
     snapshot: Snapshot
     # What the next decision on its route is based on, and by what routes were ranked at the last one.
     hold: Hold = field(default_factory=Hold)
@@ -42,11 +43,6 @@ class LiveConnection:
     alternatives: Mapping[Address, Mapping[str, Address]] = field(default_factory=dict)
     planned: Standby = field(default_factory=Standby)  # the route to stand by, or why there is none
     standby: Way | None = None  # built, and proven end to end
-
-    @property
-    def exit_site(self) -> str:
-        """The name of the site from which the target is dialled."""
-        return exit_site(self.route, self.snapshot)
 
     def ways(self) -> tuple[Way, ...]:
         """Return the tunnels that stand, the one to use first: the one in use, unless only the other is healthy."""

@@ -131,6 +131,11 @@ class Tunnel:
             await self._wait_direct_lost()
         return self._reason()
 
+    @property
+    def lost_hop(self) -> str:
+        """The name of the nearest hop that is gone; the target's when none of the relays is."""
+        return next((hop.name for hop in self._hops if hop.watch.reason is not None), self.route.target)
+
     async def close(self) -> None:
         """End every socket, also those being opened, and give the relays' connections back. May be repeated."""
         self._is_closed = True

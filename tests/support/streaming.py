@@ -26,6 +26,8 @@ from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.network import Snapshot
 from routing.candidates import Route
 from routing.topology import Address, Node, NodeKind, Topology
+from routing.tunnel.heartbeat import Listener
+from routing.tunnel.liveness import Health
 from routing.tunnel.tunnel import Tunnel
 from tests.support.api_world import ApiWorld, api_world
 
@@ -34,7 +36,7 @@ HOST, PORT = "db.internal", 5432
 SCOPE = (f"{HOST}:{PORT}", "10.0.0.0/24:22")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class MemoryTunnel:
     """Gives sockets whose far ends a test takes from ``far``; ``refusal`` is raised instead, if there is one."""
 
@@ -42,6 +44,14 @@ class MemoryTunnel:
     far: "asyncio.Queue[socket.socket]" = field(default_factory=asyncio.Queue)
     refusal: Exception | None = None
     programs: list[asyncio.StreamWriter] = field(default_factory=list)
+    is_lost: bool = False
+    health: Health = Health.HEALTHY
+
+    def listen(self, listener: Listener) -> None:
+        """Take a listener; there is nothing to tell."""
+
+    def unlisten(self, listener: Listener) -> None:
+        """Forget a listener."""
 
     async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
         """Return one end."""
@@ -161,5 +171,6 @@ def _live(connection: ConnectionId, requester: PlatformId, target: PlatformId, t
         target=target,
         route=Route((), node.name),
         tunnel=cast("Tunnel", tunnel),  # sockets are all that a stream wants of it
+        exit_site="home",
         snapshot=Snapshot(topology=Topology(gateway=gateway, relays=(), links=()), target=node),
     )
