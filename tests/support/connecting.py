@@ -142,7 +142,7 @@ class Connecting:
             links=LinkBook(),
             clock=clock,
         )
-        tunnels = TunnelPolicy(hop_timeout_s=20, keepalive_s=0.05, keepalive_count=2)
+        tunnels = TunnelPolicy(hop_timeout_s=20, keepalive_s=0.05, keepalive_count=400)
         self.establisher = Establisher(
             database=database,
             clock=clock,

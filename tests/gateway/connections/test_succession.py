@@ -1,0 +1,188 @@
+"""The standby stands before it is needed, takes over at once, and is replaced; every change of route counts."""
+
+import asyncio
+from collections.abc import Iterator
+
+import asyncssh
+import pytest
+
+from catalog.model.connection import ConnectionState
+from catalog.model.ids import ConnectionId
+from gateway.connections.tunnels import LiveConnection
+from routing.steadiness import Hold
+from tests.support.connecting import Connecting, eager, wait_for
+from tests.support.sshd import Sshd
+
+ESTABLISHED = ConnectionState.ESTABLISHED
+# The direct link is three times as long as the way over either relay, and r1 is the better of the two.
+RTT_MS = {
+    ("gateway", "platform/mumbai"): 300.0,
+    ("gateway", "r1"): 20.0,
+    ("r1", "platform/mumbai"): 20.0,
+    ("gateway", "r2"): 30.0,
+    ("r2", "platform/mumbai"): 30.0,
+}
+
+
+@pytest.fixture
+def relays(world: Connecting, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Sshd]]:
+    """Return two relays, declared and running, which end with the test."""
+    world.ssh_key = asyncssh.generate_private_key("ssh-ed25519")
+    line = world.ssh_key.export_public_key().decode().strip()
+    world.rtt_ms |= RTT_MS
+    started = {}
+    for name in ("r1", "r2"):
+        started[name] = Sshd(tmp_path_factory.mktemp(name), line).start()
+        world.add_relay(name, started[name])
+    world.wire(policy=eager(prove_s=0.2))
+    yield started
+    for sshd in started.values():
+        sshd.stop()
+
+
+async def ready(world: Connecting, connection: ConnectionId, *hops: str) -> LiveConnection:
+    """Wait until the standby over ``hops`` is ready; return the connection."""
+
+    async def stands() -> bool:
+        live = world.live.get(connection)
+        return live is not None and live.standby is not None and live.standby.route.hops == hops
+
+    await wait_for(stands)
+    live = world.live.get(connection)
+    assert live is not None
+    return live
+
+
+async def uses(world: Connecting, connection: ConnectionId, *hops: str) -> LiveConnection:
+    """Wait until the connection goes over ``hops``, by its row; return it."""
+
+    async def moved() -> bool:
+        return (await world.row(connection)).route == (">".join(hops) or "direct")
+
+    await wait_for(moved)
+    live = world.live.get(connection)
+    assert live is not None
+    assert live.route.hops == hops
+    return live
+
+
+def test_the_standby_takes_over_and_sessions_go_on(world: Connecting, relays: dict[str, Sshd]) -> None:
+    """The relay in use dies: the other takes over, the sessions stay, the why is stored, and a new standby is built."""
+    changes: list[str] = []
+    connection = world.request()
+
+    async def run() -> None:
+        object.__setattr__(world.establisher, "moved", changes.append)
+        async with world.target(), world.keeping():
+            await world.wait(connection, ESTABLISHED)
+            live = await ready(world, connection, "r2")
+            assert live.route.hops == ("r1",)
+            before = {each.id for each in await world.open_sessions(connection)}
+            await asyncio.to_thread(relays["r1"].stop)
+            taken = await uses(world, connection, "r2")
+            assert (await world.row(connection)).state is ESTABLISHED
+            assert {each.id for each in await world.open_sessions(connection)} == before
+            told = await world.decision(connection)
+            assert (told["winner"], told["reason"], told["before"]) == ("r2", "escaped-dead", "r1")
+            assert (told["refused"][0]["route"], told["refused"][0]["code"]) == ("r1", "tunnel-lost")
+            assert changes == ["escaped-dead"]
+            assert taken.hold.strain > 0
+            await ready(world, connection)  # what is left is the direct route
+
+    asyncio.run(run())
+
+
+def test_sockets_use_the_standby_before_anything_is_written(world: Connecting, relays: dict[str, Sshd]) -> None:
+    """While the tunnel in use is silent, new sockets go over the standby; when it answers again, over the first."""
+    connection = world.request()
+
+    async def run() -> None:
+        async with world.target(), world.keeping():
+            await world.wait(connection, ESTABLISHED)
+            live = await ready(world, connection, "r2")
+            assert [way.route.hops for way in live.ways()] == [("r1",), ("r2",)]
+            await asyncio.to_thread(relays["r1"].freeze)
+
+            async def steered() -> bool:
+                return [way.route.hops for way in live.ways()] == [("r2",), ("r1",)]
+
+            await wait_for(steered)
+            assert live.standby is not None
+            opened = live.standby.tunnel.channels_opened
+            address = next(iter(live.alternatives))
+            (await live.open_socket(address, 20)).close()
+            assert live.standby.tunnel.channels_opened > opened
+            await asyncio.to_thread(relays["r1"].thaw)
+
+            async def back() -> bool:
+                return live.ways()[0].route.hops == ("r1",)
+
+            await wait_for(back)
+            assert not live.tunnel.is_lost
+
+    asyncio.run(run())
+
+
+def test_a_standby_that_dies_is_replaced_unnoticed(world: Connecting, relays: dict[str, Sshd]) -> None:
+    """The relay of the standby dies: a review finds another standby, and the tunnel in use is untouched."""
+    connection = world.request()
+
+    async def run() -> None:
+        async with world.target(), world.keeping():
+            await world.wait(connection, ESTABLISHED)
+            live = await ready(world, connection, "r2")
+            tunnel = live.tunnel
+            await asyncio.to_thread(relays["r2"].stop)
+
+            async def replaced() -> bool:
+                world.keeper.wake()
+                return live.standby is not None and live.standby.route.hops == ()
+
+            await wait_for(replaced)
+            assert (await uses(world, connection, "r1")).tunnel is tunnel
+
+    asyncio.run(run())
+
+
+def test_without_a_standby_the_connection_is_lost_and_its_changes_are_not_forgotten(
+    world: Connecting, relays: dict[str, Sshd]
+) -> None:
+    """Both tunnels die at once: established anew on what is left, that counts as a change, and so do earlier ones."""
+    changes: list[str] = []
+    connection = world.request(direct_allowed=False)
+
+    async def run() -> None:
+        object.__setattr__(world.establisher, "moved", changes.append)
+        async with world.target(), world.keeping():
+            await world.wait(connection, ESTABLISHED)
+            await ready(world, connection, "r2")
+            await asyncio.to_thread(relays["r1"].stop)
+            strained = (await uses(world, connection, "r2")).hold.strain
+            await asyncio.to_thread(relays["r2"].stop)
+            await world.wait(connection, ConnectionState.LOST, ConnectionState.ROUTING, ConnectionState.TUNNELLING)
+            await asyncio.to_thread(relays["r1"].start)
+            await world.wait(connection, ESTABLISHED)
+            live = await uses(world, connection, "r1")
+            assert live.hold.strain > strained > Hold().strain
+            assert changes == ["escaped-dead", "escaped-dead"]
+
+    asyncio.run(run())
+
+
+def test_a_standby_is_proven_from_end_to_end(world: Connecting, relays: dict[str, Sshd]) -> None:
+    """A standby whose relay no longer reaches the target is dropped, though its own connection stands."""
+    del relays
+    connection = world.request()
+
+    async def run() -> None:
+        async with world.keeping():
+            async with world.target():
+                await world.wait(connection, ESTABLISHED)
+                live = await ready(world, connection, "r2")
+
+            async def dropped() -> bool:
+                return live.standby is None
+
+            await wait_for(dropped)
+
+    asyncio.run(run())
