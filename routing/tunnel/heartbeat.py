@@ -63,8 +63,12 @@ class Heartbeat:
             now_s = loop.time()
             self._pulse = self._pulse.looked(now_s, due_s)
             if isinstance(self._farthest, LeanConnection):
-                # A beat may wait behind a long upload; whatever comes meanwhile is a sign of life too.
-                self._pulse = self._pulse.heard(self._farthest.heard_at_s)
+                # A beat may wait behind a long upload; whatever comes meanwhile is a sign of life too. While enough
+                # comes there is no beat at all: sshd would keep an answer to a request back until the answer to the
+                # beat is acknowledged (Nagle), which can take as long as the request.
+                heard_s = self._farthest.heard_at_s
+                self._pulse = self._pulse.heard(heard_s)
+                beat_at_s = max(beat_at_s, heard_s + self._pulse.interval_s(self._policy))
             if now_s >= beat_at_s:
                 beat_at_s = now_s + self._pulse.interval_s(self._policy)
                 self._beat(now_s)

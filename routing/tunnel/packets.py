@@ -21,6 +21,7 @@ from asyncssh.crypto.cipher import GCMCipher
 from asyncssh.encryption import Encryption, GCMEncryption
 from asyncssh.packet import SSHPacket, SSHPacketLogger
 
+from routing.probe.passive import acknowledge_at_once
 from routing.tunnel.channels import BatchChannel
 from routing.tunnel.gcm import TAG_BYTES, PacketCipher
 from routing.tunnel.views import Octets, TakesViews, arrivals
@@ -30,6 +31,7 @@ _LENGTH_BYTES = 4
 _LEAST_PADDING_BYTES = 4
 _MOST_PADDING_BYTES = _LEAST_PADDING_BYTES + _BLOCK_BYTES - 1
 _DATA_AT = 10  # in an opened packet: the padding's length, the kind, the channel and the data's length stand before
+_MUCH_BYTES = 16 * 1024  # of so much at once the kernel acknowledges soon enough by itself
 _KEX_INIT = 30  # the client's first message of every key exchange offered here
 
 
@@ -94,8 +96,14 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
         return arrivals()
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take the first ``nbytes`` of the buffer."""
+        """Take the first ``nbytes`` of the buffer; little at once is acknowledged at once.
+
+        sshd sends no small packet while another is unacknowledged (Nagle), so whatever answers next would wait for our
+        kernel's delayed acknowledgement: an answer to a keepalive made a request over 40 ms take 100.
+        """
         self.data_received(arrivals()[:nbytes])
+        if nbytes < _MUCH_BYTES and self._transport:
+            acknowledge_at_once(self)
 
     def views_received(self, views: Sequence[memoryview]) -> None:
         """Take what came through the connection before this one."""

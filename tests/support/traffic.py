@@ -83,6 +83,25 @@ print(passed, time.monotonic() - warm_at)
 """
 
 
+# Prints how long each GET took, in milliseconds.
+_ASKER = r"""
+import socket, sys, time
+where, count = sys.argv[1], int(sys.argv[2])
+host, _, port = where.rpartition(":")
+end = socket.create_connection((host, int(port))) if host else socket.socket(fileno=int(port))
+end.setblocking(True)
+if host:
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+question = b"GET / HTTP/1.1\r\nHost: cloud.example\r\n\r\n"
+for _ in range(count):
+    began, got = time.perf_counter(), 0
+    end.sendall(question)
+    while got < 240:
+        got += len(end.recv(4096))
+    print((time.perf_counter() - began) * 1e3)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Passed:
     """What a client saw pass."""
@@ -117,19 +136,29 @@ async def transfer(
     direction: Direction, ends: Sequence[Address | socket.socket], *, warm_s: float, measure_s: float
 ) -> Passed:
     """Move bytes over ``ends`` at once, as fast as they go. Sockets stay the caller's."""
-    places = [f":{end.fileno()}" if isinstance(end, socket.socket) else f"{end.host}:{end.port}" for end in ends]
+    places = [_place(end) for end in ends]
+    size, took = (await _said(ends, _CLIENT, direction, str(warm_s), str(measure_s), *places)).split()
+    return Passed(int(size), float(took))
+
+
+async def ask(end: Address | socket.socket, count: int) -> list[float]:
+    """Return how many milliseconds each of ``count`` GETs of 200 bytes took, one after the other on one connection."""
+    return [float(line) for line in (await _said([end], _ASKER, _place(end), str(count))).split()]
+
+
+def _place(end: Address | socket.socket) -> str:
+    return f":{end.fileno()}" if isinstance(end, socket.socket) else f"{end.host}:{end.port}"
+
+
+async def _said(ends: Sequence[Address | socket.socket], program: str, *arguments: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        _CLIENT,
-        direction,
-        str(warm_s),
-        str(measure_s),
-        *places,
+        program,
+        *arguments,
         stdout=subprocess.PIPE,
         pass_fds=[end.fileno() for end in ends if isinstance(end, socket.socket)],
     )
     said, _ = await process.communicate()
     assert process.returncode == 0
-    size, took = said.split()
-    return Passed(int(size), float(took))
+    return said
