@@ -46,6 +46,9 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "platform:write": _PLATFORM,
     # Where the gateway may connect to is never the platform's own word.
     "platform:approve": _ADMIN,
+    # What a relay gave to a connector that dialled out is its platform's to say; at which relay, an admin's.
+    "exit:read": _PLATFORM,
+    "exit:announce": _PLATFORM,
     "connection:read": _PLATFORM,
     "connection:write": _PLATFORM,
     # Consent is the target owner's alone: an admin who could give it would make it worthless.

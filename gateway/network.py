@@ -1,8 +1,9 @@
 """The declared network, as routing sees it: rows of the store become a ``routing.topology.Topology``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from catalog import exits
 from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.model.ids import PlatformId, SiteId
 from catalog.model.network import Login, Relay, Site, SiteLink
@@ -55,7 +56,34 @@ class DeclaredNetwork:
                 field="endpoint",
                 fix="an admin approves it: crossway platform approve-endpoint",
             )
-        return Snapshot(topology=network, target=_target(platform, endpoint, by_id(tx, Site, platform.site_id)))
+        turned = turned_addresses(tx, platform_id)
+        dial = Address(host=endpoint.dial_host, port=endpoint.dial_port)
+        target = _target(platform, endpoint, by_id(tx, Site, platform.site_id))
+        if turned is None:
+            return Snapshot(topology=network, target=target)
+        return Snapshot(
+            topology=network, target=replace(target, addresses_at=_at_relays(turned, target, dial, network))
+        )
+
+
+def turned_addresses(tx: Tx, platform_id: PlatformId) -> dict[str, dict[Address, Address]] | None:
+    """Return by relay what it dials in the place of the platform's own addresses; None for one that is simply dialled.
+
+    A relay whose forwarding the connector has not announced is not among them.
+    """
+    held = exits.at_relays(tx, platform_id)
+    endpoints = where(tx, Endpoint, platform_id=platform_id)
+    return None if held is None else {name: exits.turned(each, endpoints) for name, each in held.items() if each.ports}
+
+
+def exit_relay(name: str) -> str:
+    """Return the word under which a relay stands among the sites that addresses are dialled from."""
+    return f"relay/{name}"
+
+
+def is_exit_relay(word: str) -> bool:
+    """Return whether ``word`` stands for one relay rather than a site; a slash cannot occur in a site's name."""
+    return word.startswith("relay/")
 
 
 def declared_topology(tx: Tx, *, gateway_site: str) -> routing.Topology:
@@ -123,6 +151,21 @@ def _target(platform: Platform, endpoint: Endpoint, site: Site) -> routing.Node:
         latitude=site.latitude,
         longitude=site.longitude,
     )
+
+
+def _at_relays(
+    turned: Mapping[str, Mapping[Address, Address]], target: routing.Node, dial: Address, network: routing.Topology
+) -> dict[str, routing.Address]:
+    """Return what each exit's relay dials for the API: its loopback, or as anybody where only the rest is turned."""
+    sites = {relay.name: relay.site for relay in network.relays}
+    found = {
+        name: routing.Address(through.host, through.port)
+        if (through := instead.get(dial)) is not None
+        else target.address_from(sites[name])
+        for name, instead in turned.items()
+        if name in sites
+    }
+    return {name: address for name, address in found.items() if address is not None}
 
 
 def _addresses(texts: dict[str, str]) -> dict[str, routing.Address]:

@@ -147,6 +147,11 @@ class _Shared:
                         yield tail, head, 0.0 if site == source.site else price
 
     def _into(self, target: Node) -> Iterator[tuple[int, float]]:
+        if target.addresses_at is not None:
+            for tail in sorted(self._index[name] for name in target.addresses_at if name in self._index):
+                site = self._nodes[tail].site
+                yield tail, 0.0 if site == target.site else self._inward[target.site].get(site, 0.0)
+            return
         for site, price in {**self._inward[target.site], target.site: 0.0}.items():
             if target.address_from(site) is not None:
                 for tail in self._at.get(site, ()):

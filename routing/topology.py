@@ -43,6 +43,9 @@ class Node:
     region, a building) by which routes can be kept away from a shared fate; ``labels`` are words by which a
     connection can ask for a relay or keep away from it, all of ``risk_groups`` among them. ``risk`` is an admin's
     judgement in points, 0 or more; what a point costs is a weight. ``certified``: the relay is shown a certificate.
+
+    ``addresses_at`` is for what cannot be dialled and has dialled out instead: by relay, what that relay dials. Where
+    it is given, these relays reach the node whatever links are declared, and nobody else does.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Node:
     site: str
     address: Address | None = None
     addresses_from: Mapping[str, Address] = field(default_factory=dict)
+    addresses_at: Mapping[str, Address] | None = None
     user: str = ""
     host_key: str = ""
     latitude: float | None = None
@@ -62,6 +66,12 @@ class Node:
     def address_from(self, site: str) -> Address | None:
         """Return what a node at ``site`` dials to reach this one; None when nobody said."""
         return self.addresses_from.get(site, self.address)
+
+    def address_for(self, source: "Node") -> Address | None:
+        """Return what ``source`` dials to reach this one; None when it cannot, or nobody said."""
+        if self.addresses_at is not None:
+            return self.addresses_at.get(source.name)
+        return self.address_from(source.site)
 
     def is_called(self, words: frozenset[str]) -> bool:
         """Tell whether one of ``words`` is this node's name, a risk group or a label of it."""
@@ -117,8 +127,9 @@ class Topology:
             graph.add_node(node.name, node=node)
         for source in (self.gateway, *self.relays):
             for sink in (*self.relays, target):
-                price = 0.0 if source.site == sink.site else prices.get((source.site, sink.site))
-                if source.name != sink.name and price is not None and sink.address_from(source.site) is not None:
+                unlinked = None if sink.addresses_at is None else 0.0
+                price = 0.0 if source.site == sink.site else prices.get((source.site, sink.site), unlinked)
+                if source.name != sink.name and price is not None and sink.address_for(source) is not None:
                     graph.add_edge(source.name, sink.name, price_usd_per_gb=price)
         return graph
 
@@ -131,7 +142,7 @@ class Topology:
 
     def dial_address(self, source: Node, sink: Node) -> Address:
         """Return what ``source`` dials to reach ``sink``. Raises TopologyInvalid when nobody said."""
-        address = sink.address_from(source.site)
+        address = sink.address_for(source)
         if address is None:
             raise TopologyInvalid(f"no address of {sink.name} is known from {source.site}", node=sink.name)
         return address

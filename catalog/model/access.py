@@ -48,3 +48,12 @@ class Enrolment(Row, table=True):
     endpoints: list[dict[str, object]] = json_column(list)
     expires_at_s: float
     used_at_s: float | None = None
+
+
+class UsedNonce(Row, table=True):
+    """The nonce of a signed request that was taken: the same request is not taken again before it is stale."""
+
+    __tablename__ = "used_nonce"
+
+    id: str = Field(primary_key=True)  # the nonce
+    expires_at_s: float

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlmodel import Session
 
+from catalog.model.access import UsedNonce
 from catalog.model.connection import AccountSession, RouteDecision, StepRecord
 from catalog.model.outbox import InboxMessage, OutboxMessage
 from catalog.model.passage import Passage, PassageCall
@@ -34,6 +35,7 @@ def tidy(tx: Session, now_s: float) -> int:
         + _keep_newest(tx, AccountSession, "connection_id", SESSIONS_KEPT, column(AccountSession, "ended_at_s") > 0)
         + _keep_newest(tx, PassageCall, "passage_id", PASSAGE_CALLS_KEPT)
         + _forget_passages(tx)
+        + _delete(tx, UsedNonce, column(UsedNonce, "expires_at_s") < now_s)
     )
 
 

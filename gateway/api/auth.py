@@ -9,8 +9,11 @@ import re
 from aiohttp import web
 
 from catalog.access import Principal, authenticate, require
+from catalog.messages.signed_request import SCHEME
+from catalog.proofs import prove
 from catalog.secrets import Secret
 from gateway.api.endpoints import Door, Endpoint
+from gateway.api.parse import read_raw
 from gateway.api.services import ApiServices
 from gateway.errors import Unauthenticated
 
@@ -26,11 +29,11 @@ async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices
     """
     if endpoint.door in (Door.ANYONE, Door.ENROLMENT) or (endpoint.door is Door.LOCAL and is_local(request)):
         return None
-    text = _token_text(request)
-    if text is None:
-        raise _unauthenticated()
-    now_s = services.clock.now_s()
-    principal = await services.database.read(lambda tx: authenticate(tx, text, now_s))
+    signed = request.headers.get("Authorization", "")
+    if signed.lower().startswith(SCHEME.lower()) and endpoint.takes_signed:
+        principal = await _signed(request, signed, services)
+    else:
+        principal = await _bearer(request, services)
     if principal is None:
         raise _unauthenticated()
     assert endpoint.permission is not None
@@ -54,6 +57,29 @@ def is_local(request: web.Request) -> bool:
     if isinstance(peer, tuple):
         return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback
     return request.transport is not None and not peer
+
+
+async def _bearer(request: web.Request, services: ApiServices) -> Principal | None:
+    text = _token_text(request)
+    now_s = services.clock.now_s()
+    return None if text is None else await services.database.read(lambda tx: authenticate(tx, text, now_s))
+
+
+async def _signed(request: web.Request, header: str, services: ApiServices) -> Principal | None:
+    """Return the platform whose connector signed the request, body included; see ``catalog.proofs``."""
+    body = await read_raw(request, services.limits) if request.can_read_body else b""
+    now_s = services.clock.now_s()
+    return await services.database.write(
+        lambda tx: prove(
+            tx,
+            header,
+            gateway=services.gateway_info.get("gateway_key", ""),
+            method=request.method,
+            target=request.raw_path,
+            body=body,
+            now_s=now_s,
+        )
+    )
 
 
 def _token_text(request: web.Request) -> str | None:

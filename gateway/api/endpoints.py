@@ -159,6 +159,7 @@ class Declaration(TypedDict, total=False):
     then: Outside | None
     media_type: str
     description: str
+    takes_signed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,7 @@ class Endpoint:
     ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
     the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
     permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
+    ``takes_signed``: a platform may prove itself by its connector's key instead of its token.
     ``is_stream``: answered by a WebSocket that carries the stream which the handler, a context manager, gives.
     """
 
@@ -192,6 +194,7 @@ class Endpoint:
     description: str = ""
     in_transaction: bool = True
     is_stream: bool = False
+    takes_signed: bool = False
 
     def __post_init__(self) -> None:
         if self.door in (Door.TOKEN, Door.LOCAL) and not self.permission:

@@ -25,6 +25,7 @@ from gateway.errors import (
 )
 
 WATCH_LIMIT_S = 60.0
+_RAW = web.RequestKey("raw-body", bytes)
 _KEY = re.compile(r"[!-~]{1,255}")
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
@@ -37,11 +38,7 @@ async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits)
 
     Raises BodyTooLarge, UnsupportedMediaType, ReadTimedOut, MalformedRequest or InvalidRequest.
     """
-    if not request.can_read_body:
-        raw = b""
-    else:
-        _check_type(request)
-        raw = await _read(request, limits)
+    raw = await read_raw(request, limits)
     if not raw.strip():
         if endpoint.body.model_fields:
             raise MalformedRequest("the body is empty", field="body", fix="send a JSON object")
@@ -51,6 +48,15 @@ async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits)
         return endpoint.body.model_validate_json(raw)
     except ValidationError as error:
         raise _invalid(error, endpoint.body) from None  # the cause holds what was sent
+
+
+async def read_raw(request: web.Request, limits: ApiLimits) -> bytes:
+    """Return the body as it came; whoever asks second gets the same. Raises as ``read_body`` does."""
+    if _RAW not in request:
+        if request.can_read_body:
+            _check_type(request)
+        request[_RAW] = await _read(request, limits) if request.can_read_body else b""
+    return request[_RAW]
 
 
 def _check_type(request: web.Request) -> None:

@@ -23,6 +23,7 @@ _PORT_DIGITS = 5
 @routes.stream(
     "/v1/streams",
     permission="passage:open",
+    takes_signed=True,
     errors=(InvalidValue, NotFound, WrongState, CloudUnavailable, CloudTimedOut),
     filters={
         "platform": "Into which platform's network, by name or id.",

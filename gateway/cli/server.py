@@ -100,6 +100,12 @@ def connector_key(config: ConnectorConfig) -> None:
     _connector("key", config)
 
 
+@connector.command("dial-key")
+def connector_dial_key(config: ConnectorConfig) -> None:
+    """Print the SSH key by which the connector dials out to relays; it is made if there is none."""
+    _connector("dial-key", config)
+
+
 def _connector(verb: str, config: Path, *words: str) -> None:
     from gateway.connector import commands  # noqa: PLC0415
 

@@ -6,6 +6,7 @@ from itertools import islice
 from gateway.client.address import parse_address
 from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
+from gateway.client.exits import Exits
 from gateway.client.network import Links, LiveWeights, Relays, Sites
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
@@ -36,6 +37,7 @@ class Client:
         self.platforms = Platforms(self.wire, "/v1/platforms")
         self.sites = Sites(self.wire, "/v1/sites")
         self.relays = Relays(self.wire, "/v1/relays")
+        self.exits = Exits(self.wire, "/v1/exits")
         self.links = Links(self.wire, "/v1/links")
         self.weights = LiveWeights(self.wire)
         self.connections = Connections(self.wire, "/v1/connections")

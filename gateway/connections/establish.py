@@ -30,7 +30,7 @@ from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import CONNECT_STEPS, StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections, exit_site
-from gateway.network import DeclaredNetwork, Snapshot, parse_address
+from gateway.network import DeclaredNetwork, Snapshot, exit_relay, parse_address, turned_addresses
 from routing.candidates import Route
 from routing.errors import HopError, RoutingError
 from routing.estimate.costs import Weights
@@ -329,12 +329,16 @@ def _carried(tx: Tx, connection_id: ConnectionId) -> Hold:
 
 def _alternatives(tx: Tx, connection_id: ConnectionId) -> tuple[Connection, dict[Address, dict[str, Address]]]:
     connection = by_id(tx, Connection, connection_id)
-    return connection, {
+    alternatives = {
         Address(host=endpoint.dial_host, port=endpoint.dial_port): {
             site: parse_address(text) for site, text in endpoint.dials_from.items()
         }
         for endpoint in where(tx, Endpoint, platform_id=connection.target_id)
     }
+    for relay, instead in (turned_addresses(tx, connection.target_id) or {}).items():
+        for address, port in instead.items():
+            alternatives.setdefault(address, {})[exit_relay(relay)] = port
+    return connection, alternatives
 
 
 def _note_route(tx: Tx, connection_id: ConnectionId, route: str, now_s: float) -> None:

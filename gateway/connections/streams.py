@@ -88,6 +88,12 @@ class Streams:
             live = self.live.get(row.connection_id)
             if live is None:
                 raise CloudUnavailable("the connection to this platform is being established anew")
+            if live.is_turned and address not in live.alternatives:
+                raise CloudUnavailable(
+                    "the platform's connector does not bring this destination along",
+                    field="host",
+                    fix="its owner names it in [dial_out] of the connector's file",
+                )
             sock = await live.open_socket(address, self.policy.dial_timeout_s)
             reader, writer = await asyncio.open_connection(sock=sock, limit=PIECE_BYTES)
             try:

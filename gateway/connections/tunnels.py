@@ -10,7 +10,7 @@ from catalog.errors import CloudTimedOut, CloudUnavailable
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.ports import Address
 from gateway.connections.hedging import Way, hedged
-from gateway.network import Snapshot
+from gateway.network import Snapshot, exit_relay, is_exit_relay
 from routing.candidates import Route
 from routing.errors import HopTimedOut, RoutingError
 from routing.ranking import Aim
@@ -39,7 +39,7 @@ class LiveConnection:
     # What the next decision on its route is based on, and by what routes were ranked at the last one.
     hold: Hold = field(default_factory=Hold)
     aim: Aim = field(default_factory=Aim)
-    # approved address -> site name -> what the exit of that site dials instead
+    # approved address -> site name, or exit_relay(name) -> what an exit of that site, or that very exit, dials instead
     alternatives: Mapping[Address, Mapping[str, Address]] = field(default_factory=dict)
     planned: Standby = field(default_factory=Standby)  # the route to stand by, or why there is none
     standby: Way | None = None  # built, and proven end to end
@@ -50,6 +50,11 @@ class LiveConnection:
         standing = [way for way in both if not way.tunnel.is_lost]
         return tuple(sorted(standing, key=lambda way: way.tunnel.health is not Health.HEALTHY))
 
+    @property
+    def is_turned(self) -> bool:
+        """Whether the platform has dialled out: what else its exit could dial is not the platform's."""
+        return any(is_exit_relay(word) for ways in self.alternatives.values() for word in ways)
+
     async def open_socket(self, address: Address, timeout_s: float) -> socket.socket:
         """Return a connected blocking socket to ``address`` as seen from the end of a tunnel that works.
 
@@ -59,7 +64,9 @@ class LiveConnection:
 
     async def open_over(self, way: Way, address: Address, timeout_s: float) -> socket.socket:
         """Return a connected blocking socket to ``address`` over this one of ``ways``. Raises as ``open_socket``."""
-        dialled = self.alternatives.get(address, {}).get(way.exit_site, address)
+        ways = self.alternatives.get(address, {})
+        turned = ways.get(exit_relay(way.route.hops[-1])) if way.route.hops else None
+        dialled = turned or ways.get(way.exit_site, address)
         try:
             return await way.tunnel.open_socket(RoutedAddress(dialled.host, dialled.port), timeout_s)
         except HopTimedOut as error:

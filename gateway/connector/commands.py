@@ -13,6 +13,7 @@ from catalog.errors import CatalogError, InvalidValue
 from catalog.messages.handshake import public_text
 from catalog.messages.signing_key import load_or_create_key
 from gateway.clock import SystemClock
+from gateway.connector.going_out import ssh_public_line
 from gateway.connector.policy import Verdict
 from gateway.connector.server import Connector
 from gateway.connector.settings import read_settings
@@ -37,10 +38,12 @@ async def _serve(connector: Connector) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, connector.reload)
-    async with connector.listening() as (host, port):
+    async with connector.listening() as (host, port), asyncio.TaskGroup() as tasks:
+        outward = tasks.create_task(connector.go_out())
         # One line for whoever started us, as the other server programs print it.
         print(json.dumps({"listening": [host, port]}), flush=True)  # noqa: T201
         await stop.wait()
+        outward.cancel()
 
 
 def list_pending(config_path: Path) -> Sequence[PendingRequest]:
@@ -63,6 +66,17 @@ def answer(config_path: Path, request_id: str, capability: str, decision: str) -
 def public_key(config_path: Path) -> str:
     """Return the platform's public key in base64, as its enrolment wants it; creates the key if there is none."""
     return public_text(load_or_create_key(read_settings(config_path).key_file).public_key())
+
+
+def dial_key(config_path: Path) -> str:
+    """Return the SSH public key by which the connector dials out, as a relay's admin wants it; creates it if missing.
+
+    Raises InvalidValue when the file says nothing of dialling out.
+    """
+    plan = read_settings(config_path).outward.dial_out
+    if plan is None:
+        raise InvalidValue("the file has no [dial_out]", field="dial_out", fix="see config/connector.example.toml")
+    return ssh_public_line(load_or_create_key(plan.key_file))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("serve", help="answer the gateway (the default)"),
         commands.add_parser("pending", help="list what waits for you"),
         commands.add_parser("key", help="print this platform's public key"),
+        commands.add_parser("dial-key", help="print the SSH key by which this connector dials out to relays"),
     ):
         # Suppressed, because a default here would overwrite what was given before the sub-command.
         _add_config(command, default=argparse.SUPPRESS)
@@ -112,6 +127,8 @@ def _run(arguments: argparse.Namespace) -> None:
         answer(arguments.config, arguments.request, arguments.capability, arguments.decision)
     elif arguments.command == "key":
         sys.stdout.write(public_key(arguments.config) + "\n")
+    elif arguments.command == "dial-key":
+        sys.stdout.write(dial_key(arguments.config) + "\n")
     else:
         _log_to_stderr()
         serve(arguments.config)
@@ -121,6 +138,8 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Facts("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # It tells every channel at INFO, peers' addresses and all.
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 
 class _Facts(logging.Formatter):

@@ -25,6 +25,7 @@ from catalog.messages.handshake_json import (
 )
 from catalog.messages.signing_key import load_or_create_key
 from gateway.connector.exchange import Exchange, QuestionRefused
+from gateway.connector.going_out import go_out
 from gateway.connector.settings import ConnectorSettings, read_settings
 from gateway.connector.state import RequestChanged, State
 
@@ -57,10 +58,9 @@ class Connector:
         self._settings = read_settings(config_path)
         self._policy = self._settings.policy
         self._state = State(self._settings.state_file)
+        self._key = load_or_create_key(self._settings.key_file)
         self._exchange = Exchange(
-            platform=self._settings.platform,
-            gateway_key=self._settings.gateway_key,
-            key=load_or_create_key(self._settings.key_file),
+            platform=self._settings.platform, gateway_key=self._settings.gateway_key, key=self._key
         )
 
     def reload(self) -> None:
@@ -77,6 +77,10 @@ class Connector:
         if _fixed(settings) != _fixed(self._settings):
             log.warning("the [connector] table changed; restart to apply it", extra={"file": str(self._config_path)})
         log.info("policy reloaded", extra={"file": str(self._config_path)})
+
+    async def go_out(self) -> None:
+        """Do what the file says that the connector does by itself, until cancelled; nothing, if it says nothing."""
+        await go_out(self._settings, self._key, self._clock)
 
     @asynccontextmanager
     async def listening(self, *, deadline_s: float = _CONNECTION_DEADLINE_S) -> AsyncIterator[tuple[str, int]]:
@@ -243,4 +247,5 @@ def _fixed(settings: ConnectorSettings) -> tuple[object, ...]:
         settings.state_file,
         settings.tls_cert_file,
         settings.tls_key_file,
+        settings.outward,
     )

@@ -9,17 +9,18 @@ import difflib
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
 from catalog.messages.handshake_json import OptionalText, Text
+from gateway.connector.outward import DialOutTable, GatewayTable, Outward, Table, outward
 from gateway.connector.policy import Policy, Rule, Verdict
 
 _ED25519_KEY_BYTES = 32
@@ -42,13 +43,10 @@ class ConnectorSettings:
     tls_cert_file: Path | None
     tls_key_file: Path | None
     policy: Policy
+    outward: Outward = field(default_factory=Outward)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _ConnectorTable(_Table):
+class _ConnectorTable(Table):
     listen: str
     platform: Text
     key_file: Text
@@ -82,14 +80,14 @@ class _ConnectorTable(_Table):
         return self
 
 
-class _ServiceTable(_Table):
+class _ServiceTable(Table):
     provider: Text
     region: OptionalText = ""
     services: Annotated[list[CapabilityName], Field(min_length=1)]
-    facts: Annotated[dict[Text, OptionalText], Field(max_length=64)] = {}
+    facts: Annotated[dict[Text, OptionalText], Field(default_factory=dict, max_length=64)]
 
 
-class _RuleTable(_Table):
+class _RuleTable(Table):
     decision: Literal["grant", "deny", "ask"]
     verbs: Annotated[list[str], Field(min_length=1)] | None = None  # None = every verb of the capability
     quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -112,10 +110,18 @@ class _RuleTable(_Table):
         return self
 
 
-class _File(_Table):
+class _File(Table):
     connector: _ConnectorTable
     service: _ServiceTable
-    policy: dict[CapabilityName, _RuleTable] = {}
+    policy: dict[CapabilityName, _RuleTable] = Field(default_factory=dict)
+    gateway: GatewayTable | None = None
+    dial_out: DialOutTable | None = None
+
+    @model_validator(mode="after")
+    def _announces(self) -> Self:
+        if self.dial_out is not None and self.gateway is None:
+            raise ValueError('gateway: is missing; whoever dials out tells the gateway where: url = "https://..."')
+        return self
 
     @model_validator(mode="after")
     def _rules_fit(self) -> Self:
@@ -182,6 +188,7 @@ def _settings(file: _File, directory: Path) -> ConnectorSettings:
             ),
             rules={name: _rule(name, rule) for name, rule in file.policy.items()},
         ),
+        outward=outward(file.gateway, file.dial_out, directory, listen=table.listen),
     )
 
 
@@ -218,6 +225,8 @@ def _near(place: Sequence[str]) -> str:
         (1, ""): _File,
         (2, "connector"): _ConnectorTable,
         (2, "service"): _ServiceTable,
+        (2, "gateway"): GatewayTable,
+        (2, "dial_out"): DialOutTable,
         (3, "policy"): _RuleTable,
     }
     table = tables.get((len(place), place[0] if len(place) > 1 else ""))

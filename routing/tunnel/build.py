@@ -1,11 +1,14 @@
 """Build a tunnel along a route: over connections that stand already, and hop by hop where none does."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
 
 from routing.candidates import Route
+from routing.errors import HopTimedOut
 from routing.topology import Node, Topology
+from routing.tunnel.first import FirstChannel
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.pool import HopPool
 from routing.tunnel.tunnel import Tunnel
@@ -30,14 +33,28 @@ async def build_tunnel(  # noqa: PLR0917  one argument per thing a tunnel needs 
     end = topology.node(route.hops[-1], target) if route.hops else topology.gateway
     target_address = topology.dial_address(end, target)
     async with contextlib.AsyncExitStack() as undo:
-        lease = await pool.lease(route.hops, topology) if route.hops else None
-        tunnel = Tunnel(route, lease, target_address=target_address, policy=policy)
+        first = FirstChannel(target_address, policy)
+        undo.callback(first.drop)
+        lease = await pool.lease(route.hops, topology, beyond=first.begin) if route.hops else None
+        tunnel = Tunnel(route, lease, target_address=target_address, policy=policy, first=first)
         undo.push_async_callback(tunnel.close)
         if on_hop is not None:
             for name in route.hops:
                 on_hop(name)
         if policy.verify_target:
-            (await tunnel.open_socket(target_address, policy.hop_timeout_s)).close()
+            await _verify(tunnel, first, policy)
         undo.pop_all()
     log.info("tunnel built", extra={"route": route.id, "target": target.name, "relays": len(route.hops)})
     return tunnel
+
+
+async def _verify(tunnel: Tunnel, first: FirstChannel, policy: TunnelPolicy) -> None:
+    """Return when the end of ``tunnel`` has connected to the target. Raises HopRefused, HopTimedOut, TunnelLost."""
+    try:
+        async with asyncio.timeout(policy.hop_timeout_s):
+            if await first.is_open():
+                return
+    except TimeoutError as error:
+        first.drop()
+        raise HopTimedOut(f"{tunnel.target_address} did not answer in time", hop=tunnel.route.target) from error
+    (await tunnel.open_socket(tunnel.target_address, policy.hop_timeout_s)).close()

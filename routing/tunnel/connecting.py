@@ -24,8 +24,9 @@ async def connect_lean(
     the errors. Nothing is left open when it fails or is cancelled.
     """
     loop = asyncio.get_running_loop()
-    settled: asyncssh.SSHClientConnectionOptions = await asyncssh.SSHClientConnectionOptions.construct(
-        host=address.host, port=address.port, **options
+    # Not by its ``construct``, which would do so in a thread, for options that read files: these are in memory.
+    settled: asyncssh.SSHClientConnectionOptions = asyncssh.SSHClientConnectionOptions(
+        loop=loop, host=address.host, port=address.port, **options
     )
     settled.waiter = loop.create_future()
 

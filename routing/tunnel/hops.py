@@ -74,6 +74,8 @@ async def connect_hop(
                 )
     except (asyncssh.Error, OSError, TimeoutError) as error:
         raise _translated(error, relay.name) from error
+    if isinstance(connection, PromptConnection):
+        connection.settle()
     return Hop(relay.name, connection, watch)
 
 

@@ -24,6 +24,9 @@ from routing.tunnel.watch import HopWatch
 
 log = logging.getLogger(__name__)
 
+# Begins what is to be done over a connection, which may be dialled from but not stand yet. Does not wait.
+Beyond = Callable[[asyncssh.SSHClientConnection], None]
+
 # A relay that breaks off once may be overloaded; one that does so every time does not like the prompt way.
 _BREAKS_LIMIT = 3
 
@@ -49,9 +52,12 @@ class _Attempt:
         self.may_dial = asyncio.Event()  # set with is_over at the latest
         self.connection: asyncssh.SSHClientConnection | None = None
         self.failure: RoutingError | None = None
+        self.beyond: Beyond | None = None
 
     def dialable(self, connection: asyncssh.SSHClientConnection) -> None:
         """Say that the next hop may be dialled from the end of ``connection``."""
+        if connection is not self.connection and self.beyond is not None:
+            self.beyond(connection)
         self.connection = connection
         self.may_dial.set()
 
@@ -132,9 +138,17 @@ class HopPool:
         """Return how many connections stand or are being made."""
         return len(self._warm) + len(self._retired)
 
-    async def lease(self, via: tuple[str, ...], topology: Topology, *, patience_s: float | None = None) -> Lease:
+    async def lease(
+        self,
+        via: tuple[str, ...],
+        topology: Topology,
+        *,
+        patience_s: float | None = None,
+        beyond: Beyond | None = None,
+    ) -> Lease:
         """Return a lease on a live connection to the last relay of ``via`` (not empty), built or reused.
 
+        If it has to be built here, ``beyond`` is called as soon as channels may be opened over it, perhaps in vain.
         Callers who ask at once share one attempt and its failure, which names the nearest hop that failed. Raises
         HostKeyMismatch, HopRefused, HopTimedOut (also after ``patience_s``, while others may wait longer),
         ConnectionsFull, and TopologyInvalid for an unknown relay.
@@ -145,7 +159,7 @@ class HopPool:
         try:
             self._hold(places, held)
             async with asyncio.timeout(patience_s):
-                hops = await self._standing(held)
+                hops = await self._standing(held, beyond)
         except TimeoutError as error:
             late = next((warm.relay.name for warm in held if warm.hop is None), via[-1])
             await self.release(held)
@@ -202,7 +216,7 @@ class HopPool:
             warm.closing.cancel()
             warm.closing = None
 
-    async def _standing(self, held: Sequence[_Warm]) -> tuple[Hop, ...]:
+    async def _standing(self, held: Sequence[_Warm], beyond: Beyond | None) -> tuple[Hop, ...]:
         """Return every hop of ``held``, connecting those that nobody else is connecting already."""
         while True:
             place = next((place for place, warm in enumerate(held) if warm.hop is None), None)
@@ -210,13 +224,13 @@ class HopPool:
                 return tuple(warm.hop for warm in held if warm.hop is not None)
             attempt = held[place].attempt
             if attempt is None:
-                await self._connect(held, place)
+                await self._connect(held, place, beyond)
                 continue
             await attempt.is_over.wait()
             if attempt.failure is not None:
                 raise attempt.failure
 
-    async def _connect(self, held: Sequence[_Warm], place: int) -> None:
+    async def _connect(self, held: Sequence[_Warm], place: int, beyond: Beyond | None) -> None:
         """Connect ``held[place]`` and all behind it, each as soon as the one before may be dialled from.
 
         Raises the failure of the nearest hop that failed.
@@ -228,6 +242,7 @@ class HopPool:
             before.dialable(nearest.connection)
         before.end()
         attempts = [_Attempt() for _ in missing]
+        attempts[-1].beyond = beyond
         for warm, attempt in zip(missing, attempts, strict=True):
             warm.attempt = attempt
         try:

@@ -47,7 +47,7 @@ class PromptConnection(LeanConnection):
         on_log_in: Callable[[asyncssh.SSHClientConnection], None],
     ) -> None:
         super().__init__(loop, options, wait=wait)
-        self._on_log_in = on_log_in
+        self._on_log_in: Callable[[asyncssh.SSHClientConnection], None] | None = on_log_in
         self._is_log_in_sent = False
         self._is_service_due = False
 
@@ -56,6 +56,12 @@ class PromptConnection(LeanConnection):
         super().data_received(data, datatype)
         if not self._auth_complete and self._transport is not None:
             acknowledge_at_once(self)
+
+    def settle(self) -> None:
+        """Let go of what only the log-in needed, a sixth of what a connection keeps."""
+        self._on_log_in = None
+        self._client_kexinit = self._server_kexinit = b""
+        self._server_sig_algs = set()
 
     def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
         """Send a packet; one that opens a channel before the log-in was answered, too."""
@@ -93,7 +99,8 @@ class PromptConnection(LeanConnection):
         signed = (Boolean(True), String(key.algorithm), String(key.public_data))  # noqa: FBT003  RFC 4252, 7
         await auth.send_request(*signed, key=key, trivial=False)
         self._is_log_in_sent = True
-        self._on_log_in(self)
+        if self._on_log_in is not None:
+            self._on_log_in(self)
 
     def _send_version(self) -> None:
         super()._send_version()

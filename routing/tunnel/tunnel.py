@@ -15,6 +15,7 @@ from routing.candidates import Route
 from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
 from routing.tunnel.bridge import Bridge, open_channel
+from routing.tunnel.first import FirstChannel
 from routing.tunnel.heartbeat import Listener
 from routing.tunnel.hops import stripes_over, window_over
 from routing.tunnel.liveness import Health
@@ -26,13 +27,22 @@ from routing.tunnel.watch import wait_unreachable
 class Tunnel:
     """The way to everything that the end of ``route`` may dial. Belongs to one event loop."""
 
-    def __init__(self, route: Route, lease: Lease | None, *, target_address: Address, policy: TunnelPolicy) -> None:
-        """Take over ``lease``, on the last relay of ``route``; None for a direct route."""
+    def __init__(
+        self,
+        route: Route,
+        lease: Lease | None,
+        *,
+        target_address: Address,
+        policy: TunnelPolicy,
+        first: FirstChannel | None = None,
+    ) -> None:
+        """Take over ``lease``, on the last relay of ``route`` (None: a direct route), and what is open over it."""
         self.route = route
         self.hops = tuple(hop.name for hop in lease.hops) if lease else ()
         self.target_address = target_address
         self.channels_opened = 0
         self._lease = lease
+        self._first = first
         self._hops = lease.hops if lease else ()
         self._policy = policy
         self._ended = asyncio.Event()  # set by the first hop to end, or by close
@@ -142,6 +152,8 @@ class Tunnel:
         self._ended.set()
         self._felt(Health.DEAD)
         self._cut()
+        if self._first is not None:
+            self._first.drop()
         for patience in self._opening:
             if not patience.expired():
                 patience.reschedule(asyncio.get_running_loop().time())
@@ -185,9 +197,12 @@ class Tunnel:
             undo.callback(ours.close)
             undo.callback(loops.close)
             loops.setblocking(False)  # noqa: FBT003  the library's own signature
-            bridge = Bridge(self._forget)
+            first = await self._first.take(address, self._forget) if self._first is not None else None
+            bridge = first or Bridge(self._forget)
             undo.callback(bridge.abort)
-            if self._hops:
+            if first is not None:
+                pass  # Its far end is open.
+            elif self._hops:
                 last = self._hops[-1].connection
                 await open_channel(last, address, bridge.far, window_over(last, self._policy))
             else:

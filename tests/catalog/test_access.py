@@ -39,6 +39,8 @@ EXPECTED = {
     "connection:write": "ap",
     "grant:read": "ap",
     "grant:revoke": "ap",
+    "exit:read": "ap",
+    "exit:announce": "ap",
     "passage:read": "ap",
     "passage:open": "ap",
     "passage:close": "ap",

@@ -1,5 +1,7 @@
 """The network as arrays: the same links as the topology's graph, with everything that is known of each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,6 +46,17 @@ def _edges(mesh: Mesh) -> dict[tuple[str, str], float]:
     names = [node.name for node in mesh.nodes]
     ends = zip(mesh.graph.tails, mesh.graph.heads, mesh.prices, strict=True)
     return {(names[tail], names[head]): float(price) for tail, head, price in ends}
+
+
+@given(links=_LINKS, site=st.sampled_from(_SITES), at=st.sets(st.sampled_from(["a", "c", "unknown"])))
+def test_what_has_dialled_out_is_reached_at_its_relays_alone(links: list[SiteLink], site: str, at: set[str]) -> None:
+    """Arrays and networkx agree on it too: each of its relays that is known, whatever is declared, and no other."""
+    topology = _topology(*links)
+    target = replace(_target(site), addresses_at={name: Address("127.0.0.1", 40_000) for name in at})
+    graph = topology.graph(target)
+    mesh = MeshMaker(LinkTable()).mesh(topology, target)
+    assert _edges(mesh) == {(a, b): facts["price_usd_per_gb"] for a, b, facts in graph.edges(data=True)}
+    assert set(graph.predecessors("t")) == at - {"unknown"}
 
 
 @given(links=_LINKS, site=st.sampled_from(_SITES))

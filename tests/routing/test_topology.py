@@ -84,3 +84,25 @@ def test_an_ipv6_address_reads_unambiguously() -> None:
     """IPv6 literals are bracketed."""
     assert str(Address("::1", 22)) == "[::1]:22"
     assert str(Address("relay.example", 22)) == "relay.example:22"
+
+
+def test_what_has_dialled_out_is_reached_at_its_relays_alone() -> None:
+    """Links and sites neither open another way to it nor are needed for its own; graph and addresses agree."""
+    gateway = Node(name="gw", kind=NodeKind.GATEWAY, site="home")
+    near, far = (
+        Node(name=name, kind=NodeKind.RELAY, site=name, address=Address(f"{name}.example", 22), user="r", host_key="k")
+        for name in ("near", "far")
+    )
+    target = Node(
+        name="platform/x",
+        kind=NodeKind.TARGET,
+        site="near",
+        address=Address("10.0.0.5", 443),
+        addresses_at={"far": Address("127.0.0.1", 40_000)},
+    )
+    links = (SiteLink(source="home", target="near"), SiteLink(source="near", target="far"))
+    topology = Topology(gateway=gateway, relays=(near, far), links=links)
+    assert list(topology.graph(target).predecessors("platform/x")) == ["far"]
+    assert topology.dial_address(far, target) == Address("127.0.0.1", 40_000)
+    with pytest.raises(TopologyInvalid):
+        topology.dial_address(near, target)

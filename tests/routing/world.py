@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -121,6 +121,18 @@ async def silent_server() -> AsyncIterator[Address]:
     finally:
         over.set()
         server.close()
+
+
+@contextlib.contextmanager
+def deaf_listener() -> Iterator[Address]:
+    """Listen on loopback with no room for another connection: the kernel drops the SYN of whoever connects."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())
+        second.settimeout(0)
+        second.connect_ex(full.getsockname())
+        yield Address(*full.getsockname())
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from catalog import access, connections, consent, network, platforms, publish
+from catalog import access, connections, consent, exits, network, platforms, publish
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
@@ -216,6 +216,7 @@ def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[st
     ids["link"] = network.add_link(tx, source="fra", target="sin", now_s=now_s).id
     for role in ("platform", "other"):
         ids[role], tokens[role] = enrolled(tx, sealer, role, now_s)
+    ids["exit"] = exits.approve(tx, platform="platform", relay="fra-1", now_s=now_s).id
     _seed_offers(tx, ids, now_s)
     return tokens, ids
 

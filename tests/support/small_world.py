@@ -76,6 +76,7 @@ class SmallWorld:
     connector_port: int
     gateway: Program | None = None
     settings: str = ""
+    listen: str = ""  # "": a unix socket in the folder
     platform_token: str = ""
     server: str = ""
     programs: list[Program] = field(default_factory=list)
@@ -99,8 +100,9 @@ class SmallWorld:
     def start_gateway(self, die_at: str | None = None, *, build_deadline_s: float = 900.0) -> Program:
         """Start the gateway on the state it left; with ``die_at`` it kills itself at that step."""
         config = self.folder / "crossway.toml"
+        listen = self.listen or f"unix:{self.folder}/api"
         config.write_text(
-            f'[gateway]\nstate_dir = "{self.state_dir}"\n[api]\nlisten = "unix:{self.folder}/api"\n'
+            f'[gateway]\nstate_dir = "{self.state_dir}"\n[api]\nlisten = "{listen}"\n'
             '[probe]\nicmp = "off"\ninterval_ms = 1.0\n'
             "[orders]\npoll_period_s = 0.1\nretry_first_s = 0.2\n"
             f"build_deadline_s = {build_deadline_s}\n[pools]\nperiod_s = 0.3\n"

@@ -16,7 +16,7 @@ from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant
 from catalog.model.ids import ConnectionId, PlatformId
-from catalog.model.passage import Passage
+from catalog.model.passage import Passage, PassageKind
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.api.server import build_app, serve_app
@@ -113,7 +113,7 @@ class StreamingWorld:
 
     async def rows_of_passages(self) -> list[Passage]:
         """Return every passage as it is recorded, oldest first."""
-        return await self.api.services.database.read(lambda tx: list(rows.where(tx, Passage)))
+        return await self.api.services.database.read(lambda tx: list(rows.where(tx, Passage, kind=PassageKind.STREAM)))
 
 
 @asynccontextmanager

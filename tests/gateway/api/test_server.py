@@ -49,6 +49,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "ask_what_if": {"weights": {"loss": 2}},
     "request_connection": {"target": "other"},
     "consent_to_connection": {"decision": "allow"},
+    "approve_exit": {"platform": "other", "relay": "fra-1"},
+    "announce_exit": {"relay": "fra-1", "ports": {"api": 40001}},
     "create_grant_rule": {"platform": "*", "capability": "machine"},
     "place_order": {"offer": "platform", "size": "small", "image": "debian-12"},
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},

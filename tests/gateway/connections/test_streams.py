@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.errors import CatalogError, CloudTimedOut, CloudUnavailable, Denied, PassageEnded
+from catalog.errors import CatalogError, CloudTimedOut, CloudUnavailable, Denied, PassageEnded, WrongState
 from routing.errors import HopRefused, HopTimedOut
 from tests.support.streaming import HOST, PORT, StreamingWorld, streaming_world
 
@@ -80,7 +80,7 @@ def test_without_a_connection_of_its_own_a_platform_is_refused(tmp_path: Path) -
     """That its target is reachable for others is not enough."""
 
     async def story(world: StreamingWorld) -> None:
-        with pytest.raises(Denied, match="no connection to this platform"):
+        with pytest.raises(WrongState, match="no connection to this platform"):
             await world.streams.opened(world.principal("platform"), "other", host=HOST, port=PORT).__aenter__()
 
     run(tmp_path, story)

@@ -8,7 +8,7 @@ import pytest
 from routing.errors import HopRefused, HopTimedOut, HostKeyMismatch, RoutingError
 from routing.topology import Address
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
-from tests.routing.world import MakeWorld, World, echo_server, silent_server
+from tests.routing.world import MakeWorld, World, deaf_listener, echo_server, silent_server
 from tests.support.sshd import free_port
 
 
@@ -175,11 +175,11 @@ def test_a_weak_cipher_is_not_negotiated(world: MakeWorld) -> None:
 
 
 def test_cancelling_a_build_leaves_nothing(world: MakeWorld) -> None:
-    """A build cancelled when its second hop stands closes both."""
+    """A build cancelled when its second relay stands, and the target does not answer it, closes both."""
     here = world(2)
 
     async def run() -> None:
-        async with silent_server() as address:
+        with deaf_listener() as address:
             stands = asyncio.Event()
 
             def heard(hop: str) -> None:
@@ -190,6 +190,19 @@ def test_cancelling_a_build_leaves_nothing(world: MakeWorld) -> None:
                 build = group.create_task(here.build(address, on_hop=heard))
                 await stands.wait()
                 build.cancel()
+
+    asyncio.run(run())
+    _nothing_open(here)
+
+
+def test_a_target_that_does_not_answer_is_named(world: MakeWorld) -> None:
+    """A target that the last relay dials in vain ends the build as HopTimedOut at the target, and all is undone."""
+    here = world(1)
+
+    async def run() -> None:
+        with deaf_listener() as address, pytest.raises(HopTimedOut) as refused:
+            await here.build(address, TunnelPolicy(hop_timeout_s=1))
+        assert refused.value.hop == "target"
 
     asyncio.run(run())
     _nothing_open(here)

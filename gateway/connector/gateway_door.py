@@ -1,0 +1,90 @@
+"""The connector as a caller of the gateway's API: every request is signed by the platform's key, good for once."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from catalog.messages.signed_request import authorization
+from catalog.ports import Clock
+from gateway.client.problems import ApiProblem, ServerUnreachable, problem_of
+from gateway.connector.outward import GatewayAccess
+
+ANNOUNCEMENTS_PATH = "/v1/exit-announcements"
+_TIMEOUT_S = 20.0
+_ANSWER_BYTES = 65_536
+_CLIENT_ERRORS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayDoor:
+    """How this platform's connector asks the gateway. ``gateway_key`` is the gateway's public key, base64."""
+
+    access: GatewayAccess
+    platform: str
+    gateway_key: str
+    key: Ed25519PrivateKey = field(repr=False)
+    clock: Clock
+
+    def signed(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: bytes = b"") -> str:
+        """Return the Authorization header for one request."""
+        return authorization(
+            self.key,
+            gateway=self.gateway_key,
+            platform=self.platform,
+            method=method,
+            target=f"{path}?{urlencode(query)}" if query else path,
+            body=body,
+            now_s=self.clock.now_s(),
+        )
+
+    async def announce(self, relay: str, ports: Mapping[str, int]) -> None:
+        """Tell which loopback ports ``relay`` gave us. Raises ApiProblem or ServerUnreachable."""
+        body = json.dumps({"relay": relay, "ports": dict(ports)}).encode()
+        headers = {
+            "Authorization": self.signed("POST", ANNOUNCEMENTS_PATH, body=body),
+            "Content-Type": "application/json",
+            "Idempotency-Key": f"announce-{self.clock.now_s():.6f}-{relay}",
+        }
+        server = self.access.server
+        try:
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                aiohttp.ClientSession(connector=self._connector(), trust_env=False) as http,
+                http.post(
+                    f"{self.origin}{ANNOUNCEMENTS_PATH}", data=body, headers=headers, allow_redirects=False
+                ) as answer,
+            ):
+                if answer.status >= _CLIENT_ERRORS:
+                    raise _problem(answer.status, await answer.content.read(_ANSWER_BYTES))
+        except TimeoutError as error:
+            raise ServerUnreachable(str(server), f"silent for {_TIMEOUT_S:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerUnreachable(str(server), type(error).__name__) from error
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return "http://localhost" if self.access.server.kind == "unix" else str(self.access.server)
+
+    def ca_pem(self) -> str | None:
+        """Return the authority that alone proves the gateway, None for the system's."""
+        return None if self.access.ca_file is None else self.access.ca_file.read_text(encoding="ascii")
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self.access.server.kind == "unix":
+            return aiohttp.UnixConnector(self.access.server.path)
+        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=self.ca_pem()))
+
+
+def _problem(status: int, body: bytes) -> ApiProblem:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = {}
+    return problem_of(status, document if isinstance(document, dict) else {}, "")
