@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from catalog.messages.handshake import public_text
 from catalog.messages.signing_key import load_or_create_key
-from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, SSH_KEY_FILE, prepare_state_dir
+from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, prepare_state_dir
+from gateway.relays.ssh_keys import SSH_KEY_FILE
 from tests.support.clouds import simulated_cloud
 from tests.support.echo import Echo, echo
 from tests.support.lab import Lab, require_lab
