@@ -38,8 +38,9 @@ async def _serve(connector: Connector) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, connector.reload)
-    async with connector.listening() as (host, port), asyncio.TaskGroup() as tasks:
-        outward = tasks.create_task(connector.go_out())
+    # The ports first: one that cannot be had is told before anything else begins.
+    async with connector.joining() as joins, connector.listening() as (host, port), asyncio.TaskGroup() as tasks:
+        outward = tasks.create_task(connector.go_out(joins))
         # One line for whoever started us, as the other server programs print it.
         print(json.dumps({"listening": [host, port]}), flush=True)  # noqa: T201
         await stop.wait()

@@ -62,7 +62,7 @@ class DialingOut:
             try:
                 await self._once(relay)
                 reason = "the connection ended"
-            except (asyncssh.Error, OSError, TimeoutError) as error:
+            except (asyncssh.Error, asyncssh.ChannelListenError, OSError, TimeoutError) as error:
                 reason = f"{type(error).__name__}: {error}"
             except ClientError as error:
                 reason = f"the gateway does not take the announcement: {error}"

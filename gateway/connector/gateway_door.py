@@ -72,14 +72,10 @@ class GatewayDoor:
         """Scheme, host and port."""
         return "http://localhost" if self.access.server.kind == "unix" else str(self.access.server)
 
-    def ca_pem(self) -> str | None:
-        """Return the authority that alone proves the gateway, None for the system's."""
-        return None if self.access.ca_file is None else self.access.ca_file.read_text(encoding="ascii")
-
     def _connector(self) -> aiohttp.BaseConnector:
         if self.access.server.kind == "unix":
             return aiohttp.UnixConnector(self.access.server.path)
-        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=self.ca_pem()))
+        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=self.access.ca_pem))
 
 
 def _problem(status: int, body: bytes) -> ApiProblem:

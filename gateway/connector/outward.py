@@ -3,7 +3,7 @@
 Only for platforms that cannot be dialled, or that use what others grant. What is not named here is reached by nobody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -23,10 +23,10 @@ DESTINATIONS_LIMIT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayAccess:
-    """The gateway's API. ``ca_file`` None: the system's authorities prove it."""
+    """The gateway's API. ``ca_pem`` None: the system's authorities prove it."""
 
     server: ServerAddress
-    ca_file: Path | None = None
+    ca_pem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,21 @@ class DialOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A local port that leads to what another platform granted; whoever reaches ``listen`` is served."""
+
+    listen: Address
+    platform: str
+    to: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outward:
     """Everything that the connector does by itself rather than when asked."""
 
     gateway: GatewayAccess | None = None
     dial_out: DialOut | None = None
+    joins: tuple[Join, ...] = ()
 
 
 class Table(BaseModel):
@@ -122,16 +132,50 @@ class DialOutTable(Table):
         return self
 
 
-def outward(gateway: GatewayTable | None, dial_out: DialOutTable | None, directory: Path, *, listen: str) -> Outward:
-    """Return the tables as values; relative paths are taken from ``directory``, ``listen`` is the connector's own."""
+class JoinTable(Table):
+    """``[[join]]``."""
+
+    listen: str
+    platform: Text
+    to: str
+
+    @field_validator("listen", "to")
+    @classmethod
+    def _an_address(cls, text: str) -> str:
+        return str(_address(text))
+
+
+def outward(
+    gateway: GatewayTable | None,
+    dial_out: DialOutTable | None,
+    joins: Sequence[JoinTable],
+    directory: Path,
+    *,
+    listen: str,
+) -> Outward:
+    """Return the tables as values; relative paths are taken from ``directory``, ``listen`` is the connector's own.
+
+    Raises InvalidValue when the authority cannot be read.
+    """
     return Outward(
         gateway=None
         if gateway is None
-        else GatewayAccess(
-            server=parse_address(gateway.url), ca_file=directory / gateway.ca_file if gateway.ca_file else None
-        ),
+        else GatewayAccess(server=parse_address(gateway.url), ca_pem=_ca_pem(gateway, directory)),
         dial_out=None if dial_out is None else _dial_out(dial_out, directory, listen),
+        joins=tuple(Join(listen=_address(each.listen), platform=each.platform, to=_address(each.to)) for each in joins),
     )
+
+
+def _ca_pem(table: GatewayTable, directory: Path) -> str | None:
+    if table.ca_file is None:
+        return None
+    try:
+        text = (directory / table.ca_file).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(
+            "gateway.ca_file: cannot be read", field="gateway.ca_file", fix="a PEM certificate"
+        ) from error
+    return addresses.authority(text, field="gateway.ca_file")
 
 
 def _dial_out(table: DialOutTable, directory: Path, listen: str) -> DialOut:

@@ -26,6 +26,7 @@ from catalog.messages.handshake_json import (
 from catalog.messages.signing_key import load_or_create_key
 from gateway.connector.exchange import Exchange, QuestionRefused
 from gateway.connector.going_out import go_out
+from gateway.connector.joining import OpenJoins, open_joins
 from gateway.connector.settings import ConnectorSettings, read_settings
 from gateway.connector.state import RequestChanged, State
 
@@ -78,9 +79,15 @@ class Connector:
             log.warning("the [connector] table changed; restart to apply it", extra={"file": str(self._config_path)})
         log.info("policy reloaded", extra={"file": str(self._config_path)})
 
-    async def go_out(self) -> None:
+    @asynccontextmanager
+    async def joining(self) -> AsyncIterator[OpenJoins]:
+        """Give the local ports that lead to other platforms, listening. Raises InvalidValue for one in use."""
+        with open_joins(self._settings.outward.joins) as joins:
+            yield joins
+
+    async def go_out(self, joins: OpenJoins) -> None:
         """Do what the file says that the connector does by itself, until cancelled; nothing, if it says nothing."""
-        await go_out(self._settings, self._key, self._clock)
+        await go_out(self._settings, self._key, self._clock, joins)
 
     @asynccontextmanager
     async def listening(self, *, deadline_s: float = _CONNECTION_DEADLINE_S) -> AsyncIterator[tuple[str, int]]:

@@ -20,7 +20,7 @@ from catalog.destinations import destinations
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
 from catalog.messages.handshake_json import OptionalText, Text
-from gateway.connector.outward import DialOutTable, GatewayTable, Outward, Table, outward
+from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward
 from gateway.connector.policy import Policy, Rule, Verdict
 
 _ED25519_KEY_BYTES = 32
@@ -116,11 +116,14 @@ class _File(Table):
     policy: dict[CapabilityName, _RuleTable] = Field(default_factory=dict)
     gateway: GatewayTable | None = None
     dial_out: DialOutTable | None = None
+    join: Annotated[list[JoinTable], Field(default_factory=list, max_length=64)]
 
     @model_validator(mode="after")
     def _announces(self) -> Self:
-        if self.dial_out is not None and self.gateway is None:
-            raise ValueError('gateway: is missing; whoever dials out tells the gateway where: url = "https://..."')
+        if (self.dial_out is not None or self.join) and self.gateway is None:
+            raise ValueError(
+                'gateway: is missing; to dial out or to join, say where the gateway is: url = "https://..."'
+            )
         return self
 
     @model_validator(mode="after")
@@ -188,7 +191,7 @@ def _settings(file: _File, directory: Path) -> ConnectorSettings:
             ),
             rules={name: _rule(name, rule) for name, rule in file.policy.items()},
         ),
-        outward=outward(file.gateway, file.dial_out, directory, listen=table.listen),
+        outward=outward(file.gateway, file.dial_out, file.join, directory, listen=table.listen),
     )
 
 
@@ -227,6 +230,7 @@ def _near(place: Sequence[str]) -> str:
         (2, "service"): _ServiceTable,
         (2, "gateway"): GatewayTable,
         (2, "dial_out"): DialOutTable,
+        (2, "join"): JoinTable,
         (3, "policy"): _RuleTable,
     }
     table = tables.get((len(place), place[0] if len(place) > 1 else ""))

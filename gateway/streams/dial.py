@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import aiohttp
+from yarl import URL
 
 from gateway.client.address import ServerAddress
 from gateway.client.problems import AnswerUnreadable, ApiProblem, ServerUnreachable, problem_of
@@ -30,9 +32,10 @@ class Target:
     port: int
 
     @property
-    def query(self) -> dict[str, str]:
-        """The parameters that say so."""
-        return {"platform": self.platform, "host": self.host, "port": str(self.port)}
+    def path(self) -> str:
+        """Path and query of the request that says so, exactly as it is sent: a signature may cover it."""
+        query = {"platform": self.platform, "host": self.host, "port": str(self.port)}
+        return f"{PATH}?{urlencode(query)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +61,8 @@ class StreamDialer:
         ) as http:
             try:
                 async with asyncio.timeout(self.timeout_s):
-                    web_socket = await http.ws_connect(
-                        f"{_origin(self.server)}{PATH}", params=target.query, headers=headers, max_msg_size=0
-                    )
+                    url = URL(f"{_origin(self.server)}{target.path}", encoded=True)
+                    web_socket = await http.ws_connect(url, headers=headers, max_msg_size=0)
             except aiohttp.WSServerHandshakeError as error:
                 raise _refusal(error) from error
             except TimeoutError as error:

@@ -108,10 +108,12 @@ def is_own(sock: socket.socket) -> bool:
     return uid_of(sock.getpeername()[:2], sock.getsockname()[:2]) == os.geteuid()
 
 
-async def serve(listener: socket.socket, work: Serve, *, limit: int) -> None:
-    """Give every connection of our own uid to ``work``, at most ``limit`` at once, until cancelled.
+async def serve(
+    listener: socket.socket, work: Serve, *, limit: int, lets_in: Callable[[socket.socket], bool] = is_own
+) -> None:
+    """Give every connection that ``lets_in`` allows to ``work``, at most ``limit`` at once, until cancelled.
 
-    A connection of anybody else, or one too many, is closed at once. ``work`` must not raise.
+    Any other connection, or one too many, is closed at once. ``work`` must not raise.
     """
     loop = asyncio.get_running_loop()
     listener.setblocking(False)  # noqa: FBT003  the library's own signature
@@ -132,8 +134,8 @@ async def serve(listener: socket.socket, work: Serve, *, limit: int) -> None:
     async with asyncio.TaskGroup() as tasks:
         while True:
             sock, _ = await loop.sock_accept(listener)
-            if at_work >= limit or not is_own(sock):
-                log.warning("local connection refused", extra={"own": at_work < limit, "streams": at_work})
+            if at_work >= limit or not lets_in(sock):
+                log.warning("local connection refused", extra={"streams": at_work})
                 sock.close()
                 continue
             tasks.create_task(one(sock))

@@ -34,6 +34,7 @@ from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
 from tests.support.clocks import ManualClock
 
+GATEWAY_KEY = "Z2F0ZXdheS1nYXRld2F5LWdhdGV3YXktZ2F0ZXdheS0="
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
 STRANGER = "stranger"
 ROLES = ("admin", "tenant", "rival", "platform", "other", STRANGER)
@@ -162,7 +163,7 @@ async def api_world(
             check_account=registry.check,
             gateway_site="home",
             default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0, "risk": 0.0},
-            gateway_info={"name": "test"},
+            gateway_info={"name": "test", "gateway_key": GATEWAY_KEY},
             limits=limits or ApiLimits(),
             network_status=lambda: believed,
             network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),

@@ -44,7 +44,7 @@ def test_a_problem_is_read_from_the_header_of_the_refusal() -> None:
     """Code, words and fix arrive, as if its body had been read."""
 
     async def refuse(request: web.Request) -> web.Response:
-        assert dict(request.query) == TARGET.query
+        assert request.raw_path == TARGET.path == "/v1/streams?platform=north&host=db.internal&port=5432"
         problem = {"code": "denied", "detail": "not granted", "fix": "granted: none"}
         return web.Response(status=403, headers={REFUSAL: json.dumps(problem)})
 
