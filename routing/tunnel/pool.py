@@ -268,10 +268,10 @@ class HopPool:
                 if near.failure is None:
                     warm.hop = await self._hop(warm, through, attempt)
             except RoutingError as error:
-                # The hop before may be why, and is then the one to name; or it stands, but not by that connection.
+                # The hop before may be why, and is then the one to be named; or it stands, but by another connection.
                 await near.is_over.wait()
                 if near.failure is not None or near.connection is through:
-                    attempt.failure = near.failure or error
+                    attempt.failure = error
             else:
                 attempt.failure = near.failure
         if warm.hop is not None:

@@ -62,6 +62,7 @@ class PromptConnection(LeanConnection):
         self._on_log_in = None
         self._client_kexinit = self._server_kexinit = b""
         self._server_sig_algs = set()
+        self._options.kwargs = {}  # other options could be derived from these; ours are not
 
     def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
         """Send a packet; one that opens a channel before the log-in was answered, too."""

@@ -290,6 +290,8 @@ def test_an_open_is_cut_off_with_its_tunnel(world: MakeWorld) -> None:
     """A tunnel that closes while a socket is being opened says that it is lost, and does not wait for the target."""
     here = world(1)
 
+    here.policy = TunnelPolicy(hop_timeout_s=20, keepalive_s=600)  # the relay's death is not to be noticed
+
     async def run() -> None:
         async with silent_server() as silence, echo_server() as address, here.pool() as pool:
             tunnel = await _tunnel(here, pool, address, "r1")

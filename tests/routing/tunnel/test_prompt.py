@@ -17,6 +17,7 @@ from routing.tunnel.hops import connect_hop
 from routing.tunnel.policy import PoolPolicy
 from routing.tunnel.prompt import PromptConnection, is_understood
 from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server
+from tests.support.sshd import wait_until
 
 _LOG_IN = "our log-in is sent"
 # In asyncssh's words; every line begins with the connection's number, from 0 in each test.
@@ -145,45 +146,72 @@ def test_an_unknown_asyncssh_is_used_its_own_way(world: MakeWorld, monkeypatch: 
     asyncio.run(run())
 
 
-@contextlib.asynccontextmanager
-async def _strict_front(upstream: Address) -> AsyncIterator[tuple[Address, list[bool]]]:
-    """Serve ``upstream``, but hang up on who says more than its version before the server has spoken.
+class _Front:
+    """Stands before a relay and does, to some of those who connect, what a relay might do.
 
-    Gives the address and, for every connection, whether it was served.
+    ``on_haste``: hang up on who says more than its version before the relay has spoken. ``on_keys``: once somebody has
+    taken new keys into use, so that a log-in is on its way, ``end`` the connection or carry nothing back any more
+    (``mute``). ``served`` says of every connection whether nothing was done to it.
     """
-    served: list[bool] = []
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-        writer.close()
+    def __init__(self, upstream: Address, *, on_haste: bool = False, on_keys: str = "") -> None:
+        self._upstream = upstream
+        self._on_haste = on_haste
+        self.on_keys = on_keys
+        self.served: list[bool] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        version = await reader.readline()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await reader.readexactly(1)
-                served.append(False)
-                writer.write(b"SSH-2.0-strict\r\n")
-                writer.close()
-                return
-        served.append(True)
-        far_reader, far_writer = await asyncio.open_connection(upstream.host, upstream.port)
-        far_writer.write(version)
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[Address]:
+        """Give the address."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield Address(*server.sockets[0].getsockname()[:2])
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = await reader.readline()
+        if self._on_haste:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await reader.readexactly(1)
+                    self.served.append(False)
+                    writer.write(b"SSH-2.0-strict\r\n")
+                    writer.close()
+                    return
+        far_reader, far_writer = await asyncio.open_connection(self._upstream.host, self._upstream.port)
+        far_writer.write(said)
+        on_keys, self.on_keys = self.on_keys, ""
+        self.served.append(not on_keys)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(carry(reader, far_writer))
-                group.create_task(carry(far_reader, writer))
+                back = group.create_task(_carry(far_reader, writer))
+                if on_keys:
+                    for _ in range(2):  # the offer, and our half of the key exchange
+                        far_writer.write(await _packet(reader))
+                    keys = await _packet(reader)
+                    if on_keys == "end":
+                        back.cancel()
+                        return
+                    far_writer.write(keys)
+                    back.cancel()
+                await _carry(reader, far_writer)
         finally:
             writer.close()
             far_writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield Address(*server.sockets[0].getsockname()[:2]), served
-    finally:
-        server.close()
+
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    """Return one packet that is not encrypted (RFC 4253, 6)."""
+    length = await reader.readexactly(4)
+    return length + await reader.readexactly(int.from_bytes(length, "big"))
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
 
 
 def test_a_relay_that_breaks_off_is_asked_the_other_way(world: MakeWorld) -> None:
@@ -192,13 +220,10 @@ def test_a_relay_that_breaks_off_is_asked_the_other_way(world: MakeWorld) -> Non
     So is what lies beyond it: the second relay is dialled over the connection that stands in the end.
     """
     here = world(2)
+    front = _Front(Address(*here.sshds[0].address), on_haste=True)
 
     async def run() -> None:
-        async with (
-            _strict_front(Address(*here.sshds[0].address)) as (near, served),
-            here.pool(limits=PoolPolicy(idle_s=0)) as pool,
-            echo_server() as target,
-        ):
+        async with front.listening() as near, here.pool(limits=PoolPolicy(idle_s=0)) as pool, echo_server() as target:
             here.sshds[0].port = near.port
             topology = here.topology()
             for _ in range(4):
@@ -207,6 +232,38 @@ def test_a_relay_that_breaks_off_is_asked_the_other_way(world: MakeWorld) -> Non
                 _, writer = await lease.connection.open_connection(target.host, target.port, encoding=None)
                 writer.close()
                 await lease.release()
-            assert served == [False, True] * 3 + [True]
+
+    asyncio.run(run())
+    assert front.served == [False, True] * 3 + [True]
+
+
+def test_who_dialled_over_what_broke_off_dials_again(world: MakeWorld) -> None:
+    """A relay that ends the first connection when the log-in is sent, and the next hop dialled, takes nothing along."""
+    here = world(2)
+    front = _Front(Address(*here.sshds[0].address), on_keys="end")
+
+    async def run() -> None:
+        async with front.listening() as near, here.pool() as pool:
+            here.sshds[0].port = near.port
+            lease = await pool.lease(("r1", "r2"), here.topology())
+            assert [type(hop.connection) for hop in lease.hops] == [asyncssh.SSHClientConnection, PromptConnection]
+
+    asyncio.run(run())
+    assert front.served == [False, True]
+
+
+def test_the_next_hop_is_reached_before_we_hear_that_we_are_let_in(world: MakeWorld) -> None:
+    """With every answer after the keys withheld, the second relay is nevertheless dialled: nobody waits to hear."""
+    here = world(2)
+    front = _Front(Address(*here.sshds[0].address), on_keys="mute")
+
+    async def run() -> None:
+        async with front.listening() as near, here.pool() as pool, asyncio.TaskGroup() as group:
+            here.sshds[0].port = near.port
+            reaching = group.create_task(pool.lease(("r1", "r2"), here.topology()))
+            dialled = "Connection from"
+            await asyncio.to_thread(wait_until, lambda: dialled in here.sshds[1].log, "the second relay is dialled")
+            assert not reaching.done()
+            reaching.cancel()
 
     asyncio.run(run())
