@@ -49,7 +49,7 @@ class FirstChannel:
     async def take(self, address: Address, on_closed: Callable[[Bridge], None]) -> Bridge | None:
         """Return a bridge whose far end is the channel, if it leads to ``address`` and nobody took it before.
 
-        ``on_closed`` is called with it when both its ends are gone.
+        ``on_closed`` is called with it when both its ends are gone. A target that ended it meanwhile reads as ended.
         """
         if address != self._address or not await self.is_open():
             return None

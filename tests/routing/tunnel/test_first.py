@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from routing.topology import Address
-from tests.routing.world import MakeWorld, read_all
+from tests.routing.world import MakeWorld
 from tests.support.sshd import wait_until
 
 
@@ -89,34 +89,5 @@ def test_it_ends_unused(world: MakeWorld, *, closes: bool) -> None:
                 with await tunnel.open_socket(address, 20) as connection:
                     assert await asyncio.to_thread(connection.recv, 8) == b"1"
                 await tunnel.close()
-
-    asyncio.run(run())
-
-
-def test_one_that_the_target_ended_is_not_given_out(world: MakeWorld) -> None:
-    """A target that ends the first channel before anybody took it is dialled anew for the first socket."""
-    here = world(1)
-    ended: list[int] = []
-
-    async def run() -> None:
-        async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if not ended:
-                writer.transport.abort()
-            else:
-                writer.write(b"hello")
-                writer.close()
-            ended.append(1)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        address = Address(*server.sockets[0].getsockname()[:2])
-        tunnel = await here.build(address)
-        heard = b""
-        while not heard:
-            # What the target ended may not be known here yet; then its socket says nothing, and the next one does.
-            with await tunnel.open_socket(address, 20) as connection:
-                heard = await asyncio.to_thread(read_all, connection)
-        assert heard == b"hello"
-        await tunnel.close()
-        server.close()
 
     asyncio.run(run())
