@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from routing.estimate.loss import bounds, design_effect, faded
+from routing.estimate.samples import MEDIAN_ERROR, RING, SPREAD_OF_EXCESS, Ordered
 from routing.paths.graph import Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
 LinkName = tuple[str, str]
 
-# Samples kept a link. Eight say within a tenth of the excess where the middle lies; more would only make shifts older.
-RING = 8
 # So many newest samples beyond all older ones are a shift of the way, not noise: by chance alone that is one in 56.
 _SHIFT = 3
 # A shift smaller than this changes no decision and is not worth forgetting samples for.
@@ -280,10 +279,10 @@ class LinkTable:
         taken_at_s = of.ring_at[rows[:, None], newest_first]
         ring[taken_at_s < at_s - self.policy.excess_window_s] = np.nan
         self._forget_shifted(rows, ring, newest_first)
-        fresh = _Ordered.of(np.where(taken_at_s < at_s - self.policy.window_s, np.nan, ring))
-        kept = _Ordered.of(ring)
+        fresh = Ordered.of(np.where(taken_at_s < at_s - self.policy.window_s, np.nan, ring))
+        kept = Ordered.of(ring)
         two_sided = of.two_sided[rows]
-        own_ms = (kept.median_ms - kept.least_ms) / _MEDIAN_EXCESS[kept.count]
+        own_ms = kept.excess_ms()
         # A floor of nothing (a proxy that answers for another) tells nothing about what is usual.
         shown = (kept.least_ms > 0) & ~two_sided
         self._learn_usual(kept.count, np.divide(own_ms, kept.least_ms, out=np.full(len(rows), np.nan), where=shown))
@@ -300,10 +299,10 @@ class LinkTable:
         spread_ms = kept.spread_ms()
         of.error[rows] = np.where(
             two_sided,
-            (weight * spread_ms + (1 - weight) * usual_ms) * _MEDIAN_ERROR / np.sqrt(fresh.count),
+            (weight * spread_ms + (1 - weight) * usual_ms) * MEDIAN_ERROR / np.sqrt(fresh.count),
             excess_ms * np.sqrt(1 / fresh.count**2 + weight**2 / fresh.count),
         )
-        of.jitter[rows] = weight * spread_ms + (1 - weight) * _SPREAD_OF_EXCESS * usual_ms
+        of.jitter[rows] = weight * spread_ms + (1 - weight) * SPREAD_OF_EXCESS * usual_ms
 
     def _forget_shifted(self, rows: Ints, ring: Floats, newest_first: Ints) -> None:
         """Drop what is older than a shift of the way, from ``ring`` and for good."""
@@ -322,57 +321,6 @@ class LinkTable:
         if len(shown):
             rate = len(shown) / (len(shown) + _PRIOR_LINKS)
             self._excess_ratio += rate * (float(shown.mean()) - self._excess_ratio)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ordered:
-    """Samples of several links, a row each, in order; NaN, of which no row is full, at the end."""
-
-    samples_ms: Floats
-    count: Ints
-    median_ms: Floats
-
-    @classmethod
-    def of(cls, samples_ms: Floats) -> "_Ordered":
-        """Return ``samples_ms`` in order."""
-        ordered_ms = np.sort(samples_ms, axis=1)
-        count = np.sum(~np.isnan(ordered_ms), axis=1)
-        here = np.arange(len(ordered_ms))
-        return cls(ordered_ms, count, (ordered_ms[here, (count - 1) // 2] + ordered_ms[here, count // 2]) / 2)
-
-    @property
-    def least_ms(self) -> Floats:
-        """The least of each row."""
-        return self.samples_ms[:, 0]
-
-    @property
-    def most_ms(self) -> Floats:
-        """The largest of each row."""
-        return self.samples_ms[np.arange(len(self.count)), self.count - 1]
-
-    def spread_ms(self) -> Floats:
-        """Return the mean distance from the median of each row."""
-        spread_ms: Floats = np.nansum(np.abs(self.samples_ms - self.median_ms[:, None]), axis=1) / self.count
-        return spread_ms
-
-
-def _median_excess() -> Floats:
-    """Return, by count, how many excesses the median of that many exponential samples lies above the least.
-
-    The i-th gap between n ordered exponential samples has mean 1/(n - i). One sample shows no excess: inf.
-    """
-    above = [np.inf, np.inf]
-    for count in range(2, RING + 1):
-        middles = ((count - 1) // 2, count // 2)
-        above.append(sum(sum(1 / (count - place) for place in range(1, middle + 1)) for middle in middles) / 2)
-    return np.array(above)
-
-
-_MEDIAN_EXCESS = _median_excess()
-# The standard error of a median of normal samples, in their mean distances from it: sqrt(pi / 2) twice over.
-_MEDIAN_ERROR = float(np.pi / 2)
-# The mean distance of exponential samples from their median, in excesses: ln 2.
-_SPREAD_OF_EXCESS = float(np.log(2))
 
 
 @dataclass(slots=True)

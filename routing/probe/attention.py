@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing.estimate.costs import Weights, link_costs_ms
-from routing.estimate.table import RING, LinkEstimates, LinkTable
+from routing.estimate.samples import RING
+from routing.estimate.table import LinkEstimates, LinkTable
 from routing.paths.graph import Floats, Ints
 
 NOBODY = -1
