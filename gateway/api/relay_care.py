@@ -1,18 +1,20 @@
 """How relays are cared for: what they permit, whether that stands there, and the script that makes a host a relay."""
 
+import asyncio
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from catalog.errors import InvalidValue, WrongState
+from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.model.network import Login, Relay, Site
 from catalog.model.relay_care import RelayCare
-from catalog.permits import permitted_at
+from catalog.permits import AUTHORITY, permitted_at
 from catalog.relay_care import KeyFile, keys_for
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.api.bodies import HostPort, Nothing, Out, Time
 from gateway.api.endpoints import Call, Filter, Routes
+from gateway.api.services import Wakes
 from gateway.relays.account import ACCOUNT, account_script, caretaker_of
 
 routes = Routes("relay care")
@@ -95,4 +97,108 @@ def get_relay_script(tx: Tx, call: Call[Nothing]) -> AccountOut:
     )
     return AccountOut(
         account=account, caretaker=caretaker_of(account), script=account_script(account, file.lines, keys.caretaker)
+    )
+
+
+class FindingOut(Out):
+    """What one check of a relay found; ``ok`` null: nobody can say, or it is as somebody wished."""
+
+    check: str
+    ok: bool | None
+    detail: str = ""
+    fix: str = ""
+
+
+class DiagnosisOut(Out):
+    """What is found at a relay; ``healthy`` when no check failed."""
+
+    relay: str
+    healthy: bool
+    findings: list[FindingOut]
+
+
+@routes.probe(
+    "/v1/relays/{ref}/diagnosis",
+    permission="network:write",
+    answer=DiagnosisOut,
+    filters={
+        "clock": "What the host's clock shows, in epoch seconds, read there.",
+        "nofile": "How many files its sshd may open, read there.",
+        "maxstartups": "MaxStartups of its sshd, read there.",
+    },
+    errors=(NotFound, WrongState),
+    summary="Examine a relay: try what tunnels need, and what nobody should be let do",
+)
+async def examine_relay(call: Call[Nothing]) -> DiagnosisOut:
+    """Return the findings; every attempt is bounded, and harmless where it succeeds."""
+    async with asyncio.timeout(call.services.limits.action_s):
+        found = await call.services.relays.examine(call.path["ref"], call.filters)
+    return DiagnosisOut(
+        relay=call.path["ref"],
+        healthy=all(finding["ok"] is not False for finding in found),
+        findings=[FindingOut(**finding) for finding in found],
+    )
+
+
+class SshKeyOut(Out):
+    """The key shown to relays, and the next one while it is changed.
+
+    ``waits_for`` says, by relay, why the next one is not in use yet; ``holds_more`` are the relays that still let in
+    another key than the one in use.
+    """
+
+    shown: str
+    next: str | None
+    waits_for: dict[str, str]
+    holds_more: list[str]
+
+
+@routes.plain("GET", "/v1/ssh-key", permission="network:read", answer=SshKeyOut, summary="The key shown to relays")
+def get_ssh_key(tx: Tx, call: Call[Nothing]) -> SshKeyOut:
+    """Return the key in use and how far its change is."""
+    return _ssh_key(tx, call)
+
+
+@routes.plain(
+    "POST",
+    "/v1/ssh-key/rotate",
+    permission="network:write",
+    answer=SshKeyOut,
+    status=202,
+    wakes=(Wakes.RELAYS,),
+    errors=(WrongState,),
+    summary="Change the key shown to relays; tunnels that stand stay",
+)
+def rotate_ssh_key(tx: Tx, call: Call[Nothing]) -> SshKeyOut:
+    """Return the next key; it is used once every enabled relay has let it in. May be repeated."""
+    call.services.relays.begin_rotation()
+    return _ssh_key(tx, call)
+
+
+@routes.plain(
+    "POST",
+    "/v1/ssh-key/keep",
+    permission="network:write",
+    answer=SshKeyOut,
+    wakes=(Wakes.RELAYS,),
+    summary="Keep the key in use, and forget the next one",
+)
+def keep_ssh_key(tx: Tx, call: Call[Nothing]) -> SshKeyOut:
+    """Return the key in use."""
+    call.services.relays.give_up_rotation()
+    return _ssh_key(tx, call)
+
+
+def _ssh_key(tx: Tx, call: Call[Nothing]) -> SshKeyOut:
+    keys = call.services.relays.public_keys()
+    cared = {relay.id: relay.name for relay in rows.where(tx, Relay) if relay.caretaker}
+    return SshKeyOut(
+        shown=keys.shown,
+        next=keys.accepted[1] if len(keys.accepted) > 1 else None,
+        waits_for=dict(call.services.relays.rotation()),
+        holds_more=[
+            cared[care.id]
+            for care in rows.where(tx, RelayCare)
+            if care.id in cared and {key for key in care.keys if not key.startswith(AUTHORITY)} - {keys.shown}
+        ],
     )

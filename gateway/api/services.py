@@ -1,6 +1,6 @@
 """What the API is given by the composition root; the only way in which it reaches the rest of the process."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -109,6 +109,25 @@ class Relays(Protocol):
         """Return the public keys by which relays know this gateway, as they are now."""
         ...
 
+    def rotation(self) -> Mapping[str, str]:
+        """Return why the next SSH key is not in use yet, by relay; empty when nothing is known to stand against it."""
+        ...
+
+    def begin_rotation(self) -> None:
+        """Make the next SSH key, which relays are then given beside the one in use. May be repeated."""
+        ...
+
+    def give_up_rotation(self) -> None:
+        """Forget the next SSH key. May be repeated."""
+        ...
+
+    async def examine(self, relay: str, facts: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """Return what is found at the relay with this name or id, one finding per check. Raises NotFound.
+
+        ``facts`` are what an admin read at the host itself: clock, nofile, maxstartups.
+        """
+        ...
+
 
 class NoRelays:
     """The relays of a process that has none."""
@@ -116,6 +135,22 @@ class NoRelays:
     def public_keys(self) -> GatewayKeys:
         """Return empty keys."""
         return GatewayKeys(shown="", accepted=(), authority="", caretaker="")
+
+    def rotation(self) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}
+
+    def begin_rotation(self) -> None:
+        """Refuse."""
+        raise WrongState("no relays are cared for here", fix="ask the gateway that keeps the connections")
+
+    def give_up_rotation(self) -> None:
+        """Do nothing: there is nothing to give up."""
+
+    async def examine(self, relay: str, facts: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """Refuse."""
+        del relay, facts
+        raise WrongState("no relays are cared for here", fix="ask the gateway that keeps the connections")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from gateway.cli import (
     platform,
     pool,
     relay_bootstrap,
+    relay_doctor,
     reverse_exits,
     route,
     server,
@@ -35,7 +36,8 @@ app = typer.Typer(
     "7 partly failed, 8 server unreachable.",
 )
 
-network.relays.add_typer(relay_bootstrap.commands)
+for _more in (relay_bootstrap.commands, relay_doctor.commands):
+    network.relays.add_typer(_more)
 for _commands in (server.server, access.top, forward.top):
     app.add_typer(_commands)
 for _name, _noun in {
@@ -48,6 +50,7 @@ for _name, _noun in {
     "relay": network.relays,
     "link": network.links,
     "weights": weights.weights,
+    "ssh-key": relay_doctor.ssh_key,
     "exit": reverse_exits.exits,
     "grant": grant.grants,
     "catalog": catalog.catalog,

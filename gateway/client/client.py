@@ -7,7 +7,7 @@ from gateway.client.address import parse_address
 from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
 from gateway.client.exits import Exits
-from gateway.client.network import Links, LiveWeights, Relays, Sites
+from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
@@ -40,6 +40,7 @@ class Client:
         self.exits = Exits(self.wire, "/v1/exits")
         self.links = Links(self.wire, "/v1/links")
         self.weights = LiveWeights(self.wire)
+        self.ssh_key = OwnSshKey(self.wire)
         self.connections = Connections(self.wire, "/v1/connections")
         self.grants = Grants(self.wire, "/v1/grants")
         self.grant_rules = GrantRules(self.wire, "/v1/grant-rules")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Link, Relay, RelayAccount, Site, Weights
+from gateway.client.resources import Diagnosis, Link, Relay, RelayAccount, Site, SshKey, Weights
 from gateway.client.wire import Wire
 
 
@@ -88,9 +88,34 @@ class Relays(Collection[Relay]):
             self._wire.call("GET", f"/v1/sites/{quote(site, safe='')}/relay-script", query=query), self._wire
         )
 
+    def examine(self, key: str, facts: Mapping[str, str] | None = None) -> Diagnosis:
+        """Have the gateway examine a relay; ``facts`` are what was read at the host itself."""
+        query = {name: text for name, text in (facts or {}).items() if text}
+        return body_of(self._wire.call("GET", self._at(key, "diagnosis"), query=query, extra_wait_s=60.0), self._wire)
+
     def remove(self, key: str) -> None:
         """Forget a relay."""
         self._remove(key)
+
+
+class OwnSshKey:
+    """The key that the gateway shows to relays: one document, no collection."""
+
+    def __init__(self, wire: Wire) -> None:
+        """Speak over ``wire``."""
+        self._wire = wire
+
+    def get(self) -> SshKey:
+        """Return the key in use and how far its change is."""
+        return body_of(self._wire.call("GET", "/v1/ssh-key"), self._wire)
+
+    def rotate(self) -> SshKey:
+        """Begin to change the key. May be repeated."""
+        return body_of(self._wire.call("POST", "/v1/ssh-key/rotate", body={}), self._wire)
+
+    def keep(self) -> SshKey:
+        """Keep the key in use and forget the next one."""
+        return body_of(self._wire.call("POST", "/v1/ssh-key/keep", body={}), self._wire)
 
 
 class Links(Collection[Link]):

@@ -110,6 +110,32 @@ class Permits(TypedDict):
     reason: str
 
 
+class Finding(TypedDict):
+    """What one check of a relay found; ``ok`` None: nobody can say, or it is as somebody wished."""
+
+    check: str
+    ok: bool | None
+    detail: str
+    fix: str
+
+
+class Diagnosis(TypedDict):
+    """What is found at a relay; ``healthy`` when no check failed."""
+
+    relay: str
+    healthy: bool
+    findings: list[Finding]
+
+
+class SshKey(TypedDict):
+    """The key shown to relays, and how far its change is."""
+
+    shown: str
+    next: str | None
+    waits_for: dict[str, str]
+    holds_more: list[str]
+
+
 class RelayAccount(TypedDict):
     """The accounts of a relay and the shell script that makes them."""
 

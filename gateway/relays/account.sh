@@ -113,10 +113,10 @@ tell_sshd() {
   fi
 }
 
-# What a key's own options cannot say: no sockets of the file system, and no session at all.
+# A second lock beside the options of the keys: no session at all, whatever a key's line says.
 lock_down() {
   if ! grep -Eiqs '^[[:space:]]*Include[[:space:]]+.*sshd_config\.d/\*\.conf' /etc/ssh/sshd_config; then
-    echo 'crossway: warning: sshd_config includes no sshd_config.d, so unix sockets here can be reached; see doctor' >&2
+    echo 'crossway: note: sshd_config includes no sshd_config.d, so the options of the keys alone lock the accounts' >&2
     return 0
   fi
   cat >"$kept/new" <<END

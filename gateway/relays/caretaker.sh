@@ -35,8 +35,10 @@ replace() {
 
 # The value of an sshd setting outside of Match blocks, as far as its files can be read by everybody.
 setting() {
-  cat /dev/null /etc/ssh/sshd_config.d/*.conf /etc/ssh/sshd_config 2>/dev/null |
-    awk -v name="$1" 'tolower($1) == "match" { exit } tolower($1) == name { print $2; exit }'
+  for each in /etc/ssh/sshd_config.d/*.conf /etc/ssh/sshd_config; do
+    [ ! -r "$each" ] || awk -v name="$1" \
+      'tolower($1) == "match" { exit } tolower($1) == name { print $2; exit }' "$each"
+  done | head -n 1
 }
 
 facts() {

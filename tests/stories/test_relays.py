@@ -121,6 +121,37 @@ def test_hosts_become_relays_and_are_kept(world: World) -> None:
     world.wait_current("far")
 
 
+def test_the_key_is_changed_without_an_outage(world: World) -> None:
+    """Both relays let the next key in, it is used, the old one is gone; the doctor then finds nothing wrong."""
+    before = world.admin.ssh_key.get()
+    done = world.crossway("ssh-key", "rotate", "--wait", "--timeout", "50")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(done.stdout)
+    assert after["shown"] != before["shown"]
+    assert after == {"shown": after["shown"], "next": None, "waits_for": {}, "holds_more": []}
+    assert after["shown"] in world.held("near")
+    assert before["shown"] not in world.held("near")
+    assert not (world.folder / "state" / "ssh_key.next").exists()
+    examined = world.crossway("relay", "doctor", "near")
+    assert examined.returncode == 0, examined.stdout
+
+
+def test_a_key_that_a_relay_does_not_let_in_is_not_used(world: World) -> None:
+    """One relay's caretaker is gone: the next key waits, says for whom, and can be given up."""
+    before = world.admin.ssh_key.get()["shown"]
+    guarded = "/var/lib/crossway/crossway-caretaker/.ssh/authorized_keys"
+    world.hosts["near"].run(f"mv {guarded} {guarded}.away")
+    world.admin.ssh_key.rotate()
+    wait_until(lambda: "near" in world.admin.ssh_key.get()["waits_for"], "it is told who is waited for")
+    assert world.admin.ssh_key.get()["shown"] == before
+    assert world.admin.ssh_key.keep()["next"] is None
+    examined = world.crossway("relay", "doctor", "near")
+    assert examined.returncode == 1
+    assert "crossway relay bootstrap near" in examined.stdout
+    world.hosts["near"].run(f"mv {guarded}.away {guarded}")
+    world.wait_current("near")
+
+
 def test_a_host_that_cannot_be_one_is_not_registered(world: World) -> None:
     """The command fails with what the host says, and neither side keeps a trace."""
     done = world.bootstrap("odd", "--yes")

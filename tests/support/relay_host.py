@@ -32,6 +32,7 @@ UsePAM no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 X11Forwarding yes
+MaxStartups 100:30:1000
 LogLevel DEBUG1
 """
 

@@ -24,6 +24,7 @@ SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 _PATIENCE_S = 20.0
 
 _CONFIG = """\
+{first}
 ListenAddress {host}:{port}
 HostKey {directory}/host_key
 PidFile none
@@ -52,7 +53,8 @@ class Sshd:
     """One sshd in ``directory``. ``start`` it, or use it as a context manager.
 
     ``authorized_key`` is the OpenSSH public key line (options allowed in front) that may log in as ``user``.
-    ``host_key`` is the public key line to pin. ``config`` is appended to sshd_config.
+    ``host_key`` is the public key line to pin. ``config`` is appended to sshd_config;
+    ``first`` stands before all of it, and sshd goes by the first value that it meets.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Sshd:
         *,
         host: str = "127.0.0.1",
         config: str = "",
+        first: str = "",
         host_key_kind: str = "ssh-ed25519",
     ) -> None:
         self.directory = directory
@@ -69,6 +72,7 @@ class Sshd:
         self.port = 0
         self.user = pwd.getpwuid(os.getuid()).pw_name
         self._config = config
+        self._first = first
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         key = asyncssh.generate_private_key(host_key_kind)
@@ -105,7 +109,11 @@ class Sshd:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self.port = self.port or free_port(self.host)
         config = self.directory / "sshd_config"
-        config.write_text(_CONFIG.format(host=self.host, port=self.port, directory=self.directory, extra=self._config))
+        config.write_text(
+            _CONFIG.format(
+                host=self.host, port=self.port, directory=self.directory, first=self._first, extra=self._config
+            )
+        )
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=log)
         wait_until(lambda: "Server listening on" in self.log or self._exited(), "sshd listens")

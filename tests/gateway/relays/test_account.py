@@ -170,7 +170,7 @@ def test_nothing_can_be_made_to_listen_at_the_relay(request: pytest.FixtureReque
 
 
 def test_a_unix_socket_of_the_relay_is_not_reached(relay: Relay, tmp_path: Path) -> None:
-    """Streams to and from sockets of the file system are refused: a key's options alone cannot say so."""
+    """Streams to sockets of the file system are refused."""
     near, far = tmp_path / "near", Path(tempfile.gettempdir()) / f"far-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as there, socket.socket(socket.AF_UNIX) as here, ExitStack() as stack:
         there.bind(str(far))
