@@ -74,7 +74,8 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
         """Take new keys into use: the key exchange was answered."""
-        self.tripped(self._loop.time() - self._asked_s)
+        if self._asked_s:  # a key exchange of another family begins with another message
+            self.tripped(self._loop.time() - self._asked_s)
         super().send_newkeys(k, h)
 
     def tripped(self, took_s: float) -> None:

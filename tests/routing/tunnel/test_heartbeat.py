@@ -119,3 +119,30 @@ def test_it_beats_only_while_somebody_listens(world: MakeWorld) -> None:
             await asyncio.to_thread(here.sshds[0].thaw)
 
     asyncio.run(run())
+
+
+def test_a_busy_way_is_not_asked(world: MakeWorld) -> None:
+    """While answers to something else keep coming, more often than beats would, no beat is sent at all.
+
+    Each echo is one packet of ours; so nothing else went out when the count of packets is that of echoes.
+    """
+    here = world(1)
+    policy = LivenessPolicy(interval_s=1.0)
+
+    async def run() -> None:
+        async with beating(here, policy) as (tunnel, _heartbeat, _heard):
+            (connection,) = tunnel.connections
+            end = await tunnel.open_socket(tunnel.target_address, 20)
+            end.settimeout(0)
+            loop = asyncio.get_running_loop()
+            sent, until_s = connection._send_seq, loop.time() + 2.5
+            echoes = 0
+            async with asyncio.timeout(60):
+                while loop.time() < until_s:
+                    await loop.sock_sendall(end, b"?")
+                    assert await loop.sock_recv(end, 1) == b"?"
+                    echoes += 1
+            assert connection._send_seq - sent == echoes
+            end.close()
+
+    asyncio.run(run())

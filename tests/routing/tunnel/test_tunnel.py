@@ -357,6 +357,34 @@ def test_a_far_upload_is_advised_to_go_in_stripes(world: MakeWorld) -> None:
     asyncio.run(run())
 
 
+def test_a_far_way_has_wide_windows_on_every_nested_channel(world: MakeWorld) -> None:
+    """Over 60 ms, 500 Mbit/s have 4.7 MB under way with their margin: the limit of 4 MiB, for flow and carrier alike.
+
+    The first relay is the far one, so the channel that carries the second connection and the flow's own both are.
+    """
+    here = world(2)
+
+    async def run() -> None:
+        async with echo_server() as address, delaying_proxy(Address(*here.sshds[0].address), 0.03) as delayed:
+            near = here.sshds[1]
+            relays = [
+                Relay((delayed.host, delayed.port), here.user, here.sshds[0].host_key),
+                Relay(near.address, here.user, near.host_key),
+            ]
+            tunnel = await World(relays, here.credentials.client_key).build(address)
+            with await tunnel.open_socket(address, 20):
+                windows = [
+                    channel.get_recv_window()
+                    for connection in tunnel.connections
+                    for channel in connection._channels.values()
+                ]
+            assert windows
+            assert set(windows) == {4 * 1024 * 1024}
+            await tunnel.close()
+
+    asyncio.run(run())
+
+
 async def _none_open(tunnel: Tunnel) -> None:
     """Wait until no socket is open through ``tunnel``, letting the loop run meanwhile."""
     await asyncio.to_thread(wait_until, lambda: tunnel.channels_open == 0, "no channel is open")
