@@ -69,15 +69,14 @@ class Destination:
         ports = str(self.first_port) if self.first_port == self.last_port else f"{self.first_port}-{self.last_port}"
         return f"{place}:{ports}"
 
-    @property
-    def address(self) -> Address | None:
-        """The one address that this is, None when it is more than one."""
-        if self.first_port != self.last_port:
-            return None
-        if isinstance(self.place, str):
-            return Address(host=self.place, port=self.first_port)
-        single = self.place.prefixlen == self.place.max_prefixlen
-        return Address(host=str(self.place.network_address), port=self.first_port) if single else None
+    def addresses(self, limit: int) -> tuple[Address, ...]:
+        """Return every single address that this is, none at all when they are more than ``limit``."""
+        hosts = 1 if isinstance(self.place, str) else self.place.num_addresses
+        ports = range(self.first_port, self.last_port + 1)
+        if hosts * len(ports) > limit:
+            return ()
+        names = [self.place] if isinstance(self.place, str) else [str(ip) for ip in self.place]
+        return tuple(Address(host=name, port=port) for name in names for port in ports)
 
     def covers(self, address: Address) -> bool:
         """Tell whether ``address``, in canonical form, lies within."""

@@ -4,10 +4,13 @@ From the declared network follow the addresses, from these the lines of the rela
 stands without an address, because sshd takes a key without one for a key that may go everywhere.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from catalog import addresses
+from catalog import addresses, exits
+from catalog.destinations import destination
 from catalog.errors import InvalidValue
+from catalog.messages.handshake import Capability
+from catalog.model.consent import Grant, GrantState
 from catalog.model.network import Relay, Site, SiteLink
 from catalog.model.platform import Endpoint, EndpointState, Platform
 from catalog.ports import Address
@@ -18,6 +21,7 @@ from catalog.store.database import Tx
 PROBE_ADDRESS = Address(host="127.0.0.1", port=1)
 # What sshd takes in one line (SSH_AUTHOPT_PERMIT_MAX).
 ADDRESS_LIMIT = 4096
+FORWARD_LIMIT = 256
 AUTHORITY = "cert-authority "
 # Port forwarding goes both ways: the one port that may listen at the relay is one that only root could open.
 RESTRICTIONS = 'restrict,port-forwarding,permitlisten="localhost:1",command="/bin/false"'
@@ -37,13 +41,32 @@ def permitted_at(tx: Tx, site: Site, *, relay: Relay | None = None) -> list[str]
         if platform.site_id in within:
             for endpoint in rows.where(tx, Endpoint, platform_id=platform.id, state=EndpointState.APPROVED):
                 found.add(_dialled(endpoint.dials_from, site, endpoint.dial_host, endpoint.dial_port))
-    found.update(relay.also_permitted if relay is not None else ())
+    found |= _forwarded(tx, within)
+    if relay is not None:
+        found |= {str(Address(host=exits.LOOPBACK, port=port)) for port in exits.ports_at(tx, relay.id)}
+        found.update(relay.also_permitted)
     if len(found) > ADDRESS_LIMIT:
         raise InvalidValue(
             f"{len(found)} addresses are to be permitted at site {site.name}",
             fix=f"sshd takes {ADDRESS_LIMIT} for one key: link fewer sites to it",
         )
     return sorted(found)
+
+
+def _forwarded(tx: Tx, within: Collection[str]) -> set[str]:
+    """Return the single addresses to which platforms at these sites let others be forwarded.
+
+    sshd knows no networks: of one that is wider than FORWARD_LIMIT nothing is permitted, unless an admin says so.
+    """
+    nearby = {each.id for each in rows.where(tx, Platform, enabled=True) if each.site_id in within}
+    granted = rows.where(tx, Grant, capability=Capability.FORWARD.value, state=GrantState.ACCEPTED)
+    return {
+        str(address)
+        for grant in granted
+        if grant.platform_id in nearby
+        for text in grant.destinations
+        for address in destination(text).addresses(FORWARD_LIMIT)
+    }
 
 
 def key_lines(permitted: Sequence[str], keys: Iterable[str]) -> list[str]:

@@ -53,7 +53,7 @@ class ExitOut(Resource):
     answer=ExitOut,
     status=201,
     location="/v1/exits/{id}",
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(AlreadyExists,),
     summary="Reach a platform through this relay, to which its connector dials out",
 )
@@ -86,7 +86,7 @@ def get_exit(tx: Tx, call: Call[Nothing]) -> ExitOut:
     takes_signed=True,
     body=AnnouncementIn,
     answer=ExitOut,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     errors=(Denied, InvalidValue, NotFound),
     summary="Say which loopback ports a relay gave to this platform's connector",
 )
@@ -109,7 +109,7 @@ def announce_exit(tx: Tx, call: Call[AnnouncementIn]) -> ExitOut:
     "/v1/exits/{id}",
     permission="platform:approve",
     status=204,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
     summary="Reach the platform through this relay no longer",
 )
 def remove_exit(tx: Tx, call: Call[Nothing]) -> None:

@@ -67,7 +67,7 @@ def get_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     "/v1/grants/{id}/accept",
     permission="grant:write",
     answer=GrantOut,
-    wakes=(Wakes.GRANTS,),
+    wakes=(Wakes.GRANTS, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Accept what the owner granted; it becomes an offer once it is proved",
 )
@@ -94,7 +94,7 @@ def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     "/v1/grants/{id}/revoke",
     permission="grant:revoke",
     answer=GrantOut,
-    wakes=(Wakes.GRANTS, Wakes.PASSAGES),
+    wakes=(Wakes.GRANTS, Wakes.PASSAGES, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Take a grant back; its offer is withdrawn at once",
 )

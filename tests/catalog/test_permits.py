@@ -2,14 +2,15 @@
 
 import pytest
 
-from catalog import network, permits
+from catalog import consent, exits, network, permits
 from catalog.errors import InvalidValue
+from catalog.messages.handshake import Decision, GrantedCapability
 from catalog.model.network import Relay, Site
 from catalog.model.platform import Endpoint, EndpointState, Purpose
 from catalog.permits import ADDRESS_LIMIT, RESTRICTIONS, key_lines
 from catalog.store import rows
 from catalog.store.database import Tx
-from tests.support.stores import HOST_KEY, Store, add_platform
+from tests.support.stores import HOST_KEY, Store, add_connection, add_platform
 
 
 @pytest.fixture
@@ -108,3 +109,39 @@ def test_nothing_odd_reaches_a_key_file(bad: str) -> None:
         key_lines([bad], [HOST_KEY])
     with pytest.raises(InvalidValue):
         key_lines(["127.0.0.1:1"], [bad])
+
+
+def test_ports_that_connectors_were_given_at_that_very_relay(net: Store) -> None:
+    """What dialled out to a relay is dialled on its loopback; the relay beside it needs none of it."""
+    platform = add_platform(net, site="c")
+
+    def work(tx: Tx) -> None:
+        exits.approve(tx, platform=platform.name, relay="a1", now_s=1.0)
+        exits.announce(tx, platform_id=platform.id, relay="a1", ports={"api": 40_000, "10.0.0.5:22": 40_001}, now_s=1.0)
+
+    net.write(work)
+    assert {"127.0.0.1:40000", "127.0.0.1:40001"} <= set(permitted(net, "a1"))
+    assert not any(each.startswith("127.") for each in permitted(net, "a2"))
+
+
+def test_what_platforms_next_to_it_let_others_be_forwarded_to(net: Store) -> None:
+    """Names and small networks address by address, as sshd takes them; nothing of a wide one, or once it is revoked."""
+    platform = add_platform(net, site="c")
+    connection = add_connection(net, platform.id)
+    reached = ("db.internal:5432", "10.0.0.4/31:22", "10.0.0.0/16:80")
+
+    def grant(tx: Tx) -> str:
+        wanted = {"forward": ("open",)}
+        consent.propose(tx, platform_id=platform.id, connection_id=connection, request_id="r", wanted=wanted, now_s=1.0)
+        granted = GrantedCapability(capability="forward", verbs=("open",), destinations=reached)
+        decision = Decision(request_id="r", granted=(granted,))
+        (made,) = consent.record_decision(tx, platform_id=platform.id, decision=decision, now_s=1.0)
+        return consent.accept(tx, made.id, 1.0).id
+
+    made = net.write(grant)
+    expected = {"db.internal:5432", "10.0.0.4:22", "10.0.0.5:22"}
+    assert expected <= set(permitted(net, "b1"))
+    assert not any(each.endswith(":80") for each in permitted(net, "b1"))
+    assert not expected & set(permitted(net, "a1"))
+    net.write(lambda tx: consent.revoke(tx, made, 2.0))
+    assert not expected & set(permitted(net, "b1"))

@@ -48,7 +48,7 @@ def test_a_signed_announcement_is_taken_once(tmp_path: Path) -> None:
             proof = header(world, "POST", ANNOUNCE, json.dumps(body).encode())
             taken = await signed(world, "POST", ANNOUNCE, body, proof=proof)
             assert (taken.status, taken.body["ports"]) == (200, PORTS)
-            assert world.woken == ["connections"]
+            assert world.woken == ["connections", "relays"]
             again = await signed(world, "POST", ANNOUNCE, body, proof=proof)
             assert (again.status, again.code) == (401, "unauthenticated")
             changed = await signed(
