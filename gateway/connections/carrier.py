@@ -1,7 +1,8 @@
 """Carry HTTP to a platform's approved endpoints; ``exchange`` says over which tunnels, and what is repeated."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ssl import SSLContext
 from types import TracebackType
@@ -9,7 +10,7 @@ from typing import Self
 
 import aiohttp
 
-from catalog.errors import DialRefused
+from catalog.errors import CatalogError, DialRefused
 from catalog.model.ids import PlatformId
 from catalog.ports import ApprovedEndpoint, HttpAnswer, HttpCall
 from gateway.connections.exchange import Exchange, Lines
@@ -17,6 +18,7 @@ from gateway.connections.hedging import Way
 from gateway.connections.idle_lines import IdleLines
 from gateway.connections.lines import Line, open_line, origin, verifying_context
 from gateway.connections.tunnels import LiveConnections
+from routing.tunnel.tunnel import Tunnel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +45,19 @@ class TunnelCarrier:
         self._policy = policy or CarrierPolicy()
         self._idle = IdleLines(limit=self._policy.idle_limit, idle_s=self._policy.idle_s)
         self._contexts: dict[str | None, SSLContext] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._warming: dict[tuple[Tunnel, ApprovedEndpoint], asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for task in self._warming.values():
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
         await self._idle.close()
 
     @asynccontextmanager
@@ -72,11 +80,27 @@ class TunnelCarrier:
             left = await exchange.end()
             if left is not None:
                 await self._idle.put(left[0].tunnel, endpoint, left[1])
+            if call.repeatable:
+                self._warm(platform, endpoint, call.timeout_s)
 
     async def _fresh(self, platform: PlatformId, way: Way, endpoint: ApprovedEndpoint, timeout_s: float) -> Line:
         scheme, host, _ = origin(endpoint.url)
         connected = await self._live.to_platform(platform).open_over(way, endpoint.dial, timeout_s)
         return await open_line(connected, self._context(endpoint) if scheme == "https" else None, host)
+
+    def _warm(self, platform: PlatformId, endpoint: ApprovedEndpoint, timeout_s: float) -> None:
+        """Have a line over the standby ready, so that the first call there takes one round trip."""
+        for way in self._live.ways_to(platform)[1:]:
+            place = (way.tunnel, endpoint)
+            if not self._idle.has(*place) and place not in self._warming:
+                task = self._tasks.create_task(self._laid(platform, way, endpoint, timeout_s))
+                self._warming[place] = task
+                task.add_done_callback(lambda _task, place=place: self._warming.pop(place))  # type: ignore[misc]
+
+    async def _laid(self, platform: PlatformId, way: Way, endpoint: ApprovedEndpoint, timeout_s: float) -> None:
+        with suppress(CatalogError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.put(way.tunnel, endpoint, await self._fresh(platform, way, endpoint, timeout_s))
 
     def _context(self, endpoint: ApprovedEndpoint) -> SSLContext:
         known = self._contexts.get(endpoint.ca_pem)

@@ -36,6 +36,10 @@ class IdleLines:
         kept.remove(found)
         return found.line
 
+    def has(self, tunnel: Tunnel, endpoint: ApprovedEndpoint) -> bool:
+        """Tell whether ``take`` would find a line."""
+        return any(self._is_good(each) for each in self._idle.get((tunnel, endpoint), ()))
+
     async def put(self, tunnel: Tunnel, endpoint: ApprovedEndpoint, line: Line) -> None:
         """Keep ``line``, or close it when there are enough or it is of no more use."""
         kept = self._idle.setdefault((tunnel, endpoint), [])
@@ -46,15 +50,17 @@ class IdleLines:
 
     async def sweep(self, in_use: Collection[Tunnel]) -> None:
         """Close what is over tunnels other than ``in_use``, what is too old, and what its far end has closed."""
+        doomed: list[Line] = []
+        # Closing waits, and others put and take meanwhile: what stays is settled before.
         for key, kept in tuple(self._idle.items()):
             good = [each for each in kept if key[0] in in_use and self._is_good(each)]
+            doomed += [each.line for each in kept if each not in good]
             if good:
                 self._idle[key] = good
             else:
                 del self._idle[key]
-            for each in kept:
-                if each not in good:
-                    await each.line.close()
+        for line in doomed:
+            await line.close()
 
     async def close(self) -> None:
         """Close them all. May be repeated."""

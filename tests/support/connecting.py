@@ -31,7 +31,7 @@ from gateway.connections.links import LinkBook
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
-from gateway.connections.tunnels import LiveConnections
+from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.connector.policy import Policy, Rule, Verdict
 from gateway.network import DeclaredNetwork, Snapshot
 from routing.estimate.costs import Weights
@@ -344,3 +344,16 @@ async def wait_for(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not await holds():  # noqa: ASYNC110  # the row changes in a thread; nobody could set an event
             await asyncio.sleep(0.01)
+
+
+async def ready(world: Connecting, connection: ConnectionId, *hops: str) -> LiveConnection:
+    """Wait until the standby over ``hops`` is ready; return the connection."""
+
+    async def stands() -> bool:
+        live = world.live.get(connection)
+        return live is not None and live.standby is not None and live.standby.route.hops == hops
+
+    await wait_for(stands)
+    live = world.live.get(connection)
+    assert live is not None
+    return live

@@ -47,8 +47,8 @@ class LedgerServer:
     """Serves these paths; a query makes targets distinct.
 
     ``/ok`` says so, ``/close`` does and closes, ``/drop`` closes without a word, ``/hang`` never answers, ``/slow``
-    answers when ``release`` is set, ``/large`` has 300,000 bytes in pieces, ``/broken`` promises more than it sends,
-    ``/moved`` redirects, anything else is 404.
+    answers when ``release`` is set, ``/paced`` sends 256 bytes at once and 256 then, ``/large`` has 300,000 bytes in
+    pieces, ``/broken`` promises more than it sends, ``/moved`` redirects, anything else is 404.
     """
 
     def __init__(self) -> None:
@@ -70,6 +70,8 @@ class LedgerServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path in {"/large", "/broken"}:
             return await _pieces(request, ends=request.path == "/large")
+        if request.path == "/paced":
+            return await self._paced(request)
         if request.path == "/slow":
             await self.release.wait()
         elif request.path == "/hang":
@@ -79,6 +81,14 @@ class LedgerServer:
             request.transport.abort()
         status, text, headers = _SAYS.get(request.path, (404, "", {}))
         return web.Response(status=status, text=text, headers=headers)
+
+    async def _paced(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "512"})
+        await response.prepare(request)
+        await response.write(bytes(range(256)))
+        await self.release.wait()
+        await response.write(bytes(range(256)))
+        return response
 
 
 _SAYS: dict[str, tuple[int, str, dict[str, str]]] = {

@@ -70,3 +70,21 @@ def test_what_is_of_no_more_use_is_closed() -> None:
             assert (good.is_open, len(idle)) == (False, 0)
 
     asyncio.run(run())
+
+
+def test_sweeps_do_not_get_in_each_other_s_way() -> None:
+    """Several sweeps at once, while lines come and go, close each line once and lose none."""
+
+    async def run() -> None:
+        async with way() as (tunnel, endpoint):
+            idle = IdleLines(limit=8, idle_s=60)
+            lines = [await line_over(tunnel) for _ in range(4)]
+            for line in lines:
+                await idle.put(tunnel, endpoint, line)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(3):
+                    group.create_task(idle.sweep(()))
+            assert [line.is_open for line in lines] == [False] * 4
+            assert not idle.has(tunnel, endpoint)
+
+    asyncio.run(run())

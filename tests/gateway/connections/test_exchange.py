@@ -1,0 +1,109 @@
+"""A relay fails under a call: what may be repeated is, unnoticed; what may not arrives once, by the server's word."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from catalog.errors import CloudTimedOut
+from catalog.model.connection import ConnectionState
+from catalog.ports import ApprovedEndpoint, HttpCall
+from gateway.connections.carrier import TunnelCarrier
+from tests.support.connecting import Connecting, ready
+from tests.support.http_ledger import LedgerServer, ledger_server
+from tests.support.sshd import Sshd
+
+FAIL: list[Callable[[Sshd], None]] = [Sshd.freeze, Sshd.stop]
+
+
+@dataclass
+class There:
+    """A carrier over r1 with r2 standing by, and a server that writes down what arrives."""
+
+    world: Connecting
+    carrier: TunnelCarrier
+    endpoint: ApprovedEndpoint
+    server: LedgerServer
+
+    async def send(self, target: str, *, repeatable: bool, timeout_s: float = 30.0) -> bytes:
+        """Send a call and return its body."""
+        call = HttpCall(method="POST", url=self.endpoint.url + target, repeatable=repeatable, timeout_s=timeout_s)
+        async with self.carrier.send(self.world.platform, self.endpoint, call) as answer:
+            assert answer.status == 200
+            return b"".join([piece async for piece in answer.body])
+
+
+@asynccontextmanager
+async def there(world: Connecting) -> AsyncIterator[There]:
+    """Give a connection over r1 with r2 standing by."""
+    async with ledger_server() as (server, dial), world.target(), TunnelCarrier(world.live) as carrier, world.keeping():
+        connection = await asyncio.to_thread(world.request)
+        await world.wait(connection, ConnectionState.ESTABLISHED)
+        await ready(world, connection, "r2")
+        yield There(world, carrier, ApprovedEndpoint(url=f"http://{dial}", dial=dial), server)
+
+
+@pytest.mark.parametrize("fail", FAIL, ids=["falls silent", "killed"])
+def test_what_may_be_repeated_is_answered_over_the_standby(
+    world: Connecting, relays: dict[str, Sshd], fail: Callable[[Sshd], None]
+) -> None:
+    """The relay fails while the server thinks: it arrives again over the standby, and its caller sees one answer."""
+
+    async def run() -> None:
+        async with there(world) as here, asyncio.TaskGroup() as group:
+            asked = group.create_task(here.send("/slow", repeatable=True))
+            await here.server.ledger.wait_for(1)
+            await asyncio.to_thread(fail, relays["r1"])
+            await here.server.ledger.wait_for(2)
+            here.server.release.set()
+            assert await asked == b"ok"
+            assert here.server.ledger.arrivals() == {"/slow": 2}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("fail", FAIL, ids=["falls silent", "killed"])
+def test_what_may_not_be_repeated_is_sent_once_and_its_end_is_unknown(
+    world: Connecting, relays: dict[str, Sshd], fail: Callable[[Sshd], None]
+) -> None:
+    """The relay fails after the call arrived: it ends as unknown and never arrives again; the next goes through."""
+
+    async def run() -> None:
+        async with there(world) as here, asyncio.TaskGroup() as group:
+            asked = group.create_task(ended(here.send("/slow", repeatable=False, timeout_s=1.0)))
+            await here.server.ledger.wait_for(1)
+            await asyncio.to_thread(fail, relays["r1"])
+            assert isinstance(await asked, CloudTimedOut)
+            assert await here.send("/ok", repeatable=False) == b"ok"
+            assert here.server.ledger.arrivals() == {"/slow": 1, "/ok": 1}
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_breaks_off_goes_on(world: Connecting, relays: dict[str, Sshd]) -> None:
+    """The relay dies in the middle of a body: its reader gets every byte once, the rest over the standby."""
+
+    async def run() -> None:
+        async with there(world) as here:
+            call = HttpCall(method="GET", url=here.endpoint.url + "/paced", repeatable=True)
+            got = bytearray()
+            async with here.carrier.send(world.platform, here.endpoint, call) as answer:
+                async for piece in answer.body:
+                    if not got:
+                        await asyncio.to_thread(relays["r1"].stop)
+                        here.server.release.set()
+                    got += piece
+            assert bytes(got) == bytes(range(256)) * 2
+            assert here.server.ledger.arrivals()["/paced"] == 2
+
+    asyncio.run(run())
+
+
+async def ended(sending: Awaitable[bytes]) -> bytes | CloudTimedOut:
+    """Return what a call ended in, its error included."""
+    try:
+        return await sending
+    except CloudTimedOut as error:
+        return error
