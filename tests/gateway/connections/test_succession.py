@@ -124,7 +124,11 @@ def test_without_a_standby_the_connection_is_lost_and_its_changes_are_not_forgot
             await world.wait(connection, ESTABLISHED)
             live = await uses(world, connection, "r1")
             assert live.hold.strain > strained > Hold().strain
-            assert changes == ["escaped-dead", "escaped-dead"]
+
+            async def counted() -> bool:
+                return changes == ["escaped-dead", "escaped-dead"]
+
+            await wait_for(counted)
 
     asyncio.run(run())
 
