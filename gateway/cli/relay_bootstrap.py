@@ -87,7 +87,7 @@ def _approved(door: Door, ssh: AdminSsh, known: Relay | None, file: Path | None,
         raise CliError(
             f"the host shows another key than the one pinned for {known['name']}, {fingerprint(known['host_key'])}",
             code=ExitCode.CONFLICT,
-            fix="find out why; if it was changed on purpose: crossway relay host-key add",
+            fix=f"find out why; if it was changed on purpose: crossway relay set {known['name']} --host-key-file FILE",
         )
     note("the host's own account of its keys:", *(f"  {key.split()[0]} {fingerprint(key)}" for key in keys))
     if not yes and not (door.may_ask and sys.stdin.isatty()):
