@@ -40,6 +40,12 @@ _FIXES: tuple[tuple[str, str, str], ...] = (
         "algorithms",
         "its sshd_config: Ciphers aes128-gcm@openssh.com,…; KexAlgorithms curve25519-sha256",
     ),
+    # An sshd that finds no algorithm in common, or has too many connections, may be gone before it says so.
+    (
+        "before it stood",
+        "algorithms",
+        "its sshd_config: Ciphers aes128-gcm@openssh.com,…; else MaxStartups; see its log",
+    ),
     ("for that user", "log-in", "put our key into its account: crossway relay bootstrap"),
 )
 
