@@ -3,6 +3,9 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# The clouds' own command lines, for the tests of native sessions: in an environment of their own.
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.installed
 # Two test processes, a file never split between them: much of the suite waits for programs to start.
 PYTEST ?= -q -n 2 --dist loadfile
 
@@ -19,13 +22,17 @@ $(STAMP): requirements.lock pyproject.toml
 	@.ci/setup-python $(VENV)
 	@touch $@
 
+$(CLIENTS_STAMP): requirements-clients.lock $(STAMP)
+	@.ci/setup-clients $(CLIENTS) $(VENV)/bin/uv
+	@touch $@
+
 setup: $(STAMP)
 
 demo: $(STAMP)
 	@.ci/setup-system demo
 	@$(VENV)/bin/crossway demo $(DEMO)
 
-test: $(STAMP)
+test: $(STAMP) $(CLIENTS_STAMP)
 	@.ci/setup-system test
 	@$(PYTHON) -m pytest $(PYTEST)
 
@@ -42,6 +49,8 @@ bench: $(STAMP)
 lock:
 	$(VENV)/bin/uv pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --python-version 3.11 -o requirements.lock
+	$(VENV)/bin/uv pip compile requirements-clients.in --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --python-version 3.11 -o requirements-clients.lock
 
 clean:
-	rm -rf $(VENV) var dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(CLIENTS) var dist .mypy_cache .ruff_cache .pytest_cache

@@ -13,6 +13,7 @@ from gateway.cli import (
     net,
     network,
     order,
+    passage,
     platform,
     pool,
     relay_bootstrap,
@@ -38,7 +39,7 @@ app = typer.Typer(
 
 for _more in (relay_bootstrap.commands, relay_doctor.commands):
     network.relays.add_typer(_more)
-for _commands in (server.server, access.top, forward.top):
+for _commands in (server.server, access.top, passage.top, forward.top):
     app.add_typer(_commands)
 for _name, _noun in {
     "platform": platform.platforms,
@@ -60,6 +61,7 @@ for _name, _noun in {
     "tenant": access.tenants,
     "token": access.tokens,
     "context": context.contexts,
+    "passage": passage.passages,
     "connector": server.connector,
 }.items():
     app.add_typer(_noun, name=_name, no_args_is_help=True)

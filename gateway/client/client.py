@@ -9,6 +9,7 @@ from gateway.client.connections import Connections, GrantRules, Grants
 from gateway.client.exits import Exits
 from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
+from gateway.client.passages import Passages
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
 from gateway.client.resources import BackgroundTask, Identity, KnownNetwork, LinkStatus, NetworkStatus
@@ -49,6 +50,7 @@ class Client:
         self.orders = Orders(self.wire, "/v1/orders")
         self.pools = Pools(self.wire, "/v1/pools")
         self.machines = Machines(self.wire, "/v1/machines")
+        self.passages = Passages(self.wire, "/v1/passages")
 
     def whoami(self) -> Identity:
         """Return who the token speaks for."""

@@ -21,6 +21,8 @@ from gateway.clock import SystemClock
 from gateway.demo.clouds.ca import PrivateAuthority
 from tests.support.dialers import LoopbackDialer
 
+# Where the clouds' own command lines and Keystone are; `make test` makes it.
+CLIENTS = Path(__file__).parents[2] / ".venv-clients" / "bin"
 ACCOUNT = "AKIACANARYACCOUNT"
 SECRET = "canary+secret/with&odd=characters"
 REGION = "eu-central-1"
@@ -134,6 +136,30 @@ def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,)) -> Iterator[
         process=process, arguments=arguments, provider="ec2", url_host=EC2_NAME, address=address, tls=True,
         ca_pem=authority.ca_pem,
     )  # fmt: skip
+    with _ended(cloud):
+        yield cloud
+
+
+@contextmanager
+def openstack_cloud(folder: Path) -> Iterator[RunningCloud]:
+    """Run a real Keystone, with an emulated Nova and Glance behind its catalog, over plain HTTP."""
+    assert CLIENTS.is_dir(), "the clouds' own clients are missing: make .venv-clients/.installed"
+    name = "openstack.private.example"
+    script = Path(__file__).with_name("openstack_process.py")
+    arguments = [str(script), "--root", str(folder), "--listen", "127.0.0.1:0", "--host", name]
+    with (folder / "stderr.log").open("w") as log:
+        process = subprocess.Popen([CLIENTS / "python", *arguments], stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, (folder / "stderr.log").read_text()[-2000:]
+    host, port = json.loads(line)["listening"]
+    cloud = RunningCloud(
+        process=process,
+        arguments=arguments,
+        provider="openstack",
+        url_host=name,
+        address=Address(host=host, port=port),
+    )
     with _ended(cloud):
         yield cloud
 

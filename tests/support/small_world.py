@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ class SmallWorld:
 
     def enrol(self, **changes: Any) -> str:
         """Enrol the platform as its owner would and return its id; ``changes`` replace fields of the enrolment."""
-        api = {"url": self.cloud.url}
+        api = {"url": self.cloud.url, **({"ca_pem": self.cloud.ca_pem} if self.cloud.ca_pem else {})}
         connector = {"url": f"http://connector.private.example:{self.connector_port}"}
         enrolment = self.admin.enrolments.create(
             platform_name=PLATFORM,
@@ -146,7 +146,7 @@ class SmallWorld:
         )
         key = load_or_create_key(self.folder / "connector" / "key.pem").public_key()
         asked = {
-            "name": PLATFORM, "provider": "simulated", "site": PLATFORM, "account": ACCOUNT, "secret": SECRET,
+            "name": PLATFORM, "provider": self.cloud.provider, "site": PLATFORM, "account": ACCOUNT, "secret": SECRET,
             "api": api, "connector": connector, "public_key": public_text(key),
         }  # fmt: skip
         enrolled = Client(self.server, timeout_s=PATIENCE_S).platforms.enrol(
@@ -214,8 +214,9 @@ def small_world(
     boot_s: float = 0.2,
     settings: str = "",
     services: Sequence[str] = SERVICES,
+    running: Callable[[Path], AbstractContextManager[RunningCloud]] | None = None,
 ) -> Iterator[SmallWorld]:
-    """Run relays, cloud and connector until the block ends; the gateway is started by ``start_gateway``."""
+    """Run relays, cloud (simulated, or what ``running`` runs) and connector; ``start_gateway`` starts the gateway."""
     with ExitStack() as stack:
         state_dir = folder / "gateway"
         prepare_state_dir(state_dir)
@@ -225,13 +226,14 @@ def small_world(
             name: stack.enter_context(Sshd(folder / name, f"restrict,port-forwarding {line}"))
             for name in ("alpha", "beta")
         }
-        cloud = stack.enter_context(simulated_cloud(_made(folder / "cloud"), boot_s=boot_s))
+        at = _made(folder / "cloud")
+        cloud = stack.enter_context(running(at) if running else simulated_cloud(at, boot_s=boot_s))
         port = free_port()
         world = SmallWorld(
             folder=folder,
             cloud=cloud,
             relays=relays,
-            connector=_start_connector(folder, port, policy, services),
+            connector=_start_connector(folder, port, policy, services, cloud.provider),
             connector_port=port,
             settings=settings,
         )
@@ -242,7 +244,7 @@ def small_world(
             world.stop_gateways()
 
 
-def _start_connector(folder: Path, port: int, policy: str, services: Sequence[str]) -> Program:
+def _start_connector(folder: Path, port: int, policy: str, services: Sequence[str], provider: str) -> Program:
     directory = _made(folder / "connector")
     gateway_key = public_text(load_or_create_key(folder / "gateway" / SIGNING_KEY_FILE).public_key())
     load_or_create_key(directory / "key.pem")
@@ -250,7 +252,7 @@ def _start_connector(folder: Path, port: int, policy: str, services: Sequence[st
     config.write_text(
         f'[connector]\nlisten = "127.0.0.1:{port}"\nplatform = "{PLATFORM}"\nkey_file = "key.pem"\n'
         f'gateway_key = "{gateway_key}"\nstate_file = "state.json"\n'
-        f'[service]\nprovider = "simulated"\nservices = {json.dumps(list(services))}\n{policy}'
+        f'[service]\nprovider = "{provider}"\nservices = {json.dumps(list(services))}\n{policy}'
     )
     program = start(
         [sys.executable, "-m", "gateway", "connector", "serve", "--config", str(config)], folder / "connector.log"

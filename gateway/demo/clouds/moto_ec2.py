@@ -10,6 +10,7 @@ Action (see ``faults.py``); ``GET /_faults`` reports them; neither is authentica
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import signal
@@ -76,7 +77,7 @@ class MotoEdge:
         """Answer one request."""
         if environ["PATH_INFO"] == "/_faults":
             return _sent(self._controlled(environ), start_response)
-        parameters = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        parameters = parse_qs(_told(environ), keep_blank_values=True)
         rule = self._faults.take(parameters.get("Action", [""])[0])
         if rule is not None and rule.kind not in {FaultKind.LATENCY, FaultKind.LOST_REPLY}:
             return _faulty(rule, environ, start_response)
@@ -170,6 +171,17 @@ class _QuietHandler(WSGIRequestHandler):
 
     def log_request(self, *_: object, **__: object) -> None:
         """Say nothing."""
+
+
+def _told(environ: Environ) -> str:
+    """Return the call's parameters as they came: in the address, or in a form, which stays readable for moto."""
+    if environ["REQUEST_METHOD"] != "POST":
+        return str(environ.get("QUERY_STRING", ""))
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    if hashlib.sha256(body).hexdigest() != environ.get("HTTP_X_AMZ_CONTENT_SHA256"):
+        environ["HTTP_AUTHORIZATION"] = ""  # signed for another body
+    return str(body.decode("utf-8", "replace"))
 
 
 def _unavailable() -> Answer:
