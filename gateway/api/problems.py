@@ -74,6 +74,7 @@ STATUS: Mapping[str, int] = {
     "no-route": 503,
     "tunnel-lost": 503,
     "tunnel-full": 503,
+    "connections-full": 503,
     "cloud-timed-out": 504,
     "hop-timed-out": 504,
 }
