@@ -204,7 +204,7 @@ def reroute_connection(tx: Tx, call: Call[Nothing]) -> ConnectionOut:
     permission="connection:write",
     answer=ConnectionOut,
     status=202,
-    wakes=(Wakes.CONNECTIONS,),
+    wakes=(Wakes.CONNECTIONS, Wakes.PASSAGES),
     errors=(WrongState,),
     summary="Close a connection, as either side's owner; its tunnel is taken down in the background",
 )
