@@ -386,6 +386,7 @@ async def _choosing(
     ) as prober:
         budget = ProbeBudget(budget_policy(settings))
         watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)
+        pool.told = watch.logged_in
         policy = choosing_policy(settings)
         yield (
             RouteChooser(probe=prober, policy=policy, budget=budget, links=links, clock=clock, listen=listen_to),

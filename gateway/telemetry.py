@@ -140,6 +140,9 @@ class RoutingMetrics:
         self._refused = Counter(
             "crossway_probe_samples_refused", "Samples that cannot be true", ("reason",), registry=registry
         )
+        self._mismatches = Counter(
+            "crossway_host_key_mismatches", "Log-ins to a relay that showed another key", ("relay",), registry=registry
+        )
         self._links = Gauge("crossway_links", "Links by what their last probes said", ("state",), registry=registry)
 
     def changed(self, reason: str) -> None:
@@ -153,6 +156,10 @@ class RoutingMetrics:
     def refused(self, reason: str, count: int) -> None:
         """Count samples that were not believed, and why."""
         self._refused.labels(reason).inc(count)
+
+    def mismatched(self, relay: str) -> None:
+        """Count one log-in that was given up because ``relay`` showed another host key than the pinned one."""
+        self._mismatches.labels(relay).inc()
 
     def links(self, *, alive: int, dead: int) -> None:
         """Say how many links answered last and how many did not."""

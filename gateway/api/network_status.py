@@ -11,7 +11,7 @@ from catalog.model.network import Relay, Site
 from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
-from gateway.api.bodies import Nothing, Out
+from gateway.api.bodies import Nothing, Out, Time
 from gateway.api.endpoints import Call, Listing, Routes
 
 routes = Routes("network")
@@ -36,6 +36,9 @@ class RelayPlaceOut(Out):
     enabled: bool
     risk: float
     risk_groups: list[str]
+    host_key_mismatch_since: Time | None = Field(
+        description="Since when it shows another host key than the pinned one; nothing goes over it while it does."
+    )
 
 
 class PlatformPlaceOut(Out):
@@ -98,8 +101,9 @@ class NetworkStatusOut(Out):
 )
 async def get_network_status(call: Call[Nothing]) -> NetworkStatusOut:
     """Return rows and beliefs together. Beliefs are read on the event loop, where they change."""
-    declared = await call.services.database.read(_declared)
     believed = call.services.network_status()
+    mismatches = believed.get("host_key_mismatches", {})
+    declared = await call.services.database.read(lambda tx: _declared(tx, mismatches))
     return NetworkStatusOut(
         **declared,
         gateway_site=call.services.gateway_site,
@@ -132,7 +136,7 @@ def _row(token: str | None) -> int:
     return int(token or 0)
 
 
-def _declared(tx: Tx) -> dict[str, Any]:
+def _declared(tx: Tx, mismatches: Mapping[str, float]) -> dict[str, Any]:
     sites = rows.where(tx, Site)
     at = {site.id: site.name for site in sites}
     return {
@@ -147,6 +151,7 @@ def _declared(tx: Tx) -> dict[str, Any]:
                 enabled=relay.enabled,
                 risk=relay.risk,
                 risk_groups=relay.risk_groups,
+                host_key_mismatch_since=mismatches.get(relay.name),
             )
             for relay in sorted(rows.where(tx, Relay), key=_name)
         ],

@@ -113,15 +113,21 @@ def link_row(link: LinkStatus) -> Row:
 
 
 def spending(told: KnownNetwork) -> list[str]:
-    """Return what probing spent and refused, and how often routes changed and why, in words."""
+    """Return what probing spent and refused, how often routes changed and why, and alarms, in words."""
     probes = told["probes"]
     limit = "" if probes["limit_per_s"] is None else f", at most {probes['limit_per_s']:g} a second"
     refused = f"refused as impossible: {_counts(probes['refused'])}"
+    alarms = [
+        f"ALARM: {relay['name']} shows another host key than the pinned one, since {since}; nothing goes over it"
+        for relay in told["relays"]
+        if (since := relay["host_key_mismatch_since"]) is not None
+    ]
     return [
         f"links: {told['links_alive']} alive, {told['links_dead']} dead",
         f"probes: {probes['packets']} packets, {probes['lost']} lost{limit}",
         f"sent by: {_counts(probes['by_source'])}; {refused}",
         f"route changes: {_counts(told['changes'])}",
+        *alarms,
     ]
 
 

@@ -286,6 +286,7 @@ class RelayPlace(TypedDict):
     enabled: bool
     risk: float
     risk_groups: list[str]
+    host_key_mismatch_since: str | None
 
 
 class PlatformPlace(TypedDict):

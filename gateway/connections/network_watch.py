@@ -1,5 +1,6 @@
 """What routing did and believes, for operators: counted as it happens, told in one document."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +9,15 @@ from catalog.ports import Clock
 from gateway.connections.links import LinkBook, LinksPage
 from gateway.connections.probing import PASSIVE
 from gateway.telemetry import RoutingMetrics
+from routing.errors import HostKeyMismatch
 from routing.probe.budget import ProbeBudget
 from routing.probe.summary import LinkMeasurement
 
+log = logging.getLogger(__name__)
+
 
 class NetworkWatch:
-    """Counts probes, refused samples and route changes, and describes the links of one ``LinkBook``."""
+    """Counts probes, refused samples, route changes and wrong host keys, and describes one ``LinkBook``'s links."""
 
     def __init__(self, links: LinkBook, budget: ProbeBudget, metrics: RoutingMetrics, clock: Clock) -> None:
         """Take what is watched; ``links`` tells of measurements by itself from now on."""
@@ -24,6 +28,7 @@ class NetworkWatch:
         self._packets: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._changes: Counter[str] = Counter()
+        self._mismatched_since_s: dict[str, float] = {}
         links.told = self.measured
 
     def measured(self, measurement: LinkMeasurement) -> None:
@@ -42,8 +47,22 @@ class NetworkWatch:
         self._metrics.changed(reason)
         self._changes[reason] += 1
 
+    def logged_in(self, relay: str, code: str) -> None:
+        """Hear how an attempt to log in to ``relay`` ended: an error's code, or "" when it stands.
+
+        One that shows another host key than the pinned one raises the alarm, until it proves the pinned key again. What
+        ends in any other way says nothing about its key.
+        """
+        if code == HostKeyMismatch.code:
+            self._metrics.mismatched(relay)
+            if relay not in self._mismatched_since_s:
+                self._mismatched_since_s[relay] = self._clock.now_s()
+                log.error("relay shows another host key", extra={"relay": relay})
+        elif not code and self._mismatched_since_s.pop(relay, None) is not None:
+            log.info("relay shows the pinned host key again", extra={"relay": relay})
+
     def document(self) -> Mapping[str, Any]:
-        """Return how many links are known, probe spending and route changes, as ``GET /v1/network/status`` shows."""
+        """Return counts of links, probes and route changes, and wrong host keys, for ``GET /v1/network/status``."""
         alive, dead = self._links.counts(self._clock.now_s())
         self._metrics.links(alive=alive, dead=dead)
         return {
@@ -57,6 +76,7 @@ class NetworkWatch:
                 "by_source": dict(self._budget.spent),
             },
             "changes": dict(self._changes),
+            "host_key_mismatches": dict(self._mismatched_since_s),
         }
 
     def links(self, near: str, after: int, limit: int) -> LinksPage:

@@ -24,6 +24,9 @@ from routing.tunnel.watch import HopWatch
 
 log = logging.getLogger(__name__)
 
+# Hears how every attempt to connect to a relay ended: the relay's name, and the error's code or "".
+Told = Callable[[str, str], None]
+
 # Begins what is to be done over a connection, which may be dialled from but not stand yet. Does not wait.
 Beyond = Callable[[asyncssh.SSHClientConnection], None]
 
@@ -120,6 +123,7 @@ class HopPool:
         self._idle: dict[_Way, _Warm] = {}
         self._retired: set[_Warm] = set()  # these serve those who have them, and nobody else
         self._seen: Topology | None = None
+        self.told: Told = _nobody
         # How often a relay broke off the prompt way in a row, and then took the other.
         self._broke_off: Counter[_Place] = Counter()
         self._is_prompt = is_understood() and credentials.client_key.get_algorithm() == "ssh-ed25519"
@@ -272,9 +276,12 @@ class HopPool:
                 await near.is_over.wait()
                 if near.failure is not None or near.connection is through:
                     attempt.failure = error
+                    if near.failure is None:
+                        self.told(warm.relay.name, error.code)
             else:
                 attempt.failure = near.failure
         if warm.hop is not None:
+            self.told(warm.relay.name, "")
             warm.hop.watch.listen(lambda: self._ended(warm))
             attempt.dialable(warm.hop.connection)
         attempt.end()
@@ -336,6 +343,10 @@ class HopPool:
                 self._retired.add(warm)
             else:
                 self._close_idle(warm)
+
+
+def _nobody(_relay: str, _code: str) -> None:
+    """Hear, and do nothing."""
 
 
 def _places(via: tuple[str, ...], topology: Topology) -> list[tuple[_Way, Node]]:

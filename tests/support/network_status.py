@@ -8,9 +8,16 @@ def site(name: str, latitude: float | None = None, longitude: float | None = Non
     return {"name": name, "region": "", "latitude": latitude, "longitude": longitude}
 
 
-def relay(name: str, at: str, *, enabled: bool = True) -> RelayPlace:
+def relay(name: str, at: str, *, enabled: bool = True, mismatch_since: str | None = None) -> RelayPlace:
     """Return a relay at a site."""
-    return {"name": name, "site": at, "enabled": enabled, "risk": 0.0, "risk_groups": []}
+    return {
+        "name": name,
+        "site": at,
+        "enabled": enabled,
+        "risk": 0.0,
+        "risk_groups": [],
+        "host_key_mismatch_since": mismatch_since,
+    }
 
 
 def link(source: str, target: str, rtt_ms: float | None, *, dead: bool = False) -> LinkStatus:

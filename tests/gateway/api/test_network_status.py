@@ -59,7 +59,15 @@ def test_before_anything_is_measured_the_declared_network_is_there(tmp_path: Pat
         async with api_world(tmp_path) as world:
             told = await status(world)
             assert [each["name"] for each in told["sites"]] == ["fra", "sin"]
-            assert told["relays"] == [{"name": "fra-1", "site": "fra", "enabled": True, "risk": 0.0, "risk_groups": []}]
+            (relay,) = told["relays"]
+            assert relay == {
+                "name": "fra-1",
+                "site": "fra",
+                "enabled": True,
+                "risk": 0.0,
+                "risk_groups": [],
+                "host_key_mismatch_since": None,
+            }
             assert told["platforms"] == [{"name": "other", "site": "fra"}, {"name": "platform", "site": "fra"}]
             assert (told["gateway_site"], told["links_alive"], told["links_dead"], told["changes"]) == (
                 "home",
@@ -92,6 +100,18 @@ def test_what_is_believed_is_told_as_it_is(tmp_path: Path) -> None:
             [relay] = told["relays"]
             assert (relay["enabled"], relay["risk"], relay["risk_groups"]) == (False, 2.0, ["acme"])
             assert told["sites"][0] == {"name": "fra", "region": "eu", "latitude": 50.1, "longitude": 8.7}
+
+    asyncio.run(story())
+
+
+def test_a_relay_with_another_host_key_is_told_of(tmp_path: Path) -> None:
+    """The alarm stands at the relay, with the time since when; one of a relay that is not declared is left out."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            world.believed["host_key_mismatches"] = {"fra-1": 1_800_000_000.0, "gone": 1_800_000_000.0}
+            [relay] = (await status(world))["relays"]
+            assert relay["host_key_mismatch_since"] == "2027-01-15T08:00:00Z"
 
     asyncio.run(story())
 

@@ -72,6 +72,15 @@ def test_spending_in_words() -> None:
     ]
 
 
+def test_an_alarm_in_words() -> None:
+    """A relay with another host key than the pinned one is the last line, with the time since when."""
+    told = network_status.network()
+    told["relays"].append(network_status.relay("fra-2", "frankfurt", mismatch_since="2027-01-15T08:00:00Z"))
+    assert spending(told)[4:] == [
+        "ALARM: fra-2 shows another host key than the pinned one, since 2027-01-15T08:00:00Z; nothing goes over it"
+    ]
+
+
 def test_rows_of_what_is_not_known() -> None:
     """A disabled relay stands in brackets; a link that nobody measured is unknown, not dead."""
     told = network_status.network()

@@ -1,5 +1,7 @@
 """What operators see of the network: every measured link, what probing sent and refused, and route changes."""
 
+import logging
+
 import pytest
 
 from gateway.connections.links import LinkBook
@@ -95,3 +97,22 @@ def test_spending_refusals_and_changes_are_counted() -> None:
     assert 'crossway_probe_samples_refused_total{reason="faster-than-light"} 1.0' in exposed
     assert 'crossway_route_changes_total{reason="escaped-dead"} 1.0' in exposed
     assert 'crossway_links{state="alive"} 1.0' in exposed
+
+
+def test_a_wrong_host_key_is_an_alarm_until_the_right_one_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Every refused log-in counts; it is logged once, told with its time, and ended by a log-in that stands alone."""
+    watched = Watched()
+    began_s = watched.clock.now_s()
+    with caplog.at_level(logging.INFO):
+        watched.watch.logged_in("beta", "")
+        for code in ("host-key-mismatch", "hop-timed-out", "host-key-mismatch"):
+            watched.watch.logged_in("relay", code)
+            watched.clock.advance(5)
+        assert watched.watch.document()["host_key_mismatches"] == {"relay": began_s}
+        watched.watch.logged_in("relay", "")
+    assert watched.watch.document()["host_key_mismatches"] == {}
+    assert 'crossway_host_key_mismatches_total{relay="relay"} 2.0' in watched.metrics.exposition().decode()
+    assert [(each.levelname, each.message) for each in caplog.records] == [
+        ("ERROR", "relay shows another host key"),
+        ("INFO", "relay shows the pinned host key again"),
+    ]

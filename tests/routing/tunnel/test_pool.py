@@ -178,6 +178,23 @@ def test_who_gives_up_does_not_take_others_along(world: MakeWorld, how: str) -> 
     here.sshds[0].wait_connections(0)
 
 
+def test_how_log_ins_end_is_told(world: MakeWorld) -> None:
+    """Of two nested relays the first stands and the second shows another key: one is told to stand, one its error."""
+    here = world(2)
+    here.pins["r2"] = here.pins["r1"]
+    told: list[tuple[str, str]] = []
+
+    async def run() -> None:
+        async with here.pool() as pool:
+            pool.told = lambda relay, code: told.append((relay, code))
+            for _ in range(2):
+                with pytest.raises(HostKeyMismatch):
+                    await pool.lease(("r1", "r2"), here.topology())
+
+    asyncio.run(run())
+    assert sorted(told) == [("r1", ""), ("r2", "host-key-mismatch"), ("r2", "host-key-mismatch")]
+
+
 def test_a_changed_pin_is_another_relay(world: MakeWorld) -> None:
     """With another pin no new lease has the old connection; who has it keeps it, and it ends with the last of them."""
     here = world(2)
