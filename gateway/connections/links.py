@@ -62,6 +62,13 @@ class LinkBook:
         told = LinkRound(name=link, samples_ms=(None,) * DEAD_AFTER, method=TUNNEL, note=note)
         self.table.absorb_rounds([told], at_s)
 
+    def out_of_reach(self, relay: str, at_s: float, note: str) -> None:
+        """Believe that nothing gets over the links that begin at ``relay``: nobody logs in there, as ``note`` says."""
+        names = self.table.names
+        for row in self.table.measured_rows().tolist():
+            if names[row][0] == relay:
+                self.lost(names[row], at_s, note)
+
     def counts(self, now_s: float) -> tuple[int, int]:
         """Return how many links were ever measured and are up, and how many are down."""
         dead = self.table.estimates(self.table.measured_rows(), now_s).dead

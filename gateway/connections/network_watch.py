@@ -50,13 +50,14 @@ class NetworkWatch:
     def logged_in(self, relay: str, code: str) -> None:
         """Hear how an attempt to log in to ``relay`` ended: an error's code, or "" when it stands.
 
-        One that shows another host key than the pinned one raises the alarm, until it proves the pinned key again. What
-        ends in any other way says nothing about its key.
+        One that shows another host key than the pinned one raises the alarm, until it proves the pinned key again, and
+        no route leads over it any more, whichever way it was tried. What ends otherwise says nothing about its key.
         """
         if code == HostKeyMismatch.code:
             self._metrics.mismatched(relay)
             if relay not in self._mismatched_since_s:
-                self._mismatched_since_s[relay] = self._clock.now_s()
+                now_s = self._mismatched_since_s[relay] = self._clock.now_s()
+                self._links.out_of_reach(relay, now_s, code)
                 log.error("relay shows another host key", extra={"relay": relay})
         elif not code and self._mismatched_since_s.pop(relay, None) is not None:
             log.info("relay shows the pinned host key again", extra={"relay": relay})

@@ -59,6 +59,21 @@ def test_links_are_told_with_their_age() -> None:
     assert link["sent"] == 3
 
 
+def test_no_link_leads_on_from_a_relay_with_a_wrong_host_key() -> None:
+    """Its own links are down from the first such log-in on; those that lead to it are as they were measured."""
+    watched = Watched()
+    watched.measured(120.0)
+    beyond = LinkMeasurement(
+        source="relay", target="platform/x", method="relay-connect", samples_ms=(5.0,), measured_at_s=0.0
+    )
+    watched.links.add([beyond], NETWORK)
+    watched.watch.logged_in("relay", "hop-refused")
+    assert [each["dead"] for each in watched.watch.links("", 0, 10).links] == [False, False]
+    watched.watch.logged_in("relay", "host-key-mismatch")
+    told = {each["target"]: (each["dead"], each["note"]) for each in watched.watch.links("", 0, 10).links}
+    assert told == {"relay": (False, ""), "platform/x": (True, "host-key-mismatch")}
+
+
 def test_links_come_in_pages_and_by_node() -> None:
     """Each link comes once, however small the pages; ``near`` leaves those that begin or end there."""
     watched = Watched()
