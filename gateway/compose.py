@@ -52,31 +52,26 @@ from gateway.bootstrap import (
 )
 from gateway.clock import SystemClock
 from gateway.connections.carrier import TunnelCarrier
-from gateway.connections.choosing import RouteChooser
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.establish import Establisher, TunnelMaking
 from gateway.connections.explanation import reranked
 from gateway.connections.handshake import Handshake
 from gateway.connections.keeper import Keeper, KeepPolicy
-from gateway.connections.links import LinkBook
 from gateway.connections.network_watch import NetworkWatch
 from gateway.connections.passages import OpenPassages
 from gateway.connections.passing import OpenNative, Passing
-from gateway.connections.probing import WarmProber, listen_to
 from gateway.connections.publishing import Publisher
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.streams import Streams
 from gateway.connections.tunnels import LiveConnection, LiveConnections
+from gateway.measurement import measurement
 from gateway.network import DeclaredNetwork
 from gateway.policies import (
     api_limits,
-    budget_policy,
     call_policy,
-    choosing_policy,
     passing_policy,
     pool_policy,
-    probe_policy,
     relay_service,
     retry_policy,
     tunnel_policy,
@@ -84,10 +79,8 @@ from gateway.policies import (
 from gateway.relays.service import RelayService
 from gateway.relays.ssh_keys import SshKeys
 from gateway.settings import Settings
-from gateway.telemetry import Metrics, RoutingMetrics
+from gateway.telemetry import Metrics
 from routing.estimate.costs import Weights
-from routing.estimate.plausible import Refusal
-from routing.probe.budget import ProbeBudget
 from routing.probe.probers import RawSockets
 from routing.tunnel.pool import HopPool
 
@@ -219,14 +212,14 @@ async def _connections(
     async with (
         HopPool(credentials, tunnel_policy(settings), pool_policy(settings)) as pool,
         TunnelCarrier(live) as carrier,
-        _choosing(settings, adapters, pool) as (chooser, watch, metrics),
+        measurement(settings, pool, clock, adapters.raw_sockets) as measured,
     ):
         establisher = Establisher(
-            moved=watch.changed,
+            moved=measured.watch.changed,
             database=database,
             clock=clock,
             steps=StepLog(database, clock, adapters.checkpoint),
-            chooser=chooser,
+            chooser=measured.chooser,
             tunnels=TunnelMaking(pool=pool, policy=tunnel_policy(settings)),
             live=live,
             sessions=sessions,
@@ -245,8 +238,8 @@ async def _connections(
                 handshake=handshake,
                 publisher=publisher,
                 keeper=Keeper(database, clock, establisher, keep),
-                watch=watch,
-                metrics=metrics,
+                watch=measured.watch,
+                metrics=measured.metrics,
                 passages=OpenPassages(database, clock),
             )
         finally:
@@ -366,33 +359,6 @@ def _services(
             policy=passing_policy(settings),
         ),
     )
-
-
-@asynccontextmanager
-async def _choosing(
-    settings: Settings, adapters: Adapters, pool: HopPool
-) -> AsyncIterator[tuple[RouteChooser, NetworkWatch, Metrics]]:
-    clock, probes = adapters.clock, probe_policy(settings)
-    # A relay that does not answer holds up a round of probes for all: three probes' patience is enough for it.
-    patience_s = min(settings.tunnel.connect_timeout_s, 3 * probes.timeout_ms / 1000)
-    links, metrics = LinkBook(), Metrics()
-    async with WarmProber(
-        pool=pool,
-        patience_s=patience_s,
-        probes=probes,
-        clock=clock,
-        raw=adapters.raw_sockets,
-        told_foreign=lambda count: links.gate.refuse(Refusal.WRONG_ID, count),
-    ) as prober:
-        budget = ProbeBudget(budget_policy(settings))
-        watch = NetworkWatch(links, budget, RoutingMetrics(metrics), clock)
-        pool.told = watch.logged_in
-        policy = choosing_policy(settings)
-        yield (
-            RouteChooser(probe=prober, policy=policy, budget=budget, links=links, clock=clock, listen=listen_to),
-            watch,
-            metrics,
-        )
 
 
 def _link_opener(

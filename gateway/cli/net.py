@@ -10,7 +10,7 @@ from gateway.cli.door import Door, Limit, remote
 from gateway.cli.exits import CliError
 from gateway.cli.output import Format, Row, cell, printable, show_table
 from gateway.cli.routes import number, percent
-from gateway.client.resources import KnownNetwork, LinkStatus
+from gateway.client.network_status import KnownNetwork, LinkStatus
 
 net = typer.Typer(help="The network as it is now.")
 

@@ -8,11 +8,12 @@ from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
 from gateway.client.exits import Exits
 from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
+from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatus
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.passages import Passages
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
-from gateway.client.resources import BackgroundTask, Identity, KnownNetwork, LinkStatus, NetworkStatus
+from gateway.client.resources import BackgroundTask, Identity
 from gateway.client.wire import Exchange, Wire, _ignore
 
 

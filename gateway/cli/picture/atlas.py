@@ -10,7 +10,7 @@ from gateway.cli.picture.journey import GATEWAY, Journey, colour_of
 from gateway.cli.picture.labels import DETAIL_PX, MARK_PX, NAME_PX, Label, Point, leader, placed
 from gateway.cli.picture.projection import Frame, Projection, fit, frame_for
 from gateway.cli.picture.svg import FAINT, INK, PAPER, RULE, element, fixed, halo, text, title
-from gateway.client.resources import KnownNetwork, LinkStatus
+from gateway.client.network_status import KnownNetwork, LinkStatus
 
 DEAD, UNKNOWN = "#9aa5b1", "#d5dae0"
 # Below so many milliseconds: this colour. From cold to warm, and darker than paper at both ends.

@@ -6,7 +6,7 @@ from gateway.cli.picture import atlas, history, legend
 from gateway.cli.picture.journey import Journey, colour_of
 from gateway.cli.picture.projection import Frame
 from gateway.cli.picture.svg import FAINT, FONT, PAPER, element, text, title
-from gateway.client.resources import KnownNetwork
+from gateway.client.network_status import KnownNetwork
 
 _WIDTH_PX, _MARGIN_PX, _HEAD_PX = 1120.0, 32.0, 72.0
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.cli.picture import atlas
 from gateway.cli.picture.atlas import DEAD, UNKNOWN, Curve, colour, drawn, survey
 from gateway.cli.picture.journey import Journey, colour_of
-from gateway.client.resources import KnownNetwork
+from gateway.client.network_status import KnownNetwork
 from tests.support.network_status import decision, link, network, relay, site
 
 VIA_FRANKFURT = Journey(
