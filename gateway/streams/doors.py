@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from gateway.streams.owner import can_tell, uid_of
 from gateway.streams.wire import PIECE_BYTES
@@ -172,8 +173,16 @@ async def _pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader = asyncio.StreamReader(limit=PIECE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     unread = asyncio.StreamReaderProtocol(asyncio.StreamReader())
-    writing, _ = await loop.connect_write_pipe(lambda: unread, sys.stdout)
+    writing, _ = await loop.connect_write_pipe(lambda: unread, _taken_output())
     return reader, asyncio.StreamWriter(writing, unread, None, loop)
+
+
+def _taken_output() -> IO[bytes]:
+    """Return standard output as a file whose close its reader sees; ``sys.stdout`` leaves the descriptor open."""
+    taken = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    return taken
 
 
 async def _let_go(writer: asyncio.StreamWriter) -> None:

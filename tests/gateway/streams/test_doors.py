@@ -117,3 +117,22 @@ def test_standard_input_and_output_half_close(*, sockets: bool) -> None:
         assert ours.recv(100) == b"SAID"
         assert ours.recv(100) == b""
     assert process.returncode == 0
+
+
+def test_the_platforms_end_reaches_whoever_has_not_ended_himself() -> None:
+    """Through pipes: standard output ends when the platform's half has, while standard input is still open."""
+    code = (
+        "import asyncio\nfrom gateway.streams.doors import standard\n"
+        "async def main():\n async with standard() as local:\n"
+        "  await local.write(b'all'); local.end_writing()\n  while await local.read(): pass\n"
+        "asyncio.run(main())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.read() == b"all"
+        assert process.poll() is None
+        process.stdin.close()
+    assert process.returncode == 0
