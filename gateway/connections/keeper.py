@@ -225,18 +225,33 @@ class Keeper:
             if await self._is_closed(live.connection):
                 return live
             if live.tunnel.is_lost:
-                if live.standby is None or live.standby.tunnel.is_lost:
+                if not _has_standby(live):
                     return live
                 live = await self._succession.take_over(live)
                 # By fresh measurements: the standby may be far from the best of what is left.
                 changed.set()
             elif told or self._clock.now_s() >= review_at_s:
-                live = await self._reviewed(live, tasks)
+                live = await self._reviewed_unless_lost(live, tasks)
                 planned.set()
                 review_at_s = self._clock.now_s() + self._policy.review_period_s
             else:
                 wait_s = max(0.05, min(review_at_s - self._clock.now_s(), self._policy.review_period_s))
                 await _first_of(live.tunnel, changed, wait_s)
+
+    async def _reviewed_unless_lost(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
+        """Review, but break off when the tunnel is lost: its standby need not wait for probes at a silent relay."""
+        async with asyncio.TaskGroup() as beside:
+            reviewing = beside.create_task(self._reviewed(live, tasks))
+
+            async def break_off() -> None:
+                await live.tunnel.wait_lost()
+                # Without a standby the review itself may yet find where to go.
+                if _has_standby(live):
+                    reviewing.cancel()
+
+            watching = beside.create_task(break_off())
+            reviewing.add_done_callback(lambda _task: watching.cancel())
+        return live if reviewing.cancelled() else reviewing.result()
 
     async def _reviewed(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
         """Measure again and move to a clearly better route; the new tunnel is up before the old one drains."""
@@ -287,6 +302,10 @@ class Keeper:
 
     async def _row(self, connection_id: ConnectionId) -> Connection:
         return await self._database.read(lambda tx: by_id(tx, Connection, connection_id))
+
+
+def _has_standby(live: LiveConnection) -> bool:
+    return live.standby is not None and not live.standby.tunnel.is_lost
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float) -> None:

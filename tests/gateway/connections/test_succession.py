@@ -51,6 +51,30 @@ def test_the_standby_takes_over_and_sessions_go_on(world: Connecting, relays: di
     asyncio.run(run())
 
 
+def test_a_take_over_does_not_wait_for_a_review(world: Connecting, relays: dict[str, Sshd]) -> None:
+    """The relay in use dies while routes are measured, and a probe is never answered: the standby takes over."""
+    connection = world.request()
+
+    async def die_unanswered() -> None:
+        world.before_probing = None
+        await asyncio.to_thread(relays["r1"].stop)
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with world.target(), world.keeping():
+            await world.wait(connection, ESTABLISHED)
+            await ready(world, connection, "r2")
+            before = {each.id for each in await world.open_sessions(connection)}
+            world.before_probing = die_unanswered
+            world.store.clock.advance(60)
+            world.keeper.wake()
+            await uses(world, connection, "r2")
+            assert {each.id for each in await world.open_sessions(connection)} == before
+            await ready(world, connection)  # and routes are reviewed again
+
+    asyncio.run(run())
+
+
 def test_sockets_use_the_standby_before_anything_is_written(world: Connecting, relays: dict[str, Sshd]) -> None:
     """While the tunnel in use is silent, new sockets go over the standby; when it answers again, over the first."""
     connection = world.request()
