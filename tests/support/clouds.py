@@ -103,12 +103,14 @@ class RunningCloud:
 
 
 @contextmanager
-def simulated_cloud(folder: Path, *, boot_s: float = 0.0, page_count: int = 1000) -> Iterator[RunningCloud]:
+def simulated_cloud(
+    folder: Path, *, boot_s: float = 0.0, page_count: int = 1000, host: str = "127.0.0.1"
+) -> Iterator[RunningCloud]:
     """Run a simulated private cloud, over plain HTTP, until the block ends."""
     secret = folder / "secret"
     secret.write_text(SECRET)
     arguments = [
-        "gateway.demo.clouds.simulated_cloud", "--listen", "127.0.0.1:0", "--state", str(folder / "state.db"),
+        "gateway.demo.clouds.simulated_cloud", "--listen", f"{host}:0", "--state", str(folder / "state.db"),
         "--account", ACCOUNT, "--secret-file", str(secret), "--boot-s", str(boot_s), "--page-count", str(page_count),
     ]  # fmt: skip
     process, address = _started(arguments)
@@ -120,7 +122,7 @@ def simulated_cloud(folder: Path, *, boot_s: float = 0.0, page_count: int = 1000
 
 
 @contextmanager
-def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,)) -> Iterator[RunningCloud]:
+def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,), host: str = "127.0.0.1") -> Iterator[RunningCloud]:
     """Run moto's EC2 behind TLS with a private authority, under ``names``, until the block ends."""
     authority = PrivateAuthority("Test authority", now_s=SystemClock().now_s())
     issued = authority.issue(names)
@@ -128,7 +130,7 @@ def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,)) -> Iterator[
     (folder / "key.pem").write_text(issued.key_pem)
     (folder / "accounts.json").write_text(json.dumps({ACCOUNT: SECRET}))
     arguments = [
-        "gateway.demo.clouds.moto_ec2", "--listen", "127.0.0.1:0", "--cert", str(folder / "cert.pem"),
+        "gateway.demo.clouds.moto_ec2", "--listen", f"{host}:0", "--cert", str(folder / "cert.pem"),
         "--key", str(folder / "key.pem"), "--accounts", str(folder / "accounts.json"), "--region", REGION,
     ]  # fmt: skip
     process, address = _started(arguments)

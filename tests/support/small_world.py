@@ -74,6 +74,7 @@ class SmallWorld:
     relays: dict[str, Sshd]
     connector: Program
     connector_port: int
+    connector_host: str = "127.0.0.1"
     gateway: Program | None = None
     settings: str = ""
     listen: str = ""  # "": a unix socket in the folder
@@ -141,7 +142,7 @@ class SmallWorld:
             platform_name=PLATFORM,
             endpoints=[
                 {"purpose": "api", **api, "dial": str(self.cloud.address)},
-                {"purpose": "connector", **connector, "dial": f"127.0.0.1:{self.connector_port}"},
+                {"purpose": "connector", **connector, "dial": f"{self.connector_host}:{self.connector_port}"},
             ],
         )
         key = load_or_create_key(self.folder / "connector" / "key.pem").public_key()
@@ -233,7 +234,7 @@ def small_world(
             folder=folder,
             cloud=cloud,
             relays=relays,
-            connector=_start_connector(folder, port, policy, services, cloud.provider),
+            connector=start_connector(folder, port, policy=policy, services=services, provider=cloud.provider),
             connector_port=port,
             settings=settings,
         )
@@ -244,13 +245,16 @@ def small_world(
             world.stop_gateways()
 
 
-def _start_connector(folder: Path, port: int, policy: str, services: Sequence[str], provider: str) -> Program:
+def start_connector(
+    folder: Path, port: int, *, policy: str, services: Sequence[str], provider: str, host: str = "127.0.0.1"
+) -> Program:
+    """Start a connector that keeps its state in ``folder`` and answers by ``policy``."""
     directory = _made(folder / "connector")
     gateway_key = public_text(load_or_create_key(folder / "gateway" / SIGNING_KEY_FILE).public_key())
     load_or_create_key(directory / "key.pem")
     config = directory / "connector.toml"
     config.write_text(
-        f'[connector]\nlisten = "127.0.0.1:{port}"\nplatform = "{PLATFORM}"\nkey_file = "key.pem"\n'
+        f'[connector]\nlisten = "{host}:{port}"\nplatform = "{PLATFORM}"\nkey_file = "key.pem"\n'
         f'gateway_key = "{gateway_key}"\nstate_file = "state.json"\n'
         f'[service]\nprovider = "{provider}"\nservices = {json.dumps(list(services))}\n{policy}'
     )
