@@ -4,8 +4,8 @@ Relay alpha is the nearer one, beta little farther: near enough that a connectio
 No link leads past the relays. Needs root.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from catalog.messages.signing_key import load_or_create_key
 from gateway.bootstrap import prepare_state_dir
 from gateway.relays.ssh_keys import SSH_KEY_FILE
-from tests.support.clouds import moto_cloud
+from tests.support.clouds import RunningCloud, moto_cloud
 from tests.support.lab import Lab
 from tests.support.small_world import PLATFORM, SmallWorld, start_connector
 from tests.support.sshd import Sshd, free_port
@@ -41,8 +41,15 @@ class LabWorld:
 
 
 @contextmanager
-def lab_world(folder: Path, *, policy: str, services: tuple[str, ...], settings: str = "") -> Iterator[LabWorld]:
-    """Run relays, an EC2 cloud and its connector; ``world.start_gateway`` starts the gateway."""
+def lab_world(
+    folder: Path,
+    *,
+    policy: str,
+    services: tuple[str, ...],
+    settings: str = "",
+    running: Callable[..., AbstractContextManager[RunningCloud]] = moto_cloud,
+) -> Iterator[LabWorld]:
+    """Run relays, a cloud (EC2, or what ``running`` runs) and its connector; ``world.start_gateway`` starts ours."""
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(seed=1))
         lab.build(
@@ -60,7 +67,7 @@ def lab_world(folder: Path, *, policy: str, services: tuple[str, ...], settings:
         (folder / "cloud").mkdir(mode=0o700)
         here = lab.ip(PLATFORM)
         with lab.enter(PLATFORM):
-            cloud = stack.enter_context(moto_cloud(folder / "cloud", host=here))
+            cloud = stack.enter_context(running(folder / "cloud", host=here))
             port = free_port(here)
             connector = start_connector(
                 folder, port, policy=policy, services=services, provider=cloud.provider, host=here

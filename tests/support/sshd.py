@@ -76,10 +76,9 @@ class Sshd:
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         key = asyncssh.generate_private_key(host_key_kind)
+        self.key = key
         self.host_key = key.export_public_key().decode().strip()
-        key_file = directory / "host_key"
-        key_file.touch(mode=0o600)
-        key_file.write_bytes(key.export_private_key())
+        self.show_key(key)
         (directory / "authorized_keys").write_text(authorized_key + "\n")
 
     @property
@@ -138,6 +137,12 @@ class Sshd:
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(_PATIENCE_S)
         self._process = None
+
+    def show_key(self, key: asyncssh.SSHKey) -> None:
+        """Show ``key`` as its host key from the next start on; ``host_key`` stays the line that was pinned."""
+        key_file = self.directory / "host_key"
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(key.export_private_key())
 
     def freeze(self) -> None:
         """Stop every process of it without closing anything: to its peers it falls silent."""
