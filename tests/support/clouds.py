@@ -104,14 +104,20 @@ class RunningCloud:
 
 @contextmanager
 def simulated_cloud(
-    folder: Path, *, boot_s: float = 0.0, page_count: int = 1000, host: str = "127.0.0.1"
+    folder: Path,
+    *,
+    boot_s: float = 0.0,
+    page_count: int = 1000,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    log_in: tuple[str, str] = (ACCOUNT, SECRET),
 ) -> Iterator[RunningCloud]:
-    """Run a simulated private cloud, over plain HTTP, until the block ends."""
+    """Run a simulated private cloud, over plain HTTP, until the block ends. ``log_in``: account and secret."""
     secret = folder / "secret"
-    secret.write_text(SECRET)
+    secret.write_text(log_in[1])
     arguments = [
-        "gateway.demo.clouds.simulated_cloud", "--listen", f"{host}:0", "--state", str(folder / "state.db"),
-        "--account", ACCOUNT, "--secret-file", str(secret), "--boot-s", str(boot_s), "--page-count", str(page_count),
+        "gateway.demo.clouds.simulated_cloud", "--listen", f"{host}:{port}", "--state", str(folder / "state.db"),
+        "--account", log_in[0], "--secret-file", str(secret), "--boot-s", str(boot_s), "--page-count", str(page_count),
     ]  # fmt: skip
     process, address = _started(arguments)
     cloud = RunningCloud(
