@@ -20,6 +20,7 @@ from catalog.store.database import Tx
 GATEWAY_WEIGHTS = "gateway"
 WEIGHT_NAMES = ("delay", "loss", "jitter", "hops", "price", "risk")
 RISK_GROUPS_LIMIT = 16
+MORE_HOST_KEYS_LIMIT = 4
 SSH_PORT = 22
 GATEWAY = "gateway"  # the name of the gateway itself in routes and measurements
 # Never a leading "-", which a program would take for an option.
@@ -231,6 +232,14 @@ def _risk_groups(words: Any) -> list[str]:
     return kept
 
 
+def _more_host_keys(lines: Any) -> list[str]:
+    """Return the keys that count beside the first, each once."""
+    field = "more_host_keys"
+    if isinstance(lines, str) or not isinstance(lines, Sequence) or len(lines) > MORE_HOST_KEYS_LIMIT:
+        raise InvalidValue("this is no short list of keys", field=field, fix=f"at most {MORE_HOST_KEYS_LIMIT} keys")
+    return list(dict.fromkeys(addresses.ssh_public_key(str(line), field=field) for line in lines))
+
+
 def _user(text: str, field: str = "user") -> str:
     if not _USER.fullmatch(text):
         raise InvalidValue("this cannot be an SSH user", field=field, fix="A-Z a-z 0-9 . _ -, at most 32")
@@ -278,6 +287,7 @@ _RELAY: Mapping[str, Check] = {
     "port": addresses.port,
     "user": _user,
     "host_key": lambda text: addresses.ssh_public_key(text, field="host_key"),
+    "more_host_keys": _more_host_keys,
     "addresses_from": dict,
     "enabled": bool,
     "risk": lambda points: _amount(points, field="risk"),

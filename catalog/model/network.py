@@ -29,11 +29,10 @@ class Login(StrEnum):
 class Relay(Row, table=True):
     """A host with plain sshd that forwards. ``host_key`` is one OpenSSH public key line, pinned by an admin.
 
-    While its host keys are changed, ``more_host_keys`` are pinned beside the first; ``seen_host_keys`` are those that
-    it has proved to hold and nobody has approved. ``login`` is what it is shown now, ``next_login`` what it is to be
-    shown once it is known to take it (empty: nothing else). ``caretaker`` is the account by which the gateway keeps
-    the list of addresses that the relay permits; empty: nobody keeps it. ``also_permitted`` are addresses
-    (``host:port``) on that list that follow from nothing else.
+    While its host keys are changed, ``more_host_keys`` are pinned beside the first. ``login`` is what it is shown now,
+    ``next_login`` what it is to be shown once it is known to take it (empty: nothing else). ``caretaker`` is the
+    account by which the gateway keeps the list of addresses that the relay permits; empty: nobody keeps it.
+    ``also_permitted`` are addresses (``host:port``) on that list that follow from nothing else.
     """
 
     id: RelayId = Field(primary_key=True, sa_type=String)
@@ -53,7 +52,6 @@ class Relay(Row, table=True):
     next_login: str = ""
     also_permitted: list[str] = json_column(list)
     more_host_keys: list[str] = json_column(list)
-    seen_host_keys: list[str] = json_column(list)
 
 
 class SiteLink(Row, table=True):

@@ -1,5 +1,7 @@
 """The transport network as an admin declares it: sites, relays and the links between sites."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from catalog import network
@@ -122,6 +124,12 @@ def _site(row: Site) -> SiteOut:
     return SiteOut(**stamp(row), name=row.name, region=row.region, latitude=row.latitude, longitude=row.longitude)
 
 
+MoreHostKeys = Annotated[
+    list[HostKey],
+    Field(max_length=network.MORE_HOST_KEYS_LIMIT, description="Pinned beside `host_key`, while keys are changed."),
+]
+
+
 class RelayIn(Body):
     """A new relay."""
 
@@ -152,6 +160,7 @@ class RelayChange(Body):
     port: Port = absent()
     user: Line = absent()
     host_key: HostKey = absent()
+    more_host_keys: MoreHostKeys = absent()
     addresses_from: AddressesFrom = absent()
     enabled: bool = absent()
     caretaker: Line = absent()
@@ -170,6 +179,7 @@ class RelayOut(Composite):
     port: int
     user: str
     host_key: str
+    more_host_keys: list[str]
     addresses_from: dict[str, str]
     enabled: bool
     caretaker: str
@@ -253,6 +263,7 @@ def _relay(tx: Tx, row: Relay) -> RelayOut:
         port=row.port,
         user=row.user,
         host_key=row.host_key,
+        more_host_keys=row.more_host_keys,
         addresses_from=row.addresses_from,
         enabled=row.enabled,
         caretaker=row.caretaker,

@@ -18,6 +18,7 @@ from gateway.cli import (
     pool,
     relay_bootstrap,
     relay_doctor,
+    relay_pins,
     reverse_exits,
     route,
     server,
@@ -37,7 +38,7 @@ app = typer.Typer(
     "7 partly failed, 8 server unreachable.",
 )
 
-for _more in (relay_bootstrap.commands, relay_doctor.commands):
+for _more in (relay_bootstrap.commands, relay_doctor.commands, relay_pins.commands):
     network.relays.add_typer(_more)
 for _commands in (server.server, access.top, passage.top, forward.top):
     app.add_typer(_commands)

@@ -66,6 +66,7 @@ class Relays(Collection[Relay]):
         port: int | None = None,
         user: str | None = None,
         host_key: str | None = None,
+        more_host_keys: Sequence[str] | None = None,
         risk: float | None = None,
         risk_groups: Sequence[str] | None = None,
         caretaker: str | None = None,
@@ -75,6 +76,7 @@ class Relays(Collection[Relay]):
         """Change what is named and keep the rest; an empty ``risk_groups`` takes the relay out of all."""
         changes = given(host=host, port=port, user=user, host_key=host_key, risk=risk, risk_groups=risk_groups)
         changes |= given(caretaker=caretaker, login=login, also_permitted=also_permitted)
+        changes |= given(more_host_keys=more_host_keys)
         return self._change("PATCH", key, body=changes, if_match=None)
 
     def set_enabled(self, key: str, *, enabled: bool, if_match: str | None = None) -> Relay:

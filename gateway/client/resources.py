@@ -152,6 +152,7 @@ class Relay(Named):
     port: int
     user: str
     host_key: str
+    more_host_keys: list[str]
     enabled: bool
     caretaker: NotRequired[str]
     login: NotRequired[str]

@@ -120,6 +120,16 @@ class Sshd:
             raise RuntimeError(f"sshd did not start: {self.log}")
         return self
 
+    def change_host_key(self) -> str:
+        """Have another host key from now on, for new connections, and return its public line; those that stand stay."""
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        (self.directory / "host_key").write_bytes(key.export_private_key())
+        starts = self.log.count("Server listening on")
+        os.kill(self._pid, signal.SIGHUP)
+        wait_until(lambda: self.log.count("Server listening on") > starts, "sshd listens again")
+        self.host_key = key.export_public_key().decode().strip()
+        return self.host_key
+
     def connections(self) -> int:
         """Return how many connections it serves now: each has a child process of the listener."""
         return len(_children(self._pid)) if not self._exited() else 0

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from catalog import connections
+from gateway.cli.admin_ssh import fingerprint
 from tests.gateway.cli.conftest import Crossway
 from tests.support.api_world import CANARY, host_key
 from tests.support.served_api import ServedApi, served_api
@@ -64,6 +66,23 @@ def test_the_network(run: Run, tmp_path: Path) -> None:
     run("site", "remove", "osl")
     run("site", "show", "osl", code=3)
     run("relay", "list", role="tenant", code=5)
+
+
+def test_a_relay_s_host_key_is_changed_by_way_of_two(run: Run, tmp_path: Path) -> None:
+    """The new key counts beside the old one until that is taken out; the last one stays, a strange one is named."""
+    first, files = run("relay", "show", "fra-1")["host_key"], []
+    for place in range(2):
+        key = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+        files.append(tmp_path / f"host_key_{place}.pub")
+        files[place].write_text(f"fra-1.example {key}\n")
+    new = " ".join(files[0].read_text().split()[1:3])
+    both = run("relay", "pin", "fra-1", str(files[0]), "--yes")
+    assert (both["host_key"], both["more_host_keys"]) == (first, [new])
+    run("relay", "pin", "fra-1", str(files[0]), "--yes", code=2)
+    run("relay", "unpin", "fra-1", fingerprint(files[1].read_text().split(" ", 1)[1]), "--yes", code=2)
+    after = run("relay", "unpin", "fra-1", fingerprint(first), "--yes")
+    assert (after["host_key"], after["more_host_keys"]) == (new, [])
+    run("relay", "unpin", "fra-1", fingerprint(new), "--yes", code=2)
 
 
 def test_weights(run: Run) -> None:

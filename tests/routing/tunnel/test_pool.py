@@ -216,6 +216,29 @@ def test_a_changed_pin_is_another_relay(world: MakeWorld) -> None:
     asyncio.run(run())
 
 
+def test_a_host_key_is_changed_without_an_outage(world: MakeWorld) -> None:
+    """With both keys pinned the tunnel that stands carries on, and new ones are built before and after the change."""
+    here = world(1)
+
+    async def run() -> None:
+        async with echo_server() as address, here.pool(limits=PoolPolicy(idle_s=0)) as pool:
+            before = await _tunnel(here, pool, address, "r1")
+            old, new = here.pins["r1"], here.sshds[0].change_host_key()
+            with pytest.raises(HostKeyMismatch):
+                await (here_again := here.pool()).lease(("r1",), here.topology())
+            await here_again.close()
+            here.pins["r1"] = f"{old}\n{new}"
+            after = await _tunnel(here, pool, address, "r1")
+            assert await _echoes(before)
+            here.pins["r1"] = new
+            last = await _tunnel(here, pool, address, "r1")
+            assert all([await _echoes(tunnel) for tunnel in (before, after, last)])
+            for tunnel in (before, after, last):
+                await tunnel.close()
+
+    asyncio.run(run())
+
+
 def test_what_nobody_uses_is_closed(world: MakeWorld) -> None:
     """After ``idle_s`` without a user the relays serve nobody, though the pool lives on and connects again."""
     here = world(2)

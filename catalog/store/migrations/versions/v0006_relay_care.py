@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.add_column("relay", sa.Column("caretaker", sa.String(), nullable=False, server_default=""))
     op.add_column("relay", sa.Column("login", sa.String(), nullable=False, server_default="key"))
     op.add_column("relay", sa.Column("next_login", sa.String(), nullable=False, server_default=""))
-    for name in ("also_permitted", "more_host_keys", "seen_host_keys"):
+    for name in ("also_permitted", "more_host_keys"):
         op.add_column("relay", sa.Column(name, sa.JSON(), nullable=False, server_default="[]"))
     op.create_table(
         "relaycare",
