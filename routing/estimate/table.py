@@ -242,13 +242,22 @@ class LinkTable:
         return sum(getattr(self._of, each.name).nbytes for each in fields(self._of))
 
     def _count(self, rows: Ints, lost: Bools, at_s: float) -> None:
-        """Keep the counts, old packets fading, and the loss ratio they make."""
+        """Keep the counts, old packets fading, and the loss ratio they make.
+
+        What a link loses while it is down says nothing of what it will lose when it is up again: counted, an outage
+        would keep the link unusable for long after it.
+        """
         of = self._of
         faded = 0.5 ** (np.maximum(0.0, at_s - of.seen_at[rows]) / self.policy.loss_half_life_s)
-        of.sent[rows] = of.sent[rows] * faded + 1
-        of.lost[rows] = of.lost[rows] * faded + lost
-        of.outcomes[rows] = (of.outcomes[rows] << np.uint64(1)) | lost.astype(np.uint64)
+        # The round that showed it counts as a whole: a burst of losses begins in the same way.
+        told = ~(lost & (of.streak[rows] >= DEAD_AFTER) & (at_s > of.fell_at[rows]))
+        of.sent[rows] = of.sent[rows] * faded + told
+        of.lost[rows] = of.lost[rows] * faded + (lost & told)
+        of.outcomes[rows] = np.where(
+            told, (of.outcomes[rows] << np.uint64(1)) | lost.astype(np.uint64), of.outcomes[rows]
+        )
         of.streak[rows] = np.where(lost, of.streak[rows] + 1, 0)
+        of.fell_at[rows] = np.where(of.streak[rows] == DEAD_AFTER, at_s, of.fell_at[rows])
         of.seen_at[rows] = at_s
         self._forget_other_losses(rows)
         of.loss[rows] = (of.lost[rows] + _LOSS_PRIOR_LOST) / (of.sent[rows] + _LOSS_PRIOR_SENT)
@@ -335,6 +344,7 @@ class _Columns:
     lost: Floats
     outcomes: npt.NDArray[np.uint64]  # the newest packets, a bit each, 1 for a lost one; the newest lowest
     streak: Ints  # losses in a row
+    fell_at: Floats  # when the streak was last long enough for a link that is down
     seen_at: Floats
     rtt: Floats
     median: Floats
@@ -357,6 +367,7 @@ class _Columns:
             lost=np.zeros(capacity),
             outcomes=np.zeros(capacity, dtype=np.uint64),
             streak=np.zeros(capacity, dtype=np.int64),
+            fell_at=np.full(capacity, -np.inf),
             seen_at=np.full(capacity, -np.inf),
             rtt=unknown.copy(),
             median=unknown.copy(),

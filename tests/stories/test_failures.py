@@ -193,25 +193,6 @@ def restart(lab: LabWorld, relay: str) -> None:
     lab.restart(relay)
 
 
-def test_a_restarted_relay_stands_by_again(connected: Connected) -> None:
-    """While it is down its link is dead and nothing stands by; back with the same host key, it is the standby."""
-    relay = connected.route
-    ready = len(connected.told("standby is ready"))
-    connected.lab.kill(relay)
-    try:
-        until(lambda: connected.route != relay, "the standby is in use")
-        until(lambda: connected.is_dead(relay), "the relay is known to be down")
-        assert relay not in connected.candidates()
-        assert connected.decision["standby"]["route"] is None
-    finally:
-        connected.lab.restart(relay)
-    assert connected.wait_standby(ready) == relay
-    assert not connected.is_dead(relay)
-    assert relay in connected.candidates()
-    assert connected.decision["standby"]["route"] == relay
-    assert connected.route != relay
-
-
 @pytest.mark.parametrize(
     ("lose", "give_back"),
     [
@@ -248,6 +229,25 @@ def test_a_lost_relay_is_not_noticed(
     assert (decision["reason"], decision["before"]) == ("escaped-dead", relay)
     assert [(each["route"], each["code"]) for each in decision["refused"]] == [(relay, "tunnel-lost")]
     assert connected.wait_standby(ready) == relay
+
+
+def test_a_restarted_relay_stands_by_again(connected: Connected) -> None:
+    """While it is down its link is dead and nothing stands by; back with the same host key, it is the standby."""
+    relay = connected.route
+    ready = len(connected.told("standby is ready"))
+    connected.lab.kill(relay)
+    try:
+        until(lambda: connected.route != relay, "the standby is in use")
+        until(lambda: connected.is_dead(relay), "the relay is known to be down")
+        assert relay not in connected.candidates()
+        assert connected.decision["standby"]["route"] is None
+    finally:
+        connected.lab.restart(relay)
+    assert connected.wait_standby(ready) == relay
+    assert not connected.is_dead(relay)
+    assert relay in connected.candidates()
+    assert connected.decision["standby"]["route"] == relay
+    assert connected.route != relay
 
 
 def test_without_any_relay_it_is_tried_for_ever(connected: Connected) -> None:

@@ -109,6 +109,21 @@ def test_loss_is_counted_and_forgotten() -> None:
     assert (found.sent, found.lost) == (6.0, 1.0)
 
 
+@pytest.mark.parametrize("down_s", [10.0, 600.0, 86_400.0])
+def test_an_outage_is_not_loss(down_s: float) -> None:
+    """However long a link was down and asked, it is believed to lose what a link that nobody asked meanwhile does."""
+    asked, unasked = (_told(*[40.0] * 20, *[None] * DEAD_AFTER, at_s=0.0) for _ in range(2))
+    for at_s in np.arange(10.0, down_s + 1, 10.0):
+        _told(None, None, at_s=float(at_s), table=asked)
+    assert _estimate(asked, down_s).dead
+    back_s = down_s + 10.0
+    found, expected = (_estimate(_told(40.0, at_s=back_s, table=each), back_s) for each in (asked, unasked))
+    assert not found.dead
+    assert (found.sent, found.lost, found.loss_ratio) == pytest.approx(
+        (expected.sent, expected.lost, expected.loss_ratio)
+    )
+
+
 def test_loss_that_begins_is_seen_within_eight_packets() -> None:
     """After a hundred packets without loss four of the next eight are lost: that is soon more than a sixth."""
     table = _told(*[40.0] * 100)
