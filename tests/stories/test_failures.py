@@ -37,6 +37,7 @@ class Calls:
     """Calls that two callers make without pause, by a real client that repeats nothing itself."""
 
     environment: Mapping[str, str]
+    asked: int = 0
     answered: int = 0
     errors: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -60,6 +61,10 @@ class Calls:
         enough = self.answered + 2 * CALLERS + 1
         until(lambda: self.answered >= enough or bool(self.errors), "calls are answered")
 
+    def wait_all_asked(self) -> None:
+        """Wait, while the cloud answers nobody, until every caller waits for its answer."""
+        until(lambda: self.asked - self.answered == CALLERS, "everybody waits")
+
     def _call(self) -> None:
         client: Any = boto3.client(
             "ec2",
@@ -70,6 +75,7 @@ class Calls:
             config=Config(retries={"total_max_attempts": 1}),
         )
         while not self._over.is_set():
+            self.asked += 1
             try:
                 client.describe_instances()
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller noticed
@@ -213,7 +219,10 @@ def test_a_lost_relay_is_not_noticed(
     (other,) = set(ONE_WAY_MS) - {relay}
     assert len(sessions) == 3
     with connected.calls() as calls:
-        lose(connected.lab, relay)
+        with connected.lab.cloud_held():
+            calls.wait_all_asked()
+            assert connected.route == relay  # asked after them, so that they are on their way by now
+            lose(connected.lab, relay)
         try:
             calls.wait_more()
             until(lambda: connected.route == other, "the standby is in use")

@@ -4,6 +4,8 @@ Relay alpha is the nearer one, beta little farther: near enough that a connectio
 No link leads past the relays. Needs root.
 """
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,16 @@ class LabWorld:
         """Start the relay's sshd again, with the host key and on the port that it had."""
         with self.lab.enter(relay):
             self.world.relays[relay].start()
+
+    @contextmanager
+    def cloud_held(self) -> Iterator[None]:
+        """Keep the cloud from answering during the block: what is asked by then is under way until after it."""
+        pid = self.world.cloud.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
