@@ -224,8 +224,9 @@ async def close(it: World) -> None:
 
 async def revoke(it: World) -> None:
     """Revoke the grant."""
+    before = len(it.api.woken)
     await it.api.call("platform", "POST", f"/v1/grants/{it.api.ids['grant-machine']}/revoke")
-    assert it.api.woken[-1] == "passages"
+    assert "passages" in it.api.woken[before:]
 
 
 async def narrow(it: World) -> None:
