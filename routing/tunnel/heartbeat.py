@@ -125,5 +125,5 @@ async def _answers(connection: asyncssh.SSHClientConnection) -> bool:
     acknowledge_at_once(connection)
     # asyncssh has no public way to ask; its own keepalive is this very call.
     await connection._make_global_request(_BEAT)  # noqa: SLF001
-    # A connection that ends answers all its open requests by itself.
-    return not connection.is_closed()
+    # A connection that ends answers all its requests by itself; it has no transport before it is closed.
+    return connection._transport is not None and not connection.is_closed()  # noqa: SLF001

@@ -75,10 +75,25 @@ def test_the_nearest_silent_hop_is_the_one_that_ends(world: MakeWorld, hop: int)
         async with beating(here, _QUICK) as (tunnel, heartbeat, heard):
             await asyncio.to_thread(here.sshds[hop - 1].freeze)
             await heard.wait_for(Health.DEAD)
-            assert heard.told[-1] is Health.DEAD
+            assert heard.told[-2:] == [Health.SUSPECT, Health.DEAD]
             assert (await tunnel.wait_lost()).startswith(f"r{hop}: ")
             assert heartbeat.health is Health.DEAD
             assert tunnel.connections[0].is_closed() is (hop == 1)
+
+    asyncio.run(run())
+
+
+def test_the_end_of_a_connection_is_no_answer(world: MakeWorld) -> None:
+    """A beat that is sent as the connection ends comes back at once; that is no sign of life."""
+    here = world(1)
+    ceaseless = LivenessPolicy(interval_s=0.0, dead_least_s=1.0, dead_most_s=1.0)
+
+    async def run() -> None:
+        async with beating(here, ceaseless) as (tunnel, _heartbeat, heard):
+            await asyncio.to_thread(here.sshds[0].freeze)
+            await tunnel.wait_lost()
+            await heard.wait_for(Health.DEAD)
+            assert heard.told[-2:] == [Health.SUSPECT, Health.DEAD]
 
     asyncio.run(run())
 
