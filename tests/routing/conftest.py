@@ -6,13 +6,13 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.routing.world import MakeWorld, World
 from tests.support.sshd import Sshd
 
 # The machine may be busy; how long an example takes is no property of the code.
-settings.register_profile("no-deadline", deadline=None)
+settings.register_profile("no-deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-deadline")
 
 
