@@ -55,6 +55,7 @@ class Heartbeat:
             self._listeners.remove(listener)
         if not self._listeners and self._beating is not None:
             self._beating.cancel()
+            self._beating = None  # it ends at its next turn only; whoever joins before that needs another
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -136,6 +136,26 @@ def test_it_beats_only_while_somebody_listens(world: MakeWorld) -> None:
     asyncio.run(run())
 
 
+def test_who_joins_as_the_last_one_leaves_is_served(world: MakeWorld) -> None:
+    """A tunnel closes and another is built over the same connection in one turn of the loop: it beats on."""
+    here = world(1)
+
+    async def run() -> None:
+        async with beating(here, _PATIENT) as (tunnel, _heartbeat, _heard):
+            heartbeat, first, second = Heartbeat(tunnel.connections, _PATIENT), Heard(), Heard()
+            heartbeat.join(first)
+            await asyncio.sleep(0)
+            heartbeat.leave(first)
+            heartbeat.join(second)
+            await asyncio.to_thread(here.sshds[0].freeze)
+            await second.wait_for(Health.SUSPECT)
+            await asyncio.to_thread(here.sshds[0].thaw)
+            assert first.told == []
+            heartbeat.leave(second)
+
+    asyncio.run(run())
+
+
 def test_a_busy_way_is_not_asked(world: MakeWorld) -> None:
     """While answers to something else keep coming, more often than beats would, no beat is sent at all.
 
