@@ -8,7 +8,7 @@ it is dialled, as whom, and which host keys are pinned. A relay that was declare
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -20,7 +20,6 @@ from routing.topology import Address, Node, Topology
 from routing.tunnel.hops import BrokeOff, Hop, close_connections, connect_hop
 from routing.tunnel.policy import PoolPolicy, TunnelCredentials, TunnelPolicy
 from routing.tunnel.prompt import is_understood
-from routing.tunnel.watch import HopWatch
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +95,6 @@ class Lease:
         """The connection to the last relay; it stays the pool's."""
         return self.hops[-1].connection
 
-    @property
-    def watch(self) -> HopWatch:
-        """What hears of the end of that connection."""
-        return self.hops[-1].watch
-
     async def release(self) -> None:
         """Give the connections back; whoever else uses them keeps them. May be repeated."""
         if not self._is_released:
@@ -158,7 +152,7 @@ class HopPool:
         ConnectionsFull, and TopologyInvalid for an unknown relay.
         """
         self._retire_changed(topology)
-        places = _places(via, topology)
+        places = _places(via, topology, _by_name(topology))
         held: list[_Warm] = []
         try:
             self._hold(places, held)
@@ -335,8 +329,8 @@ class HopPool:
         if topology is self._seen:
             return
         self._seen = topology
-        relays = {relay.name: relay for relay in topology.relays}
-        changed = [warm for way, warm in self._warm.items() if not _is_declared(way, relays, topology)]
+        relays = _by_name(topology)
+        changed = [warm for way, warm in self._warm.items() if not _is_declared(way, topology, relays)]
         for warm in sorted(changed, key=lambda warm: len(warm.way), reverse=True):
             if warm.users:
                 del self._warm[warm.way]
@@ -349,9 +343,12 @@ def _nobody(_relay: str, _code: str) -> None:
     """Hear, and do nothing."""
 
 
-def _places(via: tuple[str, ...], topology: Topology) -> list[tuple[_Way, Node]]:
+def _by_name(topology: Topology) -> dict[str, Node]:
+    return {relay.name: relay for relay in topology.relays}
+
+
+def _places(via: Iterable[str], topology: Topology, relays: Mapping[str, Node]) -> list[tuple[_Way, Node]]:
     """Return the way to each relay of ``via``, with the relay. Raises TopologyInvalid."""
-    relays = {relay.name: relay for relay in topology.relays}
     found: list[tuple[_Way, Node]] = []
     way: _Way = ()
     source = topology.gateway
@@ -365,13 +362,9 @@ def _places(via: tuple[str, ...], topology: Topology) -> list[tuple[_Way, Node]]
     return found
 
 
-def _is_declared(way: _Way, relays: dict[str, Node], topology: Topology) -> bool:
-    source = topology.gateway
-    for place in way:
-        relay = relays.get(place.name)
-        if relay is None or (relay.user, relay.host_key) != (place.user, place.host_key):
-            return False
-        if relay.address_from(source.site) != place.address:
-            return False
-        source = relay
-    return True
+def _is_declared(way: _Way, topology: Topology, relays: Mapping[str, Node]) -> bool:
+    try:
+        now, _ = _places((place.name for place in way), topology, relays)[-1]
+    except TopologyInvalid:
+        return False
+    return now == way
