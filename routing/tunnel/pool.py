@@ -249,7 +249,8 @@ class HopPool:
                     group.create_task(self._connect_one(warm, near, attempt))
         finally:
             for warm, attempt in zip(missing, attempts, strict=True):
-                warm.attempt = None
+                if warm.attempt is attempt:  # not that of who began anew when a relay before it was lost
+                    warm.attempt = None
                 attempt.end()
         failure = next((attempt.failure for attempt in attempts if attempt.failure is not None), None)
         if failure is not None and nearest is not None and nearest.watch.reason is not None:
