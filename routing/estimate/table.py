@@ -248,11 +248,11 @@ class LinkTable:
         would keep the link unusable for long after it.
         """
         of = self._of
-        faded = 0.5 ** (np.maximum(0.0, at_s - of.seen_at[rows]) / self.policy.loss_half_life_s)
+        age_s, half_life_s = at_s - of.seen_at[rows], self.policy.loss_half_life_s
         # The round that showed it counts as a whole: a burst of losses begins in the same way.
         told = ~(lost & (of.streak[rows] >= DEAD_AFTER) & (at_s > of.fell_at[rows]))
-        of.sent[rows] = of.sent[rows] * faded + told
-        of.lost[rows] = of.lost[rows] * faded + (lost & told)
+        of.sent[rows] = faded(of.sent[rows], age_s, half_life_s) + told
+        of.lost[rows] = faded(of.lost[rows], age_s, half_life_s) + (lost & told)
         of.outcomes[rows] = np.where(
             told, (of.outcomes[rows] << np.uint64(1)) | lost.astype(np.uint64), of.outcomes[rows]
         )
