@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import asyncssh
 
 from routing.topology import Address
+from routing.tunnel.opening import open_session
 from routing.tunnel.views import Octets, TakesViews, arrivals
 
 
@@ -237,24 +238,5 @@ class ChannelSession(asyncssh.SSHTCPSession[bytes], TakesViews):
 
 
 async def open_channel(connection: asyncssh.SSHClientConnection, address: Address, end: End, window_bytes: int) -> None:
-    """Open a direct-tcpip channel to ``address`` with ``end`` as its session.
-
-    Raises asyncssh.ChannelOpenError. When cancelled, a channel that the relay opens later is closed as soon as it is
-    there: asyncssh would otherwise keep it, without a session, until the connection ends. Therefore the open runs in
-    a task of the connection, which outlives this call but not the connection.
-    """
-    channel: asyncssh.SSHTCPChannel[bytes] = connection.create_tcp_channel(window=window_bytes)
-    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def run() -> None:
-        try:
-            await channel.connect(lambda: ChannelSession(end), address.host, address.port, "", 0)
-        except asyncssh.ChannelOpenError as error:
-            if not answer.done():
-                answer.set_exception(error)
-        else:
-            if not answer.done():
-                answer.set_result(None)
-
-    connection.create_task(run())
-    await answer
+    """Open a direct-tcpip channel to ``address`` with ``end`` as its session; see ``open_session``."""
+    await open_session(connection, lambda: ChannelSession(end), address, window_bytes)

@@ -7,6 +7,7 @@ from typing import cast
 import asyncssh
 
 from routing.topology import Address
+from routing.tunnel.opening import Session, open_session
 from routing.tunnel.packets import LeanConnection
 
 
@@ -37,9 +38,8 @@ async def connect_lean(
         _, connection = await loop.create_connection(made, address.host, address.port)
     else:
         # asyncssh's own connections serve as sessions of a channel in the same way, and are not declared to either.
-        session = cast("Callable[[], asyncssh.SSHTCPSession[bytes]]", made)
-        carried = await _carried(through, session, address, window_bytes)
-        connection = cast("LeanConnection", carried)
+        session = cast("Callable[[], Session]", made)
+        connection = cast("LeanConnection", await open_session(through, session, address, window_bytes))
     is_logged_in = False
     try:
         await settled.waiter
@@ -49,33 +49,3 @@ async def connect_lean(
             connection.abort()
             await connection.wait_closed()
     return connection
-
-
-async def _carried(
-    through: asyncssh.SSHClientConnection,
-    session: Callable[[], asyncssh.SSHTCPSession[bytes]],
-    address: Address,
-    window_bytes: int,
-) -> asyncssh.SSHTCPSession[bytes]:
-    """Return the session of a new channel to ``address``. When cancelled, one that is opened later is closed at once.
-
-    Others use ``through`` too, and would keep what asyncssh leaves behind of a cancelled open for as long as it stands;
-    therefore the open runs in a task of the connection.
-    """
-    channel: asyncssh.SSHTCPChannel[bytes] = through.create_tcp_channel(window=window_bytes)
-    answer: asyncio.Future[asyncssh.SSHTCPSession[bytes]] = asyncio.get_running_loop().create_future()
-
-    async def run() -> None:
-        try:
-            made = await channel.connect(session, address.host, address.port, "", 0)
-        except asyncssh.ChannelOpenError as error:
-            if not answer.done():
-                answer.set_exception(error)
-        else:
-            if answer.done():
-                channel.abort()
-            else:
-                answer.set_result(made)
-
-    through.create_task(run())
-    return await answer
