@@ -46,7 +46,8 @@ from routing.tunnel.build import build_tunnel
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.pool import HopPool
 from tests.support.figures import Bar, Figures
-from tests.support.lab import PYTHON, Lab
+from tests.support.lab import PYTHON, Lab, lab_lacks
+from tests.support.sshd import family
 
 RELAYS = ("r1", "r2")
 ONE_WAY_MS = 10.0
@@ -74,9 +75,10 @@ def main() -> None:
     if arguments.serve:
         serve()
         return
-    if os.geteuid() != 0:
+    lacking = lab_lacks()
+    if lacking:
         for name, bar in BARS.items():
-            figures.tell(name, None, "", bar, note="needs root: network namespaces")
+            figures.tell(name, None, "", bar, note=lacking)
         return
     with Lab(seed=1) as lab, bench_world(lab) as bench:
         with lab.enter("gateway"):
@@ -102,15 +104,15 @@ class Bench:
 
     def lose(self, name: str, kind: str) -> list[int]:
         """Take a relay away; return the processes that were stopped for it."""
-        family = processes(self.relays[name].process.pid)
+        everything = family(self.relays[name].process.pid)
         if kind == "cut":
             self.lab.cut("gateway", name)
             return []
         if kind == "stop":
-            for pid in family:
+            for pid in everything:
                 os.kill(pid, signal.SIGSTOP)
-            return family
-        for pid in family:
+            return everything
+        for pid in everything:
             if b"listener" not in Path(f"/proc/{pid}/cmdline").read_bytes() and pid != self.relays[name].process.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -381,15 +383,6 @@ def report(figures: Figures, outcome: Outcome, rival_s: Sequence[float]) -> None
         "s",
         note=f"{len(rival_s)} cuts" if rival_s else "needs autossh (apt-get install autossh)",
     )
-
-
-def processes(pid: int) -> list[int]:
-    """Return ``pid`` and everything under it."""
-    found = [pid]
-    for each in found:  # grows while it is walked
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found += [int(child) for child in Path(f"/proc/{each}/task/{each}/children").read_text().split()]
-    return found
 
 
 if __name__ == "__main__":

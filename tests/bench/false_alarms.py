@@ -7,7 +7,6 @@ must be dead within 10 s. ``--rounds`` are the minutes; fewer tunnel hours are s
 
 import argparse
 import asyncio
-import os
 import time
 from contextlib import AsyncExitStack
 
@@ -23,7 +22,7 @@ from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.pool import HopPool
 from routing.tunnel.tunnel import Tunnel
 from tests.support.figures import Bar, Figures
-from tests.support.lab import Lab
+from tests.support.lab import Lab, lab_lacks
 
 TUNNELS = 60
 STRETCH_S = 60.0
@@ -38,9 +37,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="minutes that the tunnels stand")
     parser.add_argument("--tunnels", type=int, default=TUNNELS, help="how many stand side by side")
     figures, arguments = Figures.from_arguments(parser)
-    if os.geteuid() != 0:
+    lacking = lab_lacks()
+    if lacking:
         for name, bar in BARS.items():
-            figures.tell(name, None, "", bar, note="needs root: network namespaces")
+            figures.tell(name, None, "", bar, note=lacking)
         return
     with Lab(seed=1) as lab:
         for host in ("gateway", "relay", "cloud"):

@@ -9,9 +9,7 @@ once a process).
 import argparse
 import asyncio
 import json
-import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,13 +18,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from gateway.demo.wan.namespaces import namespaces_available
 from routing.probe.icmp import EchoSocket
 from routing.probe.raw import RawProber
 from routing.probe.syn import SynSocket
 from routing.topology import Address
 from tests.support.figures import Bar, Figures
-from tests.support.lab import Lab
+from tests.support.lab import Lab, lab_lacks
 
 TARGETS = [f"10.88.{block}.{place}" for block in range(4) for place in range(1, 251)]
 PREFIX = "10.88.0.0/22"
@@ -74,7 +71,7 @@ def main() -> None:
     if arguments.prober is not None:
         print(json.dumps(asdict(asyncio.run(sweep(arguments.prober)))))
         return
-    lacking = what_lacks()
+    lacking = lab_lacks(fping="fping")
     if lacking:
         for name, bar in BARS.items():
             figures.tell(name, None, UNITS.get(name, "packets"), bar, note=lacking)
@@ -89,16 +86,6 @@ def main() -> None:
                 done.append((turn, dropped(lab) - dropped_before))
     for who, done in turns.items():
         report(figures, who, done, rival=[turn for turn, _ in turns["fping"]])
-
-
-def what_lacks() -> str:
-    """Return why nothing can be measured here; empty when it can."""
-    if os.geteuid() != 0:
-        return "needs root: network namespaces and raw sockets"
-    if shutil.which("fping") is None:
-        return "needs fping (apt-get install fping)"
-    available, reason = namespaces_available(user_namespace=False)
-    return "" if available else f"no lab here: {reason}"
 
 
 def prepare(lab: Lab) -> None:

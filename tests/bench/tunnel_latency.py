@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import itertools
 import os
-import shutil
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,11 +20,10 @@ from pathlib import Path
 
 import asyncssh
 
-from gateway.demo.wan.namespaces import namespaces_available
 from routing.topology import Address
 from tests.routing.world import World
 from tests.support.figures import Bar, Figures
-from tests.support.lab import Lab
+from tests.support.lab import Lab, lab_lacks
 from tests.support.ssh_jump import Relay, ssh_jump
 from tests.support.sshd import Sshd
 from tests.support.traffic import ask, target
@@ -75,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="fewer make a quick and undecided run")
     figures, arguments = Figures.from_arguments(parser)
-    lacking = what_lacks()
+    lacking = lab_lacks(ssh="openssh-client")
     if lacking:
         for name, bar in BARS.items():
             figures.tell(name, None, "ms" if name.startswith("added") else "ratio", bar, note=lacking)
@@ -92,16 +90,6 @@ def main() -> None:
         unit = "ratio" if name in {"far_1", "far_3"} else "ms"
         figures.tell_median(name, values, unit, BARS.get(name))
     figures.tell("load_average", os.getloadavg()[1], "processes", note=f"over 5 minutes, {os.cpu_count()} cores")
-
-
-def what_lacks() -> str:
-    """Return why nothing can be measured here; empty when it can."""
-    if os.geteuid() != 0:
-        return "needs root: network namespaces"
-    if shutil.which("ssh") is None:
-        return "needs ssh (apt-get install openssh-client)"
-    available, reason = namespaces_available(user_namespace=False)
-    return "" if available else f"no lab here: {reason}"
 
 
 def measure_near(samples: Samples, place: Place) -> None:

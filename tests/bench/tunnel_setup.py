@@ -10,8 +10,6 @@ namespace; ratios are made round by round. asyncssh logs in with its own default
 import argparse
 import asyncio
 import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,14 +22,13 @@ from pathlib import Path
 import asyncssh
 
 from gateway.demo.relays import RelaySshd
-from gateway.demo.wan.namespaces import namespaces_available
 from routing.candidates import Route
 from routing.topology import Address, Node, NodeKind, Topology
 from routing.tunnel.build import build_tunnel
 from routing.tunnel.policy import TunnelCredentials, TunnelPolicy
 from routing.tunnel.pool import HopPool
 from tests.support.figures import Bar, Figures, median_interval
-from tests.support.lab import PYTHON, Lab
+from tests.support.lab import PYTHON, Lab, lab_lacks
 
 RELAYS = ("r1", "r2", "r3")
 LINK_MS = (20.0, 100.0)  # round trip
@@ -65,23 +62,13 @@ def main() -> None:
     if arguments.client is not None:
         print(json.dumps(asyncio.run(Client(json.loads(arguments.client)).measure(arguments.rounds))))
         return
-    lacking = what_lacks()
+    lacking = lab_lacks(ssh="openssh-client")
     if lacking:
         for name, bar in BARS.items():
             figures.tell(name, None, "ratio", bar, note=lacking)
         return
     for link_ms in LINK_MS:
         report(figures, link_ms, sampled(link_ms, arguments.rounds))
-
-
-def what_lacks() -> str:
-    """Return why nothing can be measured here; empty when it can."""
-    if os.geteuid() != 0:
-        return "needs root: network namespaces"
-    if shutil.which("ssh") is None:
-        return "needs ssh (apt-get install openssh-client)"
-    available, reason = namespaces_available(user_namespace=False)
-    return "" if available else f"no lab here: {reason}"
 
 
 def sampled(link_ms: float, rounds: int) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ Bar = tuple[Literal["<=", ">=", "=="], float]
 # An interval, or a measurement on a machine this noisy, can lie across its bar: then nothing is decided.
 UNDECIDED = "undecided"
 _LEAST_SAMPLES = 5
-_LIKELY = 0.05  # on either side
+_MOST_LIKELY = 0.05  # that the median lies outside of its interval, on either side
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float]:
     """
     ordered = sorted(samples)
     out, likely = 0, 0.5 ** len(ordered)
-    while likely + math.comb(len(ordered), out + 1) * 0.5 ** len(ordered) <= 0.05:
+    while likely + math.comb(len(ordered), out + 1) * 0.5 ** len(ordered) <= _MOST_LIKELY:
         out += 1
         likely += math.comb(len(ordered), out) * 0.5 ** len(ordered)
     return ordered[out], ordered[-1 - out]

@@ -30,11 +30,22 @@ PYTHON = sys.executable
 
 def require_lab() -> None:
     """Skip the calling test, saying why, where this system allows no lab. Call it first, or from a fixture."""
+    lacking = lab_lacks()
+    if lacking:
+        pytest.skip(lacking)
+
+
+def lab_lacks(**programs: str) -> str:
+    """Return why there can be no lab here, or none with ``programs`` (each with its package); empty if it can."""
     if os.geteuid() != 0:
-        pytest.skip("the lab needs root (network namespaces)")
+        return "the lab needs root (network namespaces)"
+    try:
+        for program, package in programs.items():
+            find_program(program, package=package)
+    except WanError as error:
+        return str(error)
     available, reason = namespaces_available(user_namespace=False)
-    if not available:
-        pytest.skip(f"the lab is not possible here: {reason}")
+    return "" if available else f"the lab is not possible here: {reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from routing.topology import Address
+from tests.support.sshd import family, free_port
 
 _PATIENCE_S = 60.0
 _SSH_PORT = 22
@@ -57,21 +58,14 @@ class SshJump:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that its processes (one for each relay) have used."""
-        return sum(_cpu_s(pid) for pid in self._family())
+        return sum(_cpu_s(pid) for pid in family(self._process.pid))
 
     def stop(self) -> None:
         """End its processes."""
-        for pid in self._family():
+        for pid in family(self._process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(_PATIENCE_S)
-
-    def _family(self) -> list[int]:
-        found = [self._process.pid]
-        for pid in found:  # grows while it is walked
-            with contextlib.suppress(OSError):
-                found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return found
 
 
 @contextlib.contextmanager
@@ -85,9 +79,7 @@ def ssh_jump(relays: Sequence[Relay], to: Address, key_file: Path, directory: Pa
     for name, relay in zip(names, relays, strict=True):
         text += _HOST.format(name=name, host=relay.address[0], port=relay.address[1], user=relay.user)
     config.write_text(text)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     jump = ["-J", ",".join(names[:-1])] if len(names) > 1 else []
     forward = f"127.0.0.1:{port}:{to.host}:{to.port}"
     command = ["ssh", "-F", str(config), *options, *jump, "-N", "-L", forward, names[-1]]
