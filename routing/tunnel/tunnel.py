@@ -14,7 +14,7 @@ import asyncssh
 from routing.candidates import Route
 from routing.errors import HopError, HopRefused, HopTimedOut, TunnelFull, TunnelLost
 from routing.topology import Address
-from routing.tunnel.bridge import Bridge, open_channel
+from routing.tunnel.bridge import Bridge, End, open_channel
 from routing.tunnel.first import FirstChannel
 from routing.tunnel.heartbeat import Listener
 from routing.tunnel.hops import stripes_over, window_over
@@ -200,13 +200,8 @@ class Tunnel:
             first = await self._first.take(address, self._forget) if self._first is not None else None
             bridge = first or Bridge(self._forget)
             undo.callback(bridge.abort)
-            if first is not None:
-                pass  # Its far end is open.
-            elif self._hops:
-                last = self._hops[-1].connection
-                await open_channel(last, address, bridge.far, window_over(last, self._policy))
-            else:
-                await loop.create_connection(lambda: bridge.far, address.host, address.port)
+            if first is None:
+                await self._dial(address, bridge.far)
             await loop.create_connection(lambda: bridge.near, sock=loops)
             if self.is_lost:
                 raise TunnelLost(self._reason())
@@ -216,6 +211,13 @@ class Tunnel:
         bridge.far.resume()
         bridge.near.resume()
         return ours
+
+    async def _dial(self, address: Address, end: End) -> None:
+        if self._hops:
+            last = self._hops[-1].connection
+            await open_channel(last, address, end, window_over(last, self._policy))
+        else:
+            await asyncio.get_running_loop().create_connection(lambda: end, address.host, address.port)
 
     def _forget(self, bridge: Bridge) -> None:
         if bridge in self._bridges:
