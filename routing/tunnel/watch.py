@@ -1,6 +1,6 @@
-"""Notice that a hop is gone: SSH connections by keepalive, a direct target by connecting to it.
+"""Notice that a hop is gone: an SSH connection by its end, a direct target by connecting to it.
 
-asyncssh's keepalive is off by default, and a black-holed relay is then never noticed; ``hops`` always turns it on.
+A black-holed relay ends by itself only because keepalives, which ``hops`` always turns on, and heartbeats end it.
 """
 
 import asyncio
