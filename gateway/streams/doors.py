@@ -106,7 +106,11 @@ def is_own(sock: socket.socket) -> bool:
     if sock.family == socket.AF_UNIX:
         _, uid, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         return bool(uid in {os.geteuid(), 0})
-    return uid_of(sock.getpeername()[:2], sock.getsockname()[:2]) == os.geteuid()
+    try:
+        peer, ours = sock.getpeername()[:2], sock.getsockname()[:2]
+    except OSError:
+        return False  # it was reset before anybody could ask
+    return uid_of(peer, ours) == os.geteuid()
 
 
 async def serve(

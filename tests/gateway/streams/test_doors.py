@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,29 @@ def test_our_own_connection_is_known_as_such() -> None:
     one, two = socket.socketpair()
     with one, two:
         assert is_own(one)
+
+
+def test_a_connection_that_was_reset_is_nobodys() -> None:
+    """Whoever connects and resets at once is refused like a stranger, and the door stays open for others."""
+
+    async def hear(local: Local) -> None:
+        while await local.read():
+            pass
+
+    async def story() -> None:
+        with loopback_port(0) as listener:
+            with socket.create_connection(listener.getsockname()) as rude:
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(serve(listener, hear, limit=1))
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                writer.write_eof()
+                assert await reader.read() == b""
+                writer.close()
+                assert not serving.done()
+                serving.cancel()
+
+    asyncio.run(story())
 
 
 def test_one_connection_too_many_is_closed() -> None:
