@@ -161,7 +161,6 @@ class Establisher:
             moved = await self._register(live.connection, network, route, tunnel, choice)
             await self.sessions.move(live.connection, route, network)
             undo.pop_all()
-        moved.standby, live.standby = live.standby, None
         self.moved(choice.verdict.reason.value)
         return moved
 

@@ -95,12 +95,18 @@ class LiveConnections:
         self._live: dict[ConnectionId, LiveConnection] = {}
         self._changed = asyncio.Event()
 
-    def put(self, live: LiveConnection) -> LiveConnection | None:
-        """Make ``live`` the one new sockets use; return the one it replaces."""
+    def put(self, live: LiveConnection) -> None:
+        """Make ``live`` the one new sockets use; what stands by for the one it replaces stands by for it.
+
+        Whoever still has the old one in hand, to prove or to close its standby, finds none there.
+        """
         before = self._live.get(live.connection)
+        if before is not None and before is not live:
+            standby, before.standby = before.standby, None
+            if standby is not None and standby.tunnel is not live.tunnel:
+                live.standby = standby
         self._live[live.connection] = live
         self._tell()
-        return before
 
     def drop(self, connection: ConnectionId) -> None:
         """Forget a connection; harmless when it is not known."""

@@ -39,6 +39,7 @@ def test_the_standby_takes_over_and_sessions_go_on(world: Connecting, relays: di
             before = {each.id for each in await world.open_sessions(connection)}
             await asyncio.to_thread(relays["r1"].stop)
             taken = await uses(world, connection, "r2")
+            assert live.standby is None  # a proof of it that fails only now closes nothing
             assert (await world.row(connection)).state is ESTABLISHED
             assert {each.id for each in await world.open_sessions(connection)} == before
             told = await world.decision(connection)

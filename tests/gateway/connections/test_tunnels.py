@@ -8,9 +8,15 @@ import pytest
 from catalog.errors import CloudTimedOut, CloudUnavailable
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.ports import Address
+from gateway.connections.hedging import Way
 from gateway.connections.tunnels import LiveConnection, LiveConnections, TunnelDialer
+from routing.topology import Address as RoutedAddress
+from routing.tunnel.policy import TunnelPolicy
+from routing.tunnel.tunnel import Tunnel
 from tests.support.connecting import Connecting
 from tests.support.sshd import free_port
+
+ANYWHERE = RoutedAddress("127.0.0.1", 1)
 
 
 async def direct(world: Connecting) -> LiveConnection:
@@ -39,6 +45,28 @@ def test_its_own_connection_leads_first(world: Connecting) -> None:
             with pytest.raises(CloudUnavailable):
                 registry.to_platform(PlatformId("platform_unknown"))
             await world.establisher.live_closed(own)
+
+    asyncio.run(run())
+
+
+def test_what_stands_by_goes_with_the_connection(world: Connecting) -> None:
+    """A move takes the standby along at once, and gives it back when undone; one that takes over stands by no more."""
+
+    async def run() -> None:
+        async with world.target():
+            live = await direct(world)
+            standby = Way(live.route, Tunnel(live.route, None, target_address=ANYWHERE, policy=TunnelPolicy()), "gw")
+            live.standby = standby
+            moved = replace(live, standby=None)
+            world.live.put(moved)
+            assert (live.standby, moved.standby) == (None, standby)
+            world.live.put(live)
+            assert (live.standby, moved.standby) == (standby, None)
+            taken = replace(live, tunnel=standby.tunnel, standby=None)
+            world.live.put(taken)
+            assert (live.standby, taken.standby) == (None, None)
+            await live.tunnel.close()
+            await world.establisher.live_closed(taken)
 
     asyncio.run(run())
 
