@@ -11,11 +11,33 @@ from catalog.ports import Clock
 from gateway.connector.dial_out import DialingOut
 from gateway.connector.gateway_door import GatewayDoor
 from gateway.connector.joining import OpenJoins, serve_joins
+from gateway.connector.outward import Outward
 from gateway.connector.settings import ConnectorSettings
 
 
-async def go_out(settings: ConnectorSettings, key: Ed25519PrivateKey, clock: Clock, joins: OpenJoins) -> None:
-    """Do what ``settings.outward`` says until cancelled; return at once when it says nothing."""
+def load_dial_key(outward: Outward) -> asyncssh.SSHKey | None:
+    """Return the key by which the connector dials out, created if missing; None when it is not to dial out.
+
+    Raises InvalidValue when others can read it.
+    """
+    if outward.dial_out is None:
+        return None
+    key = load_or_create_key(outward.dial_out.key_file)
+    return asyncssh.import_private_key(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+
+
+async def go_out(
+    settings: ConnectorSettings,
+    *,
+    key: Ed25519PrivateKey,
+    dial_key: asyncssh.SSHKey | None,
+    clock: Clock,
+    joins: OpenJoins,
+) -> None:
+    """Do what ``settings.outward`` says until cancelled; return at once when it says nothing.
+
+    ``key`` signs for the platform, ``dial_key`` is from ``load_dial_key``.
+    """
     outward = settings.outward
     if outward.gateway is None:
         return
@@ -24,16 +46,10 @@ async def go_out(settings: ConnectorSettings, key: Ed25519PrivateKey, clock: Clo
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve_joins(joins, door))
-        if outward.dial_out is not None:
-            ssh_key = _ssh_key(load_or_create_key(outward.dial_out.key_file))
-            tasks.create_task(DialingOut(plan=outward.dial_out, key=ssh_key, door=door).run())
+        if outward.dial_out is not None and dial_key is not None:
+            tasks.create_task(DialingOut(plan=outward.dial_out, key=dial_key, door=door).run())
 
 
 def ssh_public_line(key: Ed25519PrivateKey) -> str:
     """Return the public half as relays' key files have it."""
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-
-
-def _ssh_key(key: Ed25519PrivateKey) -> asyncssh.SSHKey:
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    return asyncssh.import_private_key(pem)

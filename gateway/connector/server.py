@@ -25,7 +25,7 @@ from catalog.messages.handshake_json import (
 )
 from catalog.messages.signing_key import load_or_create_key
 from gateway.connector.exchange import Exchange, QuestionRefused
-from gateway.connector.going_out import go_out
+from gateway.connector.going_out import go_out, load_dial_key
 from gateway.connector.joining import OpenJoins, open_joins
 from gateway.connector.settings import ConnectorSettings, read_settings
 from gateway.connector.state import RequestChanged, State
@@ -53,13 +53,14 @@ class Connector:
     """A platform's connector: its settings, decisions and key, answering over HTTP while ``listening``."""
 
     def __init__(self, config_path: Path, clock: Clock) -> None:
-        """Read the file, the key and the decisions. Raises InvalidValue for whatever is wrong with them."""
+        """Read the file, the keys and the decisions. Raises InvalidValue for whatever is wrong with them."""
         self._config_path = config_path
         self._clock = clock
         self._settings = read_settings(config_path)
         self._policy = self._settings.policy
         self._state = State(self._settings.state_file)
         self._key = load_or_create_key(self._settings.key_file)
+        self._dial_key = load_dial_key(self._settings.outward)
         self._exchange = Exchange(
             platform=self._settings.platform, gateway_key=self._settings.gateway_key, key=self._key
         )
@@ -87,7 +88,7 @@ class Connector:
 
     async def go_out(self, joins: OpenJoins) -> None:
         """Do what the file says that the connector does by itself, until cancelled; nothing, if it says nothing."""
-        await go_out(self._settings, self._key, self._clock, joins)
+        await go_out(self._settings, key=self._key, dial_key=self._dial_key, clock=self._clock, joins=joins)
 
     @asynccontextmanager
     async def listening(self, *, deadline_s: float = _CONNECTION_DEADLINE_S) -> AsyncIterator[tuple[str, int]]:

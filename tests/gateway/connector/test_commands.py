@@ -9,6 +9,7 @@ from catalog.errors import InvalidValue
 from gateway.connector import answer, list_pending, main, public_key
 from tests.support.clocks import ManualClock
 from tests.support.platform_links import GATEWAY, linked, request, write_config
+from tests.support.stores import HOST_KEY
 
 
 @pytest.fixture
@@ -86,6 +87,19 @@ def test_a_readable_key_is_told_with_its_fix(config: Path, capsys: pytest.Captur
     key.chmod(0o644)
     assert main(["serve", "--config", str(config)]) == 2
     assert f"chmod 600 {key}" in capsys.readouterr().err
+
+
+def test_a_readable_dial_key_is_told_with_its_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The key by which the connector dials out is looked at like the platform's, before anything begins."""
+    relay = f'[[dial_out.relays]]\nname = "one"\nhost = "192.0.2.1"\nuser = "u"\nhost_key = "{HOST_KEY}"'
+    gateway = '[gateway]\nurl = "https://gateway.example.net"'
+    config = write_config(tmp_path, f'{gateway}\n[dial_out]\nkey_file = "dial.key"\n{relay}')
+    assert main(["dial-key", "--config", str(config)]) == 0
+    key = tmp_path / "dial.key"
+    key.chmod(0o644)
+    for command in ("dial-key", "serve"):
+        assert main([command, "--config", str(config)]) == 2
+        assert f"chmod 600 {key}" in capsys.readouterr().err
 
 
 def test_another_word_than_grant_or_deny_is_refused(config: Path) -> None:
