@@ -23,6 +23,11 @@ class ServerAddress:
         """True when nobody else can read along: a Unix socket or the loopback interface."""
         return self.kind == "unix" or self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
+    @property
+    def origin(self) -> str:
+        """What stands before the path of a URL there; over a Unix socket the host is only a word."""
+        return "http://localhost" if self.kind == "unix" else str(self)
+
     def __str__(self) -> str:
         if self.kind == "unix":
             return f"unix:{self.path}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -12,13 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog.messages.signed_request import authorization
 from catalog.ports import Clock
-from gateway.client.problems import ApiProblem, ServerUnreachable, problem_of
+from gateway.client.problems import AnswerUnreadable, ApiProblem, ServerUnreachable, problem_of
 from gateway.connector.outward import GatewayAccess
+from gateway.streams.dial import connector_to
 
 ANNOUNCEMENTS_PATH = "/v1/exit-announcements"
 _TIMEOUT_S = 20.0
 _ANSWER_BYTES = 65_536
-_CLIENT_ERRORS = 400
+_REDIRECTS, _CLIENT_ERRORS = 300, 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class GatewayDoor:
         )
 
     async def announce(self, relay: str, ports: Mapping[str, int]) -> None:
-        """Tell which loopback ports ``relay`` gave us. Raises ApiProblem or ServerUnreachable."""
+        """Tell which loopback ports ``relay`` gave us. Raises ApiProblem, ServerUnreachable or AnswerUnreadable."""
         body = json.dumps({"relay": relay, "ports": dict(ports)}).encode()
         headers = {
             "Authorization": self.signed("POST", ANNOUNCEMENTS_PATH, body=body),
@@ -55,27 +55,20 @@ class GatewayDoor:
         try:
             async with (
                 asyncio.timeout(_TIMEOUT_S),
-                aiohttp.ClientSession(connector=self._connector(), trust_env=False) as http,
+                aiohttp.ClientSession(connector=connector_to(server, self.access.ca_pem), trust_env=False) as http,
                 http.post(
-                    f"{self.origin}{ANNOUNCEMENTS_PATH}", data=body, headers=headers, allow_redirects=False
+                    f"{server.origin}{ANNOUNCEMENTS_PATH}", data=body, headers=headers, allow_redirects=False
                 ) as answer,
             ):
                 if answer.status >= _CLIENT_ERRORS:
                     raise _problem(answer.status, await answer.content.read(_ANSWER_BYTES))
+                if answer.status >= _REDIRECTS:
+                    # Not followed: whoever redirects is no gateway, and nobody has heard the announcement.
+                    raise AnswerUnreadable(str(server), "a redirect")
         except TimeoutError as error:
             raise ServerUnreachable(str(server), f"silent for {_TIMEOUT_S:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ServerUnreachable(str(server), type(error).__name__) from error
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port."""
-        return "http://localhost" if self.access.server.kind == "unix" else str(self.access.server)
-
-    def _connector(self) -> aiohttp.BaseConnector:
-        if self.access.server.kind == "unix":
-            return aiohttp.UnixConnector(self.access.server.path)
-        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=self.access.ca_pem))
 
 
 def _problem(status: int, body: bytes) -> ApiProblem:

@@ -55,13 +55,13 @@ class StreamDialer:
         Raises ApiProblem when the gateway says no, ServerUnreachable when it does not answer, AnswerUnreadable when
         something else does.
         """
-        connector = _connector(self.server, self.ca_pem)
+        connector = connector_to(self.server, self.ca_pem)
         async with aiohttp.ClientSession(
             connector=connector, trust_env=False, trace_configs=[_no_redirects(self.server)]
         ) as http:
             try:
                 async with asyncio.timeout(self.timeout_s):
-                    url = URL(f"{_origin(self.server)}{target.path}", encoded=True)
+                    url = URL(f"{self.server.origin}{target.path}", encoded=True)
                     web_socket = await http.ws_connect(url, headers=headers, max_msg_size=0)
             except aiohttp.WSServerHandshakeError as error:
                 raise _refusal(error) from error
@@ -74,14 +74,11 @@ class StreamDialer:
                 yield web_socket
 
 
-def _connector(server: ServerAddress, ca_pem: str | None) -> aiohttp.BaseConnector:
+def connector_to(server: ServerAddress, ca_pem: str | None) -> aiohttp.BaseConnector:
+    """Return how aiohttp connects to ``server``; ``ca_pem`` None: the system's authorities prove it."""
     if server.kind == "unix":
         return aiohttp.UnixConnector(server.path)
     return aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=ca_pem) if server.kind == "https" else True)
-
-
-def _origin(server: ServerAddress) -> str:
-    return "http://localhost" if server.kind == "unix" else str(server)
 
 
 def _no_redirects(server: ServerAddress) -> aiohttp.TraceConfig:

@@ -21,6 +21,7 @@ def test_addresses_read_back_as_written(text: str, expected: str) -> None:
 
     assert str(address) == expected
     assert parse_address(str(address)) == address
+    assert address.origin == (expected if address.kind != "unix" else "http://localhost")
 
 
 @pytest.mark.parametrize(

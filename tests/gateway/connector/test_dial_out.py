@@ -29,18 +29,20 @@ OPTIONS = 'restrict,port-forwarding,permitlisten="127.0.0.1:*",permitopen="none.
 
 
 class Announced:
-    """A gateway that takes announcements; ``refuse`` answers the next ones with 403."""
+    """A gateway that takes announcements; the next ``refuse`` ones are answered with ``refusal``."""
 
     def __init__(self) -> None:
         self.told: asyncio.Queue[Mapping[str, int]] = asyncio.Queue()
         self.refuse = 0
+        self.refusal = 403
 
     async def take(self, request: web.Request) -> web.Response:
         """Note it."""
         assert request.headers["Authorization"].startswith(SCHEME)
         if self.refuse:
             self.refuse -= 1
-            return web.json_response({"code": "denied", "detail": "not approved"}, status=403)
+            headers = {"Location": ANNOUNCEMENTS_PATH}
+            return web.json_response({"code": "denied", "detail": "not it"}, status=self.refusal, headers=headers)
         body = json.loads(await request.read())
         assert body["relay"] == "one"
         self.told.put_nowait(body["ports"])
@@ -114,12 +116,13 @@ def test_the_relays_port_leads_to_the_target_and_outlives_the_relay(tmp_path: Pa
     run(tmp_path, story)
 
 
-def test_an_announcement_that_is_refused_is_made_again(tmp_path: Path) -> None:
-    """An exit that an admin approves later is taken up without anybody touching the connector."""
+@pytest.mark.parametrize("refusal", [pytest.param(403, id="refused"), pytest.param(307, id="a redirect")])
+def test_an_announcement_that_is_not_heard_is_made_again(tmp_path: Path, refusal: int) -> None:
+    """An exit that an admin approves later is taken up without anybody touching the connector; so is a mended proxy."""
 
     async def story(relay: Sshd, key: asyncssh.SSHKey, target: Echo) -> None:
         async with dialling(relay, key, target) as gateway:
-            gateway.refuse = 2
+            gateway.refuse, gateway.refusal = 2, refusal
             assert await shouted((await gateway.told.get())["api"]) == b"HELLO heard 5"
             assert gateway.refuse == 0
 
