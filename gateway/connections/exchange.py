@@ -59,6 +59,7 @@ class Exchange:
         self._ways = ways
         self._lines = lines
         self._sent: _Sent | None = None
+        self._replays_left = _REPLAYS if call.repeatable else 0
 
     async def head(self) -> aiohttp.ClientResponse:
         """Send the call and return its answer, the head read.
@@ -71,15 +72,15 @@ class Exchange:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes, undecoded. Raises CloudTimedOut when it stalls or breaks off for good."""
-        told, replays = _Told(), 0
+        told = _Told()
         while True:
             try:
                 piece = await self._piece()
                 told.check_end(piece)
             except CloudTimedOut:
-                if not self._call.repeatable or replays == _REPLAYS:
+                if not self._replays_left:
                     raise
-                replays += 1
+                self._replays_left -= 1
                 await self._ask_again()
                 told.begin_again()
                 continue
@@ -167,8 +168,10 @@ class Exchange:
         assert sent is not None
 
         def doubted(health: Health) -> None:
-            others = [way for way in self._ways() if way.tunnel is not sent.way.tunnel]
-            if self._call.repeatable and health is not Health.HEALTHY and others:
+            # Doubt passes: it is worth neither the last replay nor a change to a tunnel that is in doubt too.
+            kept = 0 if health is Health.DEAD else 1
+            better = any(way.tunnel.health is Health.HEALTHY for way in self._ways())
+            if health is not Health.HEALTHY and better and self._replays_left > kept:
                 sent.line.abort()
 
         sent.way.tunnel.listen(doubted)

@@ -4,17 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
+import aiohttp
 import pytest
 
 from catalog.errors import CloudTimedOut
 from catalog.model.connection import ConnectionState
 from catalog.ports import ApprovedEndpoint, HttpCall
 from gateway.connections.carrier import TunnelCarrier
+from gateway.connections.exchange import Exchange, Lines
+from gateway.connections.hedging import Way
+from gateway.connections.lines import Line
+from routing.tunnel.liveness import Health
 from tests.support.connecting import Connecting, ready
+from tests.support.feelings import Feeling, ways
 from tests.support.http_ledger import LedgerServer, ledger_server
 from tests.support.sshd import Sshd
 
+BODY = b"12345678"
 FAIL: list[Callable[[Sshd], None]] = [Sshd.freeze, Sshd.stop]
 
 
@@ -99,6 +107,83 @@ def test_an_answer_that_breaks_off_goes_on(world: Connecting, relays: dict[str, 
             assert here.server.ledger.arrivals()["/paced"] == 2
 
     asyncio.run(run())
+
+
+class Doubtful:
+    """A line over a tunnel that is doubted in the middle of every answer; see ``Halves``."""
+
+    def __init__(self, feeling: Feeling) -> None:
+        self.feeling = feeling
+        self.is_cut = False
+
+    async def ask(self, _call: HttpCall) -> "Halves":
+        """Answer."""
+        return Halves(self)
+
+    def abort(self) -> None:
+        """Be cut off."""
+        self.is_cut = True
+
+    async def close(self) -> None:
+        """Be closed."""
+
+
+class Halves:
+    """An answer: half of ``BODY``, doubt about its tunnel, and the other half unless it was cut off for that."""
+
+    status = 200
+
+    def __init__(self, line: Doubtful) -> None:
+        self.line = line
+        self.left = [b"", BODY[4:], BODY[:4]]
+
+    @property
+    def content(self) -> "Halves":
+        """What the body is read from."""
+        return self
+
+    async def readany(self) -> bytes:
+        """Return the next half."""
+        piece = self.left.pop()
+        if piece == BODY[4:]:
+            self.line.feeling.becomes(Health.SUSPECT)
+            if self.line.is_cut:
+                self.line.feeling.becomes(Health.HEALTHY)
+                raise aiohttp.ClientPayloadError
+        return piece
+
+    def close(self) -> None:
+        """Be closed."""
+
+
+@pytest.mark.parametrize(
+    ("other", "asked"),
+    [
+        pytest.param(Health.HEALTHY, 3, id="the other is healthy"),
+        pytest.param(Health.SUSPECT, 1, id="the other is in doubt too"),
+    ],
+)
+def test_doubt_alone_never_ends_an_answer(other: Health, asked: int) -> None:
+    """Every tunnel is doubted under every copy of the body: two are cut off for a better one, the third goes on."""
+    lines: list[Doubtful] = []
+    there = ways(Feeling(), Feeling())
+    cast("Feeling", there[1].tunnel).becomes(other)
+
+    async def fresh(way: Way) -> Line:
+        lines.append(Doubtful(cast("Feeling", way.tunnel)))
+        return cast("Line", lines[-1])
+
+    async def no_ways() -> None:
+        raise AssertionError("there are ways")
+
+    async def run() -> bytes:
+        call = HttpCall(method="GET", url="http://cloud.test/", repeatable=True)
+        exchange = Exchange(call, lambda: there, Lines(fresh=fresh, used=lambda _way: None, wait_ways=no_ways))
+        await exchange.head()
+        return b"".join([piece async for piece in exchange.pieces()])
+
+    assert asyncio.run(run()) == BODY
+    assert len(lines) == asked
 
 
 async def ended(sending: Awaitable[bytes]) -> bytes | CloudTimedOut:

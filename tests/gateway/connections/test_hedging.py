@@ -2,44 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import pytest
 
 from catalog.errors import CloudTimedOut, CloudUnavailable
 from gateway.connections.hedging import Way, hedged
-from routing.candidates import Route
-from routing.tunnel.heartbeat import Listener
 from routing.tunnel.liveness import Health
-from routing.tunnel.tunnel import Tunnel
-
-
-class Feeling:
-    """What hedging wants of a tunnel: its health, which a test changes."""
-
-    def __init__(self) -> None:
-        self.health = Health.HEALTHY
-        self.listeners: list[Listener] = []
-
-    def listen(self, listener: Listener) -> None:
-        """Take a listener."""
-        self.listeners.append(listener)
-
-    def unlisten(self, listener: Listener) -> None:
-        """Forget a listener."""
-        self.listeners.remove(listener)
-
-    def becomes(self, health: Health) -> None:
-        """Change, and tell."""
-        self.health = health
-        for listener in tuple(self.listeners):
-            listener(health)
-
-
-def ways(*feelings: Feeling) -> tuple[Way, ...]:
-    """Return a way over each, in order, named by its number."""
-    return tuple(Way(Route((str(place),), "t"), cast("Tunnel", each), "site") for place, each in enumerate(feelings))
-
+from tests.support.feelings import Feeling, ways
 
 Attempt = Callable[[Way], Awaitable[str]]
 
