@@ -14,6 +14,7 @@ from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLocation, NodeSize, StorageVolume
 from libcloud.compute.types import NodeState
 
+from catalog.endpoints import Target
 from catalog.errors import CloudMisbehaved, CloudRefused, InvalidValue
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import (
@@ -29,7 +30,6 @@ from catalog.ports import (
 )
 from drivers.clouds.libcloud_bridge import Bridge
 from drivers.clouds.policy import CallPolicy
-from drivers.clouds.routed_http import Target
 
 T = TypeVar("T")
 Found = TypeVar("Found")

@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Any
 
 import requests
 from libcloud.common.base import Connection
@@ -26,33 +25,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from catalog.errors import CertificateRefused, CloudError, CloudMisbehaved, CloudTimedOut, DialRefused
+from catalog.endpoints import DEFAULT_PORTS, Target, verifying_context
+from catalog.errors import CloudError, CloudMisbehaved, CloudTimedOut, DialRefused
 from catalog.ports import Address, ApprovedEndpoint, Dialer
 from drivers.clouds import egress_guard
 
 _CHUNK_BYTES = 64 * 1024
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = range(300, 400)
-
-
-class Target(NamedTuple):
-    """What a URL connects to. ``host`` is lower case, as it stands in the certificate."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Self:
-        """Return the target of ``url``. Raises DialRefused when it names none over HTTP or HTTPS."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if not host or parts.scheme not in _DEFAULT_PORTS:
-            raise DialRefused("the URL is not a plain HTTP or HTTPS URL")
-        return cls(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
 class Route:
@@ -65,7 +44,7 @@ class Route:
         self._authorities = {Target.of(endpoint.url): endpoint.ca_pem for endpoint in endpoints}
         # Shared by the platform's threads: building one costs milliseconds, and OpenSSL contexts are thread-safe.
         self._contexts = {
-            target: _verifying_context(pem) for target, pem in self._authorities.items() if target.scheme == "https"
+            target: verifying_context(pem) for target, pem in self._authorities.items() if target.scheme == "https"
         }
 
     def address(self, target: Target) -> Address:
@@ -82,7 +61,7 @@ class Route:
         """Return the TLS settings for ``target``: its own authority alone. None for plain HTTP."""
         if client_certificate is None or target.scheme != "https":
             return self._contexts.get(target)
-        context = _verifying_context(self._authorities[target])
+        context = verifying_context(self._authorities[target])
         context.load_cert_chain(*client_certificate)
         return context
 
@@ -273,20 +252,6 @@ def _read(raw: Any, call: Call) -> bytes:
     return bytes(body)
 
 
-def _verifying_context(ca_pem: str | None) -> ssl.SSLContext:
-    # Not ssl.create_default_context(): it writes session keys to a file when SSLKEYLOGFILE is set.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_pem is None:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        return context
-    try:
-        context.load_verify_locations(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise CertificateRefused("the endpoint's authority is not a PEM certificate", field="ca_pem") from error
-    return context
-
-
 def _routed_init(self: Any) -> None:
     current_call()
     self.session = _routed_session(RoutedAdapter())
@@ -301,7 +266,7 @@ def _routed_signing(self: Any, cert_file: str, key_file: str) -> None:
 def _routed_session(adapter: RoutedAdapter) -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no HTTP_PROXY, no ~/.netrc
-    for scheme in _DEFAULT_PORTS:
+    for scheme in DEFAULT_PORTS:
         session.mount(f"{scheme}://", adapter)
     return session
 

@@ -10,13 +10,14 @@ from typing import Self
 
 import aiohttp
 
+from catalog.endpoints import Target, verifying_context
 from catalog.errors import CatalogError, DialRefused
 from catalog.model.ids import PlatformId
 from catalog.ports import ApprovedEndpoint, HttpAnswer, HttpCall
 from gateway.connections.exchange import Exchange, Lines
 from gateway.connections.hedging import Way
 from gateway.connections.idle_lines import IdleLines
-from gateway.connections.lines import Line, open_line, origin, verifying_context
+from gateway.connections.lines import Line, open_line
 from gateway.connections.tunnels import LiveConnections
 from routing.tunnel.tunnel import Tunnel
 
@@ -63,7 +64,7 @@ class TunnelCarrier:
     @asynccontextmanager
     async def send(self, platform: PlatformId, endpoint: ApprovedEndpoint, call: HttpCall) -> AsyncIterator[HttpAnswer]:
         """Return the answer to ``call``; see the port."""
-        if origin(call.url) != origin(endpoint.url):
+        if Target.of(call.url) != Target.of(endpoint.url):
             raise DialRefused("the call's URL does not lead to the endpoint it is meant for")
         self._live.to_platform(platform)  # whoever is not connected at all is told at once
         await self._idle.sweep(self._live.tunnels())
@@ -84,9 +85,11 @@ class TunnelCarrier:
                 self._warm(platform, endpoint, call.timeout_s)
 
     async def _fresh(self, platform: PlatformId, way: Way, endpoint: ApprovedEndpoint, timeout_s: float) -> Line:
-        scheme, host, _ = origin(endpoint.url)
+        target = Target.of(endpoint.url)
+        # Before anything is connected, which would be left open when the authority is of no use.
+        tls = self._context(endpoint) if target.scheme == "https" else None
         connected = await self._live.to_platform(platform).open_over(way, endpoint.dial, timeout_s)
-        return await open_line(connected, self._context(endpoint) if scheme == "https" else None, host)
+        return await open_line(connected, tls, target.host)
 
     def _warm(self, platform: PlatformId, endpoint: ApprovedEndpoint, timeout_s: float) -> None:
         """Have a line over the standby ready, so that the first call there takes one round trip."""

@@ -9,7 +9,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -17,12 +16,11 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from catalog.errors import CertificateRefused, CloudMisbehaved, CloudUnavailable, DialRefused, InvalidValue
+from catalog.errors import CertificateRefused, CloudMisbehaved, CloudUnavailable
 from catalog.ports import HttpCall
 
 # What aiohttp would add by itself; a request must arrive as it was signed.
 _ADDED_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Line:
@@ -91,36 +89,6 @@ async def open_line(connected: socket.socket, tls: ssl.SSLContext | None, host: 
         connected.close()
         raise
     return Line(transport, protocol)
-
-
-def origin(url: str) -> tuple[str, str, int]:
-    """Return the scheme, lower-case host and port that ``url`` leads to. Raises DialRefused when it names none."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or parts.scheme not in _DEFAULT_PORTS:
-        raise DialRefused("the URL is not a plain HTTP or HTTPS URL")
-    return parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port
-
-
-def verifying_context(ca_pem: str | None) -> ssl.SSLContext:
-    """Return TLS settings that trust ``ca_pem`` alone, or the system's authorities when it is None.
-
-    Raises InvalidValue when it is not a PEM certificate.
-    """
-    # Not ssl.create_default_context(): it writes session keys to a file when SSLKEYLOGFILE is set.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_pem is None:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-        return context
-    try:
-        context.load_verify_locations(cadata=ca_pem)
-    except (ssl.SSLError, ValueError) as error:
-        raise InvalidValue("the endpoint's authority is not a PEM certificate", field="ca_pem") from error
-    return context
 
 
 class _OneConnection(aiohttp.BaseConnector):

@@ -10,6 +10,7 @@ import requests
 from libcloud.common.base import Connection
 from libcloud.http import LibcloudConnection
 
+from catalog.endpoints import Target
 from catalog.errors import (
     CertificateRefused,
     CloudDisconnected,
@@ -22,7 +23,7 @@ from catalog.errors import (
 from catalog.ports import Address, ApprovedEndpoint, MachineSpec
 from drivers.clouds import routed_http
 from drivers.clouds.policy import CallPolicy
-from drivers.clouds.routed_http import Call, Route, Target
+from drivers.clouds.routed_http import Call, Route
 from gateway.clock import SystemClock
 from gateway.demo.clouds.ca import PrivateAuthority
 from tests.support.clouds import RunningCloud, moto_cloud, simulated_cloud

@@ -184,6 +184,19 @@ def test_the_far_end_proves_its_name(world: Connecting, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_an_authority_that_is_no_certificate_proves_nothing(world: Connecting) -> None:
+    """It is told as what it is, and nothing is dialled."""
+
+    async def run() -> None:
+        async with ledger_server() as (_server, dial), carried(world, dial, ca_pem="no certificate") as there:
+            opened = there.live.tunnel.channels_opened
+            with pytest.raises(CertificateRefused):
+                await there.send(there.call("/ok"))
+            assert there.live.tunnel.channels_opened == opened
+
+    asyncio.run(run())
+
+
 def test_only_the_endpoint_is_called(world: Connecting) -> None:
     """A URL of another host, port or scheme than the endpoint's is refused before anything is dialled."""
 
