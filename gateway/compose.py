@@ -72,7 +72,6 @@ from gateway.policies import (
     call_policy,
     passing_policy,
     pool_policy,
-    relay_service,
     retry_policy,
     tunnel_policy,
 )
@@ -149,7 +148,7 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         database = await stack.enter_async_context(Database.open(settings.database_url, clock=adapters.clock))
         await bootstrap(database, settings, adapters.clock)
         parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
-        relays = relay_service(settings, keys.ssh, database, adapters.clock)
+        relays = _relays(settings, adapters, keys, database)
         work = await stack.enter_async_context(_work(settings, adapters, database, parts))
         await parts.keeper.recover()
         await parts.passages.recover()
@@ -168,6 +167,17 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
             )
         finally:
             running.cancel()
+
+
+def _relays(settings: Settings, adapters: Adapters, keys: Keys, database: Database) -> RelayService:
+    return RelayService(
+        database=database,
+        clock=adapters.clock,
+        gateway_site=settings.gateway.site,
+        keys=keys.ssh,
+        policy=tunnel_policy(settings),
+        check_period_s=settings.relays.check_period_s,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

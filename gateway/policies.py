@@ -1,14 +1,10 @@
 """Settings become the policies that live beside the code they steer. Pure."""
 
 from catalog.orders.policy import RetryPolicy
-from catalog.ports import Clock
-from catalog.store.database import Database
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
 from gateway.connections.choosing import ChoosingPolicy
 from gateway.connections.passing import PassingPolicy
-from gateway.relays.service import RelayService
-from gateway.relays.ssh_keys import SshKeys
 from gateway.settings import Settings
 from routing.candidates import CandidatePolicy
 from routing.probe.attention import AttentionPolicy
@@ -137,16 +133,4 @@ def api_limits(settings: Settings) -> ApiLimits:
         connections=settings.api.connection_limit_count,
         passage_s=settings.passages.lifetime_s,
         passage_body_bytes=settings.passages.body_limit_bytes,
-    )
-
-
-def relay_service(settings: Settings, keys: SshKeys, database: Database, clock: Clock) -> RelayService:
-    """Return how relays are cared for."""
-    return RelayService(
-        database=database,
-        clock=clock,
-        gateway_site=settings.gateway.site,
-        keys=keys,
-        policy=tunnel_policy(settings),
-        check_period_s=settings.relays.check_period_s,
     )

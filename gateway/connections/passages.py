@@ -25,6 +25,11 @@ REVIEW_S = 0.5
 GrantedCheck = Callable[[Tx, float], None]
 
 
+def has_ended(reason: str) -> PassageEnded:
+    """Return what is raised where a passage that has ended is used."""
+    return PassageEnded(f"the passage has ended: {reason}", field="passage", fix="open another one")
+
+
 @dataclass(slots=True, eq=False)
 class Watched:
     """Something that goes on only while its check holds. ``ended`` is set once, then ``reason`` says why."""
@@ -65,7 +70,7 @@ class Watched:
     def refuse_ended(self) -> None:
         """Raise PassageEnded when this has ended."""
         if self.ended.is_set():
-            raise PassageEnded(f"the passage has ended: {self.reason}", field="passage", fix="open another one")
+            raise has_ended(self.reason)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

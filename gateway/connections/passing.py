@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from catalog.connections import count_call
-from catalog.errors import Denied, NotFound, PassageEnded, TooManyCalls
+from catalog.errors import Denied, NotFound, TooManyCalls
 from catalog.model.passage import Passage, PassageKind
 from catalog.model.platform import Platform
 from catalog.passages import record_answer, record_call, require_any_grant, require_covered, why_over
@@ -32,7 +32,7 @@ from catalog.ports import (
 from catalog.secrets import Sealer, Secret
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, find
-from gateway.connections.passages import OpenPassage, OpenPassages
+from gateway.connections.passages import OpenPassage, OpenPassages, has_ended
 from gateway.errors import Unauthenticated
 
 _DENIED_STATUS = 403  # what the holder is told of a call that is not covered
@@ -149,8 +149,7 @@ class Passing:
             _prove(self._native(row, platform, call.address), call)
         except Unauthenticated as error:
             return error
-        reason = row.end_reason or "this process does not hold it"
-        return PassageEnded(f"the passage has ended: {reason}", field="passage", fix="open another one")
+        return has_ended(row.end_reason or "this process does not hold it")
 
     @contextmanager
     def _counted(self, held: OpenPassage) -> Iterator[None]:
@@ -171,7 +170,7 @@ class Passing:
 
         def work(tx: Tx) -> tuple[int, Exception | None]:
             if reason := why_over(tx, held.id, now_s):
-                return 0, PassageEnded(f"the passage has ended: {reason}", field="passage", fix="open another one")
+                return 0, has_ended(reason)
             refused = denied or _uncovered(tx, held, asked, now_s)
             needed = f"{asked.capability}:{asked.verb}" if asked.capability else ""
             status = _DENIED_STATUS if refused else None
