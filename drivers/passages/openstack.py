@@ -143,7 +143,7 @@ class OpenStackPassage:
                 raise CloudMisbehaved("the cloud sent an encoding that was not asked for")
             body = within(answer.body, self.terms.answer_limit_bytes)
             headers = [pair for pair in answer.headers if pair[0].lower() in _TOLD]
-            headers += [(name, rewriter.url(at)) for name, at in answer.headers if name.lower() == "location"]
+            headers += [(name, rewriter.url(url)) for name, url in answer.headers if name.lower() == "location"]
             is_json = any(name.lower() == "content-type" and _JSON in value for name, value in headers)
             told = _rewritten(body, rewriter) if is_json else body
             yield HttpAnswer(status=answer.status, headers=tuple(headers), body=told)
@@ -158,7 +158,7 @@ class OpenStackPassage:
             headers.append(("Content-Type", _JSON))
         return HttpCall(
             method=call.method,
-            url=f"{url}?{call.query}" if call.query else url,
+            url=f"{url}?{calls.query(call)}" if call.query else url,
             headers=tuple(headers),
             body=body,
             timeout_s=self.terms.call_timeout_s,

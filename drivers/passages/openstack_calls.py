@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from catalog.errors import Denied
 from catalog.messages.handshake import Capability
@@ -25,7 +25,8 @@ _PROJECT: Final = r"(/[0-9a-f]{32})?"
 _QUERY_LIMIT: Final = 100
 # These would look past the account's own project.
 _ELSEWHERE: Final = frozenset({"all_tenants", "all_projects", "tenant_id", "project_id"})
-_NO: Final = frozenset({"", "0", "false", "no", "none", "off"})
+# Nova takes a name without a value for a yes.
+_NO: Final = frozenset({"0", "false", "no", "none", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +171,20 @@ def _action(call: PassageCall) -> str:
     return names[0]
 
 
-def _refuse_elsewhere(call: PassageCall) -> None:
+def query(call: PassageCall) -> str:
+    """Return the query written anew, so that the cloud reads what was checked. Raises Denied when it is too long."""
+    return urlencode(_query(call))
+
+
+def _query(call: PassageCall) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(call.query, keep_blank_values=True, max_num_fields=_QUERY_LIMIT)
+        return parse_qsl(call.query, keep_blank_values=True, max_num_fields=_QUERY_LIMIT)
     except ValueError:
         raise Denied("the query has too many parameters") from None
-    for name, value in pairs:
+
+
+def _refuse_elsewhere(call: PassageCall) -> None:
+    for name, value in _query(call):
         if name.lower() in _ELSEWHERE and value.lower() not in _NO:
             raise Denied(f"'{name}' looks past the account's own project")
 

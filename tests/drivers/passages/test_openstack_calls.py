@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from catalog.errors import Denied
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability
 from catalog.ports import Asked, PassageCall
-from drivers.passages.openstack_calls import TABLES, asked
+from drivers.passages.openstack_calls import TABLES, asked, query
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 SERVER = "/compute/v2.1/servers/11111111-2222-3333-4444-555555555555"
@@ -78,6 +78,8 @@ def test_what_is_covered(line: str, body: object, needs: str) -> None:
         (f"POST {SERVER}/action", {}),
         (f"POST {SERVER}/action", [{"os-start": None}]),
         ("GET /compute/v2.1/servers/detail?all_tenants=1", None),
+        ("GET /compute/v2.1/servers/detail?all_tenants", None),
+        ("GET /compute/v2.1/servers/detail?all_tenants=", None),
         ("GET /compute/v2.1/servers?project_id=other", None),
         ("GET /image/v2/images/i/file", None),
         ("PUT /image/v2/images/i/file", None),
@@ -111,6 +113,13 @@ def test_a_body_that_two_readers_could_read_in_two_ways_is_refused() -> None:
         asked(call(f"POST {SERVER}/action", raw=b'{"reboot": {"type": "SOFT"}, "reboot": {"type": "HARD"}}'))
     with pytest.raises(Denied):
         asked(call("POST /compute/v2.1/servers", raw=b"[" * 100_000))
+
+
+def test_a_query_that_two_readers_could_read_in_two_ways_is_written_as_it_was_checked() -> None:
+    """Some servers part parameters by a semicolon too; what was one value here is one value there."""
+    checked = call("GET /compute/v2.1/servers?limit=1;all_tenants=1&name=a%20b")
+    assert asked(checked).capability == Capability.MACHINE
+    assert query(checked) == "limit=1%3Ball_tenants%3D1&name=a+b"
 
 
 def test_every_row_names_what_can_be_granted() -> None:
