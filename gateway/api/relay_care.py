@@ -44,26 +44,28 @@ class PermitsOut(Out):
 
 
 def permits_of(tx: Tx, relay: Relay) -> PermitsOut:
-    """Return what ``relay`` should permit, and whether it is known to."""
+    """Return what ``relay`` should permit, and whether it is known to; why, where no list can be right."""
     care = rows.find(tx, RelayCare, relay.id) or RelayCare(id=relay.id)
-    addresses = permitted_at(tx, rows.by_id(tx, Site, relay.site_id), relay=relay)
+    code, reason = care.code, care.reason
+    try:
+        addresses = permitted_at(tx, rows.by_id(tx, Site, relay.site_id), relay=relay)
+    except InvalidValue as error:
+        addresses, code, reason = [], error.code, str(error)
+    if not relay.caretaker:
+        state = "unkept"
+    elif code:
+        state = "failing"
+    else:
+        state = "current" if care.addresses == addresses and not relay.next_login else "behind"
     return PermitsOut(
-        state=_state(relay, care, addresses),
+        state=state,
         addresses=addresses,
         written_at=care.written_at_s,
         checked_at=care.checked_at_s,
         drifted_at=care.drifted_at_s,
-        code=care.code,
-        reason=care.reason,
+        code=code,
+        reason=reason,
     )
-
-
-def _state(relay: Relay, care: RelayCare, addresses: list[str]) -> str:
-    if not relay.caretaker:
-        return "unkept"
-    if care.code:
-        return "failing"
-    return "current" if care.addresses == addresses and not relay.next_login else "behind"
 
 
 class AccountOut(Out):

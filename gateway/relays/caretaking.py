@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from catalog import relay_care
-from catalog.errors import CatalogError
-from catalog.model.ids import RelayId
+from catalog.errors import CatalogError, InvalidValue
 from catalog.model.network import Relay, Site
 from catalog.model.relay_care import RelayCare
 from catalog.ports import Clock
@@ -56,25 +55,33 @@ class Caretaking:
     check_period_s: float
 
     async def run_once(self) -> int:
-        """Return how many key files were written. A relay that cannot be reached holds up no other."""
-        network, duties = await self.database.read(self._plan)
+        """Return how many key files were written. A relay that cannot be looked after holds up no other."""
+        network, duties, impossible = await self.database.read(self._plan)
+        for relay, error in impossible:
+            await self._record_failure(relay, error)
         return sum([await self._done(network, duty) for duty in duties])
 
-    def _plan(self, tx: Tx) -> tuple[Topology, Sequence[_Duty]]:
+    def _plan(self, tx: Tx) -> tuple[Topology, Sequence[_Duty], Sequence[tuple[Relay, CatalogError]]]:
+        """Return what is to be done, and the relays for which no key file can be right, with why."""
         network = declared_topology(tx, gateway_site=self.gateway_site)
         ways = ways_to_relays(network)
-        duties = []
-        for relay in where(tx, Relay):
-            if relay.caretaker and relay.enabled:
-                node = relay_node(relay, by_id(tx, Site, relay.site_id))
+        duties, impossible = [], []
+        for relay in where(tx, Relay, enabled=True):
+            if not relay.caretaker:
+                continue
+            try:
                 wanted = relay_care.wanted(tx, relay, self.keys())
-                duty = _Duty(
-                    relay=relay, node=node, way=ways.get(relay.name, (relay.name,)),
-                    wanted=wanted, held=relay_care.held(tx, relay),
-                )  # fmt: skip
-                if self._is_due(duty, find(tx, RelayCare, relay.id)):
-                    duties.append(duty)
-        return network, sorted(duties, key=lambda duty: (len(duty.way), duty.relay.name))
+            except InvalidValue as error:
+                impossible.append((relay, error))
+                continue
+            node = relay_node(relay, by_id(tx, Site, relay.site_id))
+            duty = _Duty(
+                relay=relay, node=node, way=ways.get(relay.name, (relay.name,)),
+                wanted=wanted, held=relay_care.held(tx, relay),
+            )  # fmt: skip
+            if self._is_due(duty, find(tx, RelayCare, relay.id)):
+                duties.append(duty)
+        return network, sorted(duties, key=lambda duty: (len(duty.way), duty.relay.name)), impossible
 
     def _is_due(self, duty: _Duty, care: RelayCare | None) -> bool:
         if care is None or duty.wanted != duty.held or care.code or duty.relay.next_login:
@@ -88,7 +95,7 @@ class Caretaking:
             if duty.relay.next_login:
                 await self._try_login(network, duty)
         except (RoutingError, CatalogError) as error:
-            await self._record_failure(duty, error)
+            await self._record_failure(duty.relay, error)
             return False
         written = found != duty.wanted.lines
         drifted = written and duty.held is not None and found != duty.held.lines
@@ -97,7 +104,9 @@ class Caretaking:
         now_s = self.clock.now_s()
 
         def work(tx: Tx) -> None:
-            relay = by_id(tx, Relay, RelayId(duty.relay.id))
+            relay = find(tx, Relay, duty.relay.id)
+            if relay is None:
+                return
             relay_care.looked(tx, relay, duty.wanted, now_s, written=written, drifted=drifted)
             if relay.next_login and relay.next_login == duty.relay.next_login:
                 relay_care.login_changed(tx, relay, now_s)
@@ -122,12 +131,12 @@ class Caretaking:
         async with self.reach.to(network, duty.way, next_node):
             log.info("a relay takes its next log-in", extra={"relay": duty.relay.name, "login": duty.relay.next_login})
 
-    async def _record_failure(self, duty: _Duty, error: RoutingError | CatalogError) -> None:
+    async def _record_failure(self, relay: Relay, error: RoutingError | CatalogError) -> None:
         def work(tx: Tx) -> None:
-            before = find(tx, RelayCare, duty.relay.id)
+            before = find(tx, RelayCare, relay.id)
             if before is None or before.code != error.code:
-                log.warning("a relay cannot be looked after", extra={"relay": duty.relay.name, "code": error.code})
-            if find(tx, Relay, duty.relay.id) is not None:
-                relay_care.failed(tx, duty.relay, code=error.code, reason=str(error), now_s=self.clock.now_s())
+                log.warning("a relay cannot be looked after", extra={"relay": relay.name, "code": error.code})
+            if find(tx, Relay, relay.id) is not None:
+                relay_care.failed(tx, relay, code=error.code, reason=str(error), now_s=self.clock.now_s())
 
         await self.database.write(work)
