@@ -20,6 +20,9 @@ from routing.topology import Node, Topology
 from routing.tunnel.policy import TunnelCredentials, certificate
 
 _TRY_S = 5.0
+# A granted network is a line per address, and behind most of them nobody answers: an admin waits no longer for all.
+_DIALS_S = 20.0
+_DIALS_AT_ONCE = 16
 _MARK = "crossway-doctor-42"
 _PROHIBITED = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
 _CLOSED_PORT = ("127.0.0.1", 1)
@@ -65,13 +68,14 @@ class Patient:
 class Doctor:
     """Examines relays over the way that tunnels take. ``caretaker`` is what the caretakers know us by.
 
-    ``sockets`` are those of a host's file system that it is tried on.
+    ``sockets`` are those of a host's file system that it is tried on; after ``dials_s`` no further address is dialled.
     """
 
     reach: Reach
     caretaker: TunnelCredentials
     clock: Clock
     sockets: tuple[str, ...] = _SOCKETS
+    dials_s: float = _DIALS_S
 
     async def examine(self, patient: Patient, facts: Mapping[str, str]) -> list[Finding]:
         """Return the findings, in the order of the checks; ``facts`` are what an admin read at the host itself."""
@@ -79,7 +83,7 @@ class Doctor:
         try:
             async with self.reach.to(patient.network, patient.way, patient.node) as connection:
                 found += _connected(connection)
-                found += await _forwarding(connection, patient)
+                found += await _forwarding(connection, patient, self.dials_s)
                 found += await _too_much(connection, self.sockets)
         except RoutingError as error:
             found += [await self._explained(error, patient)]
@@ -153,23 +157,31 @@ def _connected(connection: asyncssh.SSHClientConnection) -> list[Finding]:
     return [said("reachable", ok=True), said("host-key", ok=True), algorithms, said("log-in", ok=True)]
 
 
-async def _forwarding(connection: asyncssh.SSHClientConnection, patient: Patient) -> list[Finding]:
+async def _forwarding(connection: asyncssh.SSHClientConnection, patient: Patient, dials_s: float) -> list[Finding]:
     """Dial the closed port, by which forwarding as such is seen, and then each address on the list."""
     outcome = await _opened(connection, *_CLOSED_PORT)
     if outcome == _PROHIBITED:
         fix = "its sshd_config: AllowTcpForwarding local; and the key's options: port-forwarding, permitopen"
         return [said("forwarding", ok=False, detail="it forwards nothing to its own closed port", fix=fix)]
-    found = [said("forwarding", ok=True)]
-    for address in patient.wanted.addresses:
-        host, _, port = address.rpartition(":")
-        if address != f"{_CLOSED_PORT[0]}:{_CLOSED_PORT[1]}":
-            outcome = await _opened(connection, host.strip("[]"), int(port))
-            found.append(_dialled(address, outcome, patient.relay.name))
-    return found
+    turns, ends_s = asyncio.Semaphore(_DIALS_AT_ONCE), asyncio.get_running_loop().time() + dials_s
+    async with asyncio.TaskGroup() as tasks:
+        dials = [
+            tasks.create_task(_dialled(connection, address, patient.relay.name, turns, ends_s))
+            for address in patient.wanted.addresses
+            if address != f"{_CLOSED_PORT[0]}:{_CLOSED_PORT[1]}"
+        ]
+    return [said("forwarding", ok=True), *(dial.result() for dial in dials)]
 
 
-def _dialled(address: str, outcome: int | None, name: str) -> Finding:
+async def _dialled(
+    connection: asyncssh.SSHClientConnection, address: str, name: str, turns: asyncio.Semaphore, ends_s: float
+) -> Finding:
     check = f"permits {address}"
+    host, _, port = address.rpartition(":")
+    async with turns:
+        if asyncio.get_running_loop().time() >= ends_s:
+            return said(check, ok=None, detail="it was not tried: the addresses before it took too long")
+        outcome = await _opened(connection, host.strip("[]"), int(port))
     if outcome is None:
         return said(check, ok=True)
     if outcome == _PROHIBITED:

@@ -27,7 +27,9 @@ AUTHORITY = asyncssh.generate_private_key("ssh-ed25519")
 PERMIT = ',permitopen="127.0.0.1:1"'
 
 
-def examined(sshd: Sshd, *, host_key: str | None = None, addresses: Sequence[str] = (), **node: Any) -> dict[str, Any]:
+def examined(
+    sshd: Sshd, *, host_key: str | None = None, addresses: Sequence[str] = (), dials_s: float = 20.0, **node: Any
+) -> dict[str, Any]:
     """Return the findings at ``sshd`` by check, each as (ok, detail, fix)."""
     relay = Node(
         name="r", kind=NodeKind.RELAY, site="s", address=Address("127.0.0.1", sshd.port), user=sshd.user,
@@ -45,6 +47,7 @@ def examined(sshd: Sshd, *, host_key: str | None = None, addresses: Sequence[str
         caretaker=credentials,
         clock=ManualClock(),
         sockets=(str(sshd.directory / "socket"),),
+        dials_s=dials_s,
     )
     wanted = KeyFile(addresses=("127.0.0.1:1", *addresses), keys=())
     patient = Patient(network=network, way=("r",), node=relay, relay=row, wanted=wanted)
@@ -137,6 +140,15 @@ def test_an_address_on_the_list_that_is_not_permitted(tmp_path: Path) -> None:
         found = examined(sshd, addresses=[closed, "127.0.0.1:9"])
     assert "is that host up" in found[f"permits {closed}"]["fix"]
     assert "bootstrap" in found["permits 127.0.0.1:9"]["fix"]
+
+
+def test_addresses_for_which_no_time_is_left_are_neither_well_nor_wrong(tmp_path: Path) -> None:
+    """A granted network in which nobody answers does not keep the other checks from being made."""
+    dark = [f"10.9.9.{number}:22" for number in range(200)]
+    with Sshd(tmp_path, line()) as sshd:
+        found = examined(sshd, addresses=dark, dials_s=0.0)
+    assert [found[f"permits {each}"]["ok"] for each in dark] == [None] * 200
+    assert found["refuses other addresses"]["ok"] is True
 
 
 def test_certificates_are_let_in_by_their_authority_alone(tmp_path: Path) -> None:
