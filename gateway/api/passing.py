@@ -61,14 +61,21 @@ def handler_for(services: ApiServices) -> Handler:
 
 
 def _head(request: web.Request, passage: str) -> PassageCall:
-    """Return the call without its body. Raises MalformedRequest when the target is not a path as it was routed."""
+    """Return the call without its body. Raises MalformedRequest for what cannot be signed or passed on."""
     target, address = request.raw_path, f"{PREFIX}{passage}"
     if not target.startswith(address):
         raise MalformedRequest("the request's target is not a plain path", fix=f"{address}/…")
     path, _, query = target.removeprefix(address).partition("?")
-    headers = tuple((name, value) for name, value in request.headers.items())
+    headers = tuple(request.headers.items())
+    if not all(map(_is_text, (target, *(value for _, value in headers)))):
+        raise MalformedRequest("the target or a header is not UTF-8")
     known_as = f"{request.scheme}://{request.host}{address}"
     return PassageCall(method=request.method, address=known_as, path=path, query=query, headers=headers)
+
+
+def _is_text(value: str) -> bool:
+    """Whether ``value`` came as UTF-8: aiohttp keeps other bytes as halves of characters, which nothing can encode."""
+    return not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 async def _with_body(request: web.Request, call: PassageCall, services: ApiServices) -> PassageCall:
@@ -99,7 +106,7 @@ async def _refused(
 ) -> web.Response:
     """Return the answer for ``error`` in the platform's words; as a problem of ours where no platform is known."""
     status = problems.status_of(error)
-    refusal = await passing.refusal(passage, call, status=status or 500, message=_words(error)) if status else None
+    refusal = await passing.refusal(passage, call, status=status, message=_words(error)) if status else None
     if refusal is None:
         return problems.problem(error)
     body = b"".join([piece async for piece in refusal.body])

@@ -151,6 +151,7 @@ def test_the_holder_logs_in_with_what_the_environment_says() -> None:
     [
         pytest.param(credential_call("another"), id="wrong secret"),
         pytest.param(credential_call(name="passage_2"), id="another passage"),
+        pytest.param(credential_call("\ud800"), id="half a character"),
         pytest.param(call("/identity/v3/auth/tokens", method="POST", body={"auth": []}), id="odd log-in"),
         pytest.param(call("/identity/v3/auth/tokens", method="POST"), id="empty log-in"),
         pytest.param(call("/compute/v2.1/servers"), id="no token"),

@@ -323,6 +323,23 @@ def test_so_many_calls_run_at_once_and_no_more(tmp_path: Path) -> None:
     run(tmp_path, story, calls_limit=1)
 
 
+def test_bytes_that_no_text_has_are_refused_as_the_caller_s_mistake(tmp_path: Path) -> None:
+    """A header that is not UTF-8 could be neither checked nor passed on: a 400, and no mistake of ours."""
+
+    async def story(it: World) -> None:
+        await it.open()
+        host, _, port = it.api.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        path = f"/passages/{it.opened['id']}/".encode()
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nX-Auth-Token: \xff\xfe\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b'"malformed-request"' in answer
+
+    run(tmp_path, story)
+
+
 def test_a_body_that_is_too_long_is_refused(tmp_path: Path) -> None:
     """More than a passage takes is a 413 in the cloud's words, and nothing is sent."""
 
