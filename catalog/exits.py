@@ -7,7 +7,7 @@ relay gave it. A platform with a reverse exit is reached through its exits and i
 import logging
 from collections.abc import Mapping, Sequence
 
-from catalog import addresses
+from catalog import addresses, naming
 from catalog.errors import AlreadyExists, Denied, InvalidValue
 from catalog.model.exit import ReverseExit
 from catalog.model.ids import ExitId, PlatformId, RelayId, new_id
@@ -26,8 +26,12 @@ FIRST_PORT = 1024
 
 
 def approve(tx: Tx, *, platform: str, relay: str, now_s: float) -> ReverseExit:
-    """Return the new exit: from now on the platform is reached through such relays alone. Raises AlreadyExists."""
-    target, through = rows.by_name_or_id(tx, Platform, platform), rows.by_name_or_id(tx, Relay, relay)
+    """Return the new exit: from now on the platform is reached through such relays alone.
+
+    Raises AlreadyExists, InvalidValue for a platform or relay that does not exist.
+    """
+    target = naming.known(tx, Platform, platform, field="platform")
+    through = naming.known(tx, Relay, relay, field="relay")
     if rows.first(tx, ReverseExit, platform_id=target.id, relay_id=through.id) is not None:
         raise AlreadyExists(f"platform '{target.name}' is reached through '{through.name}' already", field="relay")
     fresh = ReverseExit(id=ExitId(new_id("exit", now_s)), platform_id=target.id, relay_id=through.id)

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 from catalog import addresses
 from catalog.errors import AlreadyExists, InvalidValue
-from catalog.model.network import Site
 from catalog.model.rows import Row
 from catalog.store import rows
 from catalog.store.database import Tx
+
+K = TypeVar("K", bound=Row)
 
 # No underscore, so that no name can pass for an id; no ">", which separates the relays of a route.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
@@ -37,11 +39,12 @@ def refuse_taken(tx: Tx, kind: type[Row], text: str, *, field: str = "name") -> 
         raise AlreadyExists(f"another {rows.word(kind)} has the name '{text}'", field=field)
 
 
-def site(tx: Tx, text: str, *, field: str = "site") -> Site:
-    """Return the site with this name or id. Raises InvalidValue naming the field: it is part of another thing."""
-    found = rows.first(tx, Site, name=text) or rows.find(tx, Site, text)
+def known(tx: Tx, kind: type[K], text: str, *, field: str) -> K:
+    """Return the row of ``kind`` with this name or id. Raises InvalidValue naming the field: it is part of another."""
+    found = rows.first(tx, kind, name=text) or rows.find(tx, kind, text)
     if found is None:
-        raise InvalidValue(f"there is no site '{text}'", field=field, fix="the name of a site that exists")
+        word = rows.word(kind)
+        raise InvalidValue(f"there is no {word} '{text}'", field=field, fix=f"the name or id of a {word} that exists")
     return found
 
 

@@ -91,7 +91,7 @@ def add_relay(
     known = _known_sites(tx, addresses_from or {})
     relay = Relay(
         id=RelayId(new_id("relay", now_s)),
-        site_id=naming.site(tx, site).id,
+        site_id=naming.known(tx, Site, site, field="site").id,
         **_checked(_RELAY, {**facts, "addresses_from": known}),
     )
     return rows.insert(tx, relay, now_s)
@@ -109,7 +109,9 @@ def update_relay(
     wanted = dict(changes)
     if "addresses_from" in wanted:
         wanted["addresses_from"] = _known_sites(tx, wanted["addresses_from"])
-    moved = {"site_id": naming.site(tx, str(wanted.pop("site"))).id} if "site" in wanted else {}
+    moved = {}
+    if "site" in wanted:
+        moved["site_id"] = naming.known(tx, Site, str(wanted.pop("site")), field="site").id
     facts = _checked(_RELAY, wanted, fixed=("name",))
     if "login" in facts:
         facts |= _next_login(relay, facts["login"], has_caretaker=bool(facts.get("caretaker", relay.caretaker)))
@@ -147,7 +149,8 @@ def add_link(
 
     Raises AlreadyExists when the pair, in this direction or covered by a link of both ways, is already linked.
     """
-    here, there = naming.site(tx, source, field="source"), naming.site(tx, target, field="target")
+    here = naming.known(tx, Site, source, field="source")
+    there = naming.known(tx, Site, target, field="target")
     if here.id == there.id:
         raise InvalidValue("hosts of one site reach each other without a link", field="target", fix="another site")
     back = rows.first(tx, SiteLink, source_id=there.id, target_id=here.id)

@@ -14,6 +14,7 @@ from catalog import access, addresses, naming
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Enrolment, Role
 from catalog.model.ids import CredentialId, EndpointId, PlatformId, new_id
+from catalog.model.network import Site
 from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose, SealedCredential
 from catalog.ports import Address, ApprovedEndpoint, CloudAccount
 from catalog.secrets import SealedValue, Sealer, Secret
@@ -80,7 +81,7 @@ def enrol(
         id=PlatformId(new_id("platform", now_s)),
         name=naming.name(request.name),
         provider=request.provider,
-        site_id=naming.site(tx, request.site).id,
+        site_id=naming.known(tx, Site, request.site, field="site").id,
         region=naming.label(request.region, field="region", empty=True),
         account=naming.label(request.account, field="account"),
         public_key=_public_key(request),

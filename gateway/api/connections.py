@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from catalog import connections
+from catalog import connections, naming
 from catalog.access import owns
 from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound, WrongState
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
@@ -93,7 +93,7 @@ class ConnectionOut(Resource):
 def request_connection(tx: Tx, call: Call[ConnectionIn]) -> ConnectionOut:
     """Return the accepted request. Where the target is another's, its owner is asked for consent first."""
     requester = _requester(tx, call)
-    target = requester if call.body.target is None else _platform(tx, call.body.target, "target")
+    target = requester if call.body.target is None else naming.known(tx, Platform, call.body.target, field="target")
     policy = call.body.policy.model_dump(exclude_unset=True)
     row = connections.request(
         tx, requester=PlatformId(requester.id), target=PlatformId(target.id), policy=policy, now_s=call.now_s
@@ -111,14 +111,7 @@ def _requester(tx: Tx, call: Call[ConnectionIn]) -> Platform:
     named = named or call.body.target
     if named is None:
         raise InvalidValue("an admin says who asks", field="requester", fix="the name or id of a platform")
-    return _platform(tx, named, "requester")
-
-
-def _platform(tx: Tx, text: str, field: str) -> Platform:
-    found = rows.first(tx, Platform, name=text) or rows.find(tx, Platform, text)
-    if found is None:
-        raise InvalidValue(f"there is no platform '{text}'", field=field, fix="the name or id of an enrolled platform")
-    return found
+    return naming.known(tx, Platform, named, field="requester")
 
 
 @routes.plain(

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from catalog import exits
+from catalog import exits, naming
 from catalog.access import owns
 from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound
 from catalog.model.exit import ReverseExit
@@ -54,7 +54,7 @@ class ExitOut(Resource):
     status=201,
     location="/v1/exits/{id}",
     wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
-    errors=(AlreadyExists,),
+    errors=(AlreadyExists, InvalidValue),
     summary="Reach a platform through this relay, to which its connector dials out",
 )
 def approve_exit(tx: Tx, call: Call[ExitIn]) -> ExitOut:
@@ -87,7 +87,7 @@ def get_exit(tx: Tx, call: Call[Nothing]) -> ExitOut:
     body=AnnouncementIn,
     answer=ExitOut,
     wakes=(Wakes.CONNECTIONS, Wakes.RELAYS),
-    errors=(Denied, InvalidValue, NotFound),
+    errors=(Denied, InvalidValue),
     summary="Say which loopback ports a relay gave to this platform's connector",
 )
 def announce_exit(tx: Tx, call: Call[AnnouncementIn]) -> ExitOut:
@@ -97,7 +97,9 @@ def announce_exit(tx: Tx, call: Call[AnnouncementIn]) -> ExitOut:
         raise InvalidValue("a platform announces for itself", field="platform", fix="leave it out")
     if call.is_admin and named is None:
         raise InvalidValue("an admin announces for a platform", field="platform", fix="name it")
-    platform_id = call.principal.subject_id if named is None else rows.by_name_or_id(tx, Platform, named).id
+    platform_id = call.principal.subject_id
+    if named is not None:
+        platform_id = naming.known(tx, Platform, named, field="platform").id
     announced = exits.announce(
         tx, platform_id=platform_id, relay=call.body.relay, ports=call.body.ports, now_s=call.now_s
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from catalog import passages
+from catalog import naming, passages
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.passage import Passage, PassageCall, PassageKind
 from catalog.model.platform import Platform
@@ -90,7 +90,7 @@ def open_passage(tx: Tx, call: Call[PassageIn]) -> NewPassageOut:
     passing = call.services.passing
     if passing is None:
         raise WrongState("this process holds no passages", fix="ask the gateway that keeps the connections")
-    platform = _platform(tx, call)
+    platform = naming.known(tx, Platform, call.body.platform, field="platform")
     passages.require_any_grant(tx, platform.id, call.now_s)
     row = passages.open_passage(
         tx,
@@ -155,14 +155,6 @@ def close_passage(tx: Tx, call: Call[Nothing]) -> PassageOut:
     row = _visible(tx, call)
     call.precondition.check(row)
     return _out(tx, passages.end(tx, row.id, passages.CLOSED, call.now_s))
-
-
-def _platform(tx: Tx, call: Call[PassageIn]) -> Platform:
-    text = call.body.platform
-    found = rows.first(tx, Platform, name=text) or rows.find(tx, Platform, text)
-    if found is None:
-        raise InvalidValue(f"there is no platform '{text}'", field="platform", fix="a platform's name or id")
-    return found
 
 
 def _address(body: PassageIn, passage_id: str) -> str:

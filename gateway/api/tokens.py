@@ -4,7 +4,7 @@ from typing import Literal, TypeVar
 
 from pydantic import Field
 
-from catalog import access
+from catalog import access, naming
 from catalog.errors import AlreadyExists, InvalidValue, WrongState
 from catalog.model.access import Role, Tenant, Token
 from catalog.model.platform import Platform
@@ -154,10 +154,7 @@ def _subject(tx: Tx, body: TokenIn) -> str:
 def _named(tx: Tx, kind: type[K], text: str | None, field: str) -> K:
     if text is None:
         raise InvalidValue(f"a {field}'s token names its {field}", field=field, fix=f"the {field}'s name or id")
-    found = rows.first(tx, kind, name=text) or rows.find(tx, kind, text)
-    if found is None:
-        raise InvalidValue(f"there is no {field} '{text}'", field=field, fix=f"GET /v1/{field}s lists them")
-    return found
+    return naming.known(tx, kind, text, field=field)
 
 
 def _token(row: Token) -> TokenOut:
