@@ -163,7 +163,8 @@ class Sshd:
     def thaw(self) -> None:
         """Let every process of it go on after ``freeze``."""
         for pid in self._family():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # one that was just ending
+                os.kill(pid, signal.SIGCONT)
 
     def _exited(self) -> bool:
         return self._process is None or self._process.poll() is not None
