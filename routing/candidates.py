@@ -188,8 +188,9 @@ class _Search:
         yield "exit_limit", usable
 
     def _leads_there(self, usable: Bools, relay_limit: int | None) -> bool:
-        links = int(fewest_links(self.mesh.graph, usable, self.mesh.gateway)[self.mesh.target])
-        return links != UNREACHABLE and (relay_limit is None or links <= relay_limit + 1)
+        at_most = None if relay_limit is None else relay_limit + 1
+        found = fewest_links(self.mesh.graph, usable, self.mesh.gateway, at_most=at_most)
+        return bool(found[self.mesh.target] != UNREACHABLE)
 
     def _too_far(self, usable: Bools, limit: int, *, entries: bool) -> Bools:
         """Return the links between gateway and entries (or exits and target) that are not of the nearest few."""
@@ -206,9 +207,12 @@ class _Search:
         return far
 
     def _leads_on(self, usable: Bools, *, entries: bool) -> Bools:
-        """Return, by node, whether the target is reached from it (entries), or it from the gateway (exits)."""
-        start = self.mesh.target if entries else self.mesh.gateway
-        return np.not_equal(fewest_links(self.mesh.graph, usable, start, backward=entries), UNREACHABLE)
+        """Return, by node, whether a relay there leads to the target (as entry) or is led to by the gateway (as exit).
+
+        A relay that does so only over more relays than a route may have does not.
+        """
+        start, limit = self.mesh.target if entries else self.mesh.gateway, self.policy.relay_limit
+        return np.not_equal(fewest_links(self.mesh.graph, usable, start, backward=entries, at_most=limit), UNREACHABLE)
 
 
 def _is_relay(node: Node) -> bool:

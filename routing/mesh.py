@@ -105,6 +105,8 @@ class _Shared:
         pairs = ((sites[tail], sites[head]) for tail, head in zip(self._tails, self._heads, strict=True))
         self._capacities_mbps = np.array([self._capacities.get(pair, np.inf) for pair in pairs])
         self._guesses_ms = _guesses_ms(self._nodes, self._tails, self._heads)
+        # A target, which comes last, is no relay and no risk.
+        self._risks = np.array([*(node.risk for node in self._nodes), 0.0])
 
     def towards(self, target: Node) -> Mesh:
         if target.kind is not NodeKind.TARGET:
@@ -118,13 +120,12 @@ class _Shared:
         # The target's number is the largest, so its link is the last of each tail's.
         places = np.searchsorted(self._tails, tails, side="right")
         heads = np.insert(self._heads, places, last)
-        risks = np.array([*(node.risk for node in self._nodes), 0.0])
         capacities_mbps = [self._capacities.get((self._nodes[tail].site, target.site), np.inf) for tail in tails]
         return Mesh(
             nodes=nodes,
             graph=LinkGraph.in_order(len(nodes), np.insert(self._tails, places, tails), heads),
             prices=np.insert(self._prices, places, [price for _, price in into]),
-            risks=risks[heads],
+            risks=self._risks[heads],
             capacities_mbps=np.insert(self._capacities_mbps, places, capacities_mbps),
             guesses_ms=np.insert(self._guesses_ms, places, self._guesses_into_ms(tails, target)),
             rows=np.insert(

@@ -65,11 +65,10 @@ def contest(mesh: Mesh, routes: Sequence[Route], weights: Weights, in_use: Route
     travelled = [_links(mesh, route) for route in routes]
     width = max(len(links) for links in travelled)
     rows = np.full((1, len(routes), width), NOBODY, dtype=np.int64)
-    fixed_ms = _fixed_costs_ms(mesh, weights)
     extra_ms = np.zeros((1, len(routes)))
     for place, links in enumerate(travelled):
         rows[0, place, : len(links)] = mesh.rows[links]
-        extra_ms[0, place] = fixed_ms[links].sum()
+        extra_ms[0, place] = _fixed_costs_ms(mesh, weights, links).sum()
     used = routes.index(in_use) if in_use is not None and in_use in routes else NOBODY
     return Contests(links=rows, extra_ms=extra_ms, in_use=np.array([used]))
 
@@ -103,10 +102,10 @@ def dead_rows(mesh: Mesh, table: LinkTable, now_s: float) -> Ints:
     return dead
 
 
-def _fixed_costs_ms(mesh: Mesh, weights: Weights) -> Floats:
-    """Return what each link costs whatever is measured: its price, and the relay it leads to with its risk."""
-    to_relay = (mesh.graph.heads != mesh.target).astype(np.float64)
-    return np.asarray(weights.price * mesh.prices + weights.risk * mesh.risks + weights.hops * to_relay)
+def _fixed_costs_ms(mesh: Mesh, weights: Weights, links: Ints | slice = slice(None)) -> Floats:
+    """Return what ``links`` cost whatever is measured: their price, and the relay each leads to with its risk."""
+    to_relay = mesh.graph.heads[links] != mesh.target
+    return np.asarray(weights.price * mesh.prices[links] + weights.risk * mesh.risks[links] + weights.hops * to_relay)
 
 
 def _links(mesh: Mesh, route: Route) -> Ints:

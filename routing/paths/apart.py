@@ -73,7 +73,7 @@ def without(graph: LinkGraph, costs: Floats, path: Path, groups: Groups | None) 
     barred[list(path.relays)] = True
     taken = frozenset() if groups is None else groups_of(path, groups)
     if groups is not None and taken:
-        barred |= np.fromiter((not taken.isdisjoint(group) for group in groups), np.bool_, graph.node_count)
+        barred[[place for place, group in enumerate(groups) if not taken.isdisjoint(group)]] = True
     barred[[source, target]] = False
     left[barred[graph.tails] | barred[graph.heads]] = np.inf
     return left

@@ -138,6 +138,14 @@ def test_a_near_dead_end_does_not_use_up_the_entries() -> None:
     assert _ids(_found(_network(_edges("ga gb bt")), policy, rtts)) == ["b"]
 
 
+def test_entries_and_exits_that_need_too_many_relays_are_none() -> None:
+    """Relay a is nearest to both ends but belongs to no route of two relays; b and c, which do, are entry and exit."""
+    near_entry, near_exit = {("g", "a"): 1.0, ("g", "b"): 90.0}, {("a", "t"): 1.0, ("c", "t"): 90.0}
+    entry, leave = CandidatePolicy(entry_limit=1, relay_limit=2), CandidatePolicy(exit_limit=1, relay_limit=2)
+    assert _ids(_found(_network(_edges("ga ac cd db bt gb")), entry, near_entry)) == ["b"]
+    assert _ids(_found(_network(_edges("gb bc cd da at ct")), leave, near_exit)) == ["b>c"]
+
+
 def test_a_large_mesh_is_cut_before_it_is_walked() -> None:
     """A hundred fully meshed relays give the twelve best quickly; among them the best one-relay route by estimate.
 
