@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+import numpy as np
+
 from routing.paths.deviations import deviations
 from routing.paths.distances import distances_to, distances_within
 from routing.paths.graph import Floats, LinkGraph, Path
@@ -55,7 +57,7 @@ def cheapest_first(
         yield from deviations(graph, costs, source, target, known)
         return
     bounds = _bounds(graph, costs, target, relay_limit, to_target)
-    search = _Search(Onward(graph, costs, bounds), relay_limit + 2)
+    search = _Search(graph, costs, target, Onward(graph, costs, bounds), relay_limit + 2)
     search.file(0.0, (source,), 0)
     while search.heap:
         _, nodes, cost, cost_before, place = heapq.heappop(search.heap)
@@ -68,7 +70,10 @@ def cheapest_first(
 
 @dataclass(slots=True)
 class _Search:
-    onward: Onward  # its bounds by links left: the least cost from each node to the target over so many
+    graph: LinkGraph
+    costs: Floats
+    target: int
+    onward: Onward  # its bounds: the least cost from each node to the target over at most one link, two links, ...
     nodes_at_most: int
     # (least total, nodes so far, their cost, the cost without the last, the last's place among its siblings)
     heap: list[tuple[float, tuple[int, ...], float, float, int]] = field(default_factory=list)
@@ -76,7 +81,11 @@ class _Search:
     def file(self, cost: float, nodes: tuple[int, ...], place: int) -> None:
         """Put the best way on from ``nodes`` on the heap that is not before ``place``, if there is one."""
         links_left = self.nodes_at_most - len(nodes)
-        ways = self.onward.ways(nodes[-1], links_left - 1)
+        if links_left == 1:
+            if place == 0:
+                self._file_last(cost, nodes)
+            return
+        ways = self.onward.ways(nodes[-1], links_left - 2)
         while ways.reach(place):
             head = ways.heads[place]
             if head not in nodes:
@@ -85,9 +94,18 @@ class _Search:
                 return
             place += 1
 
+    def _file_last(self, cost: float, nodes: tuple[int, ...]) -> None:
+        """Put the one link on the heap that is left to look at, if it is there: straight to the target."""
+        link = self.graph.link(nodes[-1], self.target)
+        if link is not None and np.isfinite(self.costs[link]):
+            total = cost + float(self.costs[link])
+            heapq.heappush(self.heap, (total, (*nodes, self.target), total, cost, 0))
+
 
 def _bounds(graph: LinkGraph, costs: Floats, target: int, relay_limit: int, to_target: Floats | None) -> list[Floats]:
-    """Return, by how many links are left after the next (0 first), the least cost from each node to ``target``."""
+    """Return, by how many links are left after the next (1 first), the least cost from each node to ``target``."""
+    if relay_limit == 0:
+        return []
     if to_target is None:
-        return distances_within(graph, costs, target, relay_limit)
-    return [*distances_within(graph, costs, target, min(relay_limit, 1)), *[to_target] * (relay_limit - 1)]
+        return distances_within(graph, costs, target, relay_limit)[1:]
+    return [*distances_within(graph, costs, target, 1)[1:], *[to_target] * (relay_limit - 1)]

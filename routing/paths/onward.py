@@ -1,7 +1,8 @@
 """The ways on from a node towards a target, the best first, put in order only as far as anybody asks."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -11,47 +12,46 @@ from routing.paths.graph import Floats, Ints, LinkGraph
 _FIRST = 16
 
 
-@dataclass(slots=True)
 class Ways:
     """Links that lead on from one node: where to, what each costs, and the least that it costs to the target with it.
 
-    In order of that least, equal ones by node.
+    In order of that least, equal ones by node; ``heads``, ``steps`` and ``totals`` hold the first of them, as far as
+    ``reach`` was asked. Links whose least is inf lead nowhere and are none.
     """
 
-    heads: list[int] = field(default_factory=list)
-    steps: list[float] = field(default_factory=list)
-    totals: list[float] = field(default_factory=list)
-    _rest: tuple[Ints, Floats, Floats] | None = None
+    __slots__ = ("_all", "_wanted", "heads", "steps", "totals")
 
-    @classmethod
-    def of(cls, heads: Ints, steps: Floats, totals: Floats) -> "Ways":
-        """Return the ways by these links; those of total inf lead nowhere and are left out."""
-        useful = np.flatnonzero(np.isfinite(totals))
-        return cls(_rest=(heads[useful], steps[useful], totals[useful]))
+    def __init__(self, heads: Ints, steps: Floats, totals: Floats) -> None:
+        """Take the links, ordered by head."""
+        self.heads: list[int] = []
+        self.steps: list[float] = []
+        self.totals: list[float] = []
+        self._all: tuple[Ints, Floats, Floats] | None = (heads, steps, totals)
+        self._wanted = _FIRST
 
     def reach(self, place: int) -> bool:
         """Tell whether there are more than ``place`` ways, and put them in order so far."""
         while place >= len(self.heads):
-            if self._rest is None:
+            if self._all is None:
                 return False
-            self._order_more(self._rest)
+            self._put_in_order(*self._all)
         return True
 
-    def _order_more(self, rest: tuple[Ints, Floats, Floats]) -> None:
-        heads, steps, totals = rest
-        wanted = max(_FIRST, len(self.heads))
-        if wanted >= len(totals):
-            chosen = np.ones(len(totals), dtype=np.bool_)
-        else:
+    def _put_in_order(self, heads: Ints, steps: Floats, totals: Floats) -> None:
+        """Put twice as many in order as before. The first ones stay what they were, so starting over costs no more."""
+        if self._wanted < len(totals):
             # Whatever ties with the last of them comes along, or equal ways could come out of order.
-            chosen = totals <= np.partition(totals, wanted)[wanted]
-        order = np.flatnonzero(chosen)
-        order = order[np.argsort(totals[order], kind="stable")]
-        self.heads += heads[order].tolist()
-        self.steps += steps[order].tolist()
-        self.totals += totals[order].tolist()
-        left = ~chosen
-        self._rest = (heads[left], steps[left], totals[left]) if len(order) < len(totals) else None
+            nearest = (totals <= np.partition(totals, self._wanted)[self._wanted]).nonzero()[0]
+            order = nearest[totals[nearest].argsort(kind="stable")]
+        else:
+            order = totals.argsort(kind="stable")
+        self.totals = totals[order].tolist()
+        finite = bisect_left(self.totals, inf)
+        if finite < len(order) or len(order) == len(totals):
+            self._all = None
+        self.totals, order = self.totals[:finite], order[:finite]
+        self.heads, self.steps = heads[order].tolist(), steps[order].tolist()
+        self._wanted *= 2
 
 
 class Onward:
@@ -70,6 +70,5 @@ class Onward:
         if known is None:
             start, end = self._graph.starts[node], self._graph.starts[node + 1]
             heads, steps = self._graph.heads[start:end], self._costs[start:end]
-            known = Ways.of(heads, steps, steps + self._bounds[bound][heads])
-            self._known[node, bound] = known
+            known = self._known[node, bound] = Ways(heads, steps, steps + self._bounds[bound][heads])
         return known

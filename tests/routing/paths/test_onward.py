@@ -15,7 +15,7 @@ def test_all_ways_come_in_order_however_many(totals: list[float]) -> None:
     Five values over up to 80 ways make ties wherever the order is continued, which is where one could be lost.
     """
     heads = np.arange(len(totals))
-    ways = Ways.of(heads, np.array(totals) / 2, np.array(totals))
+    ways = Ways(heads, np.array(totals) / 2, np.array(totals))
     found = []
     while ways.reach(len(found)):
         place = len(found)
