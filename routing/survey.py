@@ -75,14 +75,10 @@ def contest(mesh: Mesh, routes: Sequence[Route], weights: Weights, in_use: Route
 
 def measure(mesh: Mesh, table: LinkTable, routes: Sequence[Route], now_s: float) -> tuple[MeasuredRoute, ...]:
     """Return what is believed of each of ``routes``, end to end."""
-    known: dict[LinkName, LinkEstimate] = {}
+    travelled = [_links(mesh, route) for route in routes]
+    known = _known(mesh, table, travelled, now_s)
     measured = []
-    for route in routes:
-        links = _links(mesh, route)
-        for row in mesh.rows[links]:
-            name = table.names[row]
-            if name not in known:
-                known[name] = table.estimate(int(row), now_s)
+    for route, links in zip(routes, travelled, strict=True):
         measured.append(
             measured_route(
                 route,
@@ -94,6 +90,13 @@ def measure(mesh: Mesh, table: LinkTable, routes: Sequence[Route], now_s: float)
             )
         )
     return tuple(measured)
+
+
+def _known(mesh: Mesh, table: LinkTable, travelled: Sequence[Ints], now_s: float) -> dict[LinkName, LinkEstimate]:
+    if not travelled:
+        return {}
+    estimates = table.each(mesh.rows[np.unique(np.concatenate(travelled))], now_s)
+    return {(each.source, each.target): each for each in estimates}
 
 
 def dead_rows(mesh: Mesh, table: LinkTable, now_s: float) -> Ints:

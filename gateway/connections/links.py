@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.network import Snapshot
 from routing.estimate.plausible import SampleGate, least_rtt_ms
-from routing.estimate.table import DEAD_AFTER, LinkName, LinkRound, LinkTable
+from routing.estimate.table import DEAD_AFTER, LinkEstimate, LinkName, LinkRound, LinkTable
 from routing.mesh import MeshMaker
 from routing.probe.summary import LinkMeasurement
 from routing.topology import Node
@@ -82,13 +82,14 @@ class LinkBook:
         names = self.table.names
         rows = (row for row in self.table.measured_rows(after).tolist() if not near or near in names[row])
         found = list(itertools.islice(rows, limit + 1))
-        shown = [self._shown(row, now_s) for row in found[:limit]]
+        links = self.table.each(np.array(found[:limit], dtype=np.int64), now_s)
+        shown = [_shown(link, now_s) for link in links]
         return LinksPage(links=shown, next_row=found[limit] if len(found) > limit else None)
 
-    def _shown(self, row: int, now_s: float) -> Mapping[str, Any]:
-        link = self.table.estimate(row, now_s)
-        facts = {name: getattr(link, name) for name in _SHOWN}
-        return facts | {"age_s": max(0.0, now_s - (link.measured_at_s or now_s))}
+
+def _shown(link: LinkEstimate, now_s: float) -> Mapping[str, Any]:
+    facts = {name: getattr(link, name) for name in _SHOWN}
+    return facts | {"age_s": max(0.0, now_s - (link.measured_at_s or now_s))}
 
 
 def _nobody(_measurement: LinkMeasurement) -> None:

@@ -12,8 +12,10 @@ The floor is that of the newest samples only: a way that is restless is elsewher
 minute's samples is what it was at its best, not what it is. The excess is a property of the link, and keeps.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -197,30 +199,45 @@ class LinkTable:
             dead=self._of.streak[rows] >= DEAD_AFTER,
         )
 
+    def each(self, rows: Ints, now_s: float) -> tuple[LinkEstimate, ...]:
+        """Return everything that is believed of each of ``rows``."""
+        of, found = self._of, self.estimates(rows, now_s)
+        least, most = self.loss_bounds(rows, now_s)
+        columns = {
+            "error_ms": found.error_ms,
+            "median_ms": of.median[rows],
+            "smoothed_ms": of.smoothed[rows],
+            "jitter_ms": found.jitter_ms,
+            "loss_ratio": np.where(found.dead, 1.0, found.loss_ratio),
+            "sent": of.sent[rows],
+            "lost": of.lost[rows],
+            "samples": found.samples,
+            "dead": found.dead,
+            "loss_least": least,
+            "loss_most": most,
+        }
+        values = zip(*(column.tolist() for column in columns.values()), strict=True)
+        facts = (dict(zip(columns, each, strict=True)) for each in values)
+        measured = zip(rows.tolist(), facts, found.rtt_ms.tolist(), of.seen_at[rows].tolist(), strict=True)
+        return tuple(self._told(*each) for each in measured)
+
     def estimate(self, row: int, now_s: float) -> LinkEstimate:
         """Return everything that is believed of one link."""
-        one = self.estimates(np.array([row]), now_s)
+        return self.each(np.array([row]), now_s)[0]
+
+    def _told(self, row: int, facts: dict[str, Any], rtt_ms: float, seen_at_s: float) -> LinkEstimate:
         source, target = self.names[row]
-        known = not np.isnan(one.rtt_ms[0])
-        least, most = self.loss_bounds(np.array([row]), now_s)
+        if math.isnan(rtt_ms):
+            facts |= {"rtt_ms": None, "error_ms": None, "median_ms": None, "smoothed_ms": None}
+        else:
+            facts["rtt_ms"] = rtt_ms
         return LinkEstimate(
             source=source,
             target=target,
             method=self._methods[row],
             note=self._notes[row],
-            rtt_ms=float(one.rtt_ms[0]) if known else None,
-            error_ms=float(one.error_ms[0]) if known else None,
-            median_ms=float(self._of.median[row]) if known else None,
-            smoothed_ms=float(self._of.smoothed[row]) if known else None,
-            jitter_ms=float(one.jitter_ms[0]),
-            loss_ratio=1.0 if one.dead[0] else float(one.loss_ratio[0]),
-            sent=float(self._of.sent[row]),
-            lost=float(self._of.lost[row]),
-            samples=int(one.samples[0]),
-            dead=bool(one.dead[0]),
-            measured_at_s=float(self._of.seen_at[row]) if self._of.seen_at[row] > -np.inf else None,
-            loss_least=float(least[0]),
-            loss_most=float(most[0]),
+            measured_at_s=seen_at_s if math.isfinite(seen_at_s) else None,
+            **facts,
         )
 
     def loss_bounds(self, rows: Ints, now_s: float) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ import csv
 import itertools
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from routing.candidates import Route
 from routing.estimate.costs import Weights, link_costs_ms
 from routing.estimate.route import MeasuredRoute, measured_route
-from routing.estimate.table import LinkTable
+from routing.estimate.table import LinkEstimate, LinkName, LinkTable
 from routing.paths.distances import DistanceTable
 from routing.paths.graph import Floats, Ints, LinkGraph
 from routing.paths.graph import Path as NodePath
@@ -108,7 +108,8 @@ class Bench:
         for turn in range(TURNS - 1):
             attention = attend(contests, self.table, AIM.weights, AttentionPolicy(), 0.0, turn=turn)
             self.sample(attention.rows, attention.samples)
-        return [self.best(each) for each in self.candidates(pairs)]
+        known = {(each.source, each.target): each for each in self.table.each(self.rows, 0.0)}
+        return [best(each, known) for each in self.candidates(pairs)]
 
     def candidates(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[NodePath, ...]]:
         """Return the k best paths of each pair by what is believed now."""
@@ -136,20 +137,6 @@ class Bench:
                 extra_ms[which, place] = FORWARDING_MS * (len(path.nodes) - 2)
         return Contests(links=links, extra_ms=extra_ms, in_use=np.full(len(paths), -1, dtype=np.int64))
 
-    def best(self, candidates: Sequence[NodePath]) -> tuple[int, ...]:
-        """Return the nodes of the candidate that production's ranking prefers."""
-        measured = list(self.measured(candidates))
-        winner = rank(measured, AIM).winner
-        assert winner is not None
-        return candidates[[each.route for each in measured].index(winner)].nodes
-
-    def measured(self, candidates: Sequence[NodePath]) -> Iterator[MeasuredRoute]:
-        """Yield what is believed of each candidate, as production composes it."""
-        for path in candidates[:RANKED]:
-            names = [str(node) for node in path.nodes]
-            known = {pair: self.table.estimate(self.table.row(*pair), 0.0) for pair in itertools.pairwise(names)}
-            yield measured_route(Route(tuple(names[1:-1]), names[-1]), known, gateway=names[0])
-
     def cost_ms(self, nodes: Sequence[int]) -> float:
         """Return what a path truly takes."""
         return float(sum(self.truth[pair] for pair in itertools.pairwise(nodes)) + FORWARDING_MS * (len(nodes) - 2))
@@ -170,6 +157,20 @@ class Bench:
         figures.tell("routes_within_2pc_or_2ms", float(near.mean()), "ratio", (">=", 0.95))
         figures.tell("routes_gain_of_hindsight", float(gain), "ratio", (">=", 0.89))
         figures.tell("routes_cold_probes_per_pair", self.packets / len(pairs), "packets", ("<=", 40.0))
+
+
+def best(candidates: Sequence[NodePath], known: Mapping[LinkName, LinkEstimate]) -> tuple[int, ...]:
+    """Return the nodes of the candidate that production's ranking prefers."""
+    found = [measured(path, known) for path in candidates[:RANKED]]
+    winner = rank(found, AIM).winner
+    assert winner is not None
+    return candidates[[each.route for each in found].index(winner)].nodes
+
+
+def measured(path: NodePath, known: Mapping[LinkName, LinkEstimate]) -> MeasuredRoute:
+    """Return what is believed of one candidate, as production composes it."""
+    names = [str(node) for node in path.nodes]
+    return measured_route(Route(tuple(names[1:-1]), names[-1]), known, gateway=names[0])
 
 
 def hindsight_ms(truth: Floats) -> Floats:
