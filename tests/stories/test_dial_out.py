@@ -1,6 +1,7 @@
 """A platform that nobody can dial: its connector dials out to a relay, and everything works through that.
 
-The site's firewall drops whatever comes in; the gateway reaches the relay, and the relay nothing of the site.
+The site stands behind a door that translates addresses, so that the relay sees the door's alone, and its own firewall
+drops whatever comes in. The gateway reaches the relay, and the relay nothing of the site.
 """
 
 import json
@@ -33,7 +34,7 @@ from tests.support.small_world import (
 )
 from tests.support.sshd import Sshd, free_port, wait_until
 
-GATEWAY, RELAY, SITE = "gateway", "relay", PLATFORM
+GATEWAY, RELAY, DOOR, SITE = "gateway", "relay", "door", PLATFORM
 # Answers to what the site itself began come in, and nothing else.
 FIREWALL = (
     "add table inet fw; add chain inet fw input { type filter hook input priority -10; policy drop; }; "
@@ -76,8 +77,9 @@ def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walled]:
     folder = tmp_path_factory.mktemp("walled")
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(seed=1))
-        lab.build({(GATEWAY, RELAY): 1.0, (RELAY, SITE): 1.0, (GATEWAY, SITE): 1.0})
+        lab.build({(GATEWAY, RELAY): 1.0, (RELAY, DOOR): 1.0, (DOOR, SITE): 1.0, (GATEWAY, SITE): 1.0})
         assert lab.run(SITE, ["nft", FIREWALL]).returncode == 0
+        translate(lab)
         (folder / "cloud").mkdir()
         (folder / "connector").mkdir(mode=0o700)
         prepare_state_dir(folder / "gateway")
@@ -102,6 +104,22 @@ def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walled]:
         config = write_connector(world, relay, at(granted))
         declare(world, relay)
         yield Walled(lab=lab, world=world, relay=relay, granted=granted, connector_config=config)
+
+
+def translate(lab: Lab) -> None:
+    """Let the site out through the door to the relay, under the door's address."""
+    relay, door, site = (lab.ip(host) for host in (RELAY, DOOR, SITE))
+    rules = (
+        "add table ip nat; add chain ip nat out { type nat hook postrouting priority srcnat; }; "
+        f"add rule ip nat out ip saddr {site} ip daddr {relay} snat to {door}"
+    )
+    for host, command in (
+        (DOOR, ["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"]),
+        (DOOR, ["nft", rules]),
+        (SITE, ["ip", "route", "add", relay, "via", door]),
+    ):
+        done = lab.run(host, command)
+        assert done.returncode == 0, done.stderr
 
 
 def at(server: Echo) -> str:
@@ -153,6 +171,7 @@ def test_the_connector_dials_out_and_everything_works_through_it(walled: Walled)
     """Handshake, cloud API and forwarding go over the relay's loopback; nothing is dialled into the site."""
     lab, world = walled.lab, walled.world
     dialled = lab.count_packets(SITE, "iif != lo tcp flags & (syn | ack) == syn", hook="input")
+    seen = {host: lab.count_packets(RELAY, f"ip saddr {lab.ip(host)}", hook="input") for host in (DOOR, SITE)}
     connector = walled.start_connector()
     wait_until(lambda: next(world.admin.exits.list())["ports"] != {}, "its ports are announced")
     connection = world.connect()
@@ -167,6 +186,7 @@ def test_the_connector_dials_out_and_everything_works_through_it(walled: Walled)
     beside = forward(walled, f"{lab.ip(SITE)}:{world.connector_port}")
     assert beside.returncode == 5
     assert dialled.packets() == 0
+    assert (seen[DOOR].packets() > 0, seen[SITE].packets()) == (True, 0)
     assert connector.process.poll() is None
 
 
