@@ -3,7 +3,9 @@
 Everything is in a network namespace of its own: loopback is never forwarded to, so there must be another address.
 """
 
+import hashlib
 import os
+import shlex
 import signal
 import socket
 import sqlite3
@@ -16,12 +18,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from gateway.bootstrap import ADMIN_TOKEN_FILE
 from tests.support.echo import Echo, echo
 from tests.support.lab import Lab, require_lab
 from tests.support.small_world import GRANT_ALL, PATIENCE_S, PLATFORM, ROOT, SERVICES, SmallWorld, small_world
+from tests.support.sshd import Sshd
 
 REVOKED_WITHIN_S = 1.0
 # Says something to a port as another user, and prints what comes back. The import is made while it still may read it.
@@ -39,11 +43,13 @@ except OSError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The world, and the server that the platform's owner lets others reach."""
+    """The world, and what the platform's owner lets others reach: a server and a machine's sshd, not ``other``."""
 
     world: SmallWorld
     granted: Echo
     other: Echo
+    machine: Sshd
+    machine_key: Path
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of ``crossway forward``, as the admin."""
@@ -77,17 +83,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     require_lab()
     with Lab(seed=1) as lab:
         address = lab.add_host("site")
-        with lab.enter("site"), echo(address) as granted, echo(address) as other:
-            destinations = [f"{address}:{granted.address[1]}", "localhost.example:22"]
+        folder = tmp_path_factory.mktemp("forward")
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        (folder / "machine_key").touch(mode=0o600)
+        key.write_private_key(folder / "machine_key")
+        line = key.export_public_key().decode().strip()
+        with (
+            lab.enter("site"),
+            echo(address) as granted,
+            echo(address) as other,
+            Sshd(folder / "machine", line, host=address, first="MaxSessions 5") as machine,
+        ):
+            destinations = [f"{address}:{granted.address[1]}", f"{address}:{machine.port}", "localhost.example:22"]
             rule = f'[policy.forward]\ndecision = "grant"\ndestinations = {destinations}\n'.replace("'", '"')
-            folder = tmp_path_factory.mktemp("forward")
             with small_world(folder, policy=GRANT_ALL + rule, services=[*SERVICES, "forward"]) as world:
                 world.start_gateway()
                 world.declare_network()
                 world.enrol()
                 world.connect()
                 accept_forwarding(world)
-                yield Site(world=world, granted=granted, other=other)
+                yield Site(
+                    world=world, granted=granted, other=other, machine=machine, machine_key=folder / "machine_key"
+                )
 
 
 def accept_forwarding(world: SmallWorld) -> str:
@@ -110,6 +127,24 @@ def test_standard_input_and_output_reach_the_server_and_half_closes_pass(site: S
     assert done.returncode == 0
     assert done.stdout == said.upper() + f" heard {len(said)}".encode()
     assert newest_passage(site) == (at(site.granted), "stream", 1, len(said), len(done.stdout))
+
+
+def test_ssh_takes_it_for_its_proxy_command(site: Site, tmp_path: Path) -> None:
+    """Debian's ssh runs a command on the machine, checks its host key, and pipes both ways until the end."""
+    machine, said = site.machine, os.urandom(200_000)
+    (tmp_path / "known_hosts").write_text(f"[{machine.host}]:{machine.port} {machine.host_key}\n")
+    options = {
+        "ProxyCommand": shlex.join(site.command(PLATFORM, "%h:%p", "--stdio")),
+        "UserKnownHostsFile": tmp_path / "known_hosts",
+        "StrictHostKeyChecking": "yes",
+        "BatchMode": "yes",
+    }
+    command = ["ssh", "-F", "none", "-i", str(site.machine_key), "-p", str(machine.port)]
+    command += [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+    command += [f"{machine.user}@{machine.host}", "sha256sum; exit 7"]
+    done = subprocess.run(command, input=said, capture_output=True, timeout=PATIENCE_S, check=False, cwd=ROOT)
+    assert done.stdout.decode().split()[:1] == [hashlib.sha256(said).hexdigest()], done.stderr
+    assert done.returncode == 7
 
 
 def newest_passage(site: Site) -> tuple[object, ...]:
