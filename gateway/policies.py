@@ -79,6 +79,7 @@ def tunnel_policy(settings: Settings) -> TunnelPolicy:
         keepalive_count=settings.tunnel.keepalive_count,
         liveness=LivenessPolicy(
             interval_s=settings.tunnel.heartbeat_interval_s,
+            idle_interval_s=settings.tunnel.idle_heartbeat_interval_s,
             suspect_least_s=settings.tunnel.suspect_after_s,
             dead_least_s=settings.tunnel.dead_after_s,
             dead_most_s=settings.tunnel.dead_after_s * 4 / 3,

@@ -160,6 +160,7 @@ class TunnelSettings(Section):
     keepalive_interval_s: Positive = 1.0
     keepalive_count: Count = 7
     heartbeat_interval_s: Positive = 0.1
+    idle_heartbeat_interval_s: Positive = 0.5
     suspect_after_s: Positive = 0.2
     dead_after_s: Positive = 6.0
     idle_close_s: Positive = 300.0

@@ -45,7 +45,8 @@ class Heartbeat:
         """Call ``listener`` at every change of health from now on, in the event loop."""
         self._listeners.append(listener)
         if self._beating is None or self._beating.done():
-            self._pulse = Pulse.beginning(asyncio.get_running_loop().time())
+            known_s = self._farthest.round_trip_s if isinstance(self._farthest, LeanConnection) else 0.0
+            self._pulse = Pulse.beginning(asyncio.get_running_loop().time(), known_s)
             # A task of the connection, which its users outlive.
             self._beating = self._farthest.create_task(self._run())
 
@@ -59,27 +60,29 @@ class Heartbeat:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due_s = beat_at_s = loop.time()
+        due_s = loop.time()
         while self.health is not Health.DEAD:
             now_s = loop.time()
             self._pulse = self._pulse.looked(now_s, due_s)
-            if isinstance(self._farthest, LeanConnection):
-                # A beat may wait behind a long upload; whatever comes meanwhile is a sign of life too. While enough
-                # comes there is no beat at all: sshd would keep an answer to a request back until the answer to the
-                # beat is acknowledged (Nagle), which can take as long as the request.
-                heard_s = self._farthest.heard_at_s
-                self._pulse = self._pulse.heard(heard_s)
-                beat_at_s = max(beat_at_s, heard_s + self._pulse.interval_s(self._policy))
-            if now_s >= beat_at_s:
-                beat_at_s = now_s + self._pulse.interval_s(self._policy)
+            if now_s >= self._next_beat_s():
                 self._beat(now_s)
             self._judge()
-            due_s = min([beat_at_s, *self._turns_s()])
+            # Whoever begins to await something meanwhile is noticed in time for the beat that is then due.
+            soon_s = now_s + self._pulse.interval_s(self._policy)
+            due_s = min([self._next_beat_s(), soon_s, *self._turns_s()])
             await asyncio.sleep(max(0.0, due_s - loop.time()))
         if self._health is not Health.DEAD:
             # Somebody else has ended the connection.
             self._health = Health.DEAD
             self._tell()
+
+    def _next_beat_s(self) -> float:
+        """Return when the next beat is due. Whatever came is a sign of life: a beat may wait behind an upload."""
+        awaited_since_s: float | None = self._pulse.heard_s
+        if isinstance(self._farthest, LeanConnection):
+            self._pulse = self._pulse.heard(self._farthest.heard_at_s)
+            awaited_since_s = self._farthest.awaited_since_s
+        return self._pulse.next_beat_s(self._policy, awaited_since_s)
 
     def _turns_s(self) -> list[float]:
         """Return when silence would change what is believed."""

@@ -6,6 +6,10 @@ until an answer comes), and death is slow: it takes a silence that repeats do no
 
 The bound on an ordinary answer is the mean round trip and four mean deviations, as TCP sets its timer (RFC 6298): on a
 path that loses packets it grows by itself.
+
+A beat is not free: until we have acknowledged its answer, the far sshd keeps whatever small packet comes next (Nagle),
+for a whole round trip. Therefore it is sent when something else of ours has been without an answer for longer than
+answers take, and now and then when nothing is awaited.
 """
 
 from dataclasses import dataclass, replace
@@ -24,13 +28,15 @@ class Health(StrEnum):
 class LivenessPolicy:
     """How often to beat, and how long a silence means what.
 
-    Beats are ``interval_s`` apart, or one round trip where that is longer. A way is suspect when a beat is overdue
-    (past the bound on an ordinary answer), not before ``suspect_least_s`` nor after ``suspect_most_s``; dead after
-    ``dead_bounds`` such bounds, not before ``dead_least_s``, which five repeats of one packet take, nor after
-    ``dead_most_s``.
+    A beat is sent ``interval_s`` (or three round trips, where that is longer) after anything that has no answer yet,
+    beats included; where nothing is awaited, ``idle_interval_s`` after the last word from the far end. A way is suspect
+    when a beat is overdue (past the bound on an ordinary answer), not before ``suspect_least_s`` nor after
+    ``suspect_most_s``; dead after ``dead_bounds`` such bounds, not before ``dead_least_s``, which five repeats of one
+    packet take, nor after ``dead_most_s``.
     """
 
     interval_s: float = 0.1
+    idle_interval_s: float = 0.5
     suspect_least_s: float = 0.2
     suspect_most_s: float = 2.0
     dead_least_s: float = 6.0
@@ -38,6 +44,8 @@ class LivenessPolicy:
     dead_bounds: float = 20.0
 
 
+# An answer that took a connect to somewhere else may take two round trips; a beat at the third delays none of them.
+_ROUND_TRIPS = 3.0
 # RFC 6298: how much a new round trip counts for the mean, and a new deviation for theirs.
 _MEAN_WEIGHT, _DEVIATION_WEIGHT = 1 / 8, 1 / 4
 # Until the first answer: about what one round trip around the world takes.
@@ -61,9 +69,10 @@ class Pulse:
     deviation_s: float = 0.0
 
     @classmethod
-    def beginning(cls, at_s: float) -> "Pulse":
-        """Return the pulse of a way that has just been made, by words from the far end."""
-        return cls(looked_s=at_s, heard_s=at_s)
+    def beginning(cls, at_s: float, round_trip_s: float = 0.0) -> "Pulse":
+        """Return the pulse of a way that was just made, by words from the far end; 0: its round trip is not known."""
+        fresh = cls(looked_s=at_s, heard_s=at_s)
+        return replace(fresh, mean_s=round_trip_s, deviation_s=round_trip_s / 2) if round_trip_s else fresh
 
     @property
     def bound_s(self) -> float:
@@ -110,8 +119,17 @@ class Pulse:
         return replace(self, heard_s=max(self.heard_s, at_s))
 
     def interval_s(self, policy: LivenessPolicy) -> float:
-        """Return how far apart beats are."""
-        return max(policy.interval_s, min(self.mean_s or 0.0, policy.suspect_most_s))
+        """Return how long something may be without an answer before a beat asks after it."""
+        return max(policy.interval_s, min(_ROUND_TRIPS * (self.mean_s or 0.0), policy.suspect_most_s))
+
+    def next_beat_s(self, policy: LivenessPolicy, awaited_since_s: float | None) -> float:
+        """Return when the next beat is due, where something other than a beat is awaited since then, or nothing is."""
+        interval_s = self.interval_s(policy)
+        if self.asked_s:
+            return self.asked_s[-1] + interval_s
+        if awaited_since_s is not None:
+            return awaited_since_s + interval_s
+        return self.heard_s + max(interval_s, policy.idle_interval_s)
 
     def suspect_at_s(self, policy: LivenessPolicy) -> float | None:
         """Return when the way becomes suspect unless something is heard; None while no answer is awaited."""

@@ -16,7 +16,13 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 import asyncssh
-from asyncssh.constants import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST, MSG_KEX_LAST, MSG_USERAUTH_LAST
+from asyncssh.constants import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_KEX_LAST,
+    MSG_USERAUTH_LAST,
+)
 from asyncssh.crypto.cipher import GCMCipher
 from asyncssh.encryption import Encryption, GCMEncryption
 from asyncssh.packet import SSHPacket, SSHPacketLogger
@@ -32,6 +38,7 @@ _LEAST_PADDING_BYTES = 4
 _MOST_PADDING_BYTES = _LEAST_PADDING_BYTES + _BLOCK_BYTES - 1
 _DATA_AT = 10  # in an opened packet: the padding's length, the kind, the channel and the data's length stand before
 _MUCH_BYTES = 16 * 1024  # of so much at once the kernel acknowledges soon enough by itself
+_ANSWERED = frozenset({MSG_CHANNEL_OPEN, MSG_CHANNEL_DATA})  # what the far side says something to, sooner or later
 _KEX_INIT = 30  # the client's first message of every key exchange offered here
 
 
@@ -40,12 +47,14 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
 
     ``round_trip_s`` is the shortest time that any answer took, of key exchanges, keepalives and openings of channels:
     the path's round trip, and little more; 0.0 until there was one. ``heard_at_s`` is when, in the loop's time,
-    something last came from the far side.
+    something last came from the far side; ``awaited_since_s`` when the first data or open was sent after which nothing
+    has come yet, None when there is none.
     """
 
     round_trip_s = 0.0
     _asked_s = 0.0
     heard_at_s = 0.0
+    awaited_since_s: float | None = None
     _armed_s: float | None = None
     _sealer: PacketCipher | None = None
     _sealer_of: Encryption | None = None
@@ -59,6 +68,7 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
 
     def send_data(self, channel: int, data: memoryview, packet_bytes: int) -> None:
         """Send ``data`` on the far side's ``channel`` in packets of at most ``packet_bytes``, with one write."""
+        self._await_answer()
         head = bytes((MSG_CHANNEL_DATA,)) + channel.to_bytes(4, "big")
         pieces = (data[at : at + packet_bytes] for at in range(0, len(data), packet_bytes))
         self._send_sealed([(head + len(piece).to_bytes(4, "big"), piece) for piece in pieces])
@@ -67,10 +77,16 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
         """Send one packet; without an empty one before it where the cipher has no use for that."""
         if pkttype == _KEX_INIT:
             self._asked_s = self._loop.time()
+        if pkttype in _ANSWERED:
+            self._await_answer()
         if pkttype > MSG_KEX_LAST and self._may_seal(pkttype):
             self._send_sealed([(bytes((pkttype,)), b"".join(args))])
         else:
             super().send_packet(pkttype, *args, handler=handler)
+
+    def _await_answer(self) -> None:
+        if self.awaited_since_s is None:
+            self.awaited_since_s = self._loop.time()
 
     def send_newkeys(self, k: bytes, h: bytes) -> None:
         """Take new keys into use: the key exchange was answered."""
@@ -245,6 +261,7 @@ class LeanConnection(asyncssh.SSHClientConnection, asyncio.BufferedProtocol, Tak
     def _reset_keepalive_timer(self) -> None:
         """Note that something was heard. The timer finds out when it rings, instead of being made anew each time."""
         self.heard_at_s = self._loop.time()
+        self.awaited_since_s = None
         if self._keepalive_timer is None or self._armed_s != self._keepalive_interval:
             self._armed_s = self._keepalive_interval
             super()._reset_keepalive_timer()

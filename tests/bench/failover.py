@@ -102,21 +102,25 @@ class Bench:
         told, _ = self.server.communicate(timeout=PATIENCE_S)
         return Counter(told.decode().split())
 
-    def lose(self, name: str, kind: str) -> list[int]:
-        """Take a relay away; return the processes that were stopped for it."""
-        everything = family(self.relays[name].process.pid)
+    def doomed(self, name: str, kind: str) -> list[int]:
+        """Return the processes that must be signalled to take a relay away; a killed one keeps its listener."""
+        listener = self.relays[name].process.pid
+        everything = [] if kind == "cut" else family(listener)
+        if kind != "kill":
+            return everything
+        return [
+            pid
+            for pid in everything
+            if b"listener" not in Path(f"/proc/{pid}/cmdline").read_bytes() and pid != listener
+        ]
+
+    def lose(self, name: str, kind: str, processes: Sequence[int]) -> None:
+        """Take a relay away."""
         if kind == "cut":
             self.lab.cut("gateway", name)
-            return []
-        if kind == "stop":
-            for pid in everything:
-                os.kill(pid, signal.SIGSTOP)
-            return everything
-        for pid in everything:
-            if b"listener" not in Path(f"/proc/{pid}/cmdline").read_bytes() and pid != self.relays[name].process.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        return []
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP if kind == "stop" else signal.SIGKILL)
 
     def give_back(self, name: str, stopped: Sequence[int]) -> None:
         """Undo ``lose``."""
@@ -255,8 +259,9 @@ async def lose_once(
     assert connection.standby is not None
     relay, standby = connection.route.hops[0], connection.standby
     load.answered.clear()
+    processes = bench.doomed(relay, kind)
     load.lost_at_s = time.monotonic()
-    stopped = bench.lose(relay, kind)
+    bench.lose(relay, kind, processes)
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         lost = group.create_task(connection.tunnel.wait_lost())
         await load.answered.wait()
@@ -268,7 +273,7 @@ async def lose_once(
     taken = replace(connection, route=standby.route, tunnel=standby.tunnel, exit_site=standby.exit_site, standby=None)
     live.put(taken)
     await connection.tunnel.close()
-    bench.give_back(relay, stopped)
+    bench.give_back(relay, processes if kind == "stop" else ())
     load.lost_at_s = float("inf")
     return taken
 
@@ -310,7 +315,7 @@ def autossh_s(bench: Bench, cuts: int) -> list[float]:
 def _autossh_cut_s(bench: Bench, relay: str) -> float:
     _wait_answer()
     cut_s = time.monotonic()
-    bench.lose(relay, "cut")
+    bench.lose(relay, "cut", ())
     # What was under way is lost; the first answer over the other relay ends the outage.
     _wait_answer()
     took_s = time.monotonic() - cut_s

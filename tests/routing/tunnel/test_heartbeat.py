@@ -14,8 +14,8 @@ from tests.routing.world import MakeWorld, World, echo_server
 
 # Keepalives stay out of it.
 _CALM = TunnelPolicy(hop_timeout_s=20, close_timeout_s=0.5, keepalive_s=60)
-_QUICK = LivenessPolicy(interval_s=0.05, dead_least_s=3.0, dead_most_s=3.0)
-_PATIENT = LivenessPolicy(interval_s=0.02, dead_least_s=60.0, dead_most_s=60.0)
+_QUICK = LivenessPolicy(interval_s=0.05, idle_interval_s=0.05, dead_least_s=3.0, dead_most_s=3.0)
+_PATIENT = LivenessPolicy(interval_s=0.02, idle_interval_s=0.02, dead_least_s=60.0, dead_most_s=60.0)
 
 
 class Heard:
@@ -86,7 +86,7 @@ def test_the_nearest_silent_hop_is_the_one_that_ends(world: MakeWorld, hop: int)
 def test_the_end_of_a_connection_is_no_answer(world: MakeWorld) -> None:
     """A beat that is sent as the connection ends comes back at once; that is no sign of life."""
     here = world(1)
-    ceaseless = LivenessPolicy(interval_s=0.0, dead_least_s=1.0, dead_most_s=1.0)
+    ceaseless = LivenessPolicy(interval_s=0.0, idle_interval_s=0.0, dead_least_s=1.0, dead_most_s=1.0)
 
     async def run() -> None:
         async with beating(here, ceaseless) as (tunnel, _heartbeat, heard):

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,15 +42,41 @@ def test_a_silent_way_is_suspect_and_then_dead() -> None:
 
 
 def test_a_long_way_is_given_longer() -> None:
-    """At 350 ms all alike the bound is 350 ms: suspect then, beats 350 ms apart, dead after 20 bounds, 7 s."""
+    """At 350 ms all alike the bound is 350 ms: suspect then, beats at thrice that, dead after 20 bounds, 7 s."""
     pulse = settled(0.35).asked(100.0)
-    assert round(pulse.interval_s(POLICY), 3) == 0.35
+    assert round(pulse.interval_s(POLICY), 3) == 1.05
     assert [at(pulse, 100.0 + after) for after in (0.34, 0.36, 6.9, 7.1)] == [
         Health.HEALTHY,
         Health.SUSPECT,
         Health.SUSPECT,
         Health.DEAD,
     ]
+
+
+@pytest.mark.parametrize(
+    ("rtt_s", "after_s", "idle_after_s"),
+    [
+        pytest.param(0.01, 0.1, 0.5, id="near: the interval"),
+        pytest.param(0.1, 0.3, 0.5, id="far: three round trips"),
+        pytest.param(0.3, 0.9, 0.9, id="farther: idle no sooner than busy"),
+        pytest.param(3.0, 2.0, 2.0, id="never later than the most that suspicion takes"),
+    ],
+)
+def test_a_beat_comes_when_an_answer_is_late_and_seldom_otherwise(
+    rtt_s: float, after_s: float, idle_after_s: float
+) -> None:
+    """Due after what is awaited has had time to be answered, be it a beat; long after the last word when nothing is."""
+    pulse = settled(rtt_s).heard(200.0)
+    assert round(pulse.next_beat_s(POLICY, 200.2), 3) == round(200.2 + after_s, 3)
+    assert round(pulse.next_beat_s(POLICY, None), 3) == round(200.0 + idle_after_s, 3)
+    assert round(pulse.asked(201.0).next_beat_s(POLICY, 200.2), 3) == round(201.0 + after_s, 3)
+
+
+def test_a_round_trip_that_is_known_counts_from_the_beginning() -> None:
+    """At 200 ms, of which one answer told, the first beat is as late, and as patient, as later ones are at first."""
+    pulse = Pulse.beginning(50.0, 0.2)
+    assert (round(pulse.interval_s(POLICY), 3), round(pulse.bound_s, 3)) == (0.6, 0.6)
+    assert Pulse.beginning(50.0).interval_s(POLICY) == POLICY.interval_s
 
 
 def test_an_answer_heals() -> None:
