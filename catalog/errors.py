@@ -58,6 +58,23 @@ class InvalidValue(CatalogError):
     code = "invalid-value"
 
 
+class EventsForgotten(CatalogError):
+    """Some of the events that were asked for are older than what is kept: the reader has missed them."""
+
+    code = "events-forgotten"
+
+
+class ChainBroken(CatalogError):
+    """An audit log is not as it was written; ``seq`` is the first bad record."""
+
+    code = "chain-broken"
+
+    def __init__(self, seq: int, message: str) -> None:
+        """Say which record is the first bad one, and what is wrong with it."""
+        super().__init__(message)
+        self.seq = seq
+
+
 class PassageEnded(CatalogError):
     """The passage was closed, its token revoked, its grant ended or its time is over; what ran in it was cut."""
 

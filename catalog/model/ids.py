@@ -26,6 +26,7 @@ ExitId = NewType("ExitId", str)
 MessageId = NewType("MessageId", str)
 TenantId = NewType("TenantId", str)
 PassageId = NewType("PassageId", str)
+WebhookId = NewType("WebhookId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_DIGITS = 10

@@ -28,8 +28,9 @@ from sqlalchemy.pool import StaticPool
 from sqlmodel import Session, create_engine
 
 from catalog.errors import CatalogError, InvalidValue, WrongState
+from catalog.messages.bell import Bell
 from catalog.ports import Clock
-from catalog.store import schema
+from catalog.store import events, schema
 
 T = TypeVar("T")
 Tx = Session
@@ -59,6 +60,7 @@ class Database:
     def __init__(self, path: Path, clock: Clock) -> None:
         """Prepare engines and threads for the SQLite file at ``path``; use ``Database.open`` instead."""
         self.clock = clock
+        self.told = Bell()  # rings after each commit that appended to the event log
         self._write_engine = _engine(path, begin="BEGIN IMMEDIATE", connections=1)
         self._read_engine = _engine(path, begin="BEGIN", connections=READERS, read_only=True)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
@@ -87,7 +89,13 @@ class Database:
         A caller that is cancelled cannot know whether its work was committed. ``work`` may run only once.
         Raises StoreUnavailable when the disk is full or the file is locked by another program.
         """
-        return await self._on_writer(lambda: _in_transaction(self._write_engine, work))
+        loop = asyncio.get_running_loop()
+
+        def told() -> None:
+            # From the writer's thread and not after the await: a cancelled caller's commit is news all the same.
+            loop.call_soon_threadsafe(self.told.ring)
+
+        return await self._on_writer(lambda: _in_transaction(self._write_engine, work, told))
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run ``work`` on a consistent snapshot of what was committed, and return its result; writing raises."""
@@ -265,12 +273,14 @@ def _begin_with(engine: Engine, begin: str, *, read_only: bool = False) -> None:
         connection.exec_driver_sql(begin)
 
 
-def _in_transaction(engine: Engine, work: Callable[[Tx], T]) -> T:
+def _in_transaction(engine: Engine, work: Callable[[Tx], T], told: Callable[[], None] | None = None) -> T:
     try:
         with Session(engine, expire_on_commit=False) as tx:
             result = work(tx)
             # Also after a read: a change that was made there by mistake fails here instead of vanishing.
             tx.commit()
+            if told is not None and events.TOLD in tx.info:
+                told()
             return result
     except OperationalError as error:
         if _sqlite_code(error) in _PASSING:

@@ -9,7 +9,8 @@ from sqlmodel import Session, select
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, TenantId
 from catalog.model.lifecycle import next_state
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
-from catalog.store.rows import column, find
+from catalog.store import events
+from catalog.store.rows import by_id, column
 
 _STATE = column(Machine, "state")
 _ID = column(Machine, "id")
@@ -49,7 +50,11 @@ def claim_idle(
         .returning(_ID)
         .execution_options(synchronize_session=False)
     ).scalar_one_or_none()
-    return None if claimed is None else find(tx, Machine, claimed)
+    if claimed is None:
+        return None
+    machine = by_id(tx, Machine, claimed)
+    events.tell_moved(tx, machine, MachineState.IDLE, now_s, moved_by=MachineEvent.CLAIM)
+    return machine
 
 
 def count_at(tx: Session, platform: PlatformId) -> int:

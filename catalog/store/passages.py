@@ -6,7 +6,9 @@ from sqlmodel import col, select, update
 
 from catalog.model.ids import PassageId
 from catalog.model.passage import Passage, PassageCall
+from catalog.store import events
 from catalog.store.database import Tx
+from catalog.store.rows import by_id
 
 
 def count(tx: Tx, passage_id: PassageId, *, calls: int, bytes_in: int, bytes_out: int, now_s: float) -> None:
@@ -31,7 +33,10 @@ def end(tx: Tx, passage_id: PassageId | None, reason: str, now_s: float) -> int:
     if passage_id is not None:
         statement = statement.where(col(Passage.id) == passage_id)
     ended = statement.values(ended_at_s=now_s, end_reason=reason, updated_at_s=now_s, version=col(Passage.version) + 1)
-    return tx.exec(ended.execution_options(synchronize_session=False)).rowcount
+    ids = tx.execute(ended.returning(col(Passage.id)).execution_options(synchronize_session=False)).scalars().all()
+    for each in ids:
+        events.tell_moved(tx, by_id(tx, Passage, each), "opened", now_s, moved_by="end")
+    return len(ids)
 
 
 def answered(tx: Tx, call_id: int, status: int, now_s: float) -> None:

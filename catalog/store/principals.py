@@ -4,6 +4,7 @@ from sqlmodel import col, update
 
 from catalog.model.access import Enrolment, Role, Token
 from catalog.model.ids import PlatformId
+from catalog.store import rows
 from catalog.store.database import Tx
 
 
@@ -19,13 +20,5 @@ def use_up(tx: Tx, enrolment: Enrolment, now_s: float) -> bool:
 
 def revoke_all_of_platform(tx: Tx, platform_id: PlatformId, now_s: float) -> None:
     """Revoke every token that speaks for the platform."""
-    statement = (
-        update(Token)
-        .where(
-            col(Token.role) == Role.PLATFORM,
-            col(Token.subject_id) == platform_id,
-            col(Token.revoked_at_s).is_(None),
-        )
-        .values(revoked_at_s=now_s, updated_at_s=now_s, version=col(Token.version) + 1)
-    )
-    tx.exec(statement.execution_options(synchronize_session="evaluate"))
+    for token in rows.where(tx, Token, role=Role.PLATFORM, subject_id=platform_id, revoked_at_s=None):
+        rows.update(tx, token, {"revoked_at_s": now_s}, now_s)

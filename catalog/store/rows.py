@@ -1,5 +1,6 @@
 """What is the same for the rows of every table: insert, find, change under a version, move along its states, delete.
 
+Changes of what people follow are told in the event log, in the same transaction; see ``catalog.store.telling``.
 Every change bumps ``version`` and ``updated_at_s`` and is guarded in its WHERE, so that a row that moved on in the
 meantime is never overwritten. Rows given and returned carry what the database holds after the call.
 """
@@ -19,6 +20,8 @@ from sqlmodel import Session, select
 from catalog.errors import AlreadyExists, InvalidValue, NotFound, Stale, WrongState
 from catalog.model.lifecycle import Transitions, next_state
 from catalog.model.rows import Row
+from catalog.store import events
+from catalog.store.telling import telling
 
 K = TypeVar("K", bound=Row)
 S = TypeVar("S", bound=StrEnum)
@@ -38,6 +41,7 @@ def insert(tx: Session, row: K, now_s: float) -> K:
             tx.add(row)
     except IntegrityError as error:
         raise _refused(error, row) from error
+    events.tell(tx, row, None, now_s)
     return row
 
 
@@ -91,11 +95,13 @@ def update(tx: Session, row: K, changes: Mapping[str, object], now_s: float, exp
     """
     expected = row.version if expected_version is None else expected_version
     guard = column(type(row), "version") == expected
+    told = telling(row)
     if not _write(tx, row, {**changes, "version": expected + 1}, now_s, guard):
         now = find(tx, type(row), key(row))
         if now is None:
             raise NotFound(f"there is no {word(type(row))} '{key(row)}' any more")
         raise Stale(f"the {word(type(row))} has version {now.version}, not {expected}", field="version")
+    events.tell(tx, row, told, now_s)
     return row
 
 
@@ -112,11 +118,13 @@ def move(  # noqa: PLR0917 always written in this order, and read as one sentenc
     Raises WrongState, and nothing changes, when its state does not allow the event or it left that state meanwhile.
     """
     before: S = value(row, "state")
+    told = telling(row)
     after = next_state(table, before, event)
     kind = type(row)
     guard = column(kind, "state") == before
     if not _write(tx, row, {**(changes or {}), "state": after, "version": column(kind, "version") + 1}, now_s, guard):
         raise WrongState(f"the {word(kind)} is no longer in state '{before.value}'", field="state")
+    events.tell(tx, row, told, now_s, moved_by=event.value)
     return row
 
 

@@ -1,0 +1,147 @@
+"""Which rows' changes are told as events, to whom, and in which words. Pure.
+
+Told are the things that people follow. A row of any other kind changes silently.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from catalog.model.access import Token
+from catalog.model.connection import Connection
+from catalog.model.consent import Grant
+from catalog.model.ids import PlatformId, TenantId
+from catalog.model.machine import Machine
+from catalog.model.offering import Offer
+from catalog.model.order import Order
+from catalog.model.passage import Passage
+from catalog.model.platform import Endpoint, Platform
+from catalog.model.rows import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """A row in the words of the event log: what it is, where it stands, whom it concerns, and its facts."""
+
+    noun: str
+    standing: str
+    subject_id: str
+    platform_id: PlatformId | None = None
+    partner_id: PlatformId | None = None
+    tenant_id: TenantId | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def telling(row: Row) -> Telling | None:  # noqa: PLR0911  one answer per kind
+    """Return ``row`` as the event log tells of it now, None for a kind that is not told."""
+    match row:
+        case Connection():
+            return _connection(row)
+        case Grant():
+            return _grant(row)
+        case Offer():
+            return _offer(row)
+        case Order():
+            return _order(row)
+        case Machine():
+            return _machine(row)
+        case Platform():
+            return _platform(row)
+        case Endpoint():
+            return _endpoint(row)
+        case Passage():
+            return _passage(row)
+        case Token():
+            return _token(row)
+    return None
+
+
+def _connection(row: Connection) -> Telling:
+    return Telling(
+        noun="connection",
+        standing=row.state,
+        subject_id=row.id,
+        platform_id=row.target_id,
+        partner_id=None if row.requester_id == row.target_id else row.requester_id,
+        facts={"code": row.code, "reason": row.reason},
+    )
+
+
+def _grant(row: Grant) -> Telling:
+    terms = {"verbs": row.verbs, "quota": row.quota, "expires_at_s": row.expires_at_s}
+    return Telling(
+        noun="grant",
+        standing=row.state,
+        subject_id=row.id,
+        platform_id=row.platform_id,
+        facts={"capability": row.capability, **terms, "destinations": row.destinations},
+    )
+
+
+def _offer(row: Offer) -> Telling:
+    return Telling(
+        noun="offer",
+        standing=row.state,
+        subject_id=row.id,
+        platform_id=row.platform_id,
+        facts={"entry": row.entry_id, "grant": row.grant_id, "reason": row.reason},
+    )
+
+
+def _order(row: Order) -> Telling:
+    return Telling(
+        noun="order",
+        standing=row.state,
+        subject_id=row.id,
+        tenant_id=row.tenant_id,
+        facts={
+            "offer": row.offer_id,
+            "machine": row.machine_id,
+            "served_from": row.served_from,
+            "code": row.code,
+            "reason": row.reason,
+        },
+    )
+
+
+def _machine(row: Machine) -> Telling:
+    # A machine in a pool concerns nobody but admins; the platform's owner sees it at the cloud, under its own name.
+    return Telling(
+        noun="machine",
+        standing=row.state,
+        subject_id=row.id,
+        tenant_id=row.tenant_id,
+        facts={"offer": row.offer_id, "order": row.order_id, "reason": row.reason},
+    )
+
+
+def _platform(row: Platform) -> Telling:
+    standing = "enrolled" if row.enabled else "retired"
+    return Telling(noun="platform", standing=standing, subject_id=row.id, platform_id=row.id, facts={"name": row.name})
+
+
+def _endpoint(row: Endpoint) -> Telling:
+    return Telling(
+        noun="endpoint",
+        standing=row.state,
+        subject_id=row.id,
+        platform_id=row.platform_id,
+        facts={"purpose": str(row.purpose), "url": row.url},
+    )
+
+
+def _passage(row: Passage) -> Telling:
+    opener = row.principal.removeprefix("platform:") if row.principal.startswith("platform:") else None
+    return Telling(
+        noun="passage",
+        standing="opened" if row.ended_at_s is None else "ended",
+        subject_id=row.id,
+        platform_id=row.platform_id,
+        partner_id=None if opener in (None, row.platform_id) else PlatformId(opener or ""),
+        facts={"kind": str(row.kind), "connection": row.connection_id, "reason": row.end_reason},
+    )
+
+
+def _token(row: Token) -> Telling:
+    # Its owner is not told: whoever holds a stolen one should not hear of what is done about it.
+    standing = "issued" if row.revoked_at_s is None else "revoked"
+    return Telling(noun="token", standing=standing, subject_id=row.id, facts={"role": str(row.role), "name": row.name})
