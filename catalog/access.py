@@ -27,6 +27,9 @@ _TENANT = frozenset({Role.ADMIN, Role.TENANT})
 # A role beside ADMIN may act on its own things only: see ``owns``.
 PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "self:read": _ALL,
+    "event:read": _ALL,
+    "audit:read": _ADMIN,
+    "audit:sign": _ADMIN,
     "catalog:read": _ALL,
     "tenant:read": _ADMIN,
     "tenant:write": _ADMIN,

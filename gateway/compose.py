@@ -39,6 +39,7 @@ from drivers.provisioner.run import Provisioner
 from gateway.api.idempotency import expire
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices
+from gateway.background.logs import log_tasks
 from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
@@ -70,6 +71,7 @@ from gateway.network import DeclaredNetwork
 from gateway.policies import (
     api_limits,
     call_policy,
+    log_policy,
     passing_policy,
     pool_policy,
     retry_policy,
@@ -149,7 +151,7 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         await bootstrap(database, settings, adapters.clock)
         parts = await stack.enter_async_context(_connections(settings, adapters, keys, database))
         relays = _relays(settings, adapters, keys, database)
-        work = await stack.enter_async_context(_work(settings, adapters, database, parts))
+        work = await stack.enter_async_context(_work(settings, adapters, keys, database, parts))
         await parts.keeper.recover()
         await parts.passages.recover()
         runner = Runner([*work, relays.task()], clock=adapters.clock, disabled=settings.background.disabled)
@@ -258,7 +260,7 @@ async def _connections(
 
 @asynccontextmanager
 async def _work(
-    settings: Settings, adapters: Adapters, database: Database, parts: _Connections
+    settings: Settings, adapters: Adapters, keys: Keys, database: Database, parts: _Connections
 ) -> AsyncIterator[list[BackgroundTask | Service]]:
     clock, checkpoint = adapters.clock, adapters.checkpoint
     queue = InDatabaseQueue(database, clock)
@@ -311,6 +313,7 @@ async def _work(
             BackgroundTask(
                 name="tidy", run_once=lambda: _tidy(database, clock, queue, records), period_s=3600.0, timeout_s=60.0
             ),
+            *log_tasks(database, clock, keys.signing.sign, log_policy(settings)),
         ]
 
 
@@ -354,6 +357,7 @@ def _services(
         },
         limits=api_limits(settings),
         relays=relays,
+        sign=keys.signing.sign,
         metrics=parts.metrics,
         network_status=parts.watch.document,
         network_links=parts.watch.links,

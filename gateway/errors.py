@@ -104,6 +104,13 @@ class PreconditionMissing(GatewayError):
     code = "precondition-missing"
 
 
+class TooManyReaders(GatewayError):
+    """So many callers wait for changes at once that another one has to come back later."""
+
+    code = "too-many-readers"
+    retryable = True
+
+
 class HandshakeRefused(GatewayError):
     """The platform's owner did not grant what was asked for."""
 

@@ -3,6 +3,7 @@
 from catalog.orders.policy import RetryPolicy
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
+from gateway.background.logs import LogPolicy
 from gateway.connections.choosing import ChoosingPolicy
 from gateway.connections.passing import PassingPolicy
 from gateway.settings import Settings
@@ -122,6 +123,14 @@ def passing_policy(settings: Settings) -> PassingPolicy:
         call_timeout_s=settings.passages.call_timeout_s,
         answer_limit_bytes=settings.passages.answer_limit_bytes,
         calls_limit=settings.passages.calls_limit_count,
+    )
+
+
+def log_policy(settings: Settings) -> LogPolicy:
+    """Return how the event log and the audit log are looked after."""
+    return LogPolicy(
+        events_kept_s=settings.events.kept_days * 86_400.0,
+        checkpoint_period_s=settings.audit.checkpoint_period_s,
     )
 
 

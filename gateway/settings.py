@@ -217,6 +217,18 @@ class PoolSettings(Section):
     failure_limit_count: Count = 5
 
 
+class EventSettings(Section):
+    """The event log."""
+
+    kept_days: Positive = 30.0
+
+
+class AuditSettings(Section):
+    """The audit log."""
+
+    checkpoint_period_s: Positive = 60.0
+
+
 class BackgroundSettings(Section):
     """Off switches, for emergencies: names of background tasks that shall not run."""
 
@@ -244,6 +256,8 @@ class Settings(BaseSettings):
     passages: PassageSettings = PassageSettings()
     orders: OrderSettings = OrderSettings()
     pools: PoolSettings = PoolSettings()
+    events: EventSettings = EventSettings()
+    audit: AuditSettings = AuditSettings()
     background: BackgroundSettings = BackgroundSettings()
 
     file: ClassVar[Path | None] = None

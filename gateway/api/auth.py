@@ -23,9 +23,9 @@ _PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices) -> Principal | None:
-    """Return who calls, permitted to use ``endpoint``; None at doors without a token.
+    """Return who calls; None at doors without a token. Whether it may is ``permit``'s to say.
 
-    Raises Unauthenticated without a valid token and Denied for one whose role may not.
+    Raises Unauthenticated without a valid token.
     """
     if endpoint.door in (Door.ANYONE, Door.ENROLMENT) or (endpoint.door is Door.LOCAL and is_local(request)):
         return None
@@ -36,9 +36,13 @@ async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices
         principal = await _bearer(request, services)
     if principal is None:
         raise _unauthenticated()
+    return principal
+
+
+def permit(principal: Principal, endpoint: Endpoint) -> None:
+    """Raise Denied unless the principal's role may use ``endpoint``."""
     assert endpoint.permission is not None
     require(principal, endpoint.permission)
-    return principal
 
 
 def enrolment(request: web.Request) -> Secret:

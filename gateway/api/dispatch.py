@@ -15,12 +15,14 @@ from pydantic import BaseModel, SecretStr
 from pydantic.config import JsonDict
 
 from catalog.access import Principal
-from catalog.errors import CatalogError, CloudTimedOut
+from catalog.errors import CatalogError, CloudTimedOut, Denied
 from catalog.secrets import Secret
 from catalog.store.database import Tx
-from gateway.api import auth, idempotency, parse
+from gateway import telemetry
+from gateway.api import auditing, auth, idempotency, parse
 from gateway.api.bodies import Nothing
 from gateway.api.endpoints import Call, Door, Endpoint, Listing, Precondition, Raw, Result, Tagged
+from gateway.api.feeds import feed_over
 from gateway.api.idempotency import Answer, Intention
 from gateway.api.services import ApiServices
 from gateway.api.streams import stream_over
@@ -34,9 +36,13 @@ def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Requ
 
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = await auth.caller(request, endpoint, services)
+        if principal is not None:
+            await _permit(principal, endpoint, services)
         call = await _call(request, endpoint, services, principal)
         if endpoint.is_stream:
             return await stream_over(request, endpoint.handler(call))
+        if endpoint.is_feed:
+            return await feed_over(request, endpoint.handler(call), services)
         if not endpoint.in_transaction:
             return _respond(_answer(endpoint, await endpoint.handler(call)))
         if endpoint.writes:
@@ -44,6 +50,15 @@ def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Requ
         return await _read(request, endpoint, call)
 
     return handle
+
+
+async def _permit(principal: Principal, endpoint: Endpoint, services: ApiServices) -> None:
+    try:
+        auth.permit(principal, endpoint)
+    except Denied as error:
+        if endpoint.writes:
+            await auditing.note_shut_out(endpoint, services, principal, error)
+        raise
 
 
 async def _call(
@@ -64,6 +79,8 @@ async def _call(
         page_token=page_token,
         precondition=precondition,
         enrolment=auth.enrolment(request) if endpoint.door is Door.ENROLMENT else None,
+        resume=request.headers.get("Last-Event-ID") if endpoint.is_feed else None,
+        request_id=telemetry.request_id.get(),
     )
 
 
@@ -110,9 +127,15 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
         if intention:
             told, running = _without_secrets(endpoint, answer), endpoint.then is not None
             idempotency.keep(tx, intention, told, services.sealer, call.now_s, running=running)
+        auditing.note_done(tx, endpoint, call, answer)
         return answer, result
 
-    answer, result = await services.database.write(work)
+    try:
+        answer, result = await services.database.write(work)
+    except (CatalogError, GatewayError) as error:
+        if call.caller is not None:
+            await auditing.note_refused(endpoint, call, error)
+        raise
     if answer.replayed:
         return answer
     if endpoint.then is not None:
@@ -131,12 +154,26 @@ async def _outside(endpoint: Endpoint, call: Call[Any], intention: Intention, re
         async with asyncio.timeout(call.services.limits.action_s):
             await endpoint.then(call, result)
     except TimeoutError as error:
-        await write(lambda tx: idempotency.forget(tx, intention))
-        raise CloudTimedOut("no answer in time: whether it was done is unknown", fix="look, then repeat it") from error
-    except (CatalogError, GatewayError):
-        await write(lambda tx: idempotency.forget(tx, intention))
+        late = CloudTimedOut("no answer in time: whether it was done is unknown", fix="look, then repeat it")
+        await write(lambda tx: _give_up(tx, endpoint, call, intention, late))
+        raise late from error
+    except (CatalogError, GatewayError) as error:
+        failed = error
+        await write(lambda tx: _give_up(tx, endpoint, call, intention, failed))
         raise
-    await write(lambda tx: idempotency.finish(tx, intention, answer, call.now_s))
+
+    def finish(tx: Tx) -> None:
+        idempotency.finish(tx, intention, answer, call.now_s)
+        auditing.note_ended(tx, endpoint, call)
+
+    await write(finish)
+
+
+def _give_up(
+    tx: Tx, endpoint: Endpoint, call: Call[Any], intention: Intention, error: CatalogError | GatewayError
+) -> None:
+    idempotency.forget(tx, intention)
+    auditing.note_ended(tx, endpoint, call, error)
 
 
 def _intention(request: web.Request, call: Call[Any]) -> Intention:

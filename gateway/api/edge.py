@@ -32,7 +32,7 @@ def edge(services: ApiServices) -> Middleware:
         telemetry.request_id.set(_request_id(request, services))
         started = asyncio.get_running_loop().time()
         response = await _answered(request, handler)
-        if response.prepared:  # a WebSocket that has come and gone: nobody reads its headers any more
+        if response.prepared:  # a stream that has come and gone: nobody reads its headers any more
             _note(request, response, services, took_s=None)
             return response
         response.headers.update(HEADERS)

@@ -9,7 +9,7 @@ else the write transaction in which the Idempotency-Key is kept too, so that eff
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -82,7 +82,10 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[B]):
-    """One request as an endpoint sees it: who, what, and the services; nothing of HTTP."""
+    """One request as an endpoint sees it: who, what, and the services; nothing of HTTP.
+
+    ``resume``: the id of the last event that the reader of a feed has seen. ``request_id`` stands in its log lines.
+    """
 
     services: ApiServices
     now_s: float
@@ -94,6 +97,8 @@ class Call(Generic[B]):
     page_token: str | None = None
     precondition: Precondition = field(default_factory=Precondition)
     enrolment: Secret | None = None
+    resume: str | None = None
+    request_id: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -129,6 +134,7 @@ Handler = Callable[[Tx, Call[B]], Result]
 Outside = Callable[[Call[Any], Any], Awaitable[None]]
 Probe = Callable[[Call[Nothing]], Awaitable[Result]]
 Opening = Callable[[Call[Nothing]], AbstractAsyncContextManager[Stream]]
+Feed = Callable[[Call[Nothing]], AsyncGenerator[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +178,7 @@ class Endpoint:
     permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
     ``takes_signed``: a platform may prove itself by its connector's key instead of its token.
     ``is_stream``: answered by a WebSocket that carries the stream which the handler, a context manager, gives.
+    ``is_feed``: answered by server-sent events; the handler, an async generator, gives their bytes.
     """
 
     method: str
@@ -194,6 +201,7 @@ class Endpoint:
     description: str = ""
     in_transaction: bool = True
     is_stream: bool = False
+    is_feed: bool = False
     takes_signed: bool = False
 
     def __post_init__(self) -> None:
@@ -293,6 +301,26 @@ class Routes:
                 handler=handler,
                 in_transaction=False,
                 is_stream=True,
+                **rest,
+            )
+            self._endpoints.append(endpoint)
+            return handler
+
+        return declare
+
+    def feed(self, path: str, *, summary: str, **rest: Unpack[Declaration]) -> Callable[[Feed], Feed]:
+        """Declare a GET that is answered by server-sent events, without an end of its own."""
+        rest["media_type"] = "text/event-stream"
+
+        def declare(handler: Feed) -> Feed:
+            endpoint = Endpoint(
+                method="GET",
+                path=path,
+                summary=summary,
+                tag=self._tag,
+                handler=handler,
+                in_transaction=False,
+                is_feed=True,
                 **rest,
             )
             self._endpoints.append(endpoint)

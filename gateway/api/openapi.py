@@ -135,6 +135,11 @@ def _parameters(endpoint: Endpoint) -> Iterator[Json]:
     if endpoint.is_guarded:
         etag = {"type": "string", "examples": ['"3"', "*"]}
         yield _parameter("header", "If-Match", etag, "The ETag that the change is based on, or `*`.", required=True)
+    if endpoint.is_feed:
+        accepted = {"type": "string", "enum": [endpoint.media_type]}
+        yield _parameter("header", "Accept", accepted, "Says that the caller can read it.", required=True)
+        text = "The id of the last event that was read: the feed goes on after it."
+        yield _parameter("header", "Last-Event-ID", {"type": "string", "pattern": "^[0-9]{1,18}$"}, text)
     if endpoint.is_watchable:
         yield _parameter("header", "If-None-Match", {"type": "string"}, "The ETag that the caller has seen.")
         text = f"`wait=N`: with If-None-Match, wait up to N seconds (at most {WATCH_LIMIT_S:g}) for a change."

@@ -37,6 +37,8 @@ STATUS: Mapping[str, int] = {
     "order-failed": 409,
     "handshake-refused": 409,
     "still-running": 409,
+    "chain-broken": 409,
+    "events-forgotten": 410,
     "stale": 412,
     "body-too-large": 413,
     "unsupported-media-type": 415,
@@ -46,6 +48,7 @@ STATUS: Mapping[str, int] = {
     "idempotency-key-reused": 422,
     "precondition-missing": 428,
     "too-many-calls": 429,
+    "too-many-readers": 429,
     # ourselves
     "internal-error": 500,
     "catalog-error": 500,

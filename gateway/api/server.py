@@ -13,10 +13,12 @@ from aiohttp import web
 
 from catalog.access import PERMISSIONS
 from gateway.api import (
+    audit,
     connection_trace,
     connections,
     decisions,
     enrolments,
+    events,
     exits,
     grants,
     health,
@@ -67,6 +69,8 @@ RESOURCES = (
     machines,
     streams,
     passages,
+    events,
+    audit,
 )
 
 
@@ -95,6 +99,7 @@ def build_app(services: ApiServices, endpoints: Sequence[Endpoint] | None = None
 
     async def on_shutdown(_app: web.Application) -> None:
         await services.changes.close()
+        services.database.told.ring()
 
     app.on_startup.append(on_startup)
     app.on_shutdown.append(on_shutdown)

@@ -51,6 +51,8 @@ class ApiLimits:
     watchers: int = 256
     passage_s: float = 3600.0  # how long a passage is open when nothing else is said
     passage_body_bytes: int = 1_048_576
+    feed_beat_s: float = 15.0  # a feed without events says that it still stands
+    feed_stall_s: float = 30.0  # a reader that takes nothing for so long is cut off
     watch_poll_s: float = 0.5  # changes that nobody announced are seen this late
 
 
@@ -84,6 +86,12 @@ def ranks_nothing(
     """Refuse, as a process that chooses no routes must."""
     del document, weights, profile
     raise WrongState("no routes are chosen here", fix="ask the gateway that keeps the connections")
+
+
+def signs_nothing(data: bytes) -> bytes:
+    """Refuse, as a process without the gateway's key must."""
+    del data
+    raise WrongState("nothing is signed here", fix="ask the gateway that keeps the connections")
 
 
 class OpenStream(Protocol):
@@ -163,6 +171,7 @@ class ApiServices:
     event loop: {"links_alive", "links_dead", "probes", "changes", "host_key_mismatches"}, each as
     ``gateway.api.network_status`` reads it, any of them absent; ``network_links`` a page of links (near which node,
     from which row, how many), likewise. ``passing`` answers calls in passages; None in a process that holds none.
+    ``sign`` signs with the gateway's own key.
     """
 
     database: Database
@@ -187,3 +196,4 @@ class ApiServices:
     open_stream: OpenStream = opens_nothing
     passing: Passing | None = None
     relays: Relays = field(default_factory=NoRelays)
+    sign: Callable[[bytes], bytes] = signs_nothing

@@ -1,6 +1,8 @@
 """Tell waiting requests that something changed: a bounded, payload-free bell."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ChangeNotifier:
@@ -31,13 +33,20 @@ class ChangeNotifier:
         """Whether waiting has become pointless."""
         return self._closed
 
-    async def wait_beyond(self, seen: int, *, timeout_s: float) -> None:
-        """Wait until ``count`` is no longer ``seen``, at most ``timeout_s``. Take ``seen`` before reading."""
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Count one more who waits while the block lasts: feeds wait for as long as they are open."""
         self.waiting += 1
         try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: self._closed or self.count != seen)
-        except TimeoutError:
-            pass
+            yield
         finally:
             self.waiting -= 1
+
+    async def wait_beyond(self, seen: int, *, timeout_s: float) -> None:
+        """Wait until ``count`` is no longer ``seen``, at most ``timeout_s``. Take ``seen`` before reading."""
+        with self.reading():
+            try:
+                async with asyncio.timeout(timeout_s), self._changed:
+                    await self._changed.wait_for(lambda: self._closed or self.count != seen)
+            except TimeoutError:
+                pass

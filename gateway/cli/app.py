@@ -4,9 +4,11 @@ import typer
 
 from gateway.cli import (
     access,
+    audit,
     catalog,
     connection,
     context,
+    events,
     forward,
     grant,
     machine,
@@ -40,7 +42,7 @@ app = typer.Typer(
 
 for _more in (relay_bootstrap.commands, relay_doctor.commands, relay_pins.commands):
     network.relays.add_typer(_more)
-for _commands in (server.server, access.top, passage.top, forward.top):
+for _commands in (server.server, access.top, passage.top, forward.top, events.top):
     app.add_typer(_commands)
 for _name, _noun in {
     "platform": platform.platforms,
@@ -63,6 +65,7 @@ for _name, _noun in {
     "token": access.tokens,
     "context": context.contexts,
     "passage": passage.passages,
+    "audit": audit.audit,
     "connector": server.connector,
 }.items():
     app.add_typer(_noun, name=_name, no_args_is_help=True)

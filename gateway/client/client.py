@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from gateway.client.address import parse_address
+from gateway.client.audit import Audit
 from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
+from gateway.client.events import Events
 from gateway.client.exits import Exits
 from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatus
@@ -52,6 +54,8 @@ class Client:
         self.pools = Pools(self.wire, "/v1/pools")
         self.machines = Machines(self.wire, "/v1/machines")
         self.passages = Passages(self.wire, "/v1/passages")
+        self.events = Events(self.wire, "/v1/events")
+        self.audit = Audit(self.wire, "/v1/audit")
 
     def whoami(self) -> Identity:
         """Return who the token speaks for."""

@@ -47,6 +47,39 @@ class BackgroundTask(TypedDict):
     last_error: str
 
 
+class Event(TypedDict):
+    """One thing that happened; ``seq`` is its place in the one order of all."""
+
+    seq: int
+    kind: str
+    subject: str
+    platform: str | None
+    tenant: str | None
+    at: str
+    data: dict[str, Any]
+
+
+class AuditRecord(TypedDict):
+    """One deed: who did what to what, and what came of it."""
+
+    seq: int
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    result: str
+    digest: str
+
+
+class AuditCheckpoint(TypedDict):
+    """The gateway's signed word that record ``seq`` was the newest, and which digest it had."""
+
+    seq: int
+    at_ms: int
+    digest: str
+    signature: str
+
+
 class Tenant(Named):
     """Somebody who browses and orders."""
 

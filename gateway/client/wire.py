@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -101,6 +102,36 @@ class Wire:
                 continue
             return self._answer(status, received, raw)
         raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def feed(
+        self, path: str, *, query: Mapping[str, str | int] | None = None, line_limit_bytes: int
+    ) -> Iterator[Iterator[str]]:
+        """Yield the lines of an answer that goes on (server-sent events), without their ends, until it ends.
+
+        Raises ApiProblem, ServerUnreachable (also when it breaks off) or AnswerUnreadable.
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        headers = self._headers("GET", None, {"Accept": "text/event-stream"})
+        connection = _connection(self.address, self.timeout_s)
+        try:
+            connection.request("GET", target, headers=dict(headers))
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raw = response.read(ANSWER_LIMIT_BYTES + 1)
+                self._answer(response.status, {name.lower(): value for name, value in response.getheaders()}, raw)
+                raise AnswerUnreadable(str(self.address), f"no feed but status {response.status}")
+            yield self._lines(response, line_limit_bytes)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerUnreachable(str(self.address), _why(error)) from error
+        finally:
+            connection.close()
+
+    def _lines(self, response: http.client.HTTPResponse, limit: int) -> Iterator[str]:
+        while line := response.readline(limit + 1):
+            if len(line) > limit:
+                raise AnswerUnreadable(str(self.address), f"a line of more than {limit} bytes")
+            yield line.decode(errors="replace").rstrip("\r\n")
 
     def _headers(self, method: str, body: Mapping[str, object] | None, extra: Mapping[str, str]) -> Mapping[str, str]:
         sent = {"Accept": "application/json", "User-Agent": "crossway-client", "Connection": "close"}

@@ -32,6 +32,7 @@ from catalog.ports import (
 from catalog.secrets import Sealer, Secret
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, find
+from gateway.connections.auditing import may_change, note_passed
 from gateway.connections.passages import OpenPassage, OpenPassages, has_ended
 from gateway.errors import Unauthenticated
 
@@ -175,6 +176,10 @@ class Passing:
             needed = f"{asked.capability}:{asked.verb}" if asked.capability else ""
             status = _DENIED_STATUS if refused else None
             kept = record_call(tx, held.id, asked.what, needed, now_s, refused=refused is not None, status=status)
+            if refused is not None or may_change(call, asked):
+                # In its own words and not by the call's row: of those, only a passage's newest thousand are kept.
+                told = {"what": asked.what, "needed": needed}
+                note_passed(tx, held.row, "passage_call", told, now_s, refused=refused)
             if refused is None:
                 count_call(tx, held.row.connection_id)
             assert kept.id is not None

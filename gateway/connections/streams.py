@@ -14,7 +14,7 @@ from catalog import addresses, passages
 from catalog.access import Principal
 from catalog.consent import allowed
 from catalog.destinations import require_covered
-from catalog.errors import CloudUnavailable
+from catalog.errors import CatalogError, CloudUnavailable
 from catalog.messages.handshake import Capability
 from catalog.model.access import Role
 from catalog.model.ids import PlatformId
@@ -23,6 +23,7 @@ from catalog.model.platform import Platform
 from catalog.ports import Address, Clock
 from catalog.store import rows
 from catalog.store.database import Database, Tx
+from gateway.connections.auditing import note_passed, note_shut_out
 from gateway.connections.passages import GrantedCheck, OpenPassage, OpenPassages
 from gateway.connections.sessions import Sessions
 from gateway.connections.tunnels import LiveConnections
@@ -106,6 +107,7 @@ class Streams:
     async def _begun(self, principal: Principal, platform: str, address: Address) -> tuple[GrantedCheck, Passage]:
         """Return what is asked again as long as the stream lasts, and the new passage."""
         now_s = self.clock.now_s()
+        told = {"what": f"{address.host}:{address.port}"}
 
         def work(tx: Tx) -> tuple[GrantedCheck, Passage]:
             target = rows.by_name_or_id(tx, Platform, platform)
@@ -120,9 +122,15 @@ class Streams:
                 now_s=now_s,
             )
             check(tx, now_s)
+            note_passed(tx, row, "open_stream", told, now_s)
             return check, row
 
-        check, row = await self.database.write(work)
+        try:
+            check, row = await self.database.write(work)
+        except CatalogError as error:
+            refused = error
+            await self.database.write(lambda tx: note_shut_out(tx, principal, platform, told, now_s, refused=refused))
+            raise
         log.info("stream opened", extra={"passage": row.id, "principal": row.principal, "to": row.purpose})
         return check, row
 

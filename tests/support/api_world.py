@@ -28,7 +28,7 @@ from catalog.store import rows
 from catalog.store.database import Database, Tx
 from drivers import registry
 from gateway.api.server import build_app, serve_app
-from gateway.api.services import ApiLimits, ApiServices, Wakes
+from gateway.api.services import ApiLimits, ApiServices, Wakes, signs_nothing
 from gateway.connections.explanation import reranked
 from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
@@ -132,6 +132,7 @@ async def api_world(
     limits: ApiLimits | None = None,
     listen: str = "127.0.0.1:0",
     passing: Callable[[Database, ManualClock, Sealer], Passing] | None = None,
+    sign: Callable[[bytes], bytes] = signs_nothing,
 ) -> AsyncIterator[ApiWorld]:
     """Serve a freshly seeded API while the context lasts; ``passing`` makes what answers in passages."""
     clock = ManualClock()
@@ -169,6 +170,7 @@ async def api_world(
             network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),
             what_if=reranked,
             passing=passing(database, clock, sealer) if passing else None,
+            sign=sign,
         )
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.store.database import Tx
-from gateway.api.services import ApiLimits
+from gateway.api.services import ApiLimits, signs_nothing
 from tests.support.api_world import ApiWorld, api_world
 
 ANSWER_S = 60.0
@@ -46,7 +46,13 @@ class ServedApi:
 
 
 @contextmanager
-def served_api(directory: Path, *, listen: str = "127.0.0.1:0", limits: ApiLimits | None = None) -> Iterator[ServedApi]:
+def served_api(
+    directory: Path,
+    *,
+    listen: str = "127.0.0.1:0",
+    limits: ApiLimits | None = None,
+    sign: Callable[[bytes], bytes] = signs_nothing,
+) -> Iterator[ServedApi]:
     """Serve a freshly seeded API at ``listen`` while the context lasts."""
     ready: Future[ServedApi] = Future()
     stopping: list[asyncio.Event] = []
@@ -54,7 +60,7 @@ def served_api(directory: Path, *, listen: str = "127.0.0.1:0", limits: ApiLimit
     async def serve() -> None:
         stop = asyncio.Event()
         stopping.append(stop)
-        async with api_world(directory, listen=listen, limits=limits) as world:
+        async with api_world(directory, listen=listen, limits=limits, sign=sign) as world:
             server = listen if listen.startswith("unix:") else world.url
             ready.set_result(ServedApi(server=server, world=world, loop=asyncio.get_running_loop()))
             await stop.wait()

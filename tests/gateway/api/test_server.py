@@ -150,9 +150,10 @@ def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
 
 
 def fingerprint(tx: Any) -> str:
-    """Return a digest of everything in the database."""
+    """Return a digest of everything in the database but the audit log, where what was refused is noted."""
     raw = tx.connection().connection.driver_connection
-    return hashlib.sha256("\n".join(raw.iterdump()).encode()).hexdigest()
+    facts = [line for line in raw.iterdump() if '"audit_record"' not in line and '"log_head"' not in line]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def test_lists_hold_only_what_the_caller_may_see(tmp_path: Path) -> None:
