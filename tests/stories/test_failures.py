@@ -199,6 +199,25 @@ def restart(lab: LabWorld, relay: str) -> None:
     lab.restart(relay)
 
 
+def lose_under_way(connected: Connected, calls: Calls, lose: Callable[[LabWorld, str], None]) -> tuple[str, int]:
+    """Lose the relay in use while every caller waits for an answer over it.
+
+    Return the relay, and how often a standby had been ready until then. On a busy machine a review may see another
+    route as the better one just then; that is not what is tried here, so the next moment is taken.
+    """
+    for _ in range(20):
+        relay = connected.route
+        with connected.lab.cloud_held():
+            calls.wait_all_asked()
+            # Asked after them, so that they are on their way over it by now.
+            if connected.route == relay:
+                ready = len(connected.told("standby is ready"))
+                lose(connected.lab, relay)
+                return relay, ready
+        calls.wait_more()
+    raise AssertionError("the route never stayed for as long as a call takes")
+
+
 @pytest.mark.parametrize(
     ("lose", "give_back"),
     [
@@ -214,15 +233,11 @@ def test_a_lost_relay_is_not_noticed(
 
     Sessions end with the state that lets go of a tunnel, so the connection never was lost.
     """
-    relay, sessions = connected.route, connected.sessions()
-    ready, ended = len(connected.told("standby is ready")), len(connected.told("tunnel ended"))
-    (other,) = set(ONE_WAY_MS) - {relay}
+    sessions, ended = connected.sessions(), len(connected.told("tunnel ended"))
     assert len(sessions) == 3
     with connected.calls() as calls:
-        with connected.lab.cloud_held():
-            calls.wait_all_asked()
-            assert connected.route == relay  # asked after them, so that they are on their way by now
-            lose(connected.lab, relay)
+        relay, ready = lose_under_way(connected, calls, lose)
+        (other,) = set(ONE_WAY_MS) - {relay}
         try:
             calls.wait_more()
             until(lambda: connected.route == other, "the standby is in use")
