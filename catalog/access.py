@@ -28,6 +28,8 @@ _TENANT = frozenset({Role.ADMIN, Role.TENANT})
 PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "self:read": _ALL,
     "event:read": _ALL,
+    "webhook:read": _ALL,
+    "webhook:write": _ALL,
     "audit:read": _ADMIN,
     "audit:sign": _ADMIN,
     "catalog:read": _ALL,

@@ -114,6 +114,13 @@ class OrderFailed(CatalogError):
     code = "order-failed"
 
 
+class ReceiverUnreachable(CatalogError):
+    """A webhook's receiver did not answer, or stands where nobody may be called; what was sent may have arrived."""
+
+    code = "receiver-unreachable"
+    retryable = True
+
+
 class SealBroken(CatalogError):
     """A sealed credential cannot be opened: wrong key, wrong owner, or altered bytes."""
 

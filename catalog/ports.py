@@ -364,6 +364,18 @@ class MessageQueue(Protocol):
         ...
 
 
+class WebhookSender(Protocol):
+    """Tells a receiver that a stranger named."""
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """POST ``body`` once, follow no redirect, and return the answer's status; its body is nobody's business.
+
+        Raises ReceiverUnreachable, also for an address that may not be called. Bounds its own time. May be repeated:
+        receivers recognise what they have had by its id.
+        """
+        ...
+
+
 class KeyProvider(Protocol):
     """Key-encryption keys for sealing credentials."""
 

@@ -6,7 +6,7 @@ Told are the things that people follow. A row of any other kind changes silently
 from dataclasses import dataclass, field
 from typing import Any
 
-from catalog.model.access import Token
+from catalog.model.access import Role, Token
 from catalog.model.connection import Connection
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId, TenantId
@@ -16,6 +16,7 @@ from catalog.model.order import Order
 from catalog.model.passage import Passage
 from catalog.model.platform import Endpoint, Platform
 from catalog.model.rows import Row
+from catalog.model.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Telling:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def telling(row: Row) -> Telling | None:  # noqa: PLR0911  one answer per kind
+def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911  one answer per kind
     """Return ``row`` as the event log tells of it now, None for a kind that is not told."""
     match row:
         case Connection():
@@ -52,6 +53,8 @@ def telling(row: Row) -> Telling | None:  # noqa: PLR0911  one answer per kind
             return _passage(row)
         case Token():
             return _token(row)
+        case Webhook():
+            return _webhook(row)
     return None
 
 
@@ -145,3 +148,15 @@ def _token(row: Token) -> Telling:
     # Its owner is not told: whoever holds a stolen one should not hear of what is done about it.
     standing = "issued" if row.revoked_at_s is None else "revoked"
     return Telling(noun="token", standing=standing, subject_id=row.id, facts={"role": str(row.role), "name": row.name})
+
+
+def _webhook(row: Webhook) -> Telling:
+    # Without its URL: that may hold what only its owner shall know, and this event goes to other receivers.
+    return Telling(
+        noun="webhook",
+        standing=row.state,
+        subject_id=row.id,
+        platform_id=PlatformId(row.subject_id) if row.role is Role.PLATFORM else None,
+        tenant_id=TenantId(row.subject_id) if row.role is Role.TENANT else None,
+        facts={"reason": row.reason},
+    )

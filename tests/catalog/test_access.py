@@ -35,6 +35,8 @@ EXPECTED = {
     "audit:sign": "a",
     "self:read": "apt",
     "event:read": "apt",
+    "webhook:read": "apt",
+    "webhook:write": "apt",
     "catalog:read": "apt",
     "platform:read": "ap",
     "platform:write": "ap",
