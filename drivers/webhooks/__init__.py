@@ -1,0 +1,1 @@
+"""Sends webhooks to receivers that strangers named."""
