@@ -36,10 +36,12 @@ from drivers.platforms.http import HttpPlatformLink
 from drivers.provisioner.journal import ProvisionPolicy
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
+from drivers.webhooks.http import HttpWebhookSender
+from gateway import policies
 from gateway.api.idempotency import expire
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices
-from gateway.background.logs import log_tasks
+from gateway.background.logs import log_work
 from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
@@ -68,15 +70,6 @@ from gateway.connections.streams import Streams
 from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.measurement import measurement
 from gateway.network import DeclaredNetwork
-from gateway.policies import (
-    api_limits,
-    call_policy,
-    log_policy,
-    passing_policy,
-    pool_policy,
-    retry_policy,
-    tunnel_policy,
-)
 from gateway.relays.service import RelayService
 from gateway.relays.ssh_keys import SshKeys
 from gateway.settings import Settings
@@ -177,7 +170,7 @@ def _relays(settings: Settings, adapters: Adapters, keys: Keys, database: Databa
         clock=adapters.clock,
         gateway_site=settings.gateway.site,
         keys=keys.ssh,
-        policy=tunnel_policy(settings),
+        policy=policies.tunnel_policy(settings),
         check_period_s=settings.relays.check_period_s,
     )
 
@@ -202,7 +195,7 @@ async def _connections(
     settings: Settings, adapters: Adapters, keys: Keys, database: Database
 ) -> AsyncIterator[_Connections]:
     clock = adapters.clock
-    calls = call_policy(settings)
+    calls = policies.call_policy(settings)
     live = LiveConnections()
     sessions = Sessions(database, clock)
     clouds = RoutedClouds(
@@ -222,7 +215,7 @@ async def _connections(
     publisher = Publisher(database=database, clock=clock, clouds=clouds)
     credentials = keys.ssh.credentials
     async with (
-        HopPool(credentials, tunnel_policy(settings), pool_policy(settings)) as pool,
+        HopPool(credentials, policies.tunnel_policy(settings), policies.pool_policy(settings)) as pool,
         TunnelCarrier(live) as carrier,
         measurement(settings, pool, clock, adapters.raw_sockets) as measured,
     ):
@@ -232,7 +225,7 @@ async def _connections(
             clock=clock,
             steps=StepLog(database, clock, adapters.checkpoint),
             chooser=measured.chooser,
-            tunnels=TunnelMaking(pool=pool, policy=tunnel_policy(settings)),
+            tunnels=TunnelMaking(pool=pool, policy=policies.tunnel_policy(settings)),
             live=live,
             sessions=sessions,
             clouds=clouds,
@@ -285,7 +278,7 @@ async def _work(
             queue=queue,
             clock=clock,
             checkpoint=checkpoint,
-            retry=retry_policy(settings),
+            retry=policies.retry_policy(settings),
             failure_limit=settings.pools.failure_limit_count,
             pools_period_s=settings.pools.period_s,
         )
@@ -313,7 +306,14 @@ async def _work(
             BackgroundTask(
                 name="tidy", run_once=lambda: _tidy(database, clock, queue, records), period_s=3600.0, timeout_s=60.0
             ),
-            *log_tasks(database, clock, keys.signing.sign, log_policy(settings)),
+            *log_work(
+                database,
+                clock,
+                sealer=Sealer(keys.sealing),
+                sign=keys.signing.sign,
+                sender=HttpWebhookSender(settings.webhooks.inside_networks, timeout_s=settings.webhooks.timeout_s),
+                policy=policies.log_policy(settings),
+            ),
         ]
 
 
@@ -349,15 +349,16 @@ def _services(
         check_account=adapters.check_account,
         gateway_site=settings.gateway.site,
         default_weights=settings.routing.weights.model_dump(),
-        retry_policy=retry_policy(settings),
+        retry_policy=policies.retry_policy(settings),
         checkpoint=adapters.checkpoint,
         gateway_info={
             "name": settings.gateway.name,
             "gateway_key": public_text(keys.signing.public_key()),
         },
-        limits=api_limits(settings),
+        limits=policies.api_limits(settings),
         relays=relays,
         sign=keys.signing.sign,
+        webhooks=policies.webhook_policy(settings),
         metrics=parts.metrics,
         network_status=parts.watch.document,
         network_links=parts.watch.links,
@@ -370,7 +371,7 @@ def _services(
             carrier=parts.carrier,
             passages=parts.passages,
             open_native=adapters.open_native,
-            policy=passing_policy(settings),
+            policy=policies.passing_policy(settings),
         ),
     )
 

@@ -1,6 +1,7 @@
 """Settings become the policies that live beside the code they steer. Pure."""
 
 from catalog.orders.policy import RetryPolicy
+from catalog.webhooks import WebhookPolicy
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
 from gateway.background.logs import LogPolicy
@@ -126,11 +127,21 @@ def passing_policy(settings: Settings) -> PassingPolicy:
     )
 
 
+def webhook_policy(settings: Settings) -> WebhookPolicy:
+    """Return how webhooks are tried and given up."""
+    return WebhookPolicy(
+        webhooks_limit=settings.webhooks.limit_count,
+        attempts_limit=settings.webhooks.attempts_count,
+        give_up_s=settings.webhooks.give_up_days * 86_400.0,
+    )
+
+
 def log_policy(settings: Settings) -> LogPolicy:
     """Return how the event log and the audit log are looked after."""
     return LogPolicy(
         events_kept_s=settings.events.kept_days * 86_400.0,
         checkpoint_period_s=settings.audit.checkpoint_period_s,
+        webhooks=webhook_policy(settings),
     )
 
 

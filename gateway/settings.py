@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -223,6 +223,16 @@ class EventSettings(Section):
     kept_days: Positive = 30.0
 
 
+class WebhookSettings(Section):
+    """Webhooks, and which addresses beside public ones they may be sent to."""
+
+    inside_networks: tuple[IPvAnyNetwork, ...] = ()
+    timeout_s: Positive = 10.0
+    attempts_count: Count = 10
+    give_up_days: Positive = 5.0
+    limit_count: Count = 20
+
+
 class AuditSettings(Section):
     """The audit log."""
 
@@ -257,6 +267,7 @@ class Settings(BaseSettings):
     orders: OrderSettings = OrderSettings()
     pools: PoolSettings = PoolSettings()
     events: EventSettings = EventSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     audit: AuditSettings = AuditSettings()
     background: BackgroundSettings = BackgroundSettings()
 

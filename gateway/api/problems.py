@@ -66,6 +66,7 @@ STATUS: Mapping[str, int] = {
     "cloud-misbehaved": 502,
     "certificate-refused": 502,
     "dial-refused": 502,
+    "receiver-unreachable": 502,
     "platform-misbehaved": 502,
     "hop-error": 502,
     "hop-refused": 502,

@@ -35,6 +35,7 @@ from gateway.api import (
     relay_care,
     streams,
     tokens,
+    webhooks,
     weights,
 )
 from gateway.api.deadlines import Caps, Deadlines
@@ -70,6 +71,7 @@ RESOURCES = (
     streams,
     passages,
     events,
+    webhooks,
     audit,
 )
 

@@ -15,6 +15,7 @@ from catalog.ports import Checkpoint, Clock, MachineAction
 from catalog.relay_care import GatewayKeys
 from catalog.secrets import Sealer
 from catalog.store.database import Database
+from catalog.webhooks import WebhookPolicy
 from gateway.api.watch import ChangeNotifier
 from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
@@ -197,3 +198,4 @@ class ApiServices:
     passing: Passing | None = None
     relays: Relays = field(default_factory=NoRelays)
     sign: Callable[[bytes], bytes] = signs_nothing
+    webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)

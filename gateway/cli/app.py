@@ -24,6 +24,7 @@ from gateway.cli import (
     reverse_exits,
     route,
     server,
+    webhook,
     weights,
 )
 
@@ -66,6 +67,7 @@ for _name, _noun in {
     "context": context.contexts,
     "passage": passage.passages,
     "audit": audit.audit,
+    "webhook": webhook.webhooks,
     "connector": server.connector,
 }.items():
     app.add_typer(_noun, name=_name, no_args_is_help=True)

@@ -16,6 +16,7 @@ from gateway.client.passages import Passages
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
 from gateway.client.problems import ApiProblem
 from gateway.client.resources import BackgroundTask, Identity
+from gateway.client.webhooks import Webhooks
 from gateway.client.wire import Exchange, Wire, _ignore
 
 
@@ -55,6 +56,7 @@ class Client:
         self.machines = Machines(self.wire, "/v1/machines")
         self.passages = Passages(self.wire, "/v1/passages")
         self.events = Events(self.wire, "/v1/events")
+        self.webhooks = Webhooks(self.wire, "/v1/webhooks")
         self.audit = Audit(self.wire, "/v1/audit")
 
     def whoami(self) -> Identity:

@@ -19,7 +19,9 @@ from gateway.cli.app import app
 from gateway.client.client import Client
 from gateway.client.problems import ClientError
 from gateway.client.resources import Event
+from tests.support.receivers import is_genuine, receiver
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
+from tests.support.sshd import wait_until
 
 RECORDS = 8  # enough to have something before and after the altered ones
 
@@ -53,7 +55,8 @@ class Watcher:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
     """A world with a gateway that runs, and nothing else yet."""
-    with small_world(tmp_path_factory.mktemp("world")) as world:
+    settings = '[webhooks]\ninside_networks = ["127.0.0.0/8"]\n'
+    with small_world(tmp_path_factory.mktemp("world"), settings=settings) as world:
         world.start_gateway()
         yield world
 
@@ -86,6 +89,32 @@ def test_a_watcher_sees_it_all_in_order_across_a_restart(world: SmallWorld) -> N
     assert [kind for kind in mine if kind.startswith("order.")][-1] == "order.fulfilled"
     assert {kind.partition(".")[0] for kind in mine} == {"order", "machine"}
     assert watcher.error is None
+
+
+def test_a_receiver_is_told_and_verifies_what_it_is_told(world: SmallWorld) -> None:
+    """Each order's event arrives, signed by either secret while it is changed; all of it is replayed."""
+    admin = world.admin
+    with receiver() as there:
+        there.status = 500
+        webhook = admin.webhooks.create(there.url, kind="token")
+        secret = str(webhook["signing_secret"])
+        admin.tokens.create(role="admin", name="one")
+        refused = there.wait_for(lambda sent: sent.document["type"] == "token.issued")
+        assert is_genuine(refused, secret)
+        there.status = 204
+        fresh = str(admin.webhooks.rotate(webhook["id"])["signing_secret"])
+        admin.tokens.create(role="admin", name="two")
+        second = there.wait_for(lambda sent: sent.document["data"]["facts"]["name"] == "two")
+        assert is_genuine(second, secret)
+        assert is_genuine(second, fresh)
+        assert admin.webhooks.replay(webhook["id"], since=refused.document["data"]["seq"] - 1) == 2
+        same = refused.headers["webhook-id"]
+        again = there.wait_for(lambda sent: sent.headers["webhook-id"] == same and sent is not refused)
+        assert is_genuine(again, fresh)
+        wait_until(
+            lambda: {each["state"] for each in admin.webhooks.deliveries(webhook["id"])} == {"delivered"}, "all arrived"
+        )
+        admin.webhooks.remove(webhook["id"])
 
 
 def edit(database: sqlite3.Connection) -> None:

@@ -13,11 +13,11 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from catalog import access, connections, consent, exits, network, platforms, publish
+from catalog import access, connections, consent, exits, network, platforms, publish, webhooks
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
-from catalog.model.ids import ConnectionId, PassageId, PlatformId, TenantId, new_id
+from catalog.model.ids import ConnectionId, PassageId, PlatformId, TenantId, TokenId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.passage import Passage, PassageKind
 from catalog.orders.place import place
@@ -26,6 +26,7 @@ from catalog.ports import CloudItem, CloudSize, MachineAction
 from catalog.secrets import Sealer, Secret
 from catalog.store import rows
 from catalog.store.database import Database, Tx
+from catalog.webhooks import WebhookPolicy
 from drivers import registry
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices, Wakes, signs_nothing
@@ -210,6 +211,10 @@ def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[st
         ids[role] = tenant.id
         token, tokens[role] = access.issue_token(tx, role=Role.TENANT, name=role, subject_id=tenant.id, now_s=now_s)
         ids[f"{role}-token"] = token.id
+    who = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
+    url, policy = "https://hooks.example.net", WebhookPolicy()
+    webhook, _ = webhooks.create(tx, principal=who, url=url, kind="", sealer=sealer, policy=policy, now_s=now_s)
+    ids["webhook"] = webhook.id
     ids["site"] = network.add_site(tx, name="fra", now_s=now_s).id
     network.add_site(tx, name="sin", now_s=now_s)
     relay = network.add_relay(

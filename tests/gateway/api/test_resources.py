@@ -299,11 +299,11 @@ def test_a_state_that_there_is_not_is_refused(tmp_path: Path) -> None:
     async def story() -> None:
         async with api_world(tmp_path) as world:
             for endpoint in filtered:
-                wanted = endpoint.filters["state"]
+                wanted, path = endpoint.filters["state"], path_of(endpoint, world.ids)
                 assert isinstance(wanted, Filter)
                 for state in wanted.choices:
-                    assert (await world.call("admin", "GET", f"{endpoint.path}?state={state}")).status == 200
-                refused = await world.call("admin", "GET", f"{endpoint.path}?state=bogus")
+                    assert (await world.call("admin", "GET", f"{path}?state={state}")).status == 200
+                refused = await world.call("admin", "GET", f"{path}?state=bogus")
                 assert (refused.status, refused.body["field"]) == (400, "state")
                 assert all(state in refused.body["fix"] for state in wanted.choices)
 

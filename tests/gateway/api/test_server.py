@@ -56,6 +56,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
     "act_on_machine": {"action": "reboot"},
+    "create_webhook": {"url": "https://hooks.example.net/crossway"},
+    "replay_webhook": {"since": 0},
     "open_passage": {"platform": "platform", "purpose": "aws", "gateway_url": "http://127.0.0.1:8780"},
 }
 
@@ -72,7 +74,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
 def gentlest_first() -> Iterator[Endpoint]:
     """Yield every endpoint: reads, then changes, then removals, so that what later ones need is still there."""
     order = {"GET": 0, "POST": 1, "PATCH": 2, "PUT": 2, "DELETE": 3}
-    last = {"act_on_machine", "revoke_grant", "cancel_order"}
+    last = {"act_on_machine", "revoke_grant", "cancel_order", "revoke_token"}
     yield from sorted(declared(), key=lambda each: (order[each.method], each.name in last))
 
 
@@ -131,7 +133,7 @@ def faults_of(endpoint: Endpoint, role: str, reply: Reply) -> Iterator[str]:
 def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
     """For every endpoint that takes an id, another tenant or platform gets 404, and nothing is changed by it."""
     wrong = []
-    owned = {"orders", "machines", "platforms", "connections", "grants", "passages"}
+    owned = {"orders", "machines", "platforms", "connections", "grants", "passages", "webhooks"}
 
     async def story() -> None:
         async with api_world(tmp_path) as world:

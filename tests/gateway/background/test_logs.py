@@ -11,7 +11,9 @@ from catalog.audit import Actor, Deed, Result
 from catalog.model.access import Role
 from catalog.model.audit import AuditCheckpoint
 from catalog.store.database import Tx
-from gateway.background.logs import LogPolicy, log_tasks
+from gateway.background.logs import LogPolicy, log_work
+from gateway.background.runner import BackgroundTask
+from tests.support.receivers import MemorySender
 from tests.support.stores import opened_store
 
 
@@ -28,8 +30,12 @@ def test_both_logs_are_looked_after(tmp_path: Path) -> None:
         store.write(seed)
         policy = LogPolicy(events_kept_s=50.0)
         sign = Ed25519PrivateKey.generate().sign
-        for task in log_tasks(store.database, store.clock, sign, policy):
-            store._runner.run(asyncio.wait_for(task.run_once(), 5))
+        work = log_work(
+            store.database, store.clock, sealer=store.sealer, sign=sign, sender=MemorySender(), policy=policy
+        )
+        for task in work:
+            if isinstance(task, BackgroundTask):
+                store._runner.run(asyncio.wait_for(task.run_once(), 5))
         assert store.read(events.before_oldest) == 1
         [signed] = store.read(lambda tx: tx.exec(select(AuditCheckpoint)).all())
         assert signed.id == 1
