@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from catalog import publish
+from catalog import publish, terms_kept
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
-from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState
+from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
 from catalog.model.platform import Platform
 from catalog.ports import Proof
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 ANY = "*"
 PROOFS_KEPT = 20
-_STANDING = frozenset({GrantState.GRANTED, GrantState.ACCEPTED})
+_STANDING = frozenset({GrantState.GRANTED, GrantState.ACCEPTED, GrantState.SUSPENDED})
 
 
 def propose(
@@ -91,13 +91,44 @@ def accept(tx: Tx, grant_id: str, now_s: float) -> Grant:
 
 def refuse(tx: Tx, grant_id: str, now_s: float) -> Grant:
     """Turn down what the owner granted. Raises WrongState unless it is GRANTED, NotFound."""
-    return rows.move(tx, rows.by_id(tx, Grant, grant_id), GRANT_TRANSITIONS, GrantEvent.REFUSE, now_s)
+    grant = rows.move(tx, rows.by_id(tx, Grant, grant_id), GRANT_TRANSITIONS, GrantEvent.REFUSE, now_s)
+    terms_kept.end(tx, grant.id, "the grant was refused", now_s)
+    return grant
+
+
+def suspend(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
+    """Hold an accepted grant back for ``side``: its offer is withdrawn, and nothing is allowed by it meanwhile.
+
+    May be repeated. Raises WrongState unless it is ACCEPTED or SUSPENDED, NotFound.
+    """
+    grant = rows.by_id(tx, Grant, grant_id)
+    held = {"suspended_by": sorted({*grant.suspended_by, side.value})}
+    rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.SUSPEND, now_s, held)
+    publish.withdraw(tx, grant.id, f"the grant is suspended by the {' and the '.join(grant.suspended_by)}", now_s)
+    return grant
+
+
+def resume(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
+    """Let go of a grant that ``side`` held back; it is offered again once proved, unless the other side holds it too.
+
+    Raises WrongState when this side does not hold it back or its time is over, NotFound.
+    """
+    grant = rows.by_id(tx, Grant, grant_id)
+    if side.value not in grant.suspended_by or grant.state is not GrantState.SUSPENDED:
+        by = f"only the {grant.suspended_by[0]} can resume it" if grant.suspended_by else "there is nothing to resume"
+        raise WrongState(f"the {side.value} does not hold this grant back", field="state", fix=by)
+    if _over(grant.expires_at_s, now_s):
+        raise WrongState("the time that the owner granted is over", field="state", fix="ask the owner again")
+    others = [held for held in grant.suspended_by if held != side.value]
+    if others:
+        return rows.update(tx, grant, {"suspended_by": others}, now_s)
+    return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.RESUME, now_s, {"suspended_by": []})
 
 
 def revoke(tx: Tx, grant_id: str, now_s: float, reason: str = "the grant was revoked") -> Grant:
     """End a grant that was given or accepted; its offer is withdrawn in the same transaction. Raises WrongState."""
-    grant = rows.move(tx, rows.by_id(tx, Grant, grant_id), GRANT_TRANSITIONS, GrantEvent.REVOKE, now_s)
-    publish.withdraw(tx, grant.id, reason, now_s)
+    grant = rows.by_id(tx, Grant, grant_id)
+    _leave(tx, grant, GrantEvent.REVOKE, reason, now_s)
     return grant
 
 
@@ -123,8 +154,7 @@ def expire_due(tx: Tx, now_s: float) -> int:
     """End every grant whose time is over, withdraw its offer, and return how many there were."""
     due = store.due(tx, now_s)
     for grant in due:
-        rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.EXPIRE, now_s)
-        publish.withdraw(tx, grant.id, "the grant has expired", now_s)
+        _leave(tx, grant, GrantEvent.EXPIRE, "the grant has expired", now_s)
     return len(due)
 
 
@@ -203,11 +233,18 @@ def _grant(  # noqa: PLR0917 a helper of one caller
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
     elif any(rows.value(grant, name) != value for name, value in given.items()):
         rows.update(tx, grant, given, now_s)
+    terms_kept.keep(tx, grant, now_s)
 
 
 def _end(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
     event = GrantEvent.DENY if grant.state is GrantState.REQUESTED else GrantEvent.REVOKE
-    rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s)
+    _leave(tx, grant, event, reason, now_s)
+
+
+def _leave(tx: Tx, grant: Grant, event: GrantEvent, reason: str, now_s: float) -> None:
+    """End the grant by ``event``, with its offer and its terms, in one transaction."""
+    rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s, {"suspended_by": []})
+    terms_kept.end(tx, grant.id, reason, now_s)
     publish.withdraw(tx, grant.id, reason, now_s)
 
 

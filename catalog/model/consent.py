@@ -1,4 +1,4 @@
-"""Grants and standing rules: what the owner granted and what the gateway accepted (S1 steps 10-12)."""
+"""Grants, their terms over time, and standing rules: what the owner granted and the gateway accepted (S1 10-12)."""
 
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ class GrantState(StrEnum):
     GRANTED = "granted"
     DENIED = "denied"
     ACCEPTED = "accepted"
+    SUSPENDED = "suspended"  # accepted, and held back by a side that may let it go on
     REFUSED = "refused"
     REVOKED = "revoked"
     EXPIRED = "expired"
@@ -29,6 +30,8 @@ class GrantEvent(StrEnum):
     DENY = "deny"
     ACCEPT = "accept"
     REFUSE = "refuse"
+    SUSPEND = "suspend"
+    RESUME = "resume"
     REVOKE = "revoke"
     EXPIRE = "expire"
     ASK_AGAIN = "ask-again"
@@ -44,13 +47,27 @@ GRANT_TRANSITIONS: Transitions[GrantState, GrantEvent] = {
         _E.REVOKE: _S.REVOKED,
         _E.EXPIRE: _S.EXPIRED,
     },
-    _S.ACCEPTED: {_E.REVOKE: _S.REVOKED, _E.EXPIRE: _S.EXPIRED},
+    _S.ACCEPTED: {_E.SUSPEND: _S.SUSPENDED, _E.REVOKE: _S.REVOKED, _E.EXPIRE: _S.EXPIRED},
+    # Each side holds a grant back for itself, so a second one may join before the first lets go.
+    _S.SUSPENDED: {
+        _E.SUSPEND: _S.SUSPENDED,
+        _E.RESUME: _S.ACCEPTED,
+        _E.REVOKE: _S.REVOKED,
+        _E.EXPIRE: _S.EXPIRED,
+    },
     # Asking again is a new decision of the owner; what was once granted never comes back by itself.
     _S.DENIED: {_E.ASK_AGAIN: _S.REQUESTED},
     _S.REFUSED: {_E.ASK_AGAIN: _S.REQUESTED},
     _S.REVOKED: {_E.ASK_AGAIN: _S.REQUESTED},
     _S.EXPIRED: {_E.ASK_AGAIN: _S.REQUESTED},
 }
+
+
+class Side(StrEnum):
+    """The two sides of a grant."""
+
+    PLATFORM = "platform"
+    GATEWAY = "gateway"
 
 
 class Grant(Row, table=True):
@@ -70,9 +87,26 @@ class Grant(Row, table=True):
     expires_at_s: float | None = None
     destinations: list[str] = json_column(list)  # where may be forwarded to, see catalog.destinations
     state: GrantState = enum_column(GrantState, GrantState.REQUESTED, index=True)
+    suspended_by: list[str] = json_column(list)  # the sides that hold it back; none unless SUSPENDED
     evidence: str = ""  # the owner's signed answer as it came
     # [{"request", "allowed", "detail", "at_s"}], newest last: what the account could really do
     proofs: list[dict[str, object]] = json_column(list)
+
+
+class GrantTerms(Row, table=True):
+    """One version of a grant's terms as the owner signed them; superseded by the next, or when the grant ends."""
+
+    __tablename__ = "grant_terms"
+    __table_args__ = (UniqueConstraint("grant_id", "number"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    grant_id: GrantId = Field(foreign_key="capability_grant.id", sa_type=String, index=True)
+    number: int  # 1, 2, 3, … in the order they came
+    terms: dict[str, object] = json_column()
+    evidence: str = ""
+    given_at_s: float
+    superseded_at_s: float | None = None
+    reason: str = ""  # why they are not in force any more
 
 
 class GrantRule(Row, table=True):

@@ -12,7 +12,7 @@ from catalog.store.database import Tx
 def ending(tx: Tx, platform_id: PlatformId | None = None) -> Sequence[Grant]:
     """Return the grants that stand until a certain moment, and those whose moment has passed, oldest first."""
     statement = select(Grant).where(
-        col(Grant.state).in_((GrantState.GRANTED, GrantState.ACCEPTED, GrantState.EXPIRED)),
+        col(Grant.state).in_((GrantState.GRANTED, GrantState.ACCEPTED, GrantState.SUSPENDED, GrantState.EXPIRED)),
         col(Grant.expires_at_s).is_not(None),
     )
     if platform_id is not None:
@@ -23,7 +23,7 @@ def ending(tx: Tx, platform_id: PlatformId | None = None) -> Sequence[Grant]:
 def due(tx: Tx, now_s: float) -> Sequence[Grant]:
     """Return the grants that stand and whose time is over at ``now_s``, oldest first."""
     statement = select(Grant).where(
-        col(Grant.state).in_((GrantState.GRANTED, GrantState.ACCEPTED)),
+        col(Grant.state).in_((GrantState.GRANTED, GrantState.ACCEPTED, GrantState.SUSPENDED)),
         col(Grant.expires_at_s) <= now_s,
     )
     return tx.exec(statement.order_by(col(Grant.id))).all()

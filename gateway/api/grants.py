@@ -8,7 +8,7 @@ from catalog import consent
 from catalog.access import owns
 from catalog.errors import AlreadyExists, InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import Capability
-from catalog.model.consent import Grant, GrantRule, GrantState
+from catalog.model.consent import Grant, GrantRule, GrantState, GrantTerms, Side
 from catalog.model.ids import GrantId
 from catalog.model.platform import Platform
 from catalog.store import rows
@@ -34,6 +34,7 @@ class GrantOut(Resource):
     expires_at: Time | None
     destinations: list[str]
     state: str
+    suspended_by: list[str]
     proofs: list[dict[str, Any]]
 
 
@@ -101,6 +102,59 @@ def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
 def revoke_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the revoked grant. Machines that exist stay until somebody ends them."""
     return _out(tx, consent.revoke(tx, GrantId(_own(tx, call).id), call.now_s))
+
+
+@routes.plain(
+    "POST",
+    "/v1/grants/{id}/suspend",
+    permission="grant:revoke",
+    answer=GrantOut,
+    wakes=(Wakes.GRANTS, Wakes.PASSAGES, Wakes.RELAYS),
+    errors=(WrongState,),
+    summary="Hold an accepted grant back; its offer is withdrawn at once",
+)
+def suspend_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
+    """Return the suspended grant; the side that holds it back may resume it."""
+    return _out(tx, consent.suspend(tx, _own(tx, call).id, _side(call), call.now_s))
+
+
+@routes.plain(
+    "POST",
+    "/v1/grants/{id}/resume",
+    permission="grant:revoke",
+    answer=GrantOut,
+    wakes=(Wakes.GRANTS, Wakes.RELAYS),
+    errors=(WrongState,),
+    summary="Let go of a grant that your side holds back; it is offered again once it is proved",
+)
+def resume_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
+    """Return the grant, accepted again unless the other side holds it back too."""
+    return _out(tx, consent.resume(tx, _own(tx, call).id, _side(call), call.now_s))
+
+
+class TermsOut(Resource):
+    """One version of a grant's terms. ``evidence`` is the owner's signed answer that gave them."""
+
+    number: int
+    terms: dict[str, Any]
+    given_at: Time
+    superseded_at: Time | None
+    reason: str
+    evidence: str
+
+
+@routes.plain(
+    "GET",
+    "/v1/grants/{id}/history",
+    permission="grant:read",
+    answer=TermsOut,
+    many=True,
+    summary="List every version of a grant's terms",
+)
+def list_terms(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of versions, oldest first; the one in force is not superseded."""
+    found = page(tx, GrantTerms, limit=call.limit, token=call.page_token, where={"grant_id": _own(tx, call).id})
+    return Listing(items=[_terms(row) for row in found.items], next_token=found.next_token)
 
 
 class RuleIn(Body):
@@ -181,7 +235,24 @@ def _out(tx: Tx, row: Grant) -> GrantOut:
         expires_at=row.expires_at_s,
         destinations=row.destinations,
         state=row.state.value,
+        suspended_by=row.suspended_by,
         proofs=list(row.proofs),
+    )
+
+
+def _side(call: Call[Nothing]) -> Side:
+    return Side.GATEWAY if call.is_admin else Side.PLATFORM
+
+
+def _terms(row: GrantTerms) -> TermsOut:
+    return TermsOut(
+        **stamp(row),
+        number=row.number,
+        terms=row.terms,
+        given_at=row.given_at_s,
+        superseded_at=row.superseded_at_s,
+        reason=row.reason,
+        evidence=row.evidence,
     )
 
 

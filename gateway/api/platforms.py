@@ -169,7 +169,8 @@ def retire_platform(tx: Tx, call: Call[Nothing]) -> None:
     row = own_platform(tx, call)
     call.precondition.check(row)
     platforms.retire(tx, row.id, call.now_s)
-    for grant in rows.where(tx, Grant, platform_id=row.id, state=(GrantState.GRANTED, GrantState.ACCEPTED)):
+    standing = (GrantState.GRANTED, GrantState.ACCEPTED, GrantState.SUSPENDED)
+    for grant in rows.where(tx, Grant, platform_id=row.id, state=standing):
         consent.revoke(tx, GrantId(grant.id), call.now_s, "the platform was retired")
 
 

@@ -20,6 +20,13 @@ _GRANTS = (
     Column("EXPIRES", "expires_at"),
     Column("STATE", "state"),
 )
+_TERMS = (
+    Column("NUMBER", "number"),
+    Column("GIVEN", "given_at"),
+    Column("SUPERSEDED", "superseded_at"),
+    Column("REASON", "reason"),
+    Column("TERMS", "terms"),
+)
 _RULES = (Column("ID", "id"), Column("PLATFORM", "platform"), Column("CAPABILITY", "capability"))
 
 
@@ -58,6 +65,24 @@ def revoke(door: Door, *, grant: Keys, yes: Yes = False) -> None:
     """Take accepted grants back: their offers are withdrawn."""
     door.confirm(f"revoke {', '.join(grant)}", yes=yes)
     door.each(grant, door.client.grants.revoke, _GRANTS)
+
+
+@remote(grants, "suspend")
+def suspend(door: Door, *, grant: Keys) -> None:
+    """Hold accepted grants back: their offers are withdrawn until you resume them."""
+    door.each(grant, door.client.grants.suspend, _GRANTS)
+
+
+@remote(grants, "resume")
+def resume(door: Door, *, grant: Keys) -> None:
+    """Let go of grants that your side holds back."""
+    door.each(grant, door.client.grants.resume, _GRANTS)
+
+
+@remote(grants, "history")
+def show_history(door: Door, *, grant: Key, limit: Limit = None) -> None:
+    """List every version of a grant's terms, and when and why each went out of force."""
+    door.show_list(door.client.grants.history(grant), _TERMS, limit)
 
 
 @remote(rules, "add")

@@ -3,7 +3,16 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import AccountSession, Connection, Decision, Grant, GrantRule, RouteDecision, Step
+from gateway.client.resources import (
+    AccountSession,
+    Connection,
+    Decision,
+    Grant,
+    GrantRule,
+    GrantTerms,
+    RouteDecision,
+    Step,
+)
 
 # States in which nothing more happens by itself.
 SETTLED = frozenset({"established", "failed", "closed"})
@@ -79,6 +88,18 @@ class Grants(Collection[Grant]):
     def revoke(self, key: str) -> Grant:
         """Take an accepted grant back; its offer is withdrawn."""
         return self._act(key, "revoke")
+
+    def suspend(self, key: str) -> Grant:
+        """Hold an accepted grant back; its offer is withdrawn until the same side resumes it."""
+        return self._act(key, "suspend")
+
+    def resume(self, key: str) -> Grant:
+        """Let go of a grant that the caller's side holds back."""
+        return self._act(key, "resume")
+
+    def history(self, key: str) -> Iterator[GrantTerms]:
+        """Yield every version of the grant's terms, oldest first."""
+        return Collection[GrantTerms](self._wire, self._at(key, "history")).list()
 
 
 class GrantRules(Collection[GrantRule]):

@@ -334,7 +334,19 @@ class Grant(Stateful):
     quota: int | None
     expires_at: str | None
     destinations: list[str]
+    suspended_by: list[str]
     proofs: list[dict[str, object]]
+
+
+class GrantTerms(Resource):
+    """One version of a grant's terms as its owner signed them, and when and why they went out of force."""
+
+    number: int
+    terms: dict[str, object]
+    given_at: str
+    superseded_at: str | None
+    reason: str
+    evidence: str
 
 
 class GrantRule(Resource):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.consenting import Talk, begin_talk
 from tests.support.stores import Store, opened_store
 
 
@@ -13,3 +14,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """Return a fresh database."""
     with opened_store(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def talk(store: Store) -> Talk:
+    """Return a platform that nobody has asked yet."""
+    return begin_talk(store)

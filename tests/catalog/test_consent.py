@@ -1,7 +1,6 @@
 """Grants: both sides are needed, nothing exceeds the request, every end withdraws the offer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
@@ -9,91 +8,15 @@ from hypothesis import strategies as st
 
 from catalog import consent, publish
 from catalog.errors import AlreadyExists, CloudMisbehaved, Denied, InvalidValue, NotFound, WrongState
-from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, GrantedCapability
 from catalog.model.consent import Grant, GrantState
-from catalog.model.ids import ConnectionId, GrantId, PlatformId
-from catalog.model.offering import Offer, OfferState
+from catalog.model.ids import GrantId
+from catalog.model.offering import OfferState
 from catalog.ports import Proof
 from catalog.store import rows
 from catalog.store.database import Tx
-from tests.support.stores import Store, add_connection, add_platform, opened_store
-
-WANTED = {"machine": ("create", "list", "destroy"), "size": ("list",), "image": ("list",)}
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """One platform and the gateway's talk with its owner."""
-
-    store: Store
-    platform: PlatformId
-    connection: ConnectionId
-
-    def propose(self, request_id: str = "r1", wanted: dict[str, tuple[str, ...]] | None = None) -> list[Grant]:
-        """Ask the owner."""
-        return self.store.write(
-            lambda tx: consent.propose(
-                tx,
-                platform_id=self.platform,
-                connection_id=self.connection,
-                request_id=request_id,
-                wanted=WANTED if wanted is None else wanted,
-                now_s=self.store.now_s,
-            )
-        )
-
-    def answer(self, *granted: GrantedCapability, pending: tuple[str, ...] = (), request_id: str = "r1") -> None:
-        """Record the owner's answer."""
-        decision = Decision(request_id=request_id, granted=granted, pending=pending, signed="evidence")
-        self.store.write(
-            lambda tx: consent.record_decision(tx, platform_id=self.platform, decision=decision, now_s=self.store.now_s)
-        )
-
-    def grant(self, capability: str = "machine") -> Grant:
-        """Return the grant as it is now."""
-        found = self.store.read(lambda tx: rows.first(tx, Grant, platform_id=self.platform, capability=capability))
-        assert found is not None
-        return found
-
-    def states(self) -> dict[str, GrantState]:
-        """Return every grant's state."""
-        return {each.capability: each.state for each in self.store.read(lambda tx: rows.where(tx, Grant))}
-
-    def accepted(self, **terms: float) -> Grant:
-        """Go the whole way to an accepted, published grant for machines."""
-        self.propose()
-        self.answer(granted("machine", "create", "list", **terms))
-        grant_id = self.grant().id
-
-        def accept(tx: Tx) -> Grant:
-            grant = consent.accept(tx, grant_id, self.store.now_s)
-            publish.publish(tx, grant, self.store.now_s)
-            return grant
-
-        return self.store.write(accept)
-
-    def offer(self) -> Offer:
-        """Return the one offer."""
-        return self.store.read(lambda tx: rows.where(tx, Offer))[0]
-
-    def allowed(self, verb: str = "create") -> Grant:
-        """Ask whether machines may be used so."""
-        return self.store.read(lambda tx: consent.allowed(tx, self.platform, "machine", verb, self.store.now_s))
-
-
-def granted(
-    capability: str, *verbs: str, quota: float | None = None, expires_at_s: float | None = None
-) -> GrantedCapability:
-    """Return one line of an owner's answer."""
-    count = None if quota is None else int(quota)
-    return GrantedCapability(capability=capability, verbs=verbs, quota=count, expires_at_s=expires_at_s)
-
-
-@pytest.fixture
-def talk(store: Store) -> Talk:
-    """Return a platform that nobody has asked yet."""
-    platform = add_platform(store).id
-    return Talk(store, platform, add_connection(store, platform))
+from tests.support.consenting import Talk, begin_talk, granted
+from tests.support.stores import add_platform, opened_store
 
 
 def test_an_answer_grants_keeps_pending_and_denies_what_is_absent(talk: Talk) -> None:
@@ -151,8 +74,7 @@ def test_a_grant_never_exceeds_the_request(
     verbs = [verb for verbs in CAPABILITY_VERBS.values() for verb in verbs]
     answer = [granted(name, *words, *data.draw(st.lists(st.sampled_from(verbs)))) for name, words in said.items()]
     with opened_store(tmp_path_factory.mktemp("consent")) as store:
-        platform = add_platform(store).id
-        talk = Talk(store, platform, add_connection(store, platform))
+        talk = begin_talk(store)
         talk.propose(wanted=wanted)
         talk.answer(*answer)
         for grant in store.read(lambda tx: rows.where(tx, Grant)):

@@ -63,11 +63,13 @@ def test_orders_and_connections_end() -> None:
 
 
 def test_a_grant_is_accepted_only_after_the_owner_granted_it() -> None:
-    """The only way to ACCEPTED is ACCEPT from GRANTED, and the only way to GRANTED is GRANT from REQUESTED."""
+    """The ways to ACCEPTED: ACCEPT from GRANTED, and back from SUSPENDED; the only one to GRANTED is from REQUESTED."""
     ways = {(state, event, after) for state, row in GRANT_TRANSITIONS.items() for event, after in row.items()}
     assert {way for way in ways if way[2] is GrantState.ACCEPTED} == {
-        (GrantState.GRANTED, GrantEvent.ACCEPT, GrantState.ACCEPTED)
+        (GrantState.GRANTED, GrantEvent.ACCEPT, GrantState.ACCEPTED),
+        (GrantState.SUSPENDED, GrantEvent.RESUME, GrantState.ACCEPTED),
     }
+    assert {way[0] for way in ways if way[2] is GrantState.SUSPENDED} == {GrantState.ACCEPTED, GrantState.SUSPENDED}
     assert {way for way in ways if way[2] is GrantState.GRANTED} == {
         (GrantState.REQUESTED, GrantEvent.GRANT, GrantState.GRANTED)
     }

@@ -478,3 +478,19 @@ def test_what_is_in_use_is_not_removed(tmp_path: Path) -> None:
             assert refused.body["fix"]
 
     asyncio.run(story())
+
+
+def test_a_grant_is_suspended_and_resumed_by_the_side_that_did_it_and_its_terms_are_listed(tmp_path: Path) -> None:
+    """The platform holds its grant back, the admin cannot lift that, the platform can; each acts for its own side."""
+
+    async def play() -> None:
+        async with api_world(tmp_path) as world:
+            path = f"/v1/grants/{world.ids['grant-machine']}"
+            held = await world.call("platform", "POST", f"{path}/suspend")
+            assert (held.body["state"], held.body["suspended_by"]) == ("suspended", ["platform"])
+            assert (await world.call("admin", "POST", f"{path}/resume")).status == 409
+            resumed = await world.call("platform", "POST", f"{path}/resume")
+            assert (resumed.body["state"], resumed.body["suspended_by"]) == ("accepted", [])
+            assert (await world.call("platform", "GET", f"{path}/history")).status == 200
+
+    asyncio.run(play())
