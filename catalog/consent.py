@@ -11,6 +11,7 @@ from dataclasses import asdict
 from catalog import publish, terms_kept
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
+from catalog.messages.handshake_json import scope_json
 from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
 from catalog.model.platform import Platform
@@ -220,15 +221,29 @@ def _propose(  # noqa: PLR0917 a helper of one caller
     asked = {"connection_id": connection_id, "request_id": request_id}
     if grant.state in _STANDING:
         return rows.update(tx, grant, asked, now_s)
-    blank = {"verbs": verbs, "quota": None, "expires_at_s": None, "evidence": "", "proofs": [], "destinations": []}
+    blank: dict[str, object] = {
+        "verbs": verbs,
+        "quota": None,
+        "expires_at_s": None,
+        "evidence": "",
+        "proofs": [],
+        "destinations": [],
+    }
+    blank |= {"scope": {}, "cores": None, "memory_gib": None}
     return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ASK_AGAIN, now_s, {**asked, **blank})
 
 
 def _grant(  # noqa: PLR0917 a helper of one caller
     tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], evidence: str, now_s: float
 ) -> None:
-    given = {"verbs": verbs, "quota": terms.quota, "expires_at_s": terms.expires_at_s, "evidence": evidence}
-    given |= {"destinations": list(terms.destinations)}
+    given: dict[str, object] = {
+        "verbs": verbs,
+        "quota": terms.quota,
+        "expires_at_s": terms.expires_at_s,
+        "evidence": evidence,
+    }
+    given |= {"destinations": list(terms.destinations), "scope": scope_json(terms.scope)}
+    given |= {"cores": terms.cores, "memory_gib": terms.memory_gib}
     if grant.state is GrantState.REQUESTED:
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
     elif any(rows.value(grant, name) != value for name, value in given.items()):

@@ -146,7 +146,8 @@ def _degrade_kind(tx: Tx, platform_id: PlatformId, kind: str, now_s: float) -> N
 
 
 def _terms(grant: Grant) -> dict[str, Any]:
-    reached = {"destinations": grant.destinations} if grant.destinations else {}
+    more = ("destinations", "scope", "cores", "memory_gib")
+    reached = {name: value for name in more if (value := rows.value(grant, name))}
     return {"verbs": grant.verbs, "quota": grant.quota, "expires_at_s": grant.expires_at_s, **reached}
 
 

@@ -9,7 +9,7 @@ from catalog.store import rows
 from catalog.store.database import Tx
 
 SUPERSEDED = "the owner gave other terms"
-_TERMS = ("verbs", "quota", "expires_at_s", "destinations")
+_TERMS = ("verbs", "quota", "expires_at_s", "destinations", "scope", "cores", "memory_gib")
 
 
 def keep(tx: Tx, grant: Grant, now_s: float) -> GrantTerms:

@@ -71,10 +71,20 @@ class AuthorizationRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which machines a grant is for: patterns (``*`` and ``?``) of names or ids; none of a kind = any of it."""
+
+    regions: tuple[str, ...] = ()  # of a location, or of the platform's own region
+    sizes: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantedCapability:
     """One granted capability: its verbs, the most machines at once (None = unlimited) and its end (epoch s).
 
-    ``destinations`` is where may be forwarded to, see ``catalog.destinations``; for FORWARD only.
+    ``destinations`` is where may be forwarded to, see ``catalog.destinations``; for FORWARD only. ``scope``, ``cores``
+    and ``memory_gib`` (over all machines at once, None = unlimited) are for MACHINE only.
     """
 
     capability: str
@@ -82,6 +92,9 @@ class GrantedCapability:
     quota: int | None = None
     expires_at_s: float | None = None
     destinations: tuple[str, ...] = ()
+    scope: Scope = Scope()
+    cores: int | None = None
+    memory_gib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ no control or other unprintable characters, known names. Errors never repeat wha
 """
 
 import json
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -14,8 +15,10 @@ from catalog.destinations import destinations
 from catalog.errors import CloudMisbehaved, InvalidValue
 from catalog.messages.handshake import (
     AuthorizationRequest,
+    Capability,
     Decision,
     GrantedCapability,
+    Scope,
     ServiceInformation,
     verified,
 )
@@ -130,12 +133,32 @@ class _InformationAnswer(_Answer):
     service_information: _InformationShape
 
 
+Patterns = Annotated[list[Text], Field(max_length=64)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ScopeShape(_Shape):
+    """Which machines a grant is for, see ``catalog.messages.handshake.Scope``."""
+
+    regions: Patterns = []
+    sizes: Patterns = []
+    images: Patterns = []
+
+    def scope(self) -> Scope:
+        """Return the scope as the value that orders are held against."""
+        return Scope(regions=tuple(self.regions), sizes=tuple(self.sizes), images=tuple(self.images))
+
+
 class _GrantedShape(_Shape):
     capability: Name
     verbs: Verbs
-    quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    quota: Count | None = None
     expires_at_s: Instant | None = None
     destinations: Annotated[list[Text], Field(max_length=64)] = []
+    # An older gateway knows none of these and refuses an answer that has one: it could not keep to it.
+    scope: ScopeShape = ScopeShape()
+    cores: Count | None = None
+    memory_gib: Count | None = None
 
 
 class _DecisionAnswer(_Answer):
@@ -207,6 +230,8 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
 
 
 def _granted(grant: _GrantedShape) -> GrantedCapability:
+    if grant.capability != Capability.MACHINE and (grant.scope.scope() != Scope() or grant.cores or grant.memory_gib):
+        raise CloudMisbehaved("the decision limits as machines what is none", field="granted")
     try:
         reached = destinations(grant.destinations)
     except InvalidValue as error:
@@ -219,6 +244,9 @@ def _granted(grant: _GrantedShape) -> GrantedCapability:
         quota=grant.quota,
         expires_at_s=grant.expires_at_s,
         destinations=reached,
+        scope=grant.scope.scope(),
+        cores=grant.cores,
+        memory_gib=grant.memory_gib,
     )
 
 
@@ -249,15 +277,25 @@ def request_json(request: AuthorizationRequest) -> dict[str, Any]:
 
 
 def granted_json(granted: GrantedCapability) -> dict[str, Any]:
-    """Return one granted capability as JSON values; destinations only where there are any, as older readers have it."""
-    reached = {"destinations": list(granted.destinations)} if granted.destinations else {}
+    """Return one granted capability as JSON values; what older readers do not know, only where there is any."""
+    newer: dict[str, Any] = {
+        "destinations": list(granted.destinations),
+        "scope": scope_json(granted.scope),
+        "cores": granted.cores,
+        "memory_gib": granted.memory_gib,
+    }
     return {
         "capability": granted.capability,
         "verbs": list(granted.verbs),
         "quota": granted.quota,
         "expires_at_s": granted.expires_at_s,
-        **reached,
+        **{name: value for name, value in newer.items() if value},
     }
+
+
+def scope_json(scope: Scope) -> dict[str, list[str]]:
+    """Return ``scope`` as JSON values; {} = everything."""
+    return {name: list(patterns) for name, patterns in asdict(scope).items() if patterns}
 
 
 def _information(shape: _InformationShape) -> ServiceInformation:

@@ -86,6 +86,9 @@ class Grant(Row, table=True):
     quota: int | None = None
     expires_at_s: float | None = None
     destinations: list[str] = json_column(list)  # where may be forwarded to, see catalog.destinations
+    scope: dict[str, list[str]] = json_column()  # "regions", "sizes", "images": patterns; absent = any
+    cores: int | None = None
+    memory_gib: int | None = None
     state: GrantState = enum_column(GrantState, GrantState.REQUESTED, index=True)
     suspended_by: list[str] = json_column(list)  # the sides that hold it back; none unless SUSPENDED
     evidence: str = ""  # the owner's signed answer as it came

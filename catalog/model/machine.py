@@ -68,6 +68,8 @@ class Machine(Row, table=True):
     image: str
     location: str | None = None
     key_pair: str | None = None
+    vcpu: float | None = None  # as its size had them when it was asked for, None = not known
+    memory_mib: int | None = None
     cloud_id: str | None = None
     addresses: list[str] = json_column(list)
     attempt: int = 1

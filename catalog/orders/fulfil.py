@@ -2,8 +2,8 @@
 
 from sqlmodel import Session
 
+from catalog.allowance import refuse_beyond, weight
 from catalog.connections import record_step
-from catalog.errors import QuotaExceeded
 from catalog.machines import ask_creation, cloud_name
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, new_id
@@ -14,7 +14,7 @@ from catalog.orders.policy import RetryPolicy
 from catalog.pool.apply import apply
 from catalog.pool.claim import claim
 from catalog.ports import Checkpoint
-from catalog.store import machines, rows
+from catalog.store import rows
 
 
 def fulfil(
@@ -34,7 +34,7 @@ def fulfil(
     """
     claimed = claim(tx, order, now_s)
     if claimed is None:
-        _check_quota(tx, offer, grant)
+        refuse_beyond(tx, grant, order.size)
         _begin_creation(tx, order, offer, machine_name, now_s=now_s, policy=policy)
         checkpoint.reached("order.dispatched")
         return order
@@ -47,20 +47,11 @@ def fulfil(
     return order
 
 
-def _check_quota(tx: Session, offer: Offer, grant: Grant) -> None:
-    # Counted in the transaction that adds the machine: two orders cannot both take the last place.
-    if grant.quota is not None and machines.count_at(tx, offer.platform_id) >= grant.quota:
-        raise QuotaExceeded(
-            f"the platform grants {grant.quota} machines at once and all are taken",
-            field="offer",
-            fix="give a machine back, or order at another platform",
-        )
-
-
 def _begin_creation(
     tx: Session, order: Order, offer: Offer, machine_name: str | None, *, now_s: float, policy: RetryPolicy
 ) -> None:
     machine_id = MachineId(new_id("machine", now_s))
+    counts_for = weight(tx, offer.platform_id, order.size)
     machine = Machine(
         id=machine_id,
         platform_id=offer.platform_id,
@@ -72,6 +63,8 @@ def _begin_creation(
         image=order.image,
         location=order.location,
         key_pair=order.key_pair,
+        vcpu=counts_for.vcpu,
+        memory_mib=counts_for.memory_mib,
     )
     rows.insert(tx, machine, now_s)
     changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}

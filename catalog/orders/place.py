@@ -5,6 +5,7 @@ import re
 from sqlmodel import Session
 
 from catalog import consent
+from catalog.allowance import Wanted, refuse_outside
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.machines import cloud_name
@@ -39,9 +40,9 @@ def place(
     """Return the accepted order: FULFILLED from a pool, or CREATING with its message in the outbox.
 
     ``offer``, ``size``, ``image``, ``location`` and ``key_pair`` are ids or names; the last two are the cloud's choice
-    when None. Raises InvalidValue naming the field, WrongState when the
-    offer takes no orders, Denied when the platform does not (any longer) grant it, QuotaExceeded when no idle
-    machine fits and the grant admits no further one. Whatever is raised, the caller's transaction must roll back.
+    when None. Raises InvalidValue naming the field, WrongState when the offer takes no orders, Denied when the platform
+    does not (any longer) grant it, or not such a machine, QuotaExceeded when no idle machine fits and the grant admits
+    no further one. Whatever is raised, the caller's transaction must roll back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -63,6 +64,7 @@ def place(
         # Clouds know a key pair by its name alone; its id in the inventory is that name without its spaces.
         key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).name,
     )
+    refuse_outside(tx, grant, Wanted(size=order.size, image=order.image, location=order.location))
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)
     checkpoint.reached("order.placed")

@@ -8,6 +8,7 @@ import logging
 from sqlmodel import Session
 
 from catalog import consent
+from catalog.allowance import Wanted, refuse_outside
 from catalog.connections import record_step
 from catalog.errors import Denied, NotFound
 from catalog.machines import ask_creation, dispose
@@ -61,7 +62,8 @@ def _unheard_of(tx: Session, order: Order, now_s: float, policy: RetryPolicy) ->
 def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
     machine = rows.by_id(tx, Machine, str(order.machine_id))
     try:
-        consent.allowed(tx, machine.platform_id, MACHINE, "create", now_s)
+        grant = consent.allowed(tx, machine.platform_id, MACHINE, "create", now_s)
+        refuse_outside(tx, grant, Wanted(size=machine.size, image=machine.image, location=machine.location))
     except Denied as error:
         dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=str(error))
         fail(tx, order, error.code, str(error), now_s)

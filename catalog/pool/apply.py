@@ -8,6 +8,7 @@ import logging
 from sqlmodel import Session
 
 from catalog import consent
+from catalog.allowance import Wanted, refuse_outside, room, weight
 from catalog.errors import Denied
 from catalog.machines import ask_creation, cloud_name, dispose
 from catalog.model.ids import MachineId, PoolId, new_id
@@ -38,12 +39,12 @@ def apply(
     """
     pool = rows.by_id(tx, Pool, pool_id)
     offer = rows.by_id(tx, Offer, pool.offer_id)
-    room, hindrance = _room(tx, offer, now_s)
+    left, hindrance = _room(tx, pool, offer, now_s)
     census = PoolCensus(
         idle=tuple(machines.idle_of(tx, pool.id)),
         building=machines.counts_of(tx, pool.id).get(MachineState.BUILDING, 0),
         failures_in_a_row=pool.failures_in_a_row,
-        room=room,
+        room=left,
     )
     wanted = PoolPolicy(
         idle_target=pool.idle_target,
@@ -65,22 +66,21 @@ def apply(
     return decided
 
 
-def _room(tx: Session, offer: Offer, now_s: float) -> tuple[int | None, str]:
+def _room(tx: Session, pool: Pool, offer: Offer, now_s: float) -> tuple[int | None, str]:
     """Return how many more machines may be created, and what hinders, in words ("" = nothing)."""
     if offer.state is not OfferState.OFFERED:
         return 0, f"the offer is {offer.state.value}: {offer.reason}"
     try:
         grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
+        refuse_outside(tx, grant, Wanted(size=pool.size, image=pool.image))
     except Denied as error:
         return 0, str(error)
-    if grant.quota is None:
-        return None, ""
-    room = max(0, grant.quota - machines.count_at(tx, offer.platform_id))
-    return room, "" if room else f"the grant's quota of {grant.quota} machines is used up"
+    return room(tx, grant, pool.size)
 
 
 def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPolicy) -> None:
     machine_id = MachineId(new_id("machine", now_s))
+    counts_for = weight(tx, offer.platform_id, pool.size)
     machine = Machine(
         id=machine_id,
         platform_id=offer.platform_id,
@@ -89,6 +89,8 @@ def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPol
         name=cloud_name(machine_id),
         size=pool.size,
         image=pool.image,
+        vcpu=counts_for.vcpu,
+        memory_mib=counts_for.memory_mib,
     )
     rows.insert(tx, machine, now_s)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)

@@ -1,6 +1,7 @@
 """Queries for machines and pools; the claim is the one that must never give a machine to two tenants."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, update
 from sqlalchemy import select as sql_select
@@ -57,10 +58,27 @@ def claim_idle(
     return machine
 
 
-def count_at(tx: Session, platform: PlatformId) -> int:
-    """Return how many machines the platform may still hold for us: all that are not gone, building ones included."""
-    counted = sql_select(func.count()).where(column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
-    return int(tx.execute(counted).scalar_one())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a platform holds for us; a sum is None when some machine's part of it is not known."""
+
+    machines: int
+    vcpu: float | None
+    memory_mib: int | None
+
+
+def taken_at(tx: Session, platform: PlatformId) -> Taken:
+    """Return what the platform may still hold for us: of all machines not gone, building ones included."""
+    vcpu, memory = column(Machine, "vcpu"), column(Machine, "memory_mib")
+    counted = sql_select(
+        func.count(), func.count(vcpu), func.total(vcpu), func.count(memory), func.coalesce(func.sum(memory), 0)
+    ).where(column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
+    count, vcpu_known, vcpu_sum, memory_known, memory_sum = tx.execute(counted).one()
+    return Taken(
+        machines=count,
+        vcpu=float(vcpu_sum) if vcpu_known == count else None,
+        memory_mib=int(memory_sum) if memory_known == count else None,
+    )
 
 
 def counts_of(tx: Session, pool: PoolId) -> Mapping[MachineState, int]:

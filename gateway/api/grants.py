@@ -24,7 +24,10 @@ ANY = "*"
 
 
 class GrantOut(Resource):
-    """One capability of one platform, from request to offer. ``proofs``: what the account could really do."""
+    """One capability of one platform, from request to offer.
+
+    ``scope``: patterns of regions, sizes and images, {} = any. ``proofs``: what the account could really do.
+    """
 
     platform: str
     connection: str
@@ -33,6 +36,9 @@ class GrantOut(Resource):
     quota: int | None
     expires_at: Time | None
     destinations: list[str]
+    scope: dict[str, list[str]]
+    cores: int | None
+    memory_gib: int | None
     state: str
     suspended_by: list[str]
     proofs: list[dict[str, Any]]
@@ -234,6 +240,9 @@ def _out(tx: Tx, row: Grant) -> GrantOut:
         quota=row.quota,
         expires_at=row.expires_at_s,
         destinations=row.destinations,
+        scope=row.scope,
+        cores=row.cores,
+        memory_gib=row.memory_gib,
         state=row.state.value,
         suspended_by=row.suspended_by,
         proofs=list(row.proofs),

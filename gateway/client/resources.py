@@ -334,6 +334,9 @@ class Grant(Stateful):
     quota: int | None
     expires_at: str | None
     destinations: list[str]
+    scope: dict[str, list[str]]
+    cores: int | None
+    memory_gib: int | None
     suspended_by: list[str]
     proofs: list[dict[str, object]]
 

@@ -4,10 +4,10 @@ Pure: no I/O, no clock. What is denied is absent from the decision: only a grant
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, ServiceInformation
+from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, Scope, ServiceInformation
 
 
 class Verdict(StrEnum):
@@ -22,8 +22,8 @@ class Verdict(StrEnum):
 class Rule:
     """The owner's rule for one capability: the most that is ever granted.
 
-    ``quota`` counts machines at once, None = unlimited. At most one of ``expires_after_s`` (from the moment of the
-    grant) and ``expires_at_s`` (epoch seconds) is given; neither = no end.
+    ``quota``, ``cores`` and ``memory_gib`` count over all machines at once, None = unlimited. At most one of
+    ``expires_after_s`` (from the moment of the grant) and ``expires_at_s`` (epoch seconds) is given; neither = no end.
     """
 
     verdict: Verdict
@@ -32,6 +32,9 @@ class Rule:
     expires_after_s: float | None = None
     expires_at_s: float | None = None
     destinations: tuple[str, ...] = ()  # where may be forwarded to, see catalog.destinations
+    scope: Scope = field(default_factory=Scope)
+    cores: int | None = None
+    memory_gib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,4 +79,7 @@ def _grant(capability: str, verbs: tuple[str, ...], rule: Rule, now_s: float) ->
         quota=rule.quota,
         expires_at_s=ends_at_s,
         destinations=rule.destinations,
+        scope=rule.scope,
+        cores=rule.cores,
+        memory_gib=rule.memory_gib,
     )

@@ -18,8 +18,8 @@ from pydantic_core import ErrorDetails
 
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
-from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
-from catalog.messages.handshake_json import OptionalText, Text
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Scope, ServiceInformation
+from catalog.messages.handshake_json import Count, OptionalText, ScopeShape, Text
 from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward
 from gateway.connector.policy import Policy, Rule, Verdict
 
@@ -90,7 +90,10 @@ class _ServiceTable(Table):
 class _RuleTable(Table):
     decision: Literal["grant", "deny", "ask"]
     verbs: Annotated[list[str], Field(min_length=1)] | None = None  # None = every verb of the capability
-    quota: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    quota: Count | None = None
+    cores: Count | None = None
+    memory_gib: Count | None = None
+    scope: ScopeShape | None = None
     expires_after_s: Annotated[float, Field(gt=0, le=_TEN_YEARS_S)] | None = None
     expires_at: AwareDatetime | None = None
     destinations: Annotated[list[str], Field(min_length=1)] | None = None
@@ -144,8 +147,12 @@ def _misfits(name: CapabilityName, rule: _RuleTable, services: Sequence[str]) ->
     ]
     if rule.decision != "deny" and name not in services:
         faults.append(f"policy.{name}: {name} is not in service.services; add it there or deny it")
-    if rule.quota is not None and name != "machine":
-        faults.append(f"policy.{name}.quota: only machines are counted; remove it")
+    if name != "machine":
+        counted = {"quota": rule.quota, "cores": rule.cores, "memory_gib": rule.memory_gib}
+        faults += [
+            f"policy.{name}.{key}: only machines are counted; remove it" for key, value in counted.items() if value
+        ]
+        faults += [f"policy.{name}.scope: only machines have a scope; remove it"] if rule.scope else []
     if (rule.destinations is not None) != (name == "forward") and rule.decision != "deny":
         right = "is missing; say where may be forwarded to" if name == "forward" else "is for forward only; remove it"
         faults.append(f"policy.{name}.destinations: {right}")
@@ -205,6 +212,9 @@ def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
         expires_after_s=table.expires_after_s,
         expires_at_s=table.expires_at.timestamp() if table.expires_at else None,
         destinations=tuple(table.destinations or ()),
+        scope=table.scope.scope() if table.scope else Scope(),
+        cores=table.cores,
+        memory_gib=table.memory_gib,
     )
 
 
@@ -232,6 +242,7 @@ def _near(place: Sequence[str]) -> str:
         (2, "dial_out"): DialOutTable,
         (2, "join"): JoinTable,
         (3, "policy"): _RuleTable,
+        (4, "policy"): ScopeShape,
     }
     table = tables.get((len(place), place[0] if len(place) > 1 else ""))
     if table is None:

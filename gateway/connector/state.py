@@ -15,7 +15,7 @@ from typing import Any
 
 from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability
-from catalog.messages.handshake_json import granted_json
+from catalog.messages.handshake_json import ScopeShape, granted_json
 from catalog.messages.signing_key import refuse_wide_mode
 from gateway.connector.policy import Policy, Verdict, decide
 
@@ -178,4 +178,5 @@ def _load(text: str | None) -> GrantedCapability | None:
         return None
     raw: dict[str, Any] = json.loads(text)
     lists = {"verbs": tuple(raw["verbs"]), "destinations": tuple(raw.get("destinations", ()))}
-    return GrantedCapability(**raw | lists)
+    within = ScopeShape.model_validate(raw.get("scope", {})).scope()
+    return GrantedCapability(**raw | lists | {"scope": within})

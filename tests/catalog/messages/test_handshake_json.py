@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from catalog.errors import CloudMisbehaved
 from catalog.messages import handshake_json as wire
-from catalog.messages.handshake import AuthorizationRequest, GrantedCapability, ServiceInformation
+from catalog.messages.handshake import AuthorizationRequest, GrantedCapability, Scope, ServiceInformation
 
 NONCE = "n" * 32
 INFORMATION = ServiceInformation(provider="ec2", region="", services=("machine",), facts={"a": "b c"})
@@ -64,10 +64,26 @@ def test_what_was_written_is_read_back() -> None:
     question = wire.read(wire.AuthorizationQuestion, json.loads(json.dumps(envelope)))
     assert question.authorization_request() == REQUEST
 
-    grant = GrantedCapability(capability="machine", verbs=("list",), quota=None, expires_at_s=5.0)
+    within = Scope(regions=("eu-*",), sizes=("s1",))
+    grant = GrantedCapability(capability="machine", verbs=("list",), expires_at_s=5.0, scope=within, cores=4)
     answer = {"nonce": NONCE, "request_id": "grant_1", "granted": [wire.granted_json(grant)], "pending": ["image"]}
     decision = wire.read_decision(json.loads(json.dumps(answer)), nonce=NONCE, request=REQUEST, signed="s")
     assert (decision.granted, decision.pending, decision.signed) == ((grant,), ("image",), "s")
+
+
+def test_what_older_readers_do_not_know_is_written_only_where_it_is() -> None:
+    """A grant without scope, cores, memory and destinations is told in the four words that every release knows."""
+    told = wire.granted_json(GrantedCapability(capability="machine", verbs=("list",)))
+    assert told.keys() == {"capability", "verbs", "quota", "expires_at_s"}
+
+
+@pytest.mark.parametrize("limit", [{"scope": {"sizes": ["s1"]}}, {"cores": 1}, {"memory_gib": 1}])
+def test_a_limit_that_nobody_would_keep_to_is_refused(limit: dict[str, Any]) -> None:
+    """Images have no scope of sizes and no cores: rather than be passed over, such terms make the answer wrong."""
+    line = {"capability": "image", "verbs": ["list"], "quota": None, "expires_at_s": None, **limit}
+    answer = {"nonce": NONCE, "request_id": "grant_1", "granted": [line], "pending": []}
+    with pytest.raises(CloudMisbehaved, match="machines"):
+        wire.read_decision(answer, nonce=NONCE, request=REQUEST, signed="s")
 
 
 def test_an_error_never_repeats_a_foreign_name() -> None:

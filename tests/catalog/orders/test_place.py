@@ -204,6 +204,32 @@ def test_an_order_needs_an_offer_and_a_grant(
         in_tx(tmp_path, change, lambda tx: idle_machine(tx, 1), lambda tx: order(tx, None, NOW_S))
 
 
+@pytest.mark.parametrize(
+    ("limits", "error", "field"),
+    [
+        pytest.param({"scope": {"sizes": ["large"]}}, Denied, "size", id="scope of sizes"),
+        pytest.param({"scope": {"images": ["ubuntu-*"]}}, Denied, "image", id="scope of images"),
+        pytest.param({"scope": {"regions": ["eu-*"]}}, Denied, "location", id="scope of regions"),
+        pytest.param({"cores": 1}, QuotaExceeded, "offer", id="cores that cannot be counted"),
+        pytest.param({"memory_gib": 1}, QuotaExceeded, "offer", id="memory that cannot be counted"),
+    ],
+)
+def test_an_order_keeps_to_the_grants_terms(
+    tmp_path: Path, limits: dict[str, object], error: type[CatalogError], field: str
+) -> None:
+    """What the owner narrowed applies to the next order, an idle machine that would fit notwithstanding."""
+
+    def narrowed(tx: Session) -> None:
+        rows.update(tx, rows.by_id(tx, Grant, "grant_M"), limits, NOW_S)
+        if "scope" in limits:
+            idle_machine(tx, 1)
+        with pytest.raises(error) as refused:
+            order(tx, None, NOW_S)
+        assert refused.value.field == field
+
+    in_tx(tmp_path, narrowed)
+
+
 def test_an_order_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
     """Order and machine have one name, made of the order's id: who sees the machine at its cloud finds the order."""
     ((placed, machine),) = in_tx(tmp_path, lambda tx: (placed := order(tx, None, NOW_S), _machine_of(tx, placed)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import InvalidValue
+from catalog.messages.handshake import Scope
 from gateway.connector.policy import Rule, Verdict
 from gateway.connector.settings import read_settings
 from tests.support.platform_links import SERVICE, write_config
@@ -18,6 +19,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 decision = "grant"
 verbs = ["destroy", "create", "create"]
 quota = 7
+cores = 16
+memory_gib = 64
+scope = {regions = ["eu-*"], images = ["debian-*"]}
 expires_at = 2027-01-01T00:00:00Z
 [policy.location]
 decision = "ask"
@@ -32,6 +36,9 @@ expires_after_s = 1.5
             verdict=Verdict.GRANT,
             verbs=("create", "destroy"),
             quota=7,
+            cores=16,
+            memory_gib=64,
+            scope=Scope(regions=("eu-*",), images=("debian-*",)),
             expires_at_s=datetime(2027, 1, 1, tzinfo=UTC).timestamp(),
         ),
         "location": Rule(verdict=Verdict.ASK, verbs=("list",), expires_after_s=1.5),
@@ -102,6 +109,16 @@ expires_after_s = 1.5
             id="not a service",
         ),
         pytest.param("[policies.machine]", "policies: there is no such key; did you mean policy?", id="table"),
+        pytest.param(
+            '[policy.image]\ndecision = "grant"\nscope = {sizes = ["s"]}',
+            "policy.image.scope: only machines have a scope",
+            id="scope of images",
+        ),
+        pytest.param(
+            '[policy.machine]\ndecision = "grant"\nscope = {sices = ["s"]}',
+            "policy.machine.scope.sices: there is no such key; did you mean sizes?",
+            id="scope misspelt",
+        ),
         pytest.param("[policy", "is not TOML", id="not TOML"),
     ],
 )

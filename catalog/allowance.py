@@ -1,0 +1,107 @@
+"""What a grant admits of machines: which ones (its scope), and how many more of them (its quotas).
+
+To be asked in the transaction that adds the machine, so that two orders cannot both take the last place.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from catalog.errors import Denied, QuotaExceeded
+from catalog.model.consent import Grant
+from catalog.model.ids import PlatformId
+from catalog.model.offering import InventoryItem
+from catalog.model.platform import Platform
+from catalog.store import machines, rows
+from catalog.store.database import Tx
+
+MIB_PER_GIB = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A machine that somebody wants, in the cloud's ids; ``location`` None leaves it to the cloud."""
+
+    size: str
+    image: str
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """What one machine counts for in the quotas; None where its cloud does not tell."""
+
+    vcpu: float | None
+    memory_mib: int | None
+
+
+def weight(tx: Tx, platform_id: PlatformId, size: str) -> Weight:
+    """Return what a machine of ``size`` (the cloud's id) counts for; all None for a size that is not known."""
+    item = _item(tx, platform_id, "size", size)
+    facts = item.facts if item else {}
+    return Weight(vcpu=facts.get("vcpu"), memory_mib=facts.get("memory_mib"))
+
+
+def refuse_outside(tx: Tx, grant: Grant, wanted: Wanted) -> None:
+    """Raise Denied, naming the order's field, unless the grant's scope has a machine like ``wanted``."""
+    for field, kind, cloud_id in (("size", "sizes", wanted.size), ("image", "images", wanted.image)):
+        item = _item(tx, grant.platform_id, field, cloud_id)
+        _refuse(grant, kind, field, (cloud_id, item.name if item else cloud_id))
+    region = rows.by_id(tx, Platform, grant.platform_id).region
+    location = _item(tx, grant.platform_id, "location", wanted.location) if wanted.location is not None else None
+    # Where the cloud chooses, only the region as a whole can be held against the scope.
+    _refuse(grant, "regions", "location", (region, wanted.location or region, location.name if location else region))
+
+
+def refuse_beyond(tx: Tx, grant: Grant, size: str) -> None:
+    """Raise QuotaExceeded, naming the quota, unless the grant has room for one more machine of ``size``."""
+    for room, words in _rooms(tx, grant, size):
+        if room < 1:
+            raise QuotaExceeded(words, field="offer", fix="give a machine back, or order at another platform")
+
+
+def room(tx: Tx, grant: Grant, size: str) -> tuple[int | None, str]:
+    """Return how many more machines of ``size`` the quotas admit (None = any number) and, if none, why."""
+    rooms = _rooms(tx, grant, size)
+    if not rooms:
+        return None, ""
+    least, words = min(rooms, key=lambda each: each[0])
+    return least, "" if least else words
+
+
+def _rooms(tx: Tx, grant: Grant, size: str) -> list[tuple[int, str]]:
+    """Return, for each quota of the grant, how many more machines it admits and the words for when it admits none."""
+    taken = machines.taken_at(tx, grant.platform_id)
+    one = weight(tx, grant.platform_id, size)
+    found = []
+    if grant.quota is not None:
+        words = f"the platform grants {grant.quota} machines at once and all are taken"
+        found.append((max(0, grant.quota - taken.machines), words))
+    memory_mib = None if grant.memory_gib is None else grant.memory_gib * MIB_PER_GIB
+    for what, limit, used, each in (
+        ("vCPU", grant.cores, taken.vcpu, one.vcpu),
+        ("MiB of memory", memory_mib, taken.memory_mib, one.memory_mib),
+    ):
+        if limit is not None:
+            found.append(_divided(what, limit, used, each))
+    return found
+
+
+def _divided(what: str, limit: float, used: float | None, each: float | None) -> tuple[int, str]:
+    # What nobody knows cannot be counted, and a quota that is not counted is none.
+    if used is None or not each:
+        return 0, f"the platform grants {limit:g} {what}, and not every machine's are known"
+    left = limit - used
+    words = f"the platform grants {limit:g} {what} at once: {max(0.0, left):g} are left and {each:g} are needed"
+    return max(0, math.floor(left / each)), words
+
+
+def _refuse(grant: Grant, kind: str, field: str, names: Sequence[str]) -> None:
+    patterns = grant.scope.get(kind)
+    if patterns and not any(fnmatchcase(name, pattern) for name in names for pattern in patterns):
+        raise Denied(f"this {field} is not granted by the platform", field=field, fix=f"one of {', '.join(patterns)}")
+
+
+def _item(tx: Tx, platform_id: PlatformId, kind: str, cloud_id: str) -> InventoryItem | None:
+    return rows.first(tx, InventoryItem, platform_id=platform_id, kind=kind, cloud_id=cloud_id)
