@@ -1,12 +1,13 @@
 """What a tenant sees of the catalog: entries and offers; never an address, an account, a route or a credential."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from catalog.model.ids import EntryId, OfferId, PlatformId
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
 from catalog.model.platform import Platform
+from catalog.normalise import Normalised
 from catalog.store import offering, rows
 from catalog.store.database import Tx
 from catalog.store.paging import Page, page
@@ -30,11 +31,15 @@ class EntryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemView:
-    """A size or image of an offer: ``cloud_id`` and ``name`` are both accepted in an order."""
+    """A size or image of an offer: ``cloud_id`` and ``name`` are both accepted in an order.
+
+    ``facts`` are the cloud's own words, ``normalised`` what they are in the words of ``catalog.normalise``.
+    """
 
     cloud_id: str
     name: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    normalised: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,5 +140,11 @@ def _view(tx: Tx, held: Offer, counts: Mapping[tuple[PlatformId, str], int], *, 
 
 def _items(tx: Tx, platform_id: PlatformId, kind: str) -> tuple[ItemView, ...]:
     found = rows.where(tx, InventoryItem, platform_id=platform_id, kind=kind)
-    views = (ItemView(cloud_id=item.cloud_id, name=item.name, facts=item.facts) for item in found)
+    views = (_item(item) for item in found)
     return tuple(sorted(views, key=lambda item: (item.name, item.cloud_id)))
+
+
+def _item(item: InventoryItem) -> ItemView:
+    values = {each.name: rows.value(item, each.name) for each in fields(Normalised)}
+    known = {name: value for name, value in values.items() if value is not None}
+    return ItemView(cloud_id=item.cloud_id, name=item.name, facts=item.facts, normalised=known)

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from catalog import normalise
 from catalog.errors import CloudMisbehaved, WrongState
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import EntryId, OfferId, PlatformId, new_id
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
+from catalog.model.platform import Platform
 from catalog.ports import CloudItem, CloudSize
 from catalog.store import offering, rows
 from catalog.store.database import Tx
@@ -105,7 +107,8 @@ def store_inventory(
     CloudMisbehaved, and what is known stays, for one id twice, too many items, or no sizes, images or locations where
     there were some.
     """
-    told = {item.cloud_id: (item.name, _facts(item)) for item in items}
+    provider = rows.by_id(tx, Platform, platform_id).provider
+    told = {item.cloud_id: _columns(provider, kind, item) for item in items}
     held = {item.cloud_id: item for item in rows.where(tx, InventoryItem, platform_id=platform_id, kind=kind)}
     if len(told) < len(items) or len(items) > INVENTORY_LIMIT:
         raise CloudMisbehaved(f"the cloud listed one '{kind}' twice, or more than {INVENTORY_LIMIT}")
@@ -116,18 +119,18 @@ def store_inventory(
         return 0
     gone = [item for cloud_id, item in held.items() if cloud_id not in told]
     changed = {
-        cloud_id: (name, facts)
-        for cloud_id, (name, facts) in told.items()
-        if cloud_id not in held or (held[cloud_id].name, held[cloud_id].facts) != (name, facts)
+        cloud_id: columns
+        for cloud_id, columns in told.items()
+        if cloud_id not in held or any(rows.value(held[cloud_id], name) != now for name, now in columns.items())
     }
     for item in gone:
         rows.delete(tx, item)
-    for cloud_id, (name, facts) in changed.items():
+    for cloud_id, columns in changed.items():
         if cloud_id in held:
-            rows.update(tx, held[cloud_id], {"name": name, "facts": facts}, now_s)
+            rows.update(tx, held[cloud_id], columns, now_s)
     fresh = [
-        InventoryItem(platform_id=platform_id, kind=kind, cloud_id=cloud_id, name=name, facts=facts)
-        for cloud_id, (name, facts) in changed.items()
+        InventoryItem(platform_id=platform_id, kind=kind, cloud_id=cloud_id, **columns)
+        for cloud_id, columns in changed.items()
         if cloud_id not in held
     ]
     offering.add_inventory(tx, fresh, now_s)
@@ -166,6 +169,13 @@ def _put(tx: Tx, offer: Offer, state: OfferState, reason: str, now_s: float) -> 
     if (offer.state, offer.reason) == (state, reason[:_REASON_LENGTH]):
         return offer
     return rows.update(tx, offer, {"state": state, "reason": reason[:_REASON_LENGTH]}, now_s)
+
+
+def _columns(provider: str, kind: str, item: CloudItem | CloudSize) -> dict[str, Any]:
+    columns: dict[str, Any] = {"name": item.name, "facts": _facts(item)}
+    if isinstance(item, CloudSize):
+        return columns | asdict(normalise.size(provider, item))
+    return columns | (asdict(normalise.image(item)) if kind == Capability.IMAGE else {})
 
 
 def _facts(item: CloudItem | CloudSize) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import String, UniqueConstraint
+from sqlalchemy import Index, String, UniqueConstraint
 from sqlmodel import Field
 
 from catalog.model.ids import EntryId, GrantId, OfferId, PlatformId
@@ -43,10 +43,17 @@ class Offer(Row, table=True):
 
 
 class InventoryItem(Row, table=True):
-    """A size, image, location, key pair or volume of a platform as last read, completely or not at all."""
+    """A size, image, location, key pair or volume of a platform as last read, completely or not at all.
+
+    Sizes and images also carry what ``catalog.normalise`` made of them, to be filtered by; None is unknown.
+    """
 
     __tablename__ = "inventory_item"
-    __table_args__ = (UniqueConstraint("platform_id", "kind", "cloud_id"),)
+    __table_args__ = (
+        UniqueConstraint("platform_id", "kind", "cloud_id"),
+        Index("ix_inventory_item_size", "kind", "vcpu", "memory_gib"),
+        Index("ix_inventory_item_system", "kind", "os_family", "os_version"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
@@ -54,3 +61,10 @@ class InventoryItem(Row, table=True):
     cloud_id: str
     name: str
     facts: dict[str, Any] = json_column()
+    vcpu: float | None = None
+    memory_gib: float | None = None
+    disk_gib: float | None = None
+    gpu_count: int | None = None
+    architecture: str | None = None
+    os_family: str | None = None
+    os_version: str | None = None

@@ -51,7 +51,11 @@ class ItemOut(Out):
 
     id: str
     name: str
-    facts: dict[str, Any]
+    facts: dict[str, Any] = Field(description="What the cloud says of it, in its own words.")
+    normalised: dict[str, str | float] = Field(
+        description="What is known of it in words shared by all clouds: vcpu, memory_gib, disk_gib, gpu_count, "
+        "architecture, os_family, os_version. What is not known is absent."
+    )
 
 
 class FullOfferOut(OfferOut):
@@ -132,4 +136,7 @@ def _offer(view: OfferView) -> dict[str, Any]:
 
 
 def _items(views: Iterable[ItemView]) -> list[ItemOut]:
-    return [ItemOut(id=view.cloud_id, name=view.name, facts=dict(view.facts)) for view in views]
+    return [
+        ItemOut(id=view.cloud_id, name=view.name, facts=dict(view.facts), normalised=dict(view.normalised))
+        for view in views
+    ]

@@ -94,6 +94,10 @@ def test_one_offer_shows_sizes_and_images(shop: Store) -> None:
     assert (listed.size_count, listed.image_count, listed.sizes, listed.region) == (2, 1, (), "mumbai-1")
     offer = shop.read(lambda tx: browse.offer(tx, listed.id))
     assert [(size.name, size.facts["vcpu"]) for size in offer.sizes] == [("b1", 2), ("b2", 1)]
+    assert (offer.sizes[0].normalised, offer.images[0].normalised) == (
+        {"vcpu": 2.0, "memory_gib": 2 / 1024, "disk_gib": 2.0},
+        {"os_family": "debian"},
+    )
     assert [(image.cloud_id, image.facts) for image in offer.images] == [("i1", {"arch": "x86_64"})]
     with pytest.raises(NotFound):
         shop.read(lambda tx: browse.offer(tx, "offer_x"))

@@ -111,6 +111,24 @@ def test_inventory_is_replaced_whole_and_only_changes_are_written(store: Store) 
     assert sizes[0].facts == {"vcpu": None, "memory_mib": 512, "disk_gib": 5, "price_per_hour": None}
 
 
+def test_inventory_carries_what_can_be_compared_across_clouds(store: Store) -> None:
+    """2,048 MiB are 2 GiB, a Debian image says so; a fact that was not yet read is filled by the next listing."""
+    platform = add_platform(store).id
+    image = CloudItem(cloud_id="i1", name="debian-12-amd64")
+
+    def put() -> int:
+        sizes = store.write(lambda tx: publish.store_inventory(tx, platform, "size", (SMALL,), store.now_s))
+        return sizes + store.write(lambda tx: publish.store_inventory(tx, platform, "image", (image,), store.now_s))
+
+    assert put() == 2
+    size = store.read(lambda tx: rows.where(tx, InventoryItem, kind="size"))[0]
+    assert (size.vcpu, size.memory_gib, size.disk_gib, size.gpu_count, size.os_family) == (1, 2, 20, None, None)
+    store.write(lambda tx: rows.update(tx, rows.where(tx, InventoryItem, kind="image")[0], {"os_family": None}, 1.0))
+    assert put() == 1
+    held = store.read(lambda tx: rows.where(tx, InventoryItem, kind="image"))[0]
+    assert (held.os_family, held.os_version, held.architecture, held.vcpu) == ("debian", "12", "x86_64", None)
+
+
 @pytest.mark.parametrize(
     ("kind", "told"),
     [

@@ -427,7 +427,8 @@ def test_an_offer_tells_what_can_be_ordered(tmp_path: Path) -> None:
             offer = (await world.call("tenant", "GET", f"/v1/offers/{world.ids['offer-machine']}")).body
             assert (offer["platform"], offer["size_count"], offer["image_count"]) == ("platform", 1, 1)
             assert (offer["sizes"][0]["id"], offer["sizes"][0]["facts"]["memory_mib"]) == ("s1", 512)
-            assert offer["images"] == [{"id": "i1", "name": "debian-12", "facts": {}}]
+            normalised = {"os_family": "debian", "os_version": "12"}
+            assert offer["images"] == [{"id": "i1", "name": "debian-12", "facts": {}, "normalised": normalised}]
 
     asyncio.run(story())
 
