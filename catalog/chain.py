@@ -100,7 +100,7 @@ class _Chain:
         except (KeyError, TypeError, ValueError) as error:
             raise ChainBroken(expected, f"record {expected} was altered: a field is missing or odd") from error
         if digest != record.get("digest"):
-            raise ChainBroken(expected, f"record {expected} was altered: its digest is another")
+            raise ChainBroken(expected, f"record {expected} was altered, or the one before it and its digest")
         self._seq, self._digest = expected, digest
         self._digests.append(digest)
 

@@ -126,6 +126,14 @@ def test_whatever_is_done_to_it_the_first_bad_record_is_named(tamper: Callable[[
     assert broken.value.seq == 4, str(broken.value)
 
 
+def test_an_altered_record_with_a_right_digest_of_its_own_does_not_fit_the_next() -> None:
+    """Whoever alters record 4 and computes its digest anew is found at 5, which was chained to what 4 was."""
+    log = sound()
+    log[at(log, 4)]["record"] = record(4, log[at(log, 3)]["record"]["digest"], actor="tenant:nobody")
+    with pytest.raises(ChainBroken, match="record 5 was altered, or the one before it"):
+        verified(log)
+
+
 def test_an_older_checkpoint_from_elsewhere_catches_what_the_log_forgot() -> None:
     """A log cut back to record 3, checkpoints included, is sound by itself, but not beside a witness of record 6."""
     whole = sound()
