@@ -76,7 +76,12 @@ def _grant(row: Grant) -> Telling:
         standing=row.state,
         subject_id=row.id,
         platform_id=row.platform_id,
-        facts={"capability": row.capability, **terms, "destinations": row.destinations},
+        facts={
+            "capability": row.capability,
+            **terms,
+            "destinations": row.destinations,
+            "suspended_by": row.suspended_by,
+        },
     )
 
 
