@@ -86,7 +86,12 @@ class Principal:
 def require(principal: Principal, permission: str) -> None:
     """Raise Denied unless the principal's role has ``permission``; an unknown permission is nobody's."""
     if principal.role not in PERMISSIONS.get(permission, frozenset()):
-        raise Denied(f"a token of role '{principal.role.value}' may not do this", detail=permission)
+        may = " or ".join(sorted(role.value for role in PERMISSIONS.get(permission, ())))
+        raise Denied(
+            f"a token of role '{principal.role.value}' may not do this",
+            detail=permission,
+            fix=f"a token of role {may}" if may else None,
+        )
 
 
 def owns(principal: Principal, *subject_ids: str | None) -> bool:

@@ -30,6 +30,8 @@ def explain(
     """Say in words which route was chosen, why and by how much, what stands by and how it was measured."""
     decision = door.client.connections.routes(connection)
     text = paragraph(decision)
+    if not decision["candidates"]:
+        text = f"{text} {door.client.connections.get(connection)['reason']}".strip()
     if door.format is not Format.TABLE:
         door.show({"explanation": text, **decision})
         return

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.door import Door, NameOrId, remote
+from gateway.cli.door import Door, remote
 from gateway.cli.pairs import numbers_of
 
 weights = typer.Typer(help="What delay, loss, jitter, hops, price and risk are worth.")
@@ -34,6 +34,8 @@ def set_weights(
 
 
 @remote(weights, "reset")
-def reset_weights(door: Door, *, platform: NameOrId) -> None:
+def reset_weights(
+    door: Door, *, platform: Annotated[str, typer.Option("--platform", metavar="NAME", help="Whose to forget.")]
+) -> None:
     """Let the gateway's weights hold again for what a platform asks for."""
     door.show(door.client.weights.reset_of_platform(platform))

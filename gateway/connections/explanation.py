@@ -123,7 +123,8 @@ def taking(route: Route, verdict: Verdict, steadiness: SteadinessPolicy, *, befo
 def _ranked(ranking: Ranking, measured: Sequence[MeasuredRoute], aim: Aim) -> dict[str, Any]:
     by_route = {each.route: each for each in measured}
     candidates = [_candidate(score, by_route[score.route]) for score in ranking.scores]
-    methods = {link["method"] for candidate in candidates for link in candidate["links"]}
+    # A link that nobody measured yet has none.
+    methods = {link["method"] for candidate in candidates for link in candidate["links"] if link["method"]}
     return {
         "weights": dataclasses.asdict(aim.weights),
         "profile": aim.profile.value,

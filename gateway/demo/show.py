@@ -106,7 +106,7 @@ class Show:
         self._console.print(table)
         margin = decision["margin_ms"]
         why = "the only usable route" if margin is None else f"cheaper than the next by {margin:.1f} ms"
-        probes = ", ".join(decision["probe_methods"])
+        probes = ", ".join(decision["probe_methods"]) or "nothing"
         self._console.print(f"  winner: {decision['winner']}, {why} (probed by {probes})")
 
     def _rows(self, title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

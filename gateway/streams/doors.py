@@ -4,17 +4,19 @@ Who connects is asked of the kernel when the connection is accepted; where it ca
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import stat
 import struct
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from gateway.streams.owner import can_tell, uid_of
 from gateway.streams.wire import PIECE_BYTES
@@ -153,7 +155,7 @@ async def standard() -> AsyncIterator[Local]:
         reader, writer = await (_same_socket() if _is_one_socket() else _pipes())
     except (ValueError, OSError) as error:
         raise DoorUnusable(
-            "standard input and output must be pipes, sockets or a terminal", fix="such as ssh's ProxyCommand"
+            "standard output must be a pipe, a socket or a terminal", fix="such as ssh's ProxyCommand, or | cat > FILE"
         ) from error
     try:
         yield Local(reader, writer)
@@ -175,10 +177,27 @@ async def _same_socket() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 async def _pipes() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=PIECE_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), _waitable_input())
     unread = asyncio.StreamReaderProtocol(asyncio.StreamReader())
     writing, _ = await loop.connect_write_pipe(lambda: unread, _taken_output())
     return reader, asyncio.StreamWriter(writing, unread, None, loop)
+
+
+def _waitable_input() -> IO[Any]:
+    """Return standard input as something that an event loop can wait for, which files and /dev/null are not."""
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or sys.stdin.isatty():
+        return sys.stdin
+    read_end, write_end = os.pipe()
+    threading.Thread(target=_copy_input, args=(write_end,), daemon=True).start()
+    return os.fdopen(read_end, "rb", buffering=0)
+
+
+def _copy_input(to: int) -> None:
+    # Whoever does not read any more ends it.
+    with contextlib.suppress(OSError), os.fdopen(to, "wb", buffering=0) as pipe:
+        while piece := os.read(sys.stdin.fileno(), PIECE_BYTES):
+            pipe.write(piece)
 
 
 def _taken_output() -> IO[bytes]:

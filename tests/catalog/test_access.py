@@ -70,8 +70,10 @@ def test_every_role_has_exactly_its_permissions(role: Role, permission: str) -> 
     if role.value[0] in EXPECTED.get(permission, ""):
         access.require(principal(role), permission)
     else:
-        with pytest.raises(Denied):
+        with pytest.raises(Denied) as denied:
             access.require(principal(role), permission)
+        able = sorted(each.value for each in Role if each.value[0] in EXPECTED.get(permission, ""))
+        assert denied.value.fix == (f"a token of role {' or '.join(able)}" if able else None)
 
 
 @pytest.mark.parametrize(

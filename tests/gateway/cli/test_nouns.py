@@ -102,7 +102,7 @@ def test_a_platform_s_own_weights(run: Run) -> None:
     assert run("weights", "set", "loss=3", *at, role="other") == {"loss": 3.0}
     assert run("weights", "set", "hops=0", *at, role="other") == {"loss": 3.0, "hops": 0.0}
     run("weights", "show", *at, role="platform", code=3)
-    assert run("weights", "reset", "other", role="other") == {}
+    assert run("weights", "reset", "--platform", "other", role="other") == {}
 
 
 def test_enrolment(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi) -> None:

@@ -9,6 +9,8 @@ import pytest
 from typer.testing import Result
 
 from catalog import connections
+from catalog.model.connection import ConnectionEvent
+from catalog.model.ids import ConnectionId
 from gateway.cli.route import ranks, verdict
 from gateway.client.resources import Candidate, RouteDecision
 from tests.gateway.cli.conftest import Crossway
@@ -168,3 +170,17 @@ def test_what_cannot_be_used_has_no_rank() -> None:
 def test_the_verdict(now: RouteDecision, then: RouteDecision, lines: list[str]) -> None:
     """It is said whether another would be first, which is in use though it is not first, and what was changed."""
     assert verdict(now, then) == lines
+
+
+def test_where_nothing_was_measured_the_connection_says_why(tmp_path: Path, crossway: Crossway) -> None:
+    """A request that failed before any probe is explained by its reason, not by an empty table alone."""
+    why = "no route to north: nothing the gateway may dial leads there"
+    with served_api(tmp_path) as api:
+        connection = ConnectionId(api.ids["connection"])
+        api.write(
+            lambda tx: connections.move(
+                tx, connection, ConnectionEvent.FAIL, 1_800_000_000.0, code="no-route", reason=why
+            )
+        )
+        shown = crossway("route", "explain", connection, CROSSWAY_SERVER=api.server, CROSSWAY_TOKEN=api.tokens["admin"])
+    assert " ".join(shown.stdout.split("\n\n")[0].split()) == f"No route was measured yet. {why}"

@@ -143,6 +143,24 @@ def test_standard_input_and_output_half_close(*, sockets: bool) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize(("name", "heard"), [("/dev/null", b"[]"), ("file", b"[SAID]")])
+def test_standard_input_may_be_a_file(tmp_path: Path, name: str, heard: bytes) -> None:
+    """An event loop cannot wait for a file, nor for what cron gives: they are read to their end all the same."""
+    code = (
+        "import asyncio\nfrom gateway.streams.doors import standard\n"
+        "async def main():\n async with standard() as local:\n"
+        "  said = b''\n  while piece := await local.read(): said += piece\n"
+        "  await local.write(b'[' + said.upper() + b']')\nasyncio.run(main())"
+    )
+    (tmp_path / "file").write_bytes(b"said")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with (tmp_path / name).open("rb") as given:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=given, capture_output=True, timeout=60, check=True, env=environment
+        )
+    assert (done.stdout, done.stderr) == (heard, b"")
+
+
 def test_the_platforms_end_reaches_whoever_has_not_ended_himself() -> None:
     """Through pipes: standard output ends when the platform's half has, while standard input is still open."""
     code = (
