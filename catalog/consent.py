@@ -58,9 +58,11 @@ def record_decision(tx: Tx, *, platform_id: PlatformId, decision: Decision, now_
 
     Granted: GRANTED, with the owner's quota, expiry and evidence. Pending: as before. Absent: DENIED, or REVOKED if it
     stood. Recording the same answer again changes nothing more, and never revives what has ended since.
-    Raises CloudMisbehaved, with nothing recorded, for terms that make no sense.
+    Raises CloudMisbehaved, with nothing recorded, for terms that make no sense, and for an answer that grants something
+    and is older than one of this platform's that was recorded.
     """
     granted = _sensible(decision)
+    _refuse_older(tx, platform_id, decision)
     about = rows.where(tx, Grant, platform_id=platform_id, request_id=decision.request_id)
     for grant in about:
         terms = granted.get(grant.capability)
@@ -68,7 +70,7 @@ def record_decision(tx: Tx, *, platform_id: PlatformId, decision: Decision, now_
         if grant.state not in _STANDING | {GrantState.REQUESTED}:
             continue
         if terms and verbs and not _over(terms.expires_at_s, now_s):
-            _grant(tx, grant, terms, verbs, decision.signed, now_s)
+            _grant(tx, grant, terms, verbs, decision, now_s)
         elif grant.capability not in decision.pending:
             _end(tx, grant, "the platform's owner does not grant it any more", now_s)
     ignored = sorted(set(granted) - {grant.capability for grant in about})
@@ -234,16 +236,16 @@ def _propose(  # noqa: PLR0917 a helper of one caller
 
 
 def _grant(  # noqa: PLR0917 a helper of one caller
-    tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], evidence: str, now_s: float
+    tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], decision: Decision, now_s: float
 ) -> None:
     given: dict[str, object] = {
         "verbs": verbs,
         "quota": terms.quota,
         "expires_at_s": terms.expires_at_s,
-        "evidence": evidence,
+        "evidence": decision.signed,
     }
     given |= {"destinations": list(terms.destinations), "scope": scope_json(terms.scope)}
-    given |= {"cores": terms.cores, "memory_gib": terms.memory_gib}
+    given |= {"cores": terms.cores, "memory_gib": terms.memory_gib, "serial": decision.serial or 0}
     if grant.state is GrantState.REQUESTED:
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
     elif any(rows.value(grant, name) != value for name, value in given.items()):
@@ -261,6 +263,13 @@ def _leave(tx: Tx, grant: Grant, event: GrantEvent, reason: str, now_s: float) -
     rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s, {"suspended_by": []})
     terms_kept.end(tx, grant.id, reason, now_s)
     publish.withdraw(tx, grant.id, reason, now_s)
+
+
+def _refuse_older(tx: Tx, platform_id: PlatformId, decision: Decision) -> None:
+    # What grants nothing can only narrow, so it needs no number; and who once numbered its answers always does.
+    newest = max((grant.serial for grant in rows.where(tx, Grant, platform_id=platform_id)), default=0)
+    if decision.granted and (decision.serial or 0) < newest:
+        raise CloudMisbehaved("the platform's decision is older than one that was recorded", field="serial")
 
 
 def _sensible(decision: Decision) -> dict[str, GrantedCapability]:

@@ -105,6 +105,9 @@ class Decision:
     granted: tuple[GrantedCapability, ...]
     pending: tuple[str, ...] = ()  # capabilities whose owner has yet to say
     signed: str = ""  # the signed message as it came, kept as evidence
+    # Grows with every answer of the platform; None from a connector that does not number them.
+    serial: int | None = None
+    issued_at_s: float | None = None
 
 
 def canonical(payload: dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ no control or other unprintable characters, known names. Errors never repeat wha
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -74,6 +74,7 @@ Nonce = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
 RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 Names = Annotated[list[Name], Field(max_length=64)]
 Verbs = Annotated[list[Name], Field(min_length=1, max_length=64)]
+Serial = Annotated[int, Field(ge=1, lt=2**53)]  # so that every JSON reader takes it whole
 Instant = Annotated[float, Field(gt=0, lt=1e11)]  # epoch seconds, before the year 5138
 
 
@@ -165,6 +166,22 @@ class _DecisionAnswer(_Answer):
     request_id: RequestId
     granted: Annotated[list[_GrantedShape], Field(max_length=64)]
     pending: Names
+    # Told together or, by an older connector, not at all: whose answer this is, to whom, when and after which.
+    platform: Text | None = None
+    gateway: Text | None = None
+    issued_at_s: Instant | None = None
+    serial: Serial | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a signed decision proves by itself, without the question that it answers."""
+
+    platform: str
+    gateway: str
+    issued_at_s: float
+    serial: int
+    granted: tuple[GrantedCapability, ...]
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -212,13 +229,15 @@ def read_information(payload: dict[str, Any], *, nonce: str) -> ServiceInformati
 def read_decision(payload: dict[str, Any], *, nonce: str, request: AuthorizationRequest, signed: str) -> Decision:
     """Return the decision that answers ``request``, with ``signed`` kept as evidence.
 
-    Raises CloudMisbehaved, also when the answer goes beyond what was asked: another request, a capability or verb
-    nobody asked for, or the same capability twice.
+    Raises CloudMisbehaved, also when the answer goes beyond what was asked: another request, platform or gateway, a
+    capability or verb nobody asked for, or the same capability twice.
     """
     answer = read(_DecisionAnswer, payload)
     _same_nonce(answer, nonce)
     if answer.request_id != request.request_id:
         raise CloudMisbehaved("the decision answers another request", field="request_id")
+    if answer.serial is not None and (answer.platform, answer.gateway) != (request.platform, request.gateway):
+        raise CloudMisbehaved("the decision is another platform's, or to another gateway", field="gateway")
     named = [grant.capability for grant in answer.granted] + answer.pending
     if len(set(named)) != len(named) or not set(named) <= set(request.wanted):
         raise CloudMisbehaved("the decision names a capability twice, or one that was not asked for", field="granted")
@@ -226,7 +245,28 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
         if not set(grant.verbs) <= set(request.wanted[grant.capability]):
             raise CloudMisbehaved("the decision grants a verb that was not asked for", field="granted")
     granted = tuple(_granted(grant) for grant in answer.granted)
-    return Decision(request_id=answer.request_id, granted=granted, pending=tuple(answer.pending), signed=signed)
+    return Decision(
+        request_id=answer.request_id,
+        granted=granted,
+        pending=tuple(answer.pending),
+        signed=signed,
+        serial=answer.serial,
+        issued_at_s=answer.issued_at_s,
+    )
+
+
+def read_evidence(payload: dict[str, Any]) -> Evidence:
+    """Return the decision that was signed as ``payload``, whatever was asked. Raises CloudMisbehaved."""
+    answer = read(_DecisionAnswer, payload)
+    if answer.platform is None or answer.gateway is None or answer.issued_at_s is None or answer.serial is None:
+        raise CloudMisbehaved("the decision does not say whose it is, for whom, and when", field="serial")
+    return Evidence(
+        platform=answer.platform,
+        gateway=answer.gateway,
+        issued_at_s=answer.issued_at_s,
+        serial=answer.serial,
+        granted=tuple(_granted(grant) for grant in answer.granted),
+    )
 
 
 def _granted(grant: _GrantedShape) -> GrantedCapability:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import String, UniqueConstraint
+from sqlalchemy import BigInteger, String, UniqueConstraint
 from sqlmodel import Field
 
 from catalog.model.ids import ConnectionId, GrantId, PlatformId
@@ -92,6 +92,7 @@ class Grant(Row, table=True):
     state: GrantState = enum_column(GrantState, GrantState.REQUESTED, index=True)
     suspended_by: list[str] = json_column(list)  # the sides that hold it back; none unless SUSPENDED
     evidence: str = ""  # the owner's signed answer as it came
+    serial: int = Field(default=0, sa_type=BigInteger)  # of the newest answer that granted it, 0 = not numbered
     # [{"request", "allowed", "detail", "at_s"}], newest last: what the account could really do
     proofs: list[dict[str, object]] = json_column(list)
 

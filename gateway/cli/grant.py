@@ -1,10 +1,12 @@
 """``crossway grant`` and ``grant rule``: what platforms granted, and what is accepted by itself."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.cli.door import Door, Key, Keys, Limit, State, Yes, remote
+from gateway.cli.door import Door, Key, Keys, Limit, State, Yes, guarded, remote
+from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column
 
 grants = typer.Typer(help="What platforms granted.")
@@ -83,6 +85,33 @@ def resume(door: Door, *, grant: Keys) -> None:
 def show_history(door: Door, *, grant: Key, limit: Limit = None) -> None:
     """List every version of a grant's terms, and when and why each went out of force."""
     door.show_list(door.client.grants.history(grant), _TERMS, limit)
+
+
+@grants.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The evidence of one version, from: grant history.")],
+    *,
+    key: Annotated[str, typer.Option("--key", help="The platform's public key, in base64.")],
+    platform: Annotated[str | None, typer.Option("--platform", help="The platform that must have signed it.")] = None,
+    gateway: Annotated[str | None, typer.Option("--gateway", help="The gateway that it must be for.")] = None,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only a number above this one will do.")] = 0,
+) -> None:
+    """Prove a platform's signed decision: forged, for others, replaced or over; needs no gateway."""
+    guarded(lambda: _verify(file, key=key, platform=platform, gateway=gateway, after=after))
+
+
+def _verify(file: Path, *, key: str, platform: str | None, gateway: str | None, after: int) -> None:
+    from gateway import grant_file  # noqa: PLC0415 - brings the catalog along, which other commands must not wait for
+    from gateway.grant_file import CloudMisbehaved  # noqa: PLC0415
+
+    try:
+        proved = grant_file.verify(file, key=key, platform=platform, gateway=gateway, after=after)
+    except CloudMisbehaved as error:
+        raise CliError(f"NOT PROVEN: {error}", code=ExitCode.FAILED) from error
+    except OSError as error:
+        raise CliError(f"{error.filename} cannot be read: {error.strerror}") from error
+    lines = ", ".join(f"{line.capability} ({' '.join(line.verbs)})" for line in proved.granted)
+    print(f"proven: {proved.platform} grants {lines} to {proved.gateway}, number {proved.serial}")
 
 
 @remote(rules, "add")

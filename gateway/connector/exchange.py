@@ -97,4 +97,6 @@ class Exchange:
         """Return the signed answer that tells ``decision``."""
         granted = [handshake_json.granted_json(grant) for grant in decision.granted]
         told = {"request_id": decision.request_id, "granted": granted, "pending": list(decision.pending)}
-        return sign({"nonce": question.nonce, **told}, self._key)
+        about = {"platform": self._platform, "gateway": question.gateway}
+        dated = {"issued_at_s": decision.issued_at_s, "serial": decision.serial}
+        return sign({"nonce": question.nonce, **told, **about, **dated}, self._key)

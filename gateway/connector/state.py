@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS answer (
     request TEXT NOT NULL REFERENCES request (id), capability TEXT NOT NULL, verdict TEXT NOT NULL,
     answered_at_s REAL NOT NULL, PRIMARY KEY (request, capability)
 ) STRICT;
+-- The number of the newest answer, in one row.
+CREATE TABLE IF NOT EXISTS told (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL) STRICT;
 -- granted is NULL where the capability was denied.
 CREATE TABLE IF NOT EXISTS settled (
     request TEXT NOT NULL REFERENCES request (id), capability TEXT NOT NULL, granted TEXT,
@@ -77,7 +79,7 @@ class State:
             raise InvalidValue(f"{path} is not a usable SQLite file: {error}", field="state_file") from error
 
     def settle(self, request: AuthorizationRequest, policy: Policy, now_s: float) -> Decision:
-        """Return the decision on ``request``, durable before this returns; the same id gets the same decision.
+        """Return the decision on ``request``, durable before this returns; the same id gets the same decision anew.
 
         What was granted or denied stays so, whatever ``policy`` says by now; only what was pending is decided anew.
         Raises RequestChanged when the id asked for something else before.
@@ -94,8 +96,15 @@ class State:
                 "INSERT INTO settled VALUES (?, ?, ?, ?)",
                 [(request.request_id, name, _dump(settled[name]), now_s) for name in rest if name in settled],
             )
+            serial = _next_serial(tx, now_s)
         granted = tuple(grant for _, grant in sorted(settled.items()) if grant is not None)
-        return Decision(request_id=request.request_id, granted=granted, pending=tuple(sorted(fresh.pending)))
+        return Decision(
+            request_id=request.request_id,
+            granted=granted,
+            pending=tuple(sorted(fresh.pending)),
+            serial=serial,
+            issued_at_s=now_s,
+        )
 
     def pending(self) -> Sequence[PendingRequest]:
         """Return what waits for the owner or for the gateway to fetch the owner's answer, oldest first."""
@@ -157,6 +166,14 @@ def _remember(tx: sqlite3.Connection, request: AuthorizationRequest, wanted: str
     row = tx.execute("SELECT gateway, wanted FROM request WHERE id = ?", (request.request_id,)).fetchone()
     if row != (request.gateway, wanted):
         raise RequestChanged("this request id asked for something else before")
+
+
+def _next_serial(tx: sqlite3.Connection, now_s: float) -> int:
+    # No less than the clock, so that a connector whose file was lost or restored goes on above what it told before.
+    row = tx.execute("SELECT max(serial) FROM told").fetchone()
+    serial = max(int(row[0] or 0) + 1, int(now_s * 1000))
+    tx.execute("INSERT OR REPLACE INTO told VALUES (1, ?)", (serial,))
+    return serial
 
 
 def _settled(tx: sqlite3.Connection, request_id: str) -> dict[str, GrantedCapability | None]:

@@ -236,3 +236,17 @@ def test_proofs_are_kept_newest_last(talk: Talk) -> None:
         talk.store.write(lambda tx, proof=proof: consent.add_proof(tx, grant.id, proof, 5.0))  # type: ignore[misc]
     proofs = talk.grant().proofs
     assert (len(proofs), proofs[-1]["request"], proofs[-1]["at_s"]) == (20, "DryRun 24", 5.0)
+
+
+@pytest.mark.parametrize("serial", [4, None])
+def test_an_answer_older_than_one_recorded_is_refused(talk: Talk, serial: int | None) -> None:
+    """A replayed number 4 after number 5, or one without a number, widens nothing; one that grants nothing counts."""
+    talk.propose()
+    talk.answer(granted("machine", "create", quota=1), serial=5)
+    with pytest.raises(CloudMisbehaved, match="older"):
+        talk.answer(granted("machine", "create", quota=9), serial=serial)
+    assert talk.grant().quota == 1
+    talk.answer(granted("machine", "create", quota=2), serial=6)
+    assert talk.grant().quota == 2
+    talk.answer()
+    assert talk.grant().state is GrantState.REVOKED

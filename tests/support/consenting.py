@@ -35,9 +35,15 @@ class Talk:
             )
         )
 
-    def answer(self, *granted: GrantedCapability, pending: tuple[str, ...] = (), request_id: str = "r1") -> None:
+    def answer(
+        self,
+        *granted: GrantedCapability,
+        pending: tuple[str, ...] = (),
+        request_id: str = "r1",
+        serial: int | None = None,
+    ) -> None:
         """Record the owner's answer."""
-        decision = Decision(request_id=request_id, granted=granted, pending=pending, signed="evidence")
+        decision = Decision(request_id=request_id, granted=granted, pending=pending, signed="evidence", serial=serial)
         self.store.write(
             lambda tx: consent.record_decision(tx, platform_id=self.platform, decision=decision, now_s=self.store.now_s)
         )

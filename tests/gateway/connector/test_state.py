@@ -49,7 +49,7 @@ def test_an_id_cannot_be_reused_for_something_else(path: Path, policy: Policy) -
     first = state.settle(request(), policy, 10.0)
     with pytest.raises(RequestChanged):
         state.settle(request(machine=("create", "destroy")), policy, 10.0)
-    assert state.settle(request(), policy, 10.0) == first
+    assert state.settle(request(), policy, 10.0).granted == first.granted
 
 
 def test_pending_lists_what_waits(path: Path, policy: Policy) -> None:
@@ -121,3 +121,12 @@ def test_nothing_is_decided_when_it_cannot_be_kept(path: Path, policy: Policy) -
         other.execute("ROLLBACK")
     other.close()
     assert state.settle(request(), policy, 50.0).granted[0].expires_at_s == 50.0 + 3600
+
+
+def test_answers_are_numbered_upwards_also_by_a_file_that_was_lost(path: Path, policy: Policy) -> None:
+    """Twice in the same millisecond, with the clock set back, and from a new file later: each number is higher."""
+    numbers = [State(path).settle(request(), policy, now_s).serial or 0 for now_s in (10.0, 10.0, 5.0)]
+    path.unlink()
+    numbers.append(State(path).settle(request(), policy, 11.0).serial or 0)
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] >= 10_000
