@@ -80,6 +80,7 @@ def _grant(row: Grant) -> Telling:
             "capability": row.capability,
             **terms,
             "destinations": row.destinations,
+            "scope": row.scope,
             "suspended_by": row.suspended_by,
         },
     )
