@@ -81,6 +81,8 @@ def _grant(row: Grant) -> Telling:
             **terms,
             "destinations": row.destinations,
             "scope": row.scope,
+            "cores": row.cores,
+            "memory_gib": row.memory_gib,
             "suspended_by": row.suspended_by,
         },
     )
