@@ -97,3 +97,25 @@ def test_every_refusal_has_a_status_and_words() -> None:
     """The table is complete, and only a busy connector says "come again"."""
     assert set(wire.REFUSALS) == set(wire.Refusal)
     assert [refusal for refusal, (status, _) in wire.REFUSALS.items() if status >= 500] == [wire.Refusal.BUSY]
+
+
+@pytest.mark.parametrize(
+    ("about", "taken"),
+    [
+        pytest.param({}, True, id="an older connector's"),
+        pytest.param({"platform": "p", "gateway": "g", "issued_at_s": 1.0, "serial": 3}, True, id="ours"),
+        pytest.param(
+            {"platform": "q", "gateway": "g", "issued_at_s": 1.0, "serial": 3}, False, id="another platform's"
+        ),
+        pytest.param({"platform": "p", "gateway": "h", "issued_at_s": 1.0, "serial": 3}, False, id="another gateway's"),
+    ],
+)
+def test_a_numbered_answer_names_this_platform_and_this_gateway(about: dict[str, Any], taken: bool) -> None:  # noqa: FBT001
+    """Who numbers its answers says whose and for whom they are; a mismatch is refused, nothing said is not."""
+    answer = {"nonce": NONCE, "request_id": "grant_1", "granted": [], "pending": [], **about}
+    if taken:
+        assert wire.read_decision(answer, nonce=NONCE, request=REQUEST, signed="s").serial == about.get("serial")
+        return
+    with pytest.raises(CloudMisbehaved) as refused:
+        wire.read_decision(answer, nonce=NONCE, request=REQUEST, signed="s")
+    assert refused.value.field == "gateway"
