@@ -205,7 +205,7 @@ def _unusable(listen: str, reason: str) -> InvalidSettings:
     return InvalidSettings(
         f"cannot listen at {listen!r}: {reason}",
         field="api.listen",
-        fix="an address that nobody else uses: HOST:PORT, unix:/run/crossway/api.sock, or fd:3 for an inherited socket",
+        fix="HOST:PORT as 127.0.0.1:8780, a port that is free; unix:/run/crossway/api.sock; or fd:3, inherited",
     )
 
 
