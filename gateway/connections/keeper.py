@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from catalog.connections import end_sessions, move, unfinished
@@ -231,27 +232,43 @@ class Keeper:
                 # By fresh measurements: the standby may be far from the best of what is left.
                 changed.set()
             elif told or self._clock.now_s() >= review_at_s:
-                live = await self._reviewed_unless_lost(live, tasks)
+                live = await self._reviewed_unless_over(live, tasks)
                 planned.set()
                 review_at_s = self._clock.now_s() + self._policy.review_period_s
             else:
                 wait_s = max(0.05, min(review_at_s - self._clock.now_s(), self._policy.review_period_s))
                 await _first_of(live.tunnel, changed, wait_s)
 
-    async def _reviewed_unless_lost(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
-        """Review, but break off when the tunnel is lost: its standby need not wait for probes at a silent relay."""
+    async def _reviewed_unless_over(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
+        """Review, but break off when the connection is closed or its tunnel lost: neither waits for probes."""
         async with asyncio.TaskGroup() as beside:
             reviewing = beside.create_task(self._reviewed(live, tasks))
 
-            async def break_off() -> None:
-                await live.tunnel.wait_lost()
-                # Without a standby the review itself may yet find where to go.
-                if _has_standby(live):
+            async def break_off(over: Callable[[LiveConnection], Awaitable[bool]]) -> None:
+                if await over(live):
                     reviewing.cancel()
 
-            watching = beside.create_task(break_off())
-            reviewing.add_done_callback(lambda _task: watching.cancel())
+            watching = [beside.create_task(break_off(over)) for over in (self._may_take_over, self._was_closed)]
+            reviewing.add_done_callback(lambda _task: [each.cancel() for each in watching])
         return live if reviewing.cancelled() else reviewing.result()
+
+    async def _may_take_over(self, live: LiveConnection) -> bool:
+        """Wait until the tunnel is lost; tell whether a standby is there. Without one the review may yet find a way."""
+        await live.tunnel.wait_lost()
+        return _has_standby(live)
+
+    async def _was_closed(self, live: LiveConnection) -> bool:
+        """Wait until the row says that the connection is closed. Whatever else is said is left for the next turn."""
+        changed, heard = self._kept[live.connection], False
+        try:
+            while not await self._is_closed(live.connection):
+                await changed.wait()
+                changed.clear()
+                heard = True
+        finally:
+            if heard:
+                changed.set()
+        return True
 
     async def _reviewed(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
         """Measure again and move to a clearly better route; the new tunnel is up before the old one drains."""

@@ -170,6 +170,30 @@ def test_a_close_during_a_review_is_heard(world: Connecting) -> None:
     asyncio.run(run())
 
 
+def test_a_close_does_not_wait_for_a_review(world: Connecting) -> None:
+    """Routes are being measured, and that never ends; the connection is let go of all the same."""
+    world.wire(policy=eager(review_period_s=600))
+    connection = world.request()
+    measuring = asyncio.Event()
+
+    async def measure_for_ever() -> None:
+        measuring.set()
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with world.target(), world.keeping():
+            await world.wait(connection, _S.ESTABLISHED)
+            world.before_probing = measure_for_ever
+            world.store.clock.advance(60)
+            world.keeper.wake()
+            await measuring.wait()
+            await world.move(connection, _E.CLOSE)
+            world.keeper.wake()
+            await gone(world)
+
+    asyncio.run(run())
+
+
 def test_asking_again_while_it_is_established_is_no_failure(world: Connecting) -> None:
     """A reroute in the middle begins the saga anew instead of failing it."""
     connection = world.request()
