@@ -230,8 +230,10 @@ def _propose(  # noqa: PLR0917 a helper of one caller
         "evidence": "",
         "proofs": [],
         "destinations": [],
+        "scope": {},
+        "cores": None,
+        "memory_gib": None,
     }
-    blank |= {"scope": {}, "cores": None, "memory_gib": None}
     return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ASK_AGAIN, now_s, {**asked, **blank})
 
 
@@ -243,9 +245,12 @@ def _grant(  # noqa: PLR0917 a helper of one caller
         "quota": terms.quota,
         "expires_at_s": terms.expires_at_s,
         "evidence": decision.signed,
+        "serial": decision.serial or 0,
+        "destinations": list(terms.destinations),
+        "scope": scope_json(terms.scope),
+        "cores": terms.cores,
+        "memory_gib": terms.memory_gib,
     }
-    given |= {"destinations": list(terms.destinations), "scope": scope_json(terms.scope)}
-    given |= {"cores": terms.cores, "memory_gib": terms.memory_gib, "serial": decision.serial or 0}
     if grant.state is GrantState.REQUESTED:
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
     elif any(rows.value(grant, name) != value for name, value in given.items()):

@@ -12,9 +12,8 @@ from itertools import pairwise
 import numpy as np
 
 from routing.errors import NoRoute
-from routing.estimate.table import Bools
 from routing.mesh import Mesh
-from routing.paths.graph import Floats, Path
+from routing.paths.graph import Bools, Floats, Path
 from routing.paths.k_best import k_best
 from routing.paths.reach import UNREACHABLE, fewest_links
 from routing.paths.through import k_best_through

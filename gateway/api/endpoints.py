@@ -28,6 +28,7 @@ from gateway.api.services import ApiServices
 from gateway.connections.streams import Stream
 
 B = TypeVar("B", bound=BaseModel)
+H = TypeVar("H", bound=Callable[..., Any])
 B_contra = TypeVar("B_contra", bound=BaseModel, contravariant=True)
 
 PAGE_LIMIT = 200
@@ -280,11 +281,7 @@ class Routes:
         """Declare a GET that is no transaction; it runs on the event loop and bounds whatever it waits for."""
 
         def declare(handler: Probe) -> Probe:
-            endpoint = Endpoint(
-                method="GET", path=path, summary=summary, tag=self._tag, handler=handler, in_transaction=False, **rest
-            )
-            self._endpoints.append(endpoint)
-            return handler
+            return self._declare_outside(handler, path, summary, rest)
 
         return declare
 
@@ -293,18 +290,7 @@ class Routes:
         rest["status"] = HTTPStatus.SWITCHING_PROTOCOLS
 
         def declare(handler: Opening) -> Opening:
-            endpoint = Endpoint(
-                method="GET",
-                path=path,
-                summary=summary,
-                tag=self._tag,
-                handler=handler,
-                in_transaction=False,
-                is_stream=True,
-                **rest,
-            )
-            self._endpoints.append(endpoint)
-            return handler
+            return self._declare_outside(handler, path, summary, rest, is_stream=True)
 
         return declare
 
@@ -313,17 +299,24 @@ class Routes:
         rest["media_type"] = "text/event-stream"
 
         def declare(handler: Feed) -> Feed:
-            endpoint = Endpoint(
-                method="GET",
-                path=path,
-                summary=summary,
-                tag=self._tag,
-                handler=handler,
-                in_transaction=False,
-                is_feed=True,
-                **rest,
-            )
-            self._endpoints.append(endpoint)
-            return handler
+            return self._declare_outside(handler, path, summary, rest, is_feed=True)
 
         return declare
+
+    def _declare_outside(
+        self, handler: H, path: str, summary: str, rest: Declaration, *, is_stream: bool = False, is_feed: bool = False
+    ) -> H:
+        """Declare a GET that is no transaction, and return its handler."""
+        endpoint = Endpoint(
+            method="GET",
+            path=path,
+            summary=summary,
+            tag=self._tag,
+            handler=handler,
+            in_transaction=False,
+            is_stream=is_stream,
+            is_feed=is_feed,
+            **rest,
+        )
+        self._endpoints.append(endpoint)
+        return handler

@@ -13,8 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import lfilter
 
-from routing.estimate.table import Bools
-from routing.paths.graph import Floats, Ints
+from routing.paths.graph import Bools, Floats, Ints
 
 # Halvings when a threshold is sought: to a thousandth, where a packet more or less is a hundredth.
 _HALVINGS = 12

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing.estimate.table import Bools
-from routing.paths.graph import Floats, Ints
+from routing.paths.graph import Bools, Floats, Ints
 
 # Neighbouring burst lengths differ by at most a fifth: too close for the counts of any one test to tell apart.
 _STEP = 0.2

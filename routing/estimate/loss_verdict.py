@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from routing.estimate.loss_boundaries import Boundaries, Demand, calibrated
 from routing.estimate.loss_runs import Counts, RunEvidence
-from routing.estimate.table import Bools
-from routing.paths.graph import Ints
+from routing.paths.graph import Bools, Ints
 
 _T = TypeVar("_T", np.int64, np.bool_)
 

@@ -10,9 +10,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from routing.estimate.table import Bools
 from routing.geography import great_circle_km
-from routing.paths.graph import Floats
+from routing.paths.graph import Bools, Floats
 
 _LIGHT_KM_PER_MS = 299_792.458 / 1000
 # Of the speed of light in vacuum. Glass allows 0.68: the two hundredths are far less than any cable's detour.

@@ -18,13 +18,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from routing.estimate.columns import LOSS_PRIOR_LOST, LOSS_PRIOR_SENT, Columns
 from routing.estimate.loss import bounds, design_effect, faded
 from routing.estimate.samples import MEDIAN_ERROR, RING, SPREAD_OF_EXCESS, Ordered
-from routing.paths.graph import Floats, Ints
+from routing.paths.graph import Bools, Floats, Ints
 
-Bools = npt.NDArray[np.bool_]
 LinkName = tuple[str, str]
 
 # So many newest samples beyond all older ones are a shift of the way, not noise: by chance alone that is one in 56.
@@ -37,8 +36,6 @@ _PRIOR_SAMPLES = 8.0
 _PRIOR_LINKS = 256.0
 # How fast certainty fades: an unwatched link may have drifted by 2 % after a minute, 15 % after an hour.
 _DRIFT_RATIO_PER_SQRT_S = 0.02 / 60**0.5
-# Lost ten thousand to one before anything is known, worth ten packets.
-_LOSS_PRIOR_LOST, _LOSS_PRIOR_SENT = 0.001, 10.0
 # So many losses in a row are a link that is down, not one that loses packets.
 DEAD_AFTER = 3
 # What the loss of the newest packets must be to be news: three of eight, and three times what was usual (at 5 % that
@@ -134,7 +131,7 @@ class LinkTable:
         self._methods: list[str] = []
         self._notes: list[str] = []
         self._excess_ratio = 0.03
-        self._of = _Columns.empty(64)
+        self._of = Columns.empty(64)
 
     def row(self, source: str, target: str) -> int:
         """Return the row of the link, a new one when it was never mentioned."""
@@ -221,10 +218,6 @@ class LinkTable:
         measured = zip(rows.tolist(), facts, found.rtt_ms.tolist(), of.seen_at[rows].tolist(), strict=True)
         return tuple(self._told(*each) for each in measured)
 
-    def estimate(self, row: int, now_s: float) -> LinkEstimate:
-        """Return everything that is believed of one link."""
-        return self.each(np.array([row]), now_s)[0]
-
     def _told(self, row: int, facts: dict[str, Any], rtt_ms: float, seen_at_s: float) -> LinkEstimate:
         source, target = self.names[row]
         if math.isnan(rtt_ms):
@@ -277,7 +270,7 @@ class LinkTable:
         of.fell_at[rows] = np.where(of.streak[rows] == DEAD_AFTER, at_s, of.fell_at[rows])
         of.seen_at[rows] = at_s
         self._forget_other_losses(rows)
-        of.loss[rows] = (of.lost[rows] + _LOSS_PRIOR_LOST) / (of.sent[rows] + _LOSS_PRIOR_SENT)
+        of.loss[rows] = (of.lost[rows] + LOSS_PRIOR_LOST) / (of.sent[rows] + LOSS_PRIOR_SENT)
 
     def _forget_other_losses(self, rows: Ints) -> None:
         """Let only the newest packets count where a link began to lose packets, or ceased to."""
@@ -347,57 +340,3 @@ class LinkTable:
         if len(shown):
             rate = len(shown) / (len(shown) + _PRIOR_LINKS)
             self._excess_ratio += rate * (float(shown.mean()) - self._excess_ratio)
-
-
-@dataclass(slots=True)
-class _Columns:
-    """The table's columns, all of one length."""
-
-    two_sided: Bools
-    ring: Floats  # (links, RING): the newest samples that came back, in ms
-    ring_at: Floats  # (links, RING): when each was taken in
-    place: Ints  # where the next sample goes
-    sent: Floats
-    lost: Floats
-    outcomes: npt.NDArray[np.uint64]  # the newest packets, a bit each, 1 for a lost one; the newest lowest
-    streak: Ints  # losses in a row
-    fell_at: Floats  # when the streak was last long enough for a link that is down
-    seen_at: Floats
-    rtt: Floats
-    median: Floats
-    smoothed: Floats
-    error: Floats  # of rtt, when it was worked out
-    jitter: Floats
-    loss: Floats
-    samples: Ints
-
-    @classmethod
-    def empty(cls, capacity: int) -> "_Columns":
-        """Return columns of links about which nothing is known."""
-        unknown = np.full(capacity, np.nan)
-        return cls(
-            two_sided=np.zeros(capacity, dtype=np.bool_),
-            ring=np.full((capacity, RING), np.nan),
-            ring_at=np.full((capacity, RING), -np.inf),
-            place=np.zeros(capacity, dtype=np.int64),
-            sent=np.zeros(capacity),
-            lost=np.zeros(capacity),
-            outcomes=np.zeros(capacity, dtype=np.uint64),
-            streak=np.zeros(capacity, dtype=np.int64),
-            fell_at=np.full(capacity, -np.inf),
-            seen_at=np.full(capacity, -np.inf),
-            rtt=unknown.copy(),
-            median=unknown.copy(),
-            smoothed=unknown.copy(),
-            error=np.full(capacity, np.inf),
-            jitter=np.zeros(capacity),
-            loss=np.full(capacity, _LOSS_PRIOR_LOST / _LOSS_PRIOR_SENT),
-            samples=np.zeros(capacity, dtype=np.int64),
-        )
-
-    def grown(self) -> "_Columns":
-        """Return twice as many rows, the first half as they are."""
-        more = _Columns.empty(len(self.sent))
-        return _Columns(
-            *(np.concatenate((getattr(self, each.name), getattr(more, each.name))) for each in fields(self))
-        )

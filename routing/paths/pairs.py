@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from routing.estimate.table import Bools
 from routing.paths.apart import DisjointPair, Rules, without
 from routing.paths.distances import distances_from, distances_to
-from routing.paths.graph import Floats, LinkGraph, Path
+from routing.paths.graph import Bools, Floats, LinkGraph, Path
 from routing.paths.k_best import cheapest_first, k_best
 
 # Room for rounding where a bound is held against a sum that was added up in another order.

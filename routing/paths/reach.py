@@ -4,8 +4,7 @@ import itertools
 
 import numpy as np
 
-from routing.estimate.table import Bools
-from routing.paths.graph import Ints, LinkGraph
+from routing.paths.graph import Bools, Ints, LinkGraph
 
 UNREACHABLE = -1
 

@@ -64,6 +64,9 @@ class Heartbeat:
         while self.health is not Health.DEAD:
             now_s = loop.time()
             self._pulse = self._pulse.looked(now_s, due_s)
+            if isinstance(self._farthest, LeanConnection):
+                # Whatever came is a sign of life: a beat may wait behind an upload.
+                self._pulse = self._pulse.heard(self._farthest.heard_at_s)
             if now_s >= self._next_beat_s():
                 self._beat(now_s)
             self._judge()
@@ -77,12 +80,10 @@ class Heartbeat:
             self._tell()
 
     def _next_beat_s(self) -> float:
-        """Return when the next beat is due. Whatever came is a sign of life: a beat may wait behind an upload."""
-        awaited_since_s: float | None = self._pulse.heard_s
         if isinstance(self._farthest, LeanConnection):
-            self._pulse = self._pulse.heard(self._farthest.heard_at_s)
-            awaited_since_s = self._farthest.awaited_since_s
-        return self._pulse.next_beat_s(self._policy, awaited_since_s)
+            return self._pulse.next_beat_s(self._policy, self._farthest.awaited_since_s)
+        # A connection that does not say whether anything is awaited is taken to await something always.
+        return self._pulse.next_beat_s(self._policy, self._pulse.heard_s)
 
     def _turns_s(self) -> list[float]:
         """Return when silence would change what is believed."""

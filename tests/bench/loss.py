@@ -15,8 +15,7 @@ from scipy.stats import binom
 
 from routing.estimate.loss import UNKNOWN_RUN_LIMIT, bounds, run_limit
 from routing.estimate.loss_verdict import INDEPENDENT, LossTest, Tally, Verdict, counted
-from routing.estimate.table import Bools
-from routing.paths.graph import Floats, Ints
+from routing.paths.graph import Bools, Floats, Ints
 from tests.support.figures import Bar, Figures
 
 GOOD_RATIO, BAD_RATIO = 0.001, 0.01

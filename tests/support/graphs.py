@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from routing.estimate.table import Bools
-from routing.paths.graph import Floats, LinkGraph, Path
+from routing.paths.graph import Bools, Floats, LinkGraph, Path
 
 Costed = tuple[LinkGraph, Floats]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from routing.estimate.loss import bounds
 from routing.estimate.loss_verdict import INDEPENDENT, LossTest, Tally, Verdict, counted
-from routing.estimate.table import Bools
+from routing.paths.graph import Bools
 
 SINGLE = LossTest(good_ratio=0.001, bad_ratio=0.01, run_limit=INDEPENDENT)
 BURSTY = LossTest(good_ratio=0.001, bad_ratio=0.01, run_limit=10.0)

@@ -21,7 +21,7 @@ def _told(
 
 
 def _estimate(table: LinkTable, now_s: float = 0.0) -> LinkEstimate:
-    return table.estimate(table.row(*_LINK), now_s)
+    return table.each(table.rows([_LINK]), now_s)[0]
 
 
 def test_one_sample_is_believed_as_it_is() -> None:
@@ -39,7 +39,7 @@ def test_nothing_is_known_of_a_link_that_was_only_mentioned() -> None:
     assert np.isnan(one.rtt_ms[0])
     assert np.isinf(one.error_ms[0])
     assert not one.dead[0]
-    found = table.estimate(row, 0.0)
+    found = table.each(np.array([row]), 0.0)[0]
     assert (found.rtt_ms, found.error_ms, found.measured_at_s) == (None, None, None)
 
 
@@ -184,7 +184,7 @@ def test_what_may_be_lost_is_told_with_its_bounds() -> None:
     assert fresh.loss_least == old.loss_least == 0.0
     assert fresh.loss_most == pytest.approx(0.0295, abs=1e-4)
     assert old.loss_most == pytest.approx(1.0, abs=0.2)
-    other = table.estimate(table.row("a", "c"), 0.0)
+    other = table.each(table.rows([("a", "c")]), 0.0)[0]
     assert (other.loss_least, other.loss_most) == (0.0, 1.0)
 
 
