@@ -39,8 +39,10 @@ class Weight:
 def weight(tx: Tx, platform_id: PlatformId, size: str) -> Weight:
     """Return what a machine of ``size`` (the cloud's id) counts for; all None for a size that is not known."""
     item = _item(tx, platform_id, "size", size)
-    facts = item.facts if item else {}
-    return Weight(vcpu=facts.get("vcpu"), memory_mib=facts.get("memory_mib"))
+    if item is None:
+        return Weight(vcpu=None, memory_mib=None)
+    memory_mib = None if item.memory_gib is None else round(item.memory_gib * MIB_PER_GIB)
+    return Weight(vcpu=item.vcpu, memory_mib=memory_mib)
 
 
 def refuse_outside(tx: Tx, grant: Grant, wanted: Wanted) -> None:

@@ -26,7 +26,7 @@ def world(store: Store) -> Store:
         seed(tx)
         rows.update(tx, rows.by_id(tx, Platform, PLATFORM), {"region": "eu-1"}, 1.0)
         small = rows.where(tx, InventoryItem, cloud_id="s1")[0]
-        rows.update(tx, small, {"facts": SMALL}, 1.0)
+        rows.update(tx, small, {"vcpu": 2.0, "memory_gib": 4.0}, 1.0)
         place = InventoryItem(platform_id=PLATFORM, kind="location", cloud_id="l1", name="Frankfurt")
         rows.insert(tx, place, 1.0)
 
