@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from gateway.client.resources import Candidate, RouteDecision, Standby
+from gateway.client.decisions import Candidate, RouteDecision, Standby
 
 # By the gateway's reason; a reason that a newer gateway adds is told as it is.
 _REASONS: Mapping[str, str] = {

@@ -12,7 +12,7 @@ from gateway.cli.explain import paragraph
 from gateway.cli.output import Format, Row, printable, show_table
 from gateway.cli.pairs import numbers_of
 from gateway.cli.routes import number, show_routes
-from gateway.client.resources import RouteDecision
+from gateway.client.decisions import RouteDecision
 
 routes = typer.Typer(help="Why a connection goes the way it goes.")
 

@@ -6,7 +6,7 @@ The numbers are the gateway's; none is computed here. ``gateway.cli.explain`` sa
 from collections.abc import Mapping, Sequence
 
 from gateway.cli.output import Row, printable, show_table
-from gateway.client.resources import Candidate, LinkMeasurement, RouteDecision
+from gateway.client.decisions import Candidate, LinkMeasurement, RouteDecision
 
 # Terms in the order people think of them; any other that the gateway sends comes after.
 _TERMS = ("delay", "loss", "jitter", "hops", "price", "risk")

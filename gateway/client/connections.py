@@ -3,16 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import (
-    AccountSession,
-    Connection,
-    Decision,
-    Grant,
-    GrantRule,
-    GrantTerms,
-    RouteDecision,
-    Step,
-)
+from gateway.client.decisions import Decision, RouteDecision
+from gateway.client.resources import AccountSession, Connection, Grant, GrantRule, GrantTerms, Step
 
 # States in which nothing more happens by itself.
 SETTLED = frozenset({"established", "failed", "closed"})

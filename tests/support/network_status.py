@@ -1,7 +1,7 @@
 """A network as a gateway tells it: three sites on the map and one off it, two relays, a platform, three links."""
 
+from gateway.client.decisions import Decision, Standby
 from gateway.client.network_status import KnownNetwork, LinkStatus, RelayPlace, SitePlace
-from gateway.client.resources import Decision, Standby
 
 
 def site(name: str, latitude: float | None = None, longitude: float | None = None) -> SitePlace:

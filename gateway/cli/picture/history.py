@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from gateway.cli.picture.journey import Journey
 from gateway.cli.picture.projection import Frame
 from gateway.cli.picture.svg import FAINT, INK, PAPER, RULE, element, text, title
-from gateway.client.resources import Decision
+from gateway.client.decisions import Decision
 
 ROW_PX, HEAD_PX, FOOT_PX = 24.0, 30.0, 30.0
 ESCAPE = "#d64545"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.client.resources import Decision
+from gateway.client.decisions import Decision
 
 # Dark and far apart, also for eyes that see fewer colours.
 COLOURS = ("#111827", "#7c3aed", "#be185d", "#0f766e", "#92400e", "#1d4ed8")

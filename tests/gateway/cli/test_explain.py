@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.cli.explain import paragraph, runner_up
-from gateway.client.resources import Candidate, LinkMeasurement, RouteDecision
+from gateway.client.decisions import Candidate, LinkMeasurement, RouteDecision
 
 
 def link(source: str, target: str, error_ms: float) -> LinkMeasurement:

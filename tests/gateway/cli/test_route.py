@@ -12,7 +12,7 @@ from catalog import connections
 from catalog.model.connection import ConnectionEvent
 from catalog.model.ids import ConnectionId
 from gateway.cli.route import ranks, verdict
-from gateway.client.resources import Candidate, RouteDecision
+from gateway.client.decisions import Candidate, RouteDecision
 from tests.gateway.cli.conftest import Crossway
 from tests.support.decisions import document
 from tests.support.served_api import ServedApi, served_api

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.cli.routes import show_routes, summary, term_names
-from gateway.client.resources import Candidate, LinkMeasurement, RouteDecision
+from gateway.client.decisions import Candidate, LinkMeasurement, RouteDecision
 
 LINK: LinkMeasurement = {
     "source": "gateway",

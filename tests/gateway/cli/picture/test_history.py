@@ -9,7 +9,7 @@ import pytest
 from gateway.cli.picture.history import ESCAPE, drawn, height, rows_of, ticks
 from gateway.cli.picture.journey import Journey
 from gateway.cli.picture.projection import Frame
-from gateway.client.resources import Decision
+from gateway.client.decisions import Decision
 from tests.support.network_status import decision
 
 EIGHT_S = 1_800_000_000.0  # 2027-01-15 08:00:00

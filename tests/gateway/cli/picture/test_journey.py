@@ -1,7 +1,7 @@
 """gateway.cli.picture.journey: the nodes of a route, and the standby that belongs to the route in use."""
 
 from gateway.cli.picture.journey import Journey
-from gateway.client.resources import Decision
+from gateway.client.decisions import Decision
 from tests.support.network_status import decision
 
 
