@@ -14,6 +14,8 @@ from catalog.secrets import Sealer
 from catalog.store import webhooks as store
 from catalog.store.database import Database
 from catalog.webhooks import Attempt, Outcome, WebhookPolicy
+from gateway.background.runner import contained
+from gateway.errors import InternalError
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +51,23 @@ class Couriers:
         while True:
             ticket = self.database.told.ticket()
             try:
-                if webhook_id not in await self.database.read(store.active):
-                    return
-                while await self._tell_next(webhook_id):
-                    pass
-                await self.database.told.wait(ticket, await self._patience_s(webhook_id))
-            except CatalogError as error:
+                patience_s = await contained(lambda: self._tell_all(webhook_id), (CatalogError,))
+            except (CatalogError, InternalError) as error:
+                # The others' couriers go on.
                 log.warning("a webhook cannot be served now", extra={"webhook": webhook_id}, exc_info=error)
                 await asyncio.sleep(PAUSE_S)
+                continue
+            if patience_s is None:
+                return
+            await self.database.told.wait(ticket, patience_s)
+
+    async def _tell_all(self, webhook_id: WebhookId) -> float | None:
+        """Tell what there is to tell now; return how long to wait then, None when it is disabled or deleted."""
+        if webhook_id not in await self.database.read(store.active):
+            return None
+        while await self._tell_next(webhook_id):
+            pass
+        return await self._patience_s(webhook_id)
 
     async def _tell_next(self, webhook_id: WebhookId) -> bool:
         """Plan what is new, send what is due first, and return whether there may be more to do at once."""

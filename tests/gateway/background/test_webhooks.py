@@ -97,6 +97,26 @@ def test_a_receiver_that_hangs_delays_no_other(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_a_mistake_with_one_webhook_leaves_the_others_alone(tmp_path: Path) -> None:
+    """An error that nobody foresaw ends no courier but is logged; the others' events arrive."""
+
+    def answer(url: str) -> int:
+        if "sick" in url:
+            raise KeyError(url)
+        return 200
+
+    async def story() -> None:
+        async with at_work(tmp_path) as world:
+            world.sender.answer = answer
+            await world.add("sick")
+            await world.add("well")
+            for count in (1, 2):
+                await world.database.write(issue)
+                await until(lambda count=count: world.told("well") == count)
+
+    asyncio.run(story())
+
+
 def test_what_failed_is_sent_again_when_it_is_due_and_replays_at_once(tmp_path: Path) -> None:
     """After a failure the next attempt waits for its time; a replay wakes the courier by itself."""
 
