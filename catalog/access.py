@@ -43,6 +43,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "network:write": _ADMIN,
     "weights:read": _ADMIN,
     "weights:write": _ADMIN,
+    "price:read": _ADMIN,
+    "price:write": _ADMIN,
     "pool:read": _ADMIN,
     "pool:write": _ADMIN,
     "background:read": _ADMIN,

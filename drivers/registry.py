@@ -21,6 +21,7 @@ from catalog.ports import (
     NativePassage,
     PassageTerms,
 )
+from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from drivers.clouds.policy import CallPolicy
 
 
@@ -135,6 +136,12 @@ def native_passage(
         raise InvalidValue(f"{provider} has no API of its own to pass into", field="platform", fix=fix)
     passage: NativePassage = getattr(import_module(known[0]), known[1])(terms, account, carrier, clock)
     return passage
+
+
+def published_prices(provider: str, region: str) -> PublishedPrices:
+    """Return the price list that comes with the drivers. Raises NotFound when there is none."""
+    reader: PublishedPriceLists = import_module("drivers.clouds.published_prices").published_prices
+    return reader(provider, region)
 
 
 def _check_region(region: str, known: ProviderFacts) -> None:

@@ -26,6 +26,7 @@ from catalog.ports import (
     MachineAction,
     PlatformLink,
 )
+from catalog.prices.ports import PublishedPriceLists
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from catalog.store.tidy import tidy
@@ -97,6 +98,7 @@ class Adapters:
     providers: tuple[str, ...] = field(default_factory=registry.providers)
     check_account: AccountCheck = registry.check
     open_native: OpenNative = registry.native_passage
+    published_prices: PublishedPriceLists = registry.published_prices
     raw_sockets: RawSockets | None = None  # opened before the process gave up the right to; None: opened when needed
 
 
@@ -363,6 +365,7 @@ def _services(
         network_status=parts.watch.document,
         network_links=parts.watch.links,
         what_if=reranked,
+        published_prices=adapters.published_prices,
         open_stream=Streams(database, adapters.clock, parts.live, parts.passages).opened,
         passing=Passing(
             database=database,

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import JSON, String
 from sqlmodel import Field
 
 from catalog.model.ids import MachineId, OfferId, OrderId, TenantId
@@ -54,7 +54,10 @@ ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
 
 
 class Order(Row, table=True):
-    """One machine for one tenant. ``served_from`` is "pool" or "cold" once it is known."""
+    """One machine for one tenant. ``served_from`` is "pool" or "cold" once it is known.
+
+    ``price`` is what the size cost when the order was placed, as ``catalog.prices.book`` keeps it; None is unknown.
+    """
 
     # "order" is an SQL keyword
     __tablename__ = "machine_order"
@@ -73,6 +76,7 @@ class Order(Row, table=True):
     attempts: int = 0
     code: str = ""
     reason: str = ""
+    price: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     next_attempt_at_s: float | None = None  # when a failed creation is tried again
     finished_at_s: float | None = None
 

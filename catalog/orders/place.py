@@ -9,14 +9,16 @@ from catalog.allowance import Wanted, refuse_outside
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.machines import cloud_name
-from catalog.model.ids import OrderId, TenantId, new_id
-from catalog.model.offering import OfferState
+from catalog.model.ids import OrderId, PlatformId, TenantId, new_id
+from catalog.model.offering import InventoryItem, OfferState
 from catalog.model.order import Order
+from catalog.model.platform import Platform
 from catalog.orders.choose import MACHINE, inventory_item, machine_offer
 from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
+from catalog.prices import book
 from catalog.store import rows
 
 # A machine's name must do as a host name: 36 characters leave room for the 27 that make it unique (63 in all).
@@ -53,16 +55,18 @@ def place(
         raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")
     grant = consent.allowed(tx, chosen.platform_id, MACHINE, "create", now_s)
     order_id = OrderId(new_id("order", now_s))
+    wanted = inventory_item(tx, chosen, "size", size)
     order = Order(
         id=order_id,
         tenant_id=tenant_id,
         offer_id=chosen.id,
         name=name or cloud_name(order_id),
-        size=inventory_item(tx, chosen, "size", size).cloud_id,
+        size=wanted.cloud_id,
         image=inventory_item(tx, chosen, "image", image).cloud_id,
         location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
         # Clouds know a key pair by its name alone; its id in the inventory is that name without its spaces.
         key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).name,
+        price=_price(tx, chosen.platform_id, wanted, now_s),
     )
     refuse_outside(tx, grant, Wanted(size=order.size, image=order.image, location=order.location))
     rows.insert(tx, order, now_s)
@@ -78,3 +82,8 @@ def place(
         policy=policy or RetryPolicy(),
         checkpoint=checkpoint,
     )
+
+
+def _price(tx: Session, platform_id: PlatformId, size: InventoryItem, now_s: float) -> dict[str, object] | None:
+    names = (size.cloud_id, size.name)
+    return book.kept(book.prices_at(tx, rows.by_id(tx, Platform, platform_id), now_s, items=names).of(*names))

@@ -167,6 +167,7 @@ class Declaration(TypedDict, total=False):
     media_type: str
     description: str
     takes_signed: bool
+    body_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +178,7 @@ class Endpoint:
     ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
     the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
     permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
+    ``body_bytes``: the most that its body may have, where that is more than usual.
     ``takes_signed``: a platform may prove itself by its connector's key instead of its token.
     ``is_stream``: answered by a WebSocket that carries the stream which the handler, a context manager, gives.
     ``is_feed``: answered by server-sent events; the handler, an async generator, gives their bytes.
@@ -204,6 +206,7 @@ class Endpoint:
     is_stream: bool = False
     is_feed: bool = False
     takes_signed: bool = False
+    body_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.door in (Door.TOKEN, Door.LOCAL) and not self.permission:

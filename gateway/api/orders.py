@@ -1,5 +1,8 @@
 """Orders: a tenant asks for a machine and watches it come. Other tenants' orders do not exist for it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field
 
 from catalog.access import owns
@@ -14,6 +17,7 @@ from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Time, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
+from gateway.api.prices import KeptPriceOut
 from gateway.api.services import Wakes
 from gateway.api.trace import StepOut, step_out
 
@@ -51,6 +55,7 @@ class OrderOut(Resource):
     attempts: int
     code: str
     reason: str
+    price: KeptPriceOut | None = Field(description="What its size cost when it was ordered; null: unknown.")
     next_attempt_at: Time | None
     finished_at: Time | None
 
@@ -160,6 +165,12 @@ def _out(row: Order) -> OrderOut:
         attempts=row.attempts,
         code=row.code,
         reason=row.reason,
+        price=None if row.price is None else _price(row.price),
         next_attempt_at=row.next_attempt_at_s,
         finished_at=row.finished_at_s,
     )
+
+
+def _price(kept: Mapping[str, Any]) -> KeptPriceOut:
+    told = {name: kept[name] for name in ("amount", "currency", "unit", "source")}
+    return KeptPriceOut(**told, valid_from=kept["valid_from_s"])

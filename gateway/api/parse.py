@@ -5,6 +5,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from aiohttp import ClientPayloadError, web
@@ -38,6 +39,8 @@ async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits)
 
     Raises BodyTooLarge, UnsupportedMediaType, ReadTimedOut, MalformedRequest or InvalidRequest.
     """
+    if endpoint.body_bytes is not None:
+        limits = replace(limits, body_bytes=endpoint.body_bytes)
     raw = await read_raw(request, limits)
     if not raw.strip():
         if endpoint.body.model_fields:

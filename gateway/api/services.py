@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from catalog.access import Principal
-from catalog.errors import WrongState
+from catalog.errors import NotFound, WrongState
 from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
 from catalog.ports import Checkpoint, Clock, MachineAction
+from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from catalog.relay_care import GatewayKeys
 from catalog.secrets import Sealer
 from catalog.store.database import Database
@@ -95,6 +96,11 @@ def signs_nothing(data: bytes) -> bytes:
     raise WrongState("nothing is signed here", fix="ask the gateway that keeps the connections")
 
 
+def publishes_no_prices(provider: str, region: str) -> PublishedPrices:
+    """Find nothing, as a process without cloud drivers must."""
+    raise NotFound(f"no prices are published here for '{provider}' in '{region or 'any region'}'")
+
+
 class OpenStream(Protocol):
     """How a stream into a platform's network is opened."""
 
@@ -172,7 +178,7 @@ class ApiServices:
     event loop: {"links_alive", "links_dead", "probes", "changes", "host_key_mismatches"}, each as
     ``gateway.api.network_status`` reads it, any of them absent; ``network_links`` a page of links (near which node,
     from which row, how many), likewise. ``passing`` answers calls in passages; None in a process that holds none.
-    ``sign`` signs with the gateway's own key.
+    ``sign`` signs with the gateway's own key. ``published_prices`` are the price lists that come with the drivers.
     """
 
     database: Database
@@ -198,4 +204,5 @@ class ApiServices:
     passing: Passing | None = None
     relays: Relays = field(default_factory=NoRelays)
     sign: Callable[[bytes], bytes] = signs_nothing
+    published_prices: PublishedPriceLists = publishes_no_prices
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)

@@ -14,6 +14,7 @@ from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatu
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.passages import Passages
 from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
+from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.resources import BackgroundTask, Identity
 from gateway.client.webhooks import Webhooks
@@ -51,6 +52,7 @@ class Client:
         self.grant_rules = GrantRules(self.wire, "/v1/grant-rules")
         self.entries = Entries(self.wire, "/v1/catalog")
         self.offers = Offers(self.wire, "/v1/offers")
+        self.prices = Prices(self.wire, "/v1/prices")
         self.orders = Orders(self.wire, "/v1/orders")
         self.pools = Pools(self.wire, "/v1/pools")
         self.machines = Machines(self.wire, "/v1/machines")

@@ -312,6 +312,7 @@ class Order(Stateful):
     machine: str | None
     served_from: str
     attempts: int
+    price: dict[str, Any] | None
     finished_at: str | None
 
 

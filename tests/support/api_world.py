@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from catalog.model.access import Role
 from catalog.model.ids import ConnectionId, PassageId, PlatformId, TenantId, TokenId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.passage import Passage, PassageKind
+from catalog.model.price import Price
 from catalog.orders.place import place
 from catalog.pool.manage import create_pool
 from catalog.ports import CloudItem, CloudSize, MachineAction
+from catalog.prices import book, lines
+from catalog.prices.ports import PublishedPrice, PublishedPrices
 from catalog.secrets import Sealer, Secret
 from catalog.store import rows
 from catalog.store.database import Database, Tx
@@ -39,6 +43,13 @@ GATEWAY_KEY = "Z2F0ZXdheS1nYXRld2F5LWdhdGV3YXktZ2F0ZXdheS0="
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
 STRANGER = "stranger"
 ROLES = ("admin", "tenant", "rival", "platform", "other", STRANGER)
+
+
+def published(provider: str, region: str) -> PublishedPrices:
+    """Return a price list of one price, whatever is asked for."""
+    del provider
+    price = PublishedPrice(region=region, size="s9", per_hour=Decimal("0.5"), currency="USD")
+    return PublishedPrices(source="a list, 2026-01-01", as_of_s=1.0, prices=[price])
 
 
 _template: list[tuple[bytes, dict[str, str], dict[str, str]]] = []
@@ -170,6 +181,7 @@ async def api_world(
             network_status=lambda: believed,
             network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),
             what_if=reranked,
+            published_prices=published,
             passing=passing(database, clock, sealer) if passing else None,
             sign=sign,
         )
@@ -265,6 +277,9 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
     publish.store_inventory(tx, platform, "size", sizes, now_s)
     publish.store_inventory(tx, platform, "image", [CloudItem(cloud_id="i1", name="debian-12")], now_s)
     ids["rule"] = str(consent.add_rule(tx, platform="*", capability="volume", now_s=now_s).id)
+    told = "provider,item,unit,amount,currency,source\nsimulated,s1,hour,0.02,EUR,list\n"
+    book.import_lines(tx, lines.read(told, lines.ListFormat.CSV, source="", now_s=now_s), now_s)
+    ids["price"] = str(rows.where(tx, Price)[0].id)
     pool = create_pool(tx, name="warm", offer=ids["offer-machine"], size="small", image="debian-12", now_s=now_s)
     ids["pool"] = pool.id
     order = place(

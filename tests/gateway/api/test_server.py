@@ -53,6 +53,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "announce_exit": {"relay": "fra-1", "ports": {"api": 40001}},
     "create_grant_rule": {"platform": "*", "capability": "machine"},
     "place_order": {"offer": "platform", "size": "small", "image": "debian-12"},
+    "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
+    "seed_prices": {"provider": "simulated"},
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
     "act_on_machine": {"action": "reboot"},
