@@ -1,6 +1,6 @@
 """The price book: admins fill it from lists; what is ordered keeps the price of its moment."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ class PriceListIn(Body):
     amount, currency, valid_from, valid_to, source.
     """  # noqa: D205 one sentence of names
 
-    format: str = Field(pattern="^(csv|json)$", description="`csv` or `json`.")
+    format: Literal["csv", "json"]
     text: ListText = Field(description="The list itself, as it stands in its file.")
     source: Line = Field(default="", description="Whose list it is, for lines that do not say.")
 
