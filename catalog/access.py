@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from catalog import addresses, naming
 from catalog.errors import Denied, InvalidValue
-from catalog.model.access import Enrolment, Role, Tenant, Token
-from catalog.model.ids import TenantId, TokenId, new_id
+from catalog.model.access import Enrolment, Role, Token
+from catalog.model.ids import TokenId, new_id
 from catalog.model.platform import Platform, Purpose
+from catalog.model.tenancy import Project
 from catalog.store import principals, rows
 from catalog.store.database import Tx
 
@@ -22,7 +23,7 @@ _TOKEN_BYTES = 32  # 43 URL-safe characters
 _ALL = frozenset(Role)
 _ADMIN = frozenset({Role.ADMIN})
 _PLATFORM = frozenset({Role.ADMIN, Role.PLATFORM})
-_TENANT = frozenset({Role.ADMIN, Role.TENANT})
+_MEMBER = frozenset({Role.ADMIN, Role.MEMBER})
 
 # A role beside ADMIN may act on its own things only: see ``owns``.
 PERMISSIONS: Mapping[str, frozenset[Role]] = {
@@ -33,8 +34,10 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "audit:read": _ADMIN,
     "audit:sign": _ADMIN,
     "catalog:read": _ALL,
-    "tenant:read": _ADMIN,
-    "tenant:write": _ADMIN,
+    "organisation:read": _ADMIN,
+    "organisation:write": _ADMIN,
+    "project:read": _ADMIN,
+    "project:write": _ADMIN,
     "token:read": _ADMIN,
     "token:write": _ADMIN,
     "enrolment:read": _ADMIN,
@@ -67,17 +70,17 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "passage:read": _PLATFORM,
     "passage:open": _PLATFORM,
     "passage:close": _PLATFORM,
-    "order:read": _TENANT,
-    "order:write": frozenset({Role.TENANT}),
-    "order:cancel": _TENANT,
-    "machine:read": _TENANT,
-    "machine:write": _TENANT,
+    "order:read": _MEMBER,
+    "order:write": frozenset({Role.MEMBER}),
+    "order:cancel": _MEMBER,
+    "machine:read": _MEMBER,
+    "machine:write": _MEMBER,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is calling: ``subject_id`` is the tenant or platform that the token speaks for, empty for an admin."""
+    """Who is calling: ``subject_id`` is the project or platform that the token speaks for, empty for an admin."""
 
     role: Role
     subject_id: str
@@ -97,14 +100,8 @@ def require(principal: Principal, permission: str) -> None:
 
 
 def owns(principal: Principal, *subject_ids: str | None) -> bool:
-    """Return whether the principal may see things of these tenants or platforms: an admin all, others their own."""
+    """Return whether the principal may see things of these projects or platforms: an admin all, others their own."""
     return principal.role is Role.ADMIN or (bool(principal.subject_id) and principal.subject_id in subject_ids)
-
-
-def create_tenant(tx: Tx, *, name: str, now_s: float) -> Tenant:
-    """Return the new tenant. Raises AlreadyExists for a name in use, InvalidValue for one outside the grammar."""
-    tenant = Tenant(id=TenantId(new_id("tenant", now_s)), name=naming.name(name))
-    return rows.insert(tx, tenant, now_s)
 
 
 def issue_token(
@@ -118,7 +115,7 @@ def issue_token(
 ) -> tuple[Token, str]:
     """Return a new token and its text, which nobody can show again; ``ttl_s`` None means until revoked.
 
-    Raises NotFound when ``subject_id`` is no tenant (or platform) for that role, InvalidValue for a bad ttl or name.
+    Raises NotFound when ``subject_id`` is no project (or platform) for that role, InvalidValue for a bad ttl or name.
     """
     _check_subject(tx, role, subject_id)
     text = _text(role.value)
@@ -215,13 +212,13 @@ def _positive(ttl_s: float) -> float:
 
 def _check_subject(tx: Tx, role: Role, subject_id: str) -> None:
     match role:
-        case Role.TENANT:
-            rows.by_id(tx, Tenant, subject_id)
+        case Role.MEMBER:
+            rows.by_id(tx, Project, subject_id)
         case Role.PLATFORM:
             rows.by_id(tx, Platform, subject_id)
         case Role.ADMIN:
             if subject_id:
-                raise InvalidValue("an admin's token speaks for no tenant or platform", field="subject_id", fix="''")
+                raise InvalidValue("an admin's token speaks for no project or platform", field="subject_id", fix="''")
 
 
 def _approved(index: int, endpoint: Mapping[str, object]) -> dict[str, object]:

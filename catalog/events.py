@@ -1,7 +1,8 @@
 """The event log as its readers see it: who may read what, from where on, and what is no longer there.
 
 Numbers are given in the order of commits without gaps (see ``catalog.model.event.LogHead``), so whoever has read up to
-a number has missed nothing before it. An admin reads all, a platform what concerns it, a tenant what is its own.
+a number has missed nothing before it. An admin reads all, a platform what concerns it,
+and members what is their project's.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement
 from catalog.access import Principal
 from catalog.errors import EventsForgotten, InvalidValue
 from catalog.model.access import Role
-from catalog.model.event import Event
+from catalog.model.event import Audience, Event
 from catalog.store import events as store
 from catalog.store.database import Tx
 
@@ -21,8 +22,8 @@ from catalog.store.database import Tx
 class Reader:
     """Whose events, and which of them: ``kind`` is a noun (``order``) or one kind (``order.failed``)."""
 
-    role: Role
-    subject_id: str
+    audience: Audience
+    subject_id: str = ""
     kind: str | None = None
     subject: str | None = None
 
@@ -37,7 +38,18 @@ class Batch:
 
 def reader(principal: Principal, *, kind: str | None = None, subject: str | None = None) -> Reader:
     """Return the reader for ``principal``."""
-    return Reader(role=principal.role, subject_id=principal.subject_id, kind=kind, subject=subject)
+    return Reader(audience=audience_of(principal), subject_id=principal.subject_id, kind=kind, subject=subject)
+
+
+def audience_of(principal: Principal) -> Audience:
+    """Return whose view of the log the principal has."""
+    match principal.role:
+        case Role.ADMIN:
+            return Audience.GATEWAY
+        case Role.PLATFORM:
+            return Audience.PLATFORM
+        case Role.MEMBER:
+            return Audience.PROJECT
 
 
 def newest(tx: Tx) -> int:
@@ -76,12 +88,12 @@ def forget(tx: Tx, now_s: float, *, kept_s: float) -> int:
 
 def _conditions(who: Reader) -> list[ColumnElement[bool]]:
     conditions = []
-    match who.role:
-        case Role.TENANT:
-            conditions.append(store.concerning(tenant_id=who.subject_id))
-        case Role.PLATFORM:
+    match who.audience:
+        case Audience.PROJECT:
+            conditions.append(store.concerning(project_id=who.subject_id))
+        case Audience.PLATFORM:
             conditions.append(store.concerning(platform_id=who.subject_id))
-        case Role.ADMIN:
+        case Audience.GATEWAY:
             pass
     if who.kind is not None:
         conditions.append(store.of_kind(who.kind))

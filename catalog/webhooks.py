@@ -14,7 +14,6 @@ from catalog.access import Principal
 from catalog.errors import InvalidValue, NotFound, QuotaExceeded
 from catalog.events import Batch, Reader
 from catalog.messages import webhook as message
-from catalog.model.access import Role
 from catalog.model.event import Event
 from catalog.model.ids import WebhookId, new_id
 from catalog.model.webhook import (
@@ -90,7 +89,7 @@ def create(
 
     Raises InvalidValue for a URL or kind that cannot be, QuotaExceeded.
     """
-    if store.count_of(tx, principal.role, principal.subject_id) >= policy.webhooks_limit:
+    if store.count_of(tx, events.audience_of(principal), principal.subject_id) >= policy.webhooks_limit:
         raise QuotaExceeded(f"one owner has at most {policy.webhooks_limit} webhooks", fix="delete one first")
     if len(kind) > _KIND_LENGTH:
         raise InvalidValue("this is no kind of event", field="kind", fix="such as order, or order.fulfilled")
@@ -99,7 +98,7 @@ def create(
     sealed = sealer.seal(secret, owner=webhook_id, name=_SECRET)
     webhook = Webhook(
         id=webhook_id,
-        role=principal.role,
+        audience=events.audience_of(principal),
         subject_id=principal.subject_id,
         url=addresses.url(url),
         kind=kind,
@@ -113,7 +112,8 @@ def create(
 def owned(tx: Tx, principal: Principal, webhook_id: str) -> Webhook:
     """Return the principal's webhook; an admin's are those of all admins. Raises NotFound."""
     webhook = rows.find(tx, Webhook, webhook_id)
-    if webhook is None or (webhook.role, webhook.subject_id) != (principal.role, principal.subject_id):
+    owner = (events.audience_of(principal), principal.subject_id)
+    if webhook is None or (webhook.audience, webhook.subject_id) != owner:
         raise NotFound(f"there is no webhook '{webhook_id}'")
     return webhook
 
@@ -283,7 +283,7 @@ def _unread(tx: Tx, webhook: Webhook, *, limit: int) -> Batch:
 
 
 def _reader(webhook: Webhook) -> Reader:
-    return Reader(role=Role(webhook.role), subject_id=webhook.subject_id, kind=webhook.kind or None)
+    return Reader(audience=webhook.audience, subject_id=webhook.subject_id, kind=webhook.kind or None)
 
 
 def _secrets(webhook: Webhook, sealer: Sealer, now_s: float) -> list[Secret]:
@@ -300,6 +300,6 @@ def _sealed(key_id: str, sealed: str) -> SealedValue:
 
 def _body(event: Event) -> bytes:
     at = datetime.fromtimestamp(event.at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    about = {"seq": event.seq, "subject": event.subject_id, "platform": event.platform_id, "tenant": event.tenant_id}
+    about = {"seq": event.seq, "subject": event.subject_id, "platform": event.platform_id, "project": event.project_id}
     document = {"type": event.kind, "timestamp": at, "data": {**about, "facts": event.data}}
     return json.dumps(document, allow_nan=False).encode()

@@ -1,11 +1,11 @@
-"""Principals: tenants, tokens and one-time enrolment tokens. Only digests of tokens are kept."""
+"""Principals: tokens and one-time enrolment tokens. Only digests of tokens are kept."""
 
 from enum import StrEnum
 
 from sqlalchemy import String
 from sqlmodel import Field
 
-from catalog.model.ids import TenantId, TokenId
+from catalog.model.ids import TokenId
 from catalog.model.rows import Row, enum_column, json_column
 
 
@@ -13,15 +13,8 @@ class Role(StrEnum):
     """What a token may be used as."""
 
     ADMIN = "admin"
-    TENANT = "tenant"
+    MEMBER = "member"  # of one project, in which it browses and orders
     PLATFORM = "platform"
-
-
-class Tenant(Row, table=True):
-    """Somebody who browses and orders; everything a tenant owns carries this id."""
-
-    id: TenantId = Field(primary_key=True, sa_type=String)
-    name: str = Field(unique=True)
 
 
 class Token(Row, table=True):
@@ -31,7 +24,7 @@ class Token(Row, table=True):
     digest: str = Field(unique=True)
     role: Role = enum_column(Role)
     name: str
-    subject_id: str = ""  # the tenant or platform that it speaks for; empty for an admin
+    subject_id: str = ""  # the project or platform that it speaks for; empty for an admin
     expires_at_s: float | None = None
     revoked_at_s: float | None = None
 

@@ -14,7 +14,7 @@ class AuditRecord(Row, table=True):
 
     id: int = Field(primary_key=True)
     at_ms: int = Field(sa_type=BigInteger)  # a whole number: the digest must not hang on how a float is written
-    actor: str = Field(index=True)  # "admin", "platform:ID", "tenant:ID", "enrolment"
+    actor: str = Field(index=True)  # "admin", "platform:ID", "member:ID", "enrolment"
     actor_name: str = ""  # what the actor's token is called
     token_id: TokenId | None = Field(default=None, sa_type=String)
     action: str = Field(index=True)  # the endpoint's name, or "passage_call"

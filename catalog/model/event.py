@@ -1,12 +1,21 @@
 """The event log: what happened to the things that people follow, each once and in one order."""
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import String
 from sqlmodel import Field
 
-from catalog.model.ids import PlatformId, TenantId
+from catalog.model.ids import PlatformId, ProjectId
 from catalog.model.rows import Row, json_column
+
+
+class Audience(StrEnum):
+    """Whose view of the log it is."""
+
+    GATEWAY = "gateway"  # all there is
+    PLATFORM = "platform"
+    PROJECT = "project"
 
 
 class Event(Row, table=True):
@@ -17,7 +26,7 @@ class Event(Row, table=True):
     subject_id: str = Field(index=True)
     platform_id: PlatformId | None = Field(default=None, sa_type=String, index=True)
     partner_id: PlatformId | None = Field(default=None, sa_type=String, index=True)  # the other platform, of two
-    tenant_id: TenantId | None = Field(default=None, sa_type=String, index=True)
+    project_id: ProjectId | None = Field(default=None, sa_type=String, index=True)
     at_s: float = Field(index=True)
     data: dict[str, Any] = json_column()  # what a reader wants to know at once; never a secret
 

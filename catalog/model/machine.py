@@ -5,7 +5,7 @@ from enum import StrEnum
 from sqlalchemy import String
 from sqlmodel import Field
 
-from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, TenantId
+from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
 from catalog.model.lifecycle import Transitions
 from catalog.model.rows import Row, enum_column, json_column
 
@@ -61,7 +61,7 @@ class Machine(Row, table=True):
     offer_id: OfferId = Field(foreign_key="offer.id", sa_type=String)
     pool_id: PoolId | None = Field(default=None, foreign_key="pool.id", sa_type=String, index=True)
     order_id: OrderId | None = Field(default=None, sa_type=String, index=True)
-    tenant_id: TenantId | None = Field(default=None, sa_type=String, index=True)
+    project_id: ProjectId | None = Field(default=None, sa_type=String, index=True)
     state: MachineState = enum_column(MachineState, MachineState.BUILDING, index=True)
     name: str
     size: str

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, String
 from sqlmodel import Field
 
-from catalog.model.ids import MachineId, OfferId, OrderId, TenantId
+from catalog.model.ids import MachineId, OfferId, OrderId, ProjectId
 from catalog.model.lifecycle import Transitions
 from catalog.model.rows import Row, enum_column, json_column
 
@@ -54,7 +54,7 @@ ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
 
 
 class Order(Row, table=True):
-    """One machine for one tenant. ``served_from`` is "pool" or "cold" once it is known.
+    """One machine for one project. ``served_from`` is "pool" or "cold" once it is known.
 
     ``price`` is what the size cost when the order was placed, as ``catalog.prices.book`` keeps it; None is unknown.
     """
@@ -63,7 +63,7 @@ class Order(Row, table=True):
     __tablename__ = "machine_order"
 
     id: OrderId = Field(primary_key=True, sa_type=String)
-    tenant_id: TenantId = Field(foreign_key="tenant.id", sa_type=String, index=True)
+    project_id: ProjectId = Field(foreign_key="project.id", sa_type=String, index=True)
     offer_id: OfferId = Field(foreign_key="offer.id", sa_type=String)
     name: str
     size: str

@@ -5,7 +5,7 @@ from enum import StrEnum
 from sqlalchemy import String, UniqueConstraint
 from sqlmodel import Field
 
-from catalog.model.access import Role
+from catalog.model.event import Audience
 from catalog.model.ids import WebhookId
 from catalog.model.lifecycle import Transitions
 from catalog.model.rows import Row, enum_column
@@ -32,10 +32,10 @@ WEBHOOK_TRANSITIONS: Transitions[WebhookState, WebhookEvent] = {
 
 
 class Webhook(Row, table=True):
-    """A receiver of its owner's events; ``role`` and ``subject_id`` are the owner's, as in a token."""
+    """A receiver of its owner's events; ``audience`` and ``subject_id`` say whose events they are."""
 
     id: WebhookId = Field(primary_key=True, sa_type=String)
-    role: Role = enum_column(Role)
+    audience: Audience = enum_column(Audience)
     subject_id: str = Field(default="", index=True)
     url: str
     kind: str = ""  # a noun or one kind of event; empty: all

@@ -57,7 +57,7 @@ def _begin_creation(
         platform_id=offer.platform_id,
         offer_id=offer.id,
         order_id=order.id,
-        tenant_id=order.tenant_id,
+        project_id=order.project_id,
         name=cloud_name(order.id, machine_name),
         size=order.size,
         image=order.image,

@@ -9,7 +9,7 @@ from catalog.allowance import Wanted, refuse_outside
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.machines import cloud_name
-from catalog.model.ids import OrderId, PlatformId, TenantId, new_id
+from catalog.model.ids import OrderId, PlatformId, ProjectId, new_id
 from catalog.model.offering import InventoryItem, OfferState
 from catalog.model.order import Order
 from catalog.model.platform import Platform
@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
 def place(
     tx: Session,
     *,
-    tenant_id: TenantId,
+    project_id: ProjectId,
     offer: str,
     size: str,
     image: str,
@@ -58,7 +58,7 @@ def place(
     wanted = inventory_item(tx, chosen, "size", size)
     order = Order(
         id=order_id,
-        tenant_id=tenant_id,
+        project_id=project_id,
         offer_id=chosen.id,
         name=name or cloud_name(order_id),
         size=wanted.cloud_id,

@@ -12,7 +12,7 @@ from catalog.allowance import Wanted, refuse_outside
 from catalog.connections import record_step
 from catalog.errors import Denied, NotFound
 from catalog.machines import ask_creation, dispose
-from catalog.model.ids import OrderId, TenantId
+from catalog.model.ids import OrderId, ProjectId
 from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.orders.choose import MACHINE
@@ -80,15 +80,15 @@ def cancel(
     order_id: OrderId,
     now_s: float,
     *,
-    tenant_id: TenantId | None = None,
+    project_id: ProjectId | None = None,
     checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
-    """End an order that has no machine yet, and destroy what was begun for it; ``tenant_id`` None is an admin.
+    """End an order that has no machine yet, and destroy what was begun for it; ``project_id`` None is an admin.
 
-    Raises NotFound also for another tenant's order, and WrongState once it has ended.
+    Raises NotFound also for another project's order, and WrongState once it has ended.
     """
     order = rows.find(tx, Order, order_id)
-    if order is None or (tenant_id is not None and order.tenant_id != tenant_id):
+    if order is None or (project_id is not None and order.project_id != project_id):
         raise NotFound(f"there is no order '{order_id}'")
     _cancel(tx, order, now_s)
     machine = rows.find(tx, Machine, order.machine_id) if order.machine_id else None

@@ -20,6 +20,6 @@ def claim(tx: Session, order: Order, now_s: float) -> Machine | None:
         size=order.size,
         image=order.image,
         order=order.id,
-        tenant=order.tenant_id,
+        project=order.project_id,
         now_s=now_s,
     )

@@ -8,37 +8,37 @@ from sqlmodel import Session
 
 from catalog.errors import NotFound
 from catalog.machines import dispose
-from catalog.model.ids import MachineId, TenantId
+from catalog.model.ids import MachineId, ProjectId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.orders.retry import cancel_with_machine
 from catalog.store import rows
 
 
-def give_back(tx: Session, machine_id: MachineId, tenant_id: TenantId | None, now_s: float) -> Machine:
-    """Take the machine from its tenant and begin its destruction; ``tenant_id`` None speaks for an admin.
+def give_back(tx: Session, machine_id: MachineId, project_id: ProjectId | None, now_s: float) -> Machine:
+    """Take the machine from its project and begin its destruction; ``project_id`` None speaks for an admin.
 
-    Raises NotFound for another tenant's machine and WrongState for one that nobody uses.
+    Raises NotFound for another project's machine and WrongState for one that nobody uses.
     """
-    machine = owned(tx, machine_id, tenant_id)
+    machine = owned(tx, machine_id, project_id)
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.GIVE_BACK, now_s)
     dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="given back")
     return machine
 
 
-def destroy(tx: Session, machine_id: MachineId, tenant_id: TenantId | None, now_s: float) -> Machine:
+def destroy(tx: Session, machine_id: MachineId, project_id: ProjectId | None, now_s: float) -> Machine:
     """Begin the machine's destruction, and cancel the order that still waits for it.
 
-    Raises NotFound for another tenant's, WrongState once it has begun.
+    Raises NotFound for another project's, WrongState once it has begun.
     """
-    machine = owned(tx, machine_id, tenant_id)
+    machine = owned(tx, machine_id, project_id)
     cancel_with_machine(tx, machine, now_s)
     dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="destroyed on request")
     return machine
 
 
-def owned(tx: Session, machine_id: MachineId, tenant_id: TenantId | None) -> Machine:
-    """Return the machine. Raises NotFound also for another tenant's: one must not learn that it exists."""
+def owned(tx: Session, machine_id: MachineId, project_id: ProjectId | None) -> Machine:
+    """Return the machine. Raises NotFound also for another project's: one must not learn that it exists."""
     machine = rows.find(tx, Machine, machine_id)
-    if machine is None or (tenant_id is not None and machine.tenant_id != tenant_id):
+    if machine is None or (project_id is not None and machine.project_id != project_id):
         raise NotFound(f"there is no machine '{machine_id}'")
     return machine

@@ -56,7 +56,7 @@ def append(tx: Session, about: Telling, kind: str, data: Mapping[str, Any], now_
             subject_id=about.subject_id,
             platform_id=about.platform_id,
             partner_id=about.partner_id,
-            tenant_id=about.tenant_id,
+            project_id=about.project_id,
             at_s=now_s,
             data=dict(data),
             version=1,
@@ -90,10 +90,10 @@ def after(tx: Session, seq: int, *conditions: ColumnElement[bool], upto: int, li
     return tx.exec(wanted.order_by(col(Event.seq)).limit(limit)).all()
 
 
-def concerning(*, platform_id: str | None = None, tenant_id: str | None = None) -> ColumnElement[bool]:
-    """Return the condition that an event concerns this platform, on either side, or this tenant; give one of them."""
-    if tenant_id is not None:
-        return col(Event.tenant_id) == tenant_id
+def concerning(*, platform_id: str | None = None, project_id: str | None = None) -> ColumnElement[bool]:
+    """Return the condition that an event concerns this platform, on either side, or this project; give one of them."""
+    if project_id is not None:
+        return col(Event.project_id) == project_id
     return or_(col(Event.platform_id) == platform_id, col(Event.partner_id) == platform_id)
 
 

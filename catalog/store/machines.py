@@ -7,7 +7,7 @@ from sqlalchemy import func, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, select
 
-from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, TenantId
+from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
 from catalog.model.lifecycle import next_state
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
 from catalog.store import events
@@ -18,7 +18,7 @@ _ID = column(Machine, "id")
 
 
 def claim_idle(
-    tx: Session, *, offer: OfferId, size: str, image: str, order: OrderId, tenant: TenantId, now_s: float
+    tx: Session, *, offer: OfferId, size: str, image: str, order: OrderId, project: ProjectId, now_s: float
 ) -> Machine | None:
     """Take the idle machine that has waited longest for ``order``, in one statement; None when there is none.
 
@@ -44,7 +44,7 @@ def claim_idle(
         .values(
             state=next_state(MACHINE_TRANSITIONS, MachineState.IDLE, MachineEvent.CLAIM),
             order_id=order,
-            tenant_id=tenant,
+            project_id=project,
             version=column(Machine, "version") + 1,
             updated_at_s=now_s,
         )

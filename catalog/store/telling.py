@@ -6,10 +6,11 @@ Told are the things that people follow. A row of any other kind changes silently
 from dataclasses import dataclass, field
 from typing import Any
 
-from catalog.model.access import Role, Token
+from catalog.model.access import Token
 from catalog.model.connection import Connection
 from catalog.model.consent import Grant
-from catalog.model.ids import PlatformId, TenantId
+from catalog.model.event import Audience
+from catalog.model.ids import PlatformId, ProjectId
 from catalog.model.machine import Machine
 from catalog.model.offering import Offer
 from catalog.model.order import Order
@@ -28,7 +29,7 @@ class Telling:
     subject_id: str
     platform_id: PlatformId | None = None
     partner_id: PlatformId | None = None
-    tenant_id: TenantId | None = None
+    project_id: ProjectId | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -103,7 +104,7 @@ def _order(row: Order) -> Telling:
         noun="order",
         standing=row.state,
         subject_id=row.id,
-        tenant_id=row.tenant_id,
+        project_id=row.project_id,
         facts={
             "offer": row.offer_id,
             "machine": row.machine_id,
@@ -120,7 +121,7 @@ def _machine(row: Machine) -> Telling:
         noun="machine",
         standing=row.state,
         subject_id=row.id,
-        tenant_id=row.tenant_id,
+        project_id=row.project_id,
         facts={"offer": row.offer_id, "order": row.order_id, "reason": row.reason},
     )
 
@@ -164,7 +165,7 @@ def _webhook(row: Webhook) -> Telling:
         noun="webhook",
         standing=row.state,
         subject_id=row.id,
-        platform_id=PlatformId(row.subject_id) if row.role is Role.PLATFORM else None,
-        tenant_id=TenantId(row.subject_id) if row.role is Role.TENANT else None,
+        platform_id=PlatformId(row.subject_id) if row.audience is Audience.PLATFORM else None,
+        project_id=ProjectId(row.subject_id) if row.audience is Audience.PROJECT else None,
         facts={"reason": row.reason},
     )

@@ -17,9 +17,9 @@ def active(tx: Tx) -> Sequence[WebhookId]:
     return [WebhookId(each) for each in found]
 
 
-def count_of(tx: Tx, role: str, subject_id: str) -> int:
+def count_of(tx: Tx, audience: str, subject_id: str) -> int:
     """Return how many webhooks an owner has."""
-    counted = select(func.count()).where(col(Webhook.role) == role, col(Webhook.subject_id) == subject_id)
+    counted = select(func.count()).where(col(Webhook.audience) == audience, col(Webhook.subject_id) == subject_id)
     return int(tx.exec(counted).one())
 
 

@@ -22,6 +22,8 @@ REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"  # no underscore, so that no name can pass for an id
 Name = Annotated[str, Field(pattern=NAME, max_length=63)]
 Reference = Annotated[str, Field(pattern=REFERENCE, max_length=128)]  # a name or an id
+PROJECT_REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$"
+ProjectReference = Annotated[str, Field(pattern=PROJECT_REFERENCE, max_length=192)]  # ORGANISATION/PROJECT or an id
 Line = Annotated[str, Field(pattern=_PRINTABLE, max_length=256)]
 Word = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=256)]
 Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=1024)]

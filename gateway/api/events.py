@@ -37,7 +37,7 @@ class EventOut(Out):
     kind: str = Field(description="A noun and where it stands now, such as `order.fulfilled`; `.changed`: its facts.")
     subject: str = Field(description="The id of what it happened to.")
     platform: str | None = Field(description="The id of the platform that it concerns.")
-    tenant: str | None
+    project: str | None = Field(description="The id of the project that it concerns.")
     at: Time
     data: dict[str, Any] = Field(description="Facts of the subject then; more may be added.")
 
@@ -101,7 +101,7 @@ def out(row: Event) -> EventOut:
         kind=row.kind,
         subject=row.subject_id,
         platform=row.platform_id,
-        tenant=row.tenant_id,
+        project=row.project_id,
         at=row.at_s,
         data=row.data,
     )

@@ -1,10 +1,10 @@
-"""Machines: a tenant sees and steers its own, an admin all."""
+"""Machines: a project's members see and steer its own, an admin all."""
 
 from typing import Any, Literal
 
 from catalog.access import owns
 from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, NotFound, WrongState
-from catalog.model.ids import MachineId, PlatformId, TenantId
+from catalog.model.ids import MachineId, PlatformId, ProjectId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.platform import Platform
 from catalog.pool.give_back import destroy, give_back
@@ -33,7 +33,7 @@ class MachineOut(Resource):
     offer: str
     pool: str | None
     order: str | None
-    tenant: str | None
+    project: str | None
     state: str
     size: str
     image: str
@@ -55,8 +55,8 @@ class MachineOut(Resource):
     summary="List the machines",
 )
 def list_machines(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return one page of machines: a tenant's own, an admin's all."""
-    mine = {} if call.is_admin else {"tenant_id": call.principal.subject_id}
+    """Return one page of machines: a project's own, an admin's all."""
+    mine = {} if call.is_admin else {"project_id": call.principal.subject_id}
     found = page(tx, Machine, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 
@@ -93,12 +93,12 @@ async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
 def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
     """Return the machine. Destroying and giving back go on in the background."""
     machine = _own(tx, call)
-    tenant = None if call.is_admin else TenantId(call.principal.subject_id)
+    project = None if call.is_admin else ProjectId(call.principal.subject_id)
     match call.body.action:
         case "destroy":
-            machine = destroy(tx, MachineId(machine.id), tenant, call.now_s)
+            machine = destroy(tx, MachineId(machine.id), project, call.now_s)
         case "give-back":
-            machine = give_back(tx, MachineId(machine.id), tenant, call.now_s)
+            machine = give_back(tx, MachineId(machine.id), project, call.now_s)
         case _:
             _refuse_unless_running(machine)
     return _out(tx, machine)
@@ -115,7 +115,7 @@ def _refuse_unless_running(machine: Machine) -> None:
 
 def _own(tx: Tx, call: Call[Any]) -> Machine:
     machine = rows.find(tx, Machine, call.path["id"])
-    if machine is None or not owns(call.principal, machine.tenant_id):
+    if machine is None or not owns(call.principal, machine.project_id):
         raise NotFound(f"there is no machine '{call.path['id']}'")
     return machine
 
@@ -128,7 +128,7 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         offer=row.offer_id,
         pool=row.pool_id,
         order=row.order_id,
-        tenant=row.tenant_id,
+        project=row.project_id,
         state=row.state.value,
         size=row.size,
         image=row.image,

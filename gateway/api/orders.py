@@ -1,4 +1,4 @@
-"""Orders: a tenant asks for a machine and watches it come. Other tenants' orders do not exist for it."""
+"""Orders: a tenant asks for a machine and watches it come. Other projects' orders do not exist for it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import Field
 from catalog.access import owns
 from catalog.connections import steps
 from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
-from catalog.model.ids import OrderId, TenantId
+from catalog.model.ids import OrderId, ProjectId
 from catalog.model.order import Order, OrderState
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
@@ -42,7 +42,7 @@ class OrderIn(Body):
 class OrderOut(Resource):
     """An order; it ends fulfilled, failed (with code and reason) or cancelled."""
 
-    tenant: str
+    project: str
     offer: str
     name: str
     size: str
@@ -77,7 +77,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     wanted = call.body
     order = place(
         tx,
-        tenant_id=TenantId(call.principal.subject_id),
+        project_id=ProjectId(call.principal.subject_id),
         offer=wanted.offer,
         size=wanted.size,
         image=wanted.image,
@@ -101,8 +101,8 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     summary="List the orders",
 )
 def list_orders(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return one page of orders: a tenant's own, an admin's all."""
-    mine = {} if call.is_admin else {"tenant_id": call.principal.subject_id}
+    """Return one page of orders: a project's own, an admin's all."""
+    mine = {} if call.is_admin else {"project_id": call.principal.subject_id}
     found = page(tx, Order, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
     return Listing(items=[_out(row) for row in found.items], next_token=found.next_token)
 
@@ -144,7 +144,7 @@ def cancel_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
 
 def _own(tx: Tx, call: Call[Nothing]) -> Order:
     order = rows.find(tx, Order, call.path["id"])
-    if order is None or not owns(call.principal, order.tenant_id):
+    if order is None or not owns(call.principal, order.project_id):
         raise NotFound(f"there is no order '{call.path['id']}'")
     return order
 
@@ -152,7 +152,7 @@ def _own(tx: Tx, call: Call[Nothing]) -> Order:
 def _out(row: Order) -> OrderOut:
     return OrderOut(
         **stamp(row),
-        tenant=row.tenant_id,
+        project=row.project_id,
         offer=row.offer_id,
         name=row.name,
         size=row.size,

@@ -12,7 +12,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.web_protocol import RequestPayloadError
 from pydantic import BaseModel, ValidationError
 
-from gateway.api.bodies import REFERENCE
+from gateway.api.bodies import PROJECT_REFERENCE, REFERENCE
 from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Endpoint, Filter
 from gateway.api.services import ApiLimits
 from gateway.errors import (
@@ -32,6 +32,7 @@ _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]{1,512}")
 _FILTER = re.compile(REFERENCE)
+_PROJECT = re.compile(PROJECT_REFERENCE)
 
 
 async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits) -> BaseModel:
@@ -161,7 +162,7 @@ def _place(loc: Iterable[str | int]) -> str:
 def check_path(request: web.Request, endpoint: Endpoint) -> dict[str, str]:
     """Return the path's parameters. Raises NoSuchPath when one cannot be a name or id."""
     found = {name: request.match_info[name] for name in endpoint.parameters}
-    if not all(_FILTER.fullmatch(text) for text in found.values()):
+    if not all(_grammar(name).fullmatch(text) for name, text in found.items()):
         raise NoSuchPath("nothing lives at this path", fix="names and ids are letters, digits and . _ -")
     return found
 
@@ -187,8 +188,13 @@ def query(request: web.Request, endpoint: Endpoint) -> tuple[dict[str, str], int
 def _check_filter(name: str, value: str, wanted: Filter | str) -> None:
     if isinstance(wanted, Filter) and value not in wanted.choices:
         raise MalformedRequest("the query parameter cannot be that", field=name, fix=_one_of(value, wanted.choices))
-    if not _FILTER.fullmatch(value):
+    if not _grammar(name).fullmatch(value):
         raise MalformedRequest("the query parameter cannot be that", field=name, fix="a name or an id")
+
+
+def _grammar(parameter: str) -> re.Pattern[str]:
+    """Return what a parameter's text looks like: where one is called ``project``, ORG/PROJECT is one too."""
+    return _PROJECT if parameter == "project" else _FILTER
 
 
 def _one_of(value: str, choices: Sequence[str]) -> str:

@@ -35,6 +35,7 @@ from gateway.api import (
     prices,
     relay_care,
     streams,
+    tenancy,
     tokens,
     webhooks,
     weights,
@@ -53,6 +54,7 @@ BACKLOG = 128  # small: what waits here is not yet under any deadline of ours
 
 RESOURCES = (
     health,
+    tenancy,
     tokens,
     enrolments,
     platforms,

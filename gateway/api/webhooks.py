@@ -4,9 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from catalog import webhooks
+from catalog import events, webhooks
 from catalog.errors import EventsForgotten, InvalidValue, NotFound, QuotaExceeded, WrongState
-from catalog.model.access import Role
 from catalog.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -106,7 +105,7 @@ def create_webhook(tx: Tx, call: Call[WebhookIn]) -> NewWebhookOut:
 )
 def list_webhooks(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page."""
-    mine = {"role": Role(call.principal.role), "subject_id": call.principal.subject_id}
+    mine = {"audience": events.audience_of(call.principal), "subject_id": call.principal.subject_id}
     found = page(tx, Webhook, limit=call.limit, token=call.page_token, where=mine)
     return Listing(items=[_out(row) for row in found.items], next_token=found.next_token)
 

@@ -1,4 +1,4 @@
-"""``crossway tenant``, ``token``, ``whoami`` and ``status``: who may come in, who one is, how the gateway is."""
+"""``crossway token``, ``whoami`` and ``status``: who may come in, who one is, how the gateway is."""
 
 from typing import Annotated
 
@@ -10,11 +10,9 @@ from gateway.cli.output import Column, note
 from gateway.cli.platform import show_once
 from gateway.cli.secret_input import kept_secret
 
-tenants = typer.Typer(help="Who may browse and order.")
 tokens = typer.Typer(help="Bearer tokens.")
 top = typer.Typer()
 
-_TENANTS = (Column("NAME", "name"), Column("ID", "id"), Column("CREATED", "created_at"))
 _TOKENS = (
     Column("ID", "id"),
     Column("NAME", "name"),
@@ -25,31 +23,21 @@ _TOKENS = (
 )
 
 
-@remote(tenants, "create")
-def create_tenant(door: Door, *, name: Annotated[str, typer.Argument()]) -> None:
-    """Declare a tenant."""
-    door.show(door.client.tenants.create(name=name))
-
-
-@remote(tenants, "list")
-def list_tenants(door: Door, *, limit: Limit = None) -> None:
-    """List the tenants."""
-    door.show_list(door.client.tenants.list(), _TENANTS, limit)
-
-
 @remote(tokens, "create")
 def create_token(
     door: Door,
     *,
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    tenant: Annotated[str | None, typer.Option(help="For this tenant; without it, an admin's.")] = None,
+    project: Annotated[
+        str | None, typer.Option(help="For a member of this project, ORG/PROJECT; without it, an admin's.")
+    ] = None,
     ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
     token_out: TokenOut = None,
 ) -> None:
     """Issue a token; its text is shown once."""
-    role = "admin" if tenant is None else "tenant"
+    role = "admin" if project is None else "member"
     with kept_secret(token_out) as keep:
-        token = door.client.tokens.create(role=role, name=name, tenant=tenant, ttl_s=ttl)
+        token = door.client.tokens.create(role=role, name=name, project=project, ttl_s=ttl)
         show_once(door, dict(token), keep)
 
 

@@ -25,6 +25,7 @@ from gateway.cli import (
     reverse_exits,
     route,
     server,
+    tenancy,
     webhook,
     weights,
 )
@@ -64,7 +65,8 @@ for _name, _noun in {
     "order": order.orders,
     "pool": pool.pools,
     "machine": machine.machines,
-    "tenant": access.tenants,
+    "org": tenancy.organisations,
+    "project": tenancy.projects,
     "token": access.tokens,
     "context": context.contexts,
     "passage": passage.passages,

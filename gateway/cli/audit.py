@@ -28,7 +28,7 @@ _RECORDS = (
 def list_audit(
     door: Door,
     *,
-    actor: Annotated[str | None, typer.Option("--actor", help="Such as admin, or tenant:ID.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Such as admin, or member:ID.")] = None,
     action: Annotated[str | None, typer.Option("--action", help="Such as place_order.")] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", help="Only what was done to the thing with this id.")

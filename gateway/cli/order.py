@@ -1,4 +1,4 @@
-"""``crossway order``: one machine for one tenant."""
+"""``crossway order``: one machine for one project."""
 
 from typing import Annotated
 

@@ -13,10 +13,11 @@ from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatus
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.passages import Passages
-from gateway.client.platforms import Enrolments, Platforms, Tenants, Tokens
+from gateway.client.platforms import Enrolments, Platforms, Tokens
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.resources import BackgroundTask, Identity
+from gateway.client.tenancy import Organisations, Projects
 from gateway.client.webhooks import Webhooks
 from gateway.client.wire import Exchange, Wire, _ignore
 
@@ -37,7 +38,8 @@ class Client:
     ) -> None:
         """Speak to ``server`` (http://host:port, https://host, unix:/path). Raises AddressInvalid."""
         self.wire = Wire(address=parse_address(server), token=token, timeout_s=timeout_s, on_exchange=on_exchange)
-        self.tenants = Tenants(self.wire, "/v1/tenants")
+        self.organisations = Organisations(self.wire, "/v1/organisations")
+        self.projects = Projects(self.wire, "/v1/projects")
         self.tokens = Tokens(self.wire, "/v1/tokens")
         self.enrolments = Enrolments(self.wire)
         self.platforms = Platforms(self.wire, "/v1/platforms")

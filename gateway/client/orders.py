@@ -20,7 +20,7 @@ class Offers(Collection[Offer]):
 
 
 class Orders(Collection[Order]):
-    """A tenant's orders; an admin sees everybody's."""
+    """A project's orders; an admin sees everybody's."""
 
     def create(
         self,

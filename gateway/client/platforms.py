@@ -1,4 +1,4 @@
-"""Platforms and their enrolment, tenants and tokens through the API.
+"""Platforms and their enrolment, and tokens through the API.
 
 Secrets go into a request body and nowhere else: no method here logs, and no error carries a body.
 """
@@ -6,7 +6,7 @@ Secrets go into a request body and nowhere else: no method here logs, and no err
 from collections.abc import Mapping, Sequence
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Enrolment, Platform, Tenant, Token
+from gateway.client.resources import Enrolment, Platform, Token
 from gateway.client.wire import Wire
 
 
@@ -70,14 +70,6 @@ class Platforms(Collection[Platform]):
         self._remove(key)
 
 
-class Tenants(Collection[Tenant]):
-    """Who may browse and order."""
-
-    def create(self, *, name: str) -> Tenant:
-        """Declare a tenant."""
-        return self._create({"name": name})
-
-
 class Tokens(Collection[Token]):
     """Bearer tokens; their text is shown once."""
 
@@ -86,12 +78,12 @@ class Tokens(Collection[Token]):
         *,
         role: str,
         name: str,
-        tenant: str | None = None,
+        project: str | None = None,
         platform: str | None = None,
         ttl_s: float | None = None,
     ) -> Token:
-        """Issue a token; the answer holds its text, once. Role tenant needs ``tenant``, role platform ``platform``."""
-        return self._create(given(role=role, name=name, tenant=tenant, platform=platform, ttl_s=ttl_s))
+        """Issue a token; the answer holds its text, once. Role member needs ``project``, role platform ``platform``."""
+        return self._create(given(role=role, name=name, project=project, platform=platform, ttl_s=ttl_s))
 
     def revoke(self, key: str) -> None:
         """Make a token useless at once."""

@@ -54,7 +54,7 @@ class Event(TypedDict):
     kind: str
     subject: str
     platform: str | None
-    tenant: str | None
+    project: str | None
     at: str
     data: dict[str, Any]
 
@@ -80,15 +80,22 @@ class AuditCheckpoint(TypedDict):
     signature: str
 
 
-class Tenant(Named):
-    """Somebody who browses and orders."""
+class Organisation(Named):
+    """A company or department that owns projects."""
+
+
+class Project(Named):
+    """Where people browse and order; ``organisation`` is its owner's id, ``reference`` is ORGANISATION/PROJECT."""
+
+    organisation: str
+    reference: str
 
 
 class Token(Named):
     """A bearer token; its text is present in the answer that issued it and never again."""
 
     role: str
-    subject: str  # the tenant or platform it speaks for; empty for an admin
+    subject: str  # the project or platform it speaks for; empty for an admin
     expires_at: str | None
     revoked_at: str | None
     token: NotRequired[str | None]
@@ -300,9 +307,9 @@ class Offer(Stateful):
 
 
 class Order(Stateful):
-    """A tenant's order for one machine."""
+    """A project's order for one machine."""
 
-    tenant: str
+    project: str
     offer: str
     name: str
     size: str
@@ -339,7 +346,7 @@ class Machine(Stateful):
     offer: str
     pool: str | None
     order: str | None
-    tenant: str | None
+    project: str | None
     size: str
     image: str
     location: str | None

@@ -214,8 +214,9 @@ class Story:
         raise DemoFailed(f"{platform} was never asked for {capability}")
 
     def _catalog(self, seen: dict[str, Any]) -> None:
-        tenant = self.admin.tenants.create(name="acme")
-        token = self.admin.tokens.create(role="tenant", name="acme", tenant=tenant["id"])
+        self.admin.organisations.create(name="acme")
+        self.admin.projects.create(organisation="acme", name="shop")
+        token = self.admin.tokens.create(role="member", name="acme", project="acme/shop")
         self.tenant_token = token.get("token") or ""
 
         self._until(

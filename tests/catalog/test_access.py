@@ -11,12 +11,15 @@ from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound
 from catalog.model.access import Enrolment, Role, Token
 from catalog.model.ids import TokenId
 from catalog.store import rows
+from tests.support.ordering import a_project
 from tests.support.stores import Store, add_platform
 
-# Who may what (a: admin, p: platform, t: tenant), written a second time: a change of the table must be meant.
+# Who may what (a: admin, p: platform, m: member), written a second time: a change of the table must be meant.
 EXPECTED = {
-    "tenant:read": "a",
-    "tenant:write": "a",
+    "organisation:read": "a",
+    "organisation:write": "a",
+    "project:read": "a",
+    "project:write": "a",
     "token:read": "a",
     "token:write": "a",
     "enrolment:read": "a",
@@ -33,11 +36,11 @@ EXPECTED = {
     "grant:write": "a",
     "audit:read": "a",
     "audit:sign": "a",
-    "self:read": "apt",
-    "event:read": "apt",
-    "webhook:read": "apt",
-    "webhook:write": "apt",
-    "catalog:read": "apt",
+    "self:read": "apm",
+    "event:read": "apm",
+    "webhook:read": "apm",
+    "webhook:write": "apm",
+    "catalog:read": "apm",
     "platform:read": "ap",
     "platform:write": "ap",
     "connection:read": "ap",
@@ -50,11 +53,11 @@ EXPECTED = {
     "passage:open": "ap",
     "passage:close": "ap",
     "connection:consent": "p",
-    "order:read": "at",
-    "order:cancel": "at",
-    "machine:read": "at",
-    "machine:write": "at",
-    "order:write": "t",
+    "order:read": "am",
+    "order:cancel": "am",
+    "machine:read": "am",
+    "machine:write": "am",
+    "order:write": "m",
 }
 API = {"purpose": "api", "url": "https://api.example.org", "dial": "10.0.0.5:443"}
 
@@ -79,13 +82,13 @@ def test_every_role_has_exactly_its_permissions(role: Role, permission: str) -> 
 @pytest.mark.parametrize(
     ("somebody", "subjects", "owns"),
     [
-        (principal(Role.ADMIN), ("tenant_1",), True),
-        (principal(Role.TENANT, "tenant_1"), ("tenant_1",), True),
-        (principal(Role.TENANT, "tenant_1"), ("tenant_2",), False),
+        (principal(Role.ADMIN), ("project_1",), True),
+        (principal(Role.MEMBER, "project_1"), ("project_1",), True),
+        (principal(Role.MEMBER, "project_1"), ("project_2",), False),
         (principal(Role.PLATFORM, "platform_1"), ("platform_2", "platform_1"), True),
-        (principal(Role.TENANT, ""), ("",), False),
-        (principal(Role.TENANT, "tenant_1"), (None,), False),
-        (principal(Role.TENANT, "tenant_1"), (), False),
+        (principal(Role.MEMBER, ""), ("",), False),
+        (principal(Role.MEMBER, "project_1"), (None,), False),
+        (principal(Role.MEMBER, "project_1"), (), False),
     ],
 )
 def test_everybody_but_an_admin_owns_only_what_is_theirs(
@@ -97,18 +100,18 @@ def test_everybody_but_an_admin_owns_only_what_is_theirs(
 
 def test_a_tokens_text_is_shown_once_and_only_its_digest_is_kept(store: Store) -> None:
     """The text has the promised form, is in no file of the database, and finds its principal."""
-    tenant = store.write(lambda tx: access.create_tenant(tx, name="acme", now_s=store.now_s))
+    project = store.write(lambda tx: a_project(tx, store.now_s))
     token, text = store.write(
         lambda tx: access.issue_token(
-            tx, role=Role.TENANT, name="ci", subject_id=tenant.id, ttl_s=60, now_s=store.now_s
+            tx, role=Role.MEMBER, name="ci", subject_id=project.id, ttl_s=60, now_s=store.now_s
         )
     )
-    assert re.fullmatch(r"cw_tenant_[A-Za-z0-9_-]{43}", text)
+    assert re.fullmatch(r"cw_member_[A-Za-z0-9_-]{43}", text)
     assert token.digest == access.digest(text)
     for file in store.path.parent.iterdir():
         assert text.encode() not in file.read_bytes()
     found = store.read(lambda tx: access.authenticate(tx, text, store.now_s))
-    assert found == access.Principal(role=Role.TENANT, subject_id=tenant.id, token_id=token.id, name="ci")
+    assert found == access.Principal(role=Role.MEMBER, subject_id=project.id, token_id=token.id, name="ci")
 
 
 def test_a_token_ends_at_its_second_or_when_revoked(store: Store) -> None:
@@ -137,10 +140,10 @@ def test_a_token_ends_at_its_second_or_when_revoked(store: Store) -> None:
 @pytest.mark.parametrize(
     ("role", "subject_id", "ttl_s", "error"),
     [
-        (Role.TENANT, "tenant_nobody", None, NotFound),
-        (Role.TENANT, "", None, NotFound),
+        (Role.MEMBER, "project_nobody", None, NotFound),
+        (Role.MEMBER, "", None, NotFound),
         (Role.PLATFORM, "platform_nobody", None, NotFound),
-        (Role.ADMIN, "tenant_1", None, InvalidValue),
+        (Role.ADMIN, "project_1", None, InvalidValue),
         (Role.ADMIN, "", 0, InvalidValue),
         (Role.ADMIN, "", -1, InvalidValue),
         (Role.ADMIN, "", float("inf"), InvalidValue),

@@ -7,7 +7,7 @@ from catalog.access import Principal
 from catalog.errors import EventsForgotten, InvalidValue
 from catalog.model.access import Role
 from catalog.model.event import Event
-from catalog.model.ids import PlatformId, TenantId, TokenId
+from catalog.model.ids import PlatformId, ProjectId, TokenId
 from catalog.store import events as log
 from catalog.store.telling import Telling
 from tests.support.stores import Store, add_platform
@@ -27,13 +27,13 @@ def seen(store: Store, principal: Principal, *, since: int = 0, kind: str | None
 
 
 def test_everybody_reads_what_concerns_them_and_admins_all(store: Store) -> None:
-    """A connection concerns both platforms; a tenant's event that tenant alone; nobody sees another's."""
+    """A connection concerns both platforms; a project's event its members alone; nobody sees another's."""
     first, second, third = (add_platform(store, name) for name in ("one", "two", "three"))
     store.write(lambda tx: connections.request(tx, requester=first.id, target=second.id, policy={}, now_s=1.0))
 
     def orders(tx: object) -> None:
-        for tenant in ("tenant_a", "tenant_b"):
-            about = Telling(noun="order", standing="placed", subject_id=f"o-{tenant}", tenant_id=TenantId(tenant))
+        for project in ("project_a", "project_b"):
+            about = Telling(noun="order", standing="placed", subject_id=f"o-{project}", project_id=ProjectId(project))
             log.append(tx, about, "order.placed", {}, 1.0)  # type: ignore[arg-type]
 
     store.write(orders)
@@ -44,7 +44,7 @@ def test_everybody_reads_what_concerns_them_and_admins_all(store: Store) -> None
     assert kinds(Role.PLATFORM, first.id) == {"platform", "endpoint", "connection"}
     assert kinds(Role.PLATFORM, second.id) == {"platform", "endpoint", "connection"}
     assert kinds(Role.PLATFORM, third.id) == {"platform", "endpoint"}
-    assert [event.subject_id for event in seen(store, who(Role.TENANT, "tenant_a"))] == ["o-tenant_a"]
+    assert [event.subject_id for event in seen(store, who(Role.MEMBER, "project_a"))] == ["o-project_a"]
     everything = seen(store, who(Role.ADMIN))
     assert [event.seq for event in everything] == list(range(1, len(everything) + 1))
     # A token is nobody's business but the admins': whoever holds a stolen one is not told.
@@ -68,7 +68,7 @@ def test_going_on_from_the_number_read_up_to_misses_nothing(store: Store) -> Non
     """A reader for whom nothing was written advances too: its number is the newest, not its last event's."""
     for _ in range(3):
         store.write(lambda tx: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=1.0))
-    nobody = events.reader(who(Role.TENANT, "tenant_a"))
+    nobody = events.reader(who(Role.MEMBER, "project_a"))
     batch = store.read(lambda tx: events.read(tx, nobody, since=1, limit=LIMIT))
     assert (list(batch.events), batch.upto) == ([], 3)
     full = store.read(lambda tx: events.read(tx, events.reader(who(Role.ADMIN)), since=0, limit=2))

@@ -30,8 +30,8 @@ def connected(store: Store, requester: PlatformId, target: PlatformId, state: Co
 
 def principal(store: Store, role: Role, subject: str = "") -> Principal:
     """Return a principal with a token of its own."""
-    if role is Role.TENANT:
-        return Principal(role=role, subject_id="tenant_1", token_id=TokenId("token_1"), name="tenant")
+    if role is Role.MEMBER:
+        return Principal(role=role, subject_id="project_1", token_id=TokenId("token_1"), name="tenant")
     token, _ = store.write(
         lambda tx: access.issue_token(tx, role=role, name="who", subject_id=subject, now_s=store.now_s)
     )
@@ -67,7 +67,7 @@ def test_an_owner_passes_over_the_connection_it_asked_for_and_an_admin_over_any(
     assert opened(store, principal(store, Role.PLATFORM, mine), theirs).connection_id == pair
     assert opened(store, principal(store, Role.PLATFORM, theirs), theirs).connection_id == own
     assert opened(store, principal(store, Role.ADMIN), theirs).connection_id in {pair, own}
-    for stranger in (principal(store, Role.PLATFORM, third), principal(store, Role.TENANT)):
+    for stranger in (principal(store, Role.PLATFORM, third), principal(store, Role.MEMBER)):
         with pytest.raises((Denied, WrongState)):
             opened(store, stranger, theirs)
     # What was granted to one direction says nothing of the other.
@@ -186,7 +186,7 @@ def test_who_may_see_a_passage(store: Store) -> None:
             ("target", Role.PLATFORM, theirs),
             ("admin", Role.ADMIN, ""),
             ("third", Role.PLATFORM, third),
-            ("tenant", Role.TENANT, ""),
+            ("tenant", Role.MEMBER, ""),
         )
     }
     assert seen == {"opener": True, "target": True, "admin": True, "third": False, "tenant": False}

@@ -10,7 +10,7 @@ from catalog.access import Principal
 from catalog.errors import NotFound, QuotaExceeded, WrongState
 from catalog.model.access import Role
 from catalog.model.event import Event
-from catalog.model.ids import TenantId, TokenId
+from catalog.model.ids import ProjectId, TokenId
 from catalog.model.webhook import DeliveryState, Webhook, WebhookDelivery, WebhookState
 from catalog.secrets import Secret
 from catalog.store import events as log
@@ -23,7 +23,7 @@ from tests.support.stores import Store
 
 POLICY = WebhookPolicy()
 ADMIN = Principal(role=Role.ADMIN, subject_id="", token_id=TokenId("token_1"), name="root")
-TENANT = Principal(role=Role.TENANT, subject_id="tenant_a", token_id=TokenId("token_2"), name="acme")
+PROJECT = Principal(role=Role.MEMBER, subject_id="project_a", token_id=TokenId("token_2"), name="acme")
 GOOD = Outcome(status=204, took_ms=3.0)
 AWAY = Outcome(status=None, took_ms=3.0, reason="it cannot be connected")
 
@@ -43,10 +43,10 @@ def created(store: Store, who: Principal = ADMIN, kind: str = "") -> tuple[Webho
     )
 
 
-def happen(store: Store, kind: str = "order.placed", tenant: str | None = "tenant_a") -> int:
+def happen(store: Store, kind: str = "order.placed", project: str | None = "project_a") -> int:
     """Append an event and return its number."""
     about = Telling(
-        noun="x", standing="y", subject_id="order_1", tenant_id=None if tenant is None else TenantId(tenant)
+        noun="x", standing="y", subject_id="order_1", project_id=None if project is None else ProjectId(project)
     )
     return store.write(lambda tx: log.append(tx, about, kind, {"a": 1}, store.now_s))
 
@@ -76,12 +76,12 @@ def state(store: Store, webhook: Webhook) -> Webhook:
 
 
 def test_what_concerns_its_owner_is_told_in_order_and_signed(store: Store) -> None:
-    """A tenant's webhook gets its own events of its kind from now on, in order, each once, and they verify."""
+    """A project's webhook gets its own events of its kind from now on, in order, each once, and they verify."""
     happen(store)
-    webhook, secret = created(store, TENANT, "order")
+    webhook, secret = created(store, PROJECT, "order")
     wanted = happen(store)
     happen(store, "machine.in-use")
-    happen(store, tenant="tenant_b")
+    happen(store, project="project_b")
     also = happen(store, "order.fulfilled")
     told = []
     while (made := attempt(store, webhook)) is not None:
@@ -172,7 +172,7 @@ def test_one_delivery_or_all_since_an_event_are_told_once_more(store: Store) -> 
     """Also what has no delivery yet, because it happened before the webhook; nobody else's delivery is found."""
     early = happen(store)
     webhook, _ = created(store, kind="order")
-    other, _ = created(store, TENANT, kind="order")
+    other, _ = created(store, PROJECT, kind="order")
     late = happen(store)
     settle(store, attempt(store, webhook), GOOD)
     [first] = [row for row in logged(store) if row.webhook_id == webhook.id]
@@ -212,18 +212,18 @@ def test_what_was_forgotten_is_not_waited_for(store: Store) -> None:
 
 def test_owners_see_their_own_and_have_so_many(store: Store) -> None:
     """Another's webhook does not exist; the limit counts one owner's."""
-    mine, _ = created(store, TENANT)
+    mine, _ = created(store, PROJECT)
     with pytest.raises(NotFound):
         store.read(lambda tx: webhooks.owned(tx, ADMIN, mine.id))
-    assert store.read(lambda tx: webhooks.owned(tx, TENANT, mine.id)).id == mine.id
+    assert store.read(lambda tx: webhooks.owned(tx, PROJECT, mine.id)).id == mine.id
     for _ in range(POLICY.webhooks_limit - 1):
-        created(store, TENANT)
+        created(store, PROJECT)
     with pytest.raises(QuotaExceeded):
-        created(store, TENANT)
+        created(store, PROJECT)
     created(store, ADMIN)
 
     def remove(tx: Tx) -> None:
-        webhooks.remove(tx, webhooks.owned(tx, TENANT, mine.id))
+        webhooks.remove(tx, webhooks.owned(tx, PROJECT, mine.id))
 
     store.write(remove)
-    created(store, TENANT)
+    created(store, PROJECT)

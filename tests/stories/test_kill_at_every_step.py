@@ -78,8 +78,9 @@ def ordering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SmallWo
         wait_until(lambda: world.machine_choice() is not None, "machines are on offer")
         choice = world.machine_choice()
         assert choice is not None
-        tenant = world.admin.tenants.create(name="acme")
-        token = world.admin.tokens.create(role="tenant", name="acme", tenant=tenant["id"])["token"]
+        world.admin.organisations.create(name="acme")
+        world.admin.projects.create(organisation="acme", name="shop")
+        token = world.admin.tokens.create(role="member", name="acme", project="acme/shop")["token"]
         gateway.stop()
         yield world, choice, token
 

@@ -140,8 +140,9 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connected]:
         world.declare_network()
         world.enrol()
         connection = world.connect()
-        tenant = world.admin.tenants.create(name="acme")
-        token = world.admin.tokens.create(role="tenant", name="acme", tenant=tenant["id"])["token"]
+        world.admin.organisations.create(name="acme")
+        world.admin.projects.create(organisation="acme", name="shop")
+        token = world.admin.tokens.create(role="member", name="acme", project="acme/shop")["token"]
         found = Connected(lab=lab, connection=connection, tenant=token)
         until(lambda: world.machine_choice() is not None, "machines are on offer")
         until(lambda: bool(found.logged("standby is ready")), "a standby is ready")

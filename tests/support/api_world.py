@@ -1,4 +1,4 @@
-"""The real API over a real database on loopback, with two tenants, two platforms and one of everything else."""
+"""The real API over a real database on loopback, with two rivals, two platforms and one of everything else."""
 
 import asyncio
 import itertools
@@ -14,11 +14,11 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from catalog import access, connections, consent, exits, network, platforms, publish, webhooks
+from catalog import access, connections, consent, exits, network, platforms, publish, tenancy, webhooks
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
-from catalog.model.ids import ConnectionId, PassageId, PlatformId, TenantId, TokenId, new_id
+from catalog.model.ids import ConnectionId, PassageId, PlatformId, ProjectId, TokenId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.passage import Passage, PassageKind
 from catalog.model.price import Price
@@ -218,10 +218,11 @@ def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[st
     tokens: dict[str, str] = {}
     ids: dict[str, str] = {}
     _, tokens["admin"] = access.issue_token(tx, role=Role.ADMIN, name="root", now_s=now_s)
-    for role in ("tenant", "rival"):
-        tenant = access.create_tenant(tx, name=role, now_s=now_s)
-        ids[role] = tenant.id
-        token, tokens[role] = access.issue_token(tx, role=Role.TENANT, name=role, subject_id=tenant.id, now_s=now_s)
+    for role, organisation in (("tenant", "bakery"), ("rival", "foundry")):
+        ids[organisation] = tenancy.create_organisation(tx, name=organisation, now_s=now_s).id
+        project = tenancy.create_project(tx, organisation=organisation, name=role, now_s=now_s)
+        ids[role] = project.id
+        token, tokens[role] = access.issue_token(tx, role=Role.MEMBER, name=role, subject_id=project.id, now_s=now_s)
         ids[f"{role}-token"] = token.id
     who = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
     url, policy = "https://hooks.example.net", WebhookPolicy()
@@ -283,11 +284,17 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
     pool = create_pool(tx, name="warm", offer=ids["offer-machine"], size="small", image="debian-12", now_s=now_s)
     ids["pool"] = pool.id
     order = place(
-        tx, tenant_id=TenantId(ids["tenant"]), offer=ids["offer-machine"], size="s1", image="i1", name=None, now_s=now_s
+        tx,
+        project_id=ProjectId(ids["tenant"]),
+        offer=ids["offer-machine"],
+        size="s1",
+        image="i1",
+        name=None,
+        now_s=now_s,
     )
     ids["order"] = order.id
     machine = rows.by_id(tx, Machine, order.machine_id or "")
-    delivered = {"tenant_id": ids["tenant"], "cloud_id": "vm-1", "addresses": ["192.0.2.7"]}
+    delivered = {"project_id": ids["tenant"], "cloud_id": "vm-1", "addresses": ["192.0.2.7"]}
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, delivered)
     ids["machine"] = machine.id
     _seed_passage(tx, ids, now_s)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlmodel import Session
 
+from catalog import tenancy
 from catalog.messages.contracts import TO_ORDERS, TO_PROVISIONER
 from catalog.messages.dispatch import dispatch_outbox
 from catalog.messages.in_database import InDatabaseQueue, QueuePolicy
-from catalog.model.access import Tenant
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import (
@@ -22,15 +22,17 @@ from catalog.model.ids import (
     EntryId,
     GrantId,
     OfferId,
+    OrganisationId,
     PlatformId,
+    ProjectId,
     SiteId,
-    TenantId,
 )
 from catalog.model.machine import Machine, MachineState, Pool
 from catalog.model.network import Site
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer
 from catalog.model.order import Order, OrderState
 from catalog.model.platform import Platform
+from catalog.model.tenancy import Organisation, Project
 from catalog.orders.place import place
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import retry_due
@@ -48,8 +50,8 @@ from tests.support.doubles import KillingCheckpoint, MemoryCloud, MemoryClouds
 
 PLATFORM = PlatformId("platform_P")
 OFFER = OfferId("offer_P")
-TENANT = TenantId("tenant_T")
-OTHER_TENANT = TenantId("tenant_U")
+PROJECT = ProjectId("project_T")
+OTHER_PROJECT = ProjectId("project_U")
 OWNER = "gateway-under-test"
 RETRY = RetryPolicy(attempts_limit=3, first_pause_s=2, longest_pause_s=60, creation_deadline_s=300)
 JUMP_S = 15.0
@@ -57,9 +59,11 @@ _ROUNDS = 400
 
 
 def seed(tx: Session, *, quota: int | None = None, now_s: float = 1.0) -> None:
-    """Write what an order needs to exist: two tenants, a platform that grants machines, a size and an image."""
-    for tenant in (TENANT, OTHER_TENANT):
-        rows.insert(tx, Tenant(id=tenant, name=tenant), now_s)
+    """Write what an order needs to exist: two rivals, a platform that grants machines, a size and an image."""
+    for project in (PROJECT, OTHER_PROJECT):
+        owner = OrganisationId(f"organisation_{project}")
+        rows.insert(tx, Organisation(id=owner, name=f"owner-of-{project}"), now_s)
+        rows.insert(tx, Project(id=project, organisation_id=owner, name="shop"), now_s)
     rows.insert(tx, Site(id=SiteId("site_S"), name="here"), now_s)
     rows.insert(
         tx, Platform(id=PLATFORM, name="north", provider="memory", site_id=SiteId("site_S"), account="main"), now_s
@@ -87,12 +91,18 @@ def seed(tx: Session, *, quota: int | None = None, now_s: float = 1.0) -> None:
         rows.insert(tx, InventoryItem(platform_id=PLATFORM, kind=kind, cloud_id=cloud_id, name=name), now_s)
 
 
+def a_project(tx: Session, now_s: float, *, organisation: str = "acme", name: str = "shop") -> Project:
+    """Return a new project of a new organisation."""
+    tenancy.create_organisation(tx, name=organisation, now_s=now_s)
+    return tenancy.create_project(tx, organisation=organisation, name=name, now_s=now_s)
+
+
 def order(
     tx: Session,
     name: str | None,
     now_s: float,
     *,
-    tenant: TenantId = TENANT,
+    project: ProjectId = PROJECT,
     size: str = "small",
     location: str | None = None,
     key_pair: str | None = None,
@@ -101,7 +111,7 @@ def order(
     """Place an ordinary order."""
     return place(
         tx,
-        tenant_id=tenant,
+        project_id=project,
         offer="north",
         size=size,
         image="debian-12",
@@ -172,11 +182,11 @@ class Life:
                 pass
             self.clock.advance(60.0)
 
-    async def place(self, name: str | None = None, *, tenant: TenantId = TENANT, size: str = "small") -> Order:
+    async def place(self, name: str | None = None, *, project: ProjectId = PROJECT, size: str = "small") -> Order:
         """Place an order in a transaction of its own."""
         now_s = self.clock.now_s()
         return await self.database.write(
-            lambda tx: order(tx, name, now_s, tenant=tenant, size=size, checkpoint=self.checkpoint)
+            lambda tx: order(tx, name, now_s, project=project, size=size, checkpoint=self.checkpoint)
         )
 
     async def orders(self) -> dict[str, Order]:

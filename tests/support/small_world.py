@@ -170,9 +170,10 @@ class SmallWorld:
         return found
 
     def tenant(self, name: str = "acme") -> Client:
-        """Return a new tenant's client."""
-        tenant = self.admin.tenants.create(name=name)
-        token = self.admin.tokens.create(role="tenant", name=name, tenant=tenant["id"])["token"]
+        """Return the client of a new organisation's only project."""
+        self.admin.organisations.create(name=name)
+        self.admin.projects.create(organisation=name, name="shop")
+        token = self.admin.tokens.create(role="member", name=name, project=f"{name}/shop")["token"]
         return Client(self.server, token, timeout_s=PATIENCE_S)
 
     def accept_all(self) -> None:

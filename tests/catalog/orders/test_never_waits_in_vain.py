@@ -32,7 +32,7 @@ from catalog.store import outbox, rows
 from drivers.provisioner.journal import Phase
 from tests.support.clocks import ManualClock
 from tests.support.doubles import MemoryCloud
-from tests.support.ordering import PLATFORM, TENANT, life, order, seeded_database
+from tests.support.ordering import PLATFORM, PROJECT, life, order, seeded_database
 
 T = TypeVar("T")
 NOW_S = 1_800_000_000.0
@@ -98,8 +98,8 @@ DEEDS: dict[str, Deed] = {
     "failed": failed(retryable=True),
     "failed for good": failed(retryable=False),
     "destroyed": destroyed,
-    "destroy": lambda tx, _order, machine, now_s: destroy(tx, MachineId(machine.id), TENANT, now_s),
-    "give back": lambda tx, _order, machine, now_s: give_back(tx, MachineId(machine.id), TENANT, now_s),
+    "destroy": lambda tx, _order, machine, now_s: destroy(tx, MachineId(machine.id), PROJECT, now_s),
+    "give back": lambda tx, _order, machine, now_s: give_back(tx, MachineId(machine.id), PROJECT, now_s),
     "cancel": lambda tx, order, _machine, now_s: cancel(tx, OrderId(order.id), now_s),
     "retry": lambda tx, _order, _machine, now_s: retry_due(tx, now_s, POLICY),
     "revoked": revoked,
@@ -169,7 +169,7 @@ def test_destroying_the_machine_that_is_being_built_cancels_its_order(tmp_path: 
         machine = rows.by_id(tx, Machine, str(placed.machine_id))
         if paused:
             failed(retryable=True)(tx, placed, machine, NOW_S)
-        destroy(tx, MachineId(machine.id), TENANT, NOW_S + 1)
+        destroy(tx, MachineId(machine.id), PROJECT, NOW_S + 1)
         assert placed.state is OrderState.CANCELLED
         created(tx, placed, machine, NOW_S + 2)
         return placed, machine

@@ -19,7 +19,7 @@ from catalog.model.order import Order, OrderState
 from catalog.orders.place import place
 from catalog.store import outbox, rows
 from tests.support.clocks import ManualClock
-from tests.support.ordering import OFFER, PLATFORM, TENANT, order, seeded_database
+from tests.support.ordering import OFFER, PLATFORM, PROJECT, order, seeded_database
 
 T = TypeVar("T")
 NOW_S = 1_800_000_000.0
@@ -82,7 +82,7 @@ def test_an_idle_machine_is_handed_over_at_once(tmp_path: Path) -> None:
     ((placed, machine, messages),) = in_tx(tmp_path, work)
 
     assert (placed.state, placed.served_from, placed.machine_id) == (OrderState.FULFILLED, "pool", machine.id)
-    assert (machine.state, machine.tenant_id, machine.order_id) == (MachineState.IN_USE, TENANT, placed.id)
+    assert (machine.state, machine.project_id, machine.order_id) == (MachineState.IN_USE, PROJECT, placed.id)
     assert messages == 0
 
 
@@ -165,7 +165,7 @@ def test_what_is_wrong_is_named(asked: dict[str, str], field: str, fix: str, tmp
     named = {"offer": "north", "size": "small", "image": "debian-12", "name": "web-1"} | asked
 
     with pytest.raises(InvalidValue) as caught:
-        in_tx(tmp_path, lambda tx: place(tx, tenant_id=TENANT, now_s=NOW_S, **named))
+        in_tx(tmp_path, lambda tx: place(tx, project_id=PROJECT, now_s=NOW_S, **named))
 
     assert caught.value.field == field
     assert fix in str(caught.value.fix)

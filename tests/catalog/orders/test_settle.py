@@ -31,7 +31,7 @@ from catalog.pool.give_back import destroy, give_back
 from catalog.pool.manage import create_pool, remove_pool
 from catalog.store import outbox, rows
 from tests.support.clocks import ManualClock
-from tests.support.ordering import OTHER_TENANT, PLATFORM, TENANT, order, seeded_database
+from tests.support.ordering import OTHER_PROJECT, PLATFORM, PROJECT, order, seeded_database
 
 T = TypeVar("T")
 NOW_S = 1_800_000_000.0
@@ -173,7 +173,7 @@ def test_a_cancelled_order_destroys_what_was_begun(tmp_path: Path) -> None:
 
     def work(tx: Session) -> None:
         placed = order(tx, None, NOW_S)
-        cancel(tx, placed.id, NOW_S + 1, tenant_id=TENANT)
+        cancel(tx, placed.id, NOW_S + 1, project_id=PROJECT)
         settle(tx, created(placed.machine_id), NOW_S + 2, POLICY)
         machine = machine_of(tx, placed)
         assert (placed.state, machine.state) == (OrderState.CANCELLED, MachineState.DESTROYING)
@@ -186,17 +186,17 @@ def test_a_cancelled_order_destroys_what_was_begun(tmp_path: Path) -> None:
     in_tx(tmp_path, work)
 
 
-def test_another_tenants_things_do_not_exist(tmp_path: Path) -> None:
-    """Cancelling or giving back what is another tenant's is NotFound, and nothing changes."""
+def test_another_projects_things_do_not_exist(tmp_path: Path) -> None:
+    """Cancelling or giving back what is another project's is NotFound, and nothing changes."""
 
     def work(tx: Session) -> None:
         placed = order(tx, None, NOW_S)
         with pytest.raises(NotFound):
-            cancel(tx, placed.id, NOW_S, tenant_id=OTHER_TENANT)
+            cancel(tx, placed.id, NOW_S, project_id=OTHER_PROJECT)
         settle(tx, created(placed.machine_id), NOW_S, POLICY)
         for end in (give_back, destroy):
             with pytest.raises(NotFound):
-                end(tx, MachineId(str(placed.machine_id)), OTHER_TENANT, NOW_S)
+                end(tx, MachineId(str(placed.machine_id)), OTHER_PROJECT, NOW_S)
         assert machine_of(tx, placed).state is MachineState.IN_USE
 
     in_tx(tmp_path, work)
@@ -208,7 +208,7 @@ def test_a_machine_given_back_never_returns_to_a_pool(tmp_path: Path) -> None:
     def work(tx: Session) -> None:
         placed = order(tx, None, NOW_S)
         settle(tx, created(placed.machine_id), NOW_S, POLICY)
-        give_back(tx, MachineId(str(placed.machine_id)), TENANT, NOW_S)
+        give_back(tx, MachineId(str(placed.machine_id)), PROJECT, NOW_S)
         assert machine_of(tx, placed).state is MachineState.DESTROYING
         assert any(isinstance(each, DestroyMachine) for each in outgoing(tx))
 

@@ -13,6 +13,7 @@ from catalog.model.platform import Platform
 from catalog.platforms import retire
 from catalog.store import events, rows
 from catalog.store.database import Tx
+from tests.support.ordering import a_project
 from tests.support.stores import Store, add_connection, add_platform
 
 
@@ -127,7 +128,7 @@ def test_a_commit_with_news_rings_and_one_without_does_not(store: Store) -> None
     async def story() -> None:
         database = store.database
         ticket = database.told.ticket()
-        await database.write(lambda tx: access.create_tenant(tx, name="acme", now_s=1.0))
+        await database.write(lambda tx: a_project(tx, 1.0))
         assert not ticket.is_set()
         await database.write(lambda tx: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=1.0))
         await ticket.wait()

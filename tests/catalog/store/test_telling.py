@@ -2,9 +2,11 @@
 
 import pytest
 
-from catalog.model.access import Role, Tenant, Token
-from catalog.model.ids import ConnectionId, PassageId, PlatformId, TenantId, TokenId, WebhookId
+from catalog.model.access import Role, Token
+from catalog.model.event import Audience
+from catalog.model.ids import ConnectionId, OrganisationId, PassageId, PlatformId, ProjectId, TokenId, WebhookId
 from catalog.model.passage import Passage, PassageKind
+from catalog.model.tenancy import Organisation
 from catalog.model.webhook import Webhook
 from catalog.store.telling import telling
 
@@ -42,16 +44,16 @@ def test_a_passage_concerns_whom_it_leads_to_and_whose_it_is(principal: str, par
 
 def test_no_secret_is_a_fact() -> None:
     """Neither a token's digest, nor a webhook's secret or URL, is told to anybody."""
-    token = Token(id=TokenId("token_1"), digest="D1GEST", role=Role.TENANT, name="ci", subject_id="tenant_1")
+    token = Token(id=TokenId("token_1"), digest="D1GEST", role=Role.MEMBER, name="ci", subject_id="project_1")
     webhook = Webhook(
-        id=WebhookId("webhook_1"), role=Role.TENANT, subject_id="tenant_1", url="https://U.example.net", read_upto=0,
-        key_id="k1", sealed="S3ALED",
+        id=WebhookId("webhook_1"), audience=Audience.PROJECT, subject_id="project_1",
+        url="https://U.example.net", read_upto=0, key_id="k1", sealed="S3ALED",
     )  # fmt: skip
     told = [telling(token), telling(webhook)]
-    assert [each.tenant_id for each in told if each is not None] == [None, TenantId("tenant_1")]
+    assert [each.project_id for each in told if each is not None] == [None, ProjectId("project_1")]
     assert not any(word in str(told) for word in ("D1GEST", "S3ALED", "U.example.net"))
 
 
 def test_other_rows_are_nobody_s_news() -> None:
     """A row of a kind that is not told has no telling."""
-    assert telling(Tenant(id=TenantId("tenant_1"), name="acme")) is None
+    assert telling(Organisation(id=OrganisationId("organisation_1"), name="acme")) is None

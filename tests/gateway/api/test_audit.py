@@ -39,13 +39,13 @@ def test_every_change_is_noted_with_who_and_what(tmp_path: Path) -> None:
             assert short(records) == [
                 ("admin", "create_site", "done", ""),
                 ("admin", "create_site", "refused", "already-exists"),
-                ("tenant", "create_site", "refused", "denied"),
+                ("member", "create_site", "refused", "denied"),
                 ("admin", "change_site", "refused", "stale"),
             ]
             assert records[0]["subject"] == made.body["id"]
             assert records[0]["actor_name"] == "root"
             assert records[0]["data"] == {"request": made.headers["X-Request-Id"], "fields": "name"}
-            assert records[2]["actor"] == f"tenant:{world.ids['tenant']}"
+            assert records[2]["actor"] == f"member:{world.ids['tenant']}"
             assert records[3]["subject"] == "iad"
             assert short(await log_of(world, "&actor=admin&result=done")) == [("admin", "create_site", "done", "")]
 

@@ -62,7 +62,7 @@ def test_a_body_that_never_ends_is_a_408(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with api_world(tmp_path, limits=SHORT) as world:
-            head = f"POST /v1/tenants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.tokens['admin']}\r\n"
+            head = f"POST /v1/organisations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.tokens['admin']}\r\n"
             head += "Content-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 100\r\n\r\n{"
             answered = await talk(world, head.encode())
             assert answered.startswith(b"HTTP/1.1 408")

@@ -89,23 +89,23 @@ def test_an_endpoint_that_forgets_the_precondition_fails_loudly(tmp_path: Path) 
 
 
 def test_pages_lead_to_the_end_and_hold_everything_once(tmp_path: Path) -> None:
-    """Following next_page_token from a page of two yields each of seven tenants once, then null."""
+    """Following next_page_token from a page of two yields each of seven organisations once, then null."""
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
             for name in ("a", "b", "c", "d", "e"):
-                await world.call("admin", "POST", "/v1/tenants", {"name": name})
+                await world.call("admin", "POST", "/v1/organisations", {"name": name})
             found: list[str] = []
             sizes: list[int] = []
-            path = "/v1/tenants?limit=2"
+            path = "/v1/organisations?limit=2"
             while path:
                 page = (await world.call("admin", "GET", path)).body
                 sizes.append(len(page["items"]))
                 found += [item["name"] for item in page["items"]]
                 token = page["next_page_token"]
-                path = f"/v1/tenants?limit=2&page_token={token}" if token else ""
+                path = f"/v1/organisations?limit=2&page_token={token}" if token else ""
             assert sizes == [2, 2, 2, 1]
-            assert sorted(found) == ["a", "b", "c", "d", "e", "rival", "tenant"]
+            assert sorted(found) == ["a", "b", "bakery", "c", "d", "e", "foundry"]
 
     asyncio.run(story())
 
@@ -154,7 +154,7 @@ def test_other_changes_do_not_end_a_watch(tmp_path: Path) -> None:
         async with api_world(tmp_path) as world, asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch(world, '"1"', 1))
             await until(lambda: world.services.changes.waiting)
-            assert (await world.call("admin", "POST", "/v1/tenants", {"name": "a"})).status == 201
+            assert (await world.call("admin", "POST", "/v1/organisations", {"name": "a"})).status == 201
             reply = await watching
             assert (reply.status, reply.text, reply.headers["ETag"]) == (304, "", '"1"')
 

@@ -5,20 +5,20 @@ import hashlib
 from pathlib import Path
 
 from catalog.errors import CloudUnavailable
-from catalog.model.access import Tenant
 from catalog.model.order import IdempotencyRecord, Order
+from catalog.model.tenancy import Organisation
 from catalog.secrets import Sealer
 from catalog.store import rows
 from gateway.api.bodies import Nothing
 from gateway.api.idempotency import KEPT_S, RUNNING, RUNNING_S, Intention, expire, request_of
-from gateway.api.tokens import TenantIn
+from gateway.api.tenancy import OrganisationIn
 from tests.support.api_world import ApiWorld, FixedKeys, Reply, api_world
 
 KEY = {"Idempotency-Key": "one-intention"}
 ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
 
 
-async def count(world: ApiWorld, kind: type[Order | Tenant | IdempotencyRecord]) -> int:
+async def count(world: ApiWorld, kind: type[Order | Organisation | IdempotencyRecord]) -> int:
     """Return how many rows there are."""
     return len(await world.services.database.read(lambda tx: rows.where(tx, kind)))
 
@@ -49,11 +49,11 @@ def test_the_same_key_for_something_else_is_refused(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
-            assert (await world.call("admin", "POST", "/v1/tenants", {"name": "a"}, headers=KEY)).status == 201
-            for path, body in (("/v1/tenants", {"name": "b"}), ("/v1/sites", {"name": "a"})):
+            assert (await world.call("admin", "POST", "/v1/organisations", {"name": "a"}, headers=KEY)).status == 201
+            for path, body in (("/v1/organisations", {"name": "b"}), ("/v1/sites", {"name": "a"})):
                 refused = await world.call("admin", "POST", path, body, headers=KEY)
                 assert (refused.status, refused.code) == (422, "idempotency-key-reused")
-            assert await count(world, Tenant) == 3  # the seeded two, and "a"
+            assert await count(world, Organisation) == 3  # the seeded two, and "a"
 
     asyncio.run(story())
 
@@ -152,9 +152,9 @@ def test_what_is_kept_of_a_request_says_nothing_about_its_secret(tmp_path: Path)
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
-            await world.call("admin", "POST", "/v1/tenants", {"name": "a"}, headers=KEY)
+            await world.call("admin", "POST", "/v1/organisations", {"name": "a"}, headers=KEY)
             [record] = await world.services.database.read(lambda tx: rows.where(tx, IdempotencyRecord))
-            asked = request_of("POST", "/v1/tenants", TenantIn(name="a"), {"name": "a"})
+            asked = request_of("POST", "/v1/organisations", OrganisationIn(name="a"), {"name": "a"})
             assert world.services.sealer.is_fingerprint_of(record.request_hash, asked)
             assert hashlib.sha256(asked).hexdigest() not in record.request_hash
 
@@ -226,7 +226,7 @@ def test_a_mark_that_a_crash_left_is_taken_over_in_the_end(tmp_path: Path) -> No
         async with api_world(tmp_path) as world:
             path = f"/v1/machines/{world.ids['machine']}/actions"
             await world.call("tenant", "POST", path, {"action": "start"}, headers=KEY)
-            intention = Intention(principal=f"tenant:{world.ids['tenant']}", key=KEY["Idempotency-Key"], request=b"")
+            intention = Intention(principal=f"member:{world.ids['tenant']}", key=KEY["Idempotency-Key"], request=b"")
 
             def crash(tx: object) -> None:
                 record = tx.get(IdempotencyRecord, (intention.principal, intention.key))  # type: ignore[attr-defined]
@@ -247,9 +247,9 @@ def test_what_is_kept_is_forgotten_after_a_day(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
-            await world.call("admin", "POST", "/v1/tenants", {"name": "a"})
+            await world.call("admin", "POST", "/v1/organisations", {"name": "a"})
             world.clock.advance(KEPT_S / 2)
-            await world.call("admin", "POST", "/v1/tenants", {"name": "b"})
+            await world.call("admin", "POST", "/v1/organisations", {"name": "b"})
             world.clock.advance(KEPT_S / 2 + 1)
             assert await world.write(lambda tx: expire(tx, world.clock.now_s())) == 1
             assert await count(world, IdempotencyRecord) == 1

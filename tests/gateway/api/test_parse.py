@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from catalog.model.access import Tenant
+from catalog.model.tenancy import Organisation
 from catalog.store import rows
 from gateway.api.server import declared
 from tests.support.api_world import CANARY, api_world, host_key
@@ -44,9 +44,9 @@ RELAY = {"name": "r", "site": "fra", "host": "10.0.0.9", "user": "relay", "host_
             id="in a list",
         ),
         pytest.param(
-            "/v1/tokens", {"role": "root", "name": "n"}, "role", "'admin', 'tenant' or 'platform'", id="wrong word"
+            "/v1/tokens", {"role": "root", "name": "n"}, "role", "'admin', 'member' or 'platform'", id="wrong word"
         ),
-        pytest.param("/v1/tokens", {"role": "tenant", "name": "n"}, "tenant", "name or id", id="tenant missing"),
+        pytest.param("/v1/tokens", {"role": "member", "name": "n"}, "project", "name or id", id="project missing"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(
@@ -143,10 +143,10 @@ def test_an_oversized_body_is_refused_and_nothing_is_kept_of_it(tmp_path: Path) 
         async with api_world(tmp_path) as world:
             limit = world.services.limits.body_bytes
             body = json.dumps({"name": "big"}).encode()
-            fits = await world.call("admin", "POST", "/v1/tenants", raw=body.ljust(limit))
+            fits = await world.call("admin", "POST", "/v1/organisations", raw=body.ljust(limit))
             assert fits.status == 201
             too_long = body.ljust(limit + 1)
-            assert (await world.call("admin", "POST", "/v1/tenants", raw=too_long)).status == 413
+            assert (await world.call("admin", "POST", "/v1/organisations", raw=too_long)).status == 413
 
             async def in_chunks() -> Any:
                 for start in range(0, len(too_long), 65_536):
@@ -154,10 +154,10 @@ def test_an_oversized_body_is_refused_and_nothing_is_kept_of_it(tmp_path: Path) 
 
             headers = {"Authorization": f"Bearer {world.tokens['admin']}", "Idempotency-Key": "k"}
             headers["Content-Type"] = "application/json"
-            url = f"{world.url}/v1/tenants"
+            url = f"{world.url}/v1/organisations"
             async with world.http.post(url, data=in_chunks(), headers=headers) as response:
                 assert response.status == 413
-            assert len(await world.services.database.read(lambda tx: rows.where(tx, Tenant))) == 3
+            assert len(await world.services.database.read(lambda tx: rows.where(tx, Organisation))) == 3
 
     asyncio.run(story())
 

@@ -204,8 +204,8 @@ def test_an_admin_replaces_a_platform_s_lost_token(tmp_path: Path) -> None:
             for wrong, field in (
                 ({"role": "platform"}, "platform"),
                 ({"role": "platform", "platform": "nobody"}, "platform"),
-                ({"role": "platform", "platform": "platform", "tenant": "tenant"}, "tenant"),
-                ({"role": "tenant", "tenant": "tenant", "platform": "platform"}, "platform"),
+                ({"role": "platform", "platform": "platform", "project": "bakery/tenant"}, "project"),
+                ({"role": "member", "project": "bakery/tenant", "platform": "platform"}, "platform"),
                 ({"role": "admin", "platform": "platform"}, "platform"),
             ):
                 refused = await issue(**wrong)

@@ -19,12 +19,13 @@ from gateway.api.server import build_app, declared, listening_socket, serve_app
 from gateway.errors import InvalidSettings
 from tests.support.api_world import CANARY, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key, until
 
-ROLE_OF = {"admin": "admin", "tenant": "tenant", "rival": "tenant", "platform": "platform", "other": "platform"}
+ROLE_OF = {"admin": "admin", "tenant": "member", "rival": "member", "platform": "platform", "other": "platform"}
 
 # One good body for every endpoint that takes one; an endpoint without an entry here fails the tests.
 BODIES: dict[str, dict[str, Any]] = {
-    "create_tenant": {"name": "third"},
-    "create_token": {"role": "tenant", "name": "ci", "tenant": "tenant"},
+    "create_organisation": {"name": "third"},
+    "create_project": {"organisation": "bakery", "name": "third"},
+    "create_token": {"role": "member", "name": "ci", "project": "bakery/tenant"},
     "create_enrolment": {
         "platform_name": "new",
         "endpoints": [{"purpose": "api", "url": "https://new.example.org", "dial": "10.9.9.9:443"}],
@@ -68,9 +69,14 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
     """Return the endpoint's path with the seeded things in the place of its parameters."""
     kind = endpoint.path.split("/")[2] if endpoint.parameters else ""
     named = {"sites": "site", "relays": "relay", "links": "link", "grants": "grant-machine", "grant-rules": "rule"}
-    named |= {"offers": "offer-machine", "tokens": "rival-token", "tenants": "tenant"}
+    named |= {"offers": "offer-machine", "tokens": "rival-token", "organisations": "bakery", "projects": "tenant"}
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
-    return endpoint.path.replace("{id}", thing).replace("{ref}", thing).replace("{purpose}", "api")
+    return (
+        endpoint.path.replace("{id}", thing)
+        .replace("{ref}", thing)
+        .replace("{purpose}", "api")
+        .replace("{project}", thing)
+    )
 
 
 def gentlest_first() -> Iterator[Endpoint]:

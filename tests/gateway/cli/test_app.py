@@ -112,7 +112,7 @@ def test_every_noun_has_its_verbs() -> None:
     [
         pytest.param(("order", "create", "offer"), id="missing option"),
         pytest.param(("order", "list", "-o", "xml"), id="unknown format"),
-        pytest.param(("order", "list", "--token", "cw_tenant_x"), id="a token is no argument"),
+        pytest.param(("order", "list", "--token", "cw_member_x"), id="a token is no argument"),
         pytest.param(("orders",), id="unknown noun"),
         pytest.param(("order", "list", "--server", "gateway"), id="no port"),
         pytest.param(("weights", "set", "loss=much"), id="not a number"),

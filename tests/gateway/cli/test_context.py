@@ -28,16 +28,16 @@ def test_a_gateway_is_added_used_and_forgotten(crossway: Crossway, tmp_path: Pat
 
 def test_a_command_goes_to_the_context(crossway: Crossway) -> None:
     """What --context names decides server and token; without it the one in use does."""
-    answer = Played(body={"role": "tenant", "name": "t"})
+    answer = Played(body={"role": "member", "name": "t"})
     with playing(answer) as first, playing(answer) as second:
         for name, stage in (("one", first), ("two", second)):
             words = ("context", "add", name, "--server", stage.server, "--token-file", "-")
-            crossway(*words, stdin=f"cw_tenant_{name}")
+            crossway(*words, stdin=f"cw_member_{name}")
         crossway("whoami")
         crossway("whoami", "--context", "two")
 
-    assert first.asked[0].headers["authorization"] == "Bearer cw_tenant_one"
-    assert second.asked[0].headers["authorization"] == "Bearer cw_tenant_two"
+    assert first.asked[0].headers["authorization"] == "Bearer cw_member_one"
+    assert second.asked[0].headers["authorization"] == "Bearer cw_member_two"
 
 
 def test_wrong_contexts_are_told(crossway: Crossway) -> None:

@@ -9,7 +9,7 @@ from tests.gateway.cli.conftest import Crossway
 from tests.support.api_stub import HangUp, Played, page, playing, problem
 from tests.support.network_status import network
 
-TOKEN = "cw_tenant_from-the-file"
+TOKEN = "cw_member_from-the-file"
 ORDERS = page([{"id": "order_1", "state": "placed", "name": "web"}])
 ORDER = Played(status=202, headers={"ETag": '"1"'}, body={"id": "order_1", "state": "creating", "reason": ""})
 UNCHANGED = Played(status=304, headers={"ETag": '"1"'})
@@ -130,14 +130,14 @@ def test_the_token_comes_from_file_environment_or_context(crossway: Crossway, tm
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\n")
     with playing(ORDERS, ORDERS, ORDERS) as stage:
-        known = {"demo": Context(server=stage.server, token="cw_tenant_context")}
+        known = {"demo": Context(server=stage.server, token="cw_member_context")}
         save(tmp_path / "contexts.toml", Contexts(known=known, current="demo"))
-        crossway("order", "list", "--token-file", str(path), CROSSWAY_TOKEN="cw_tenant_environment")
-        crossway("order", "list", CROSSWAY_TOKEN="cw_tenant_environment")
+        crossway("order", "list", "--token-file", str(path), CROSSWAY_TOKEN="cw_member_environment")
+        crossway("order", "list", CROSSWAY_TOKEN="cw_member_environment")
         crossway("order", "list")
 
     sent = [asked.headers["authorization"] for asked in stage.asked]
-    assert sent == [f"Bearer {TOKEN}", "Bearer cw_tenant_environment", "Bearer cw_tenant_context"]
+    assert sent == [f"Bearer {TOKEN}", "Bearer cw_member_environment", "Bearer cw_member_context"]
 
 
 def test_a_contexts_token_goes_to_its_own_gateway_only(crossway: Crossway, tmp_path: Path) -> None:

@@ -259,11 +259,12 @@ def test_orders_pools_and_machines(run: Run, api: ServedApi) -> None:
     run("machine", "stop", machine, role="tenant", code=4)
 
 
-def test_tenants_and_tokens(run: Run, crossway: Crossway, api: ServedApi, tmp_path: Path) -> None:
-    """A token issued into a file works for its tenant until it is revoked."""
-    run("tenant", "create", "bakery")
+def test_organisations_projects_and_tokens(run: Run, crossway: Crossway, api: ServedApi, tmp_path: Path) -> None:
+    """A token issued into a file works for its project until it is revoked."""
+    run("org", "create", "brewery")
+    made = run("project", "create", "brewery/web")
     path = tmp_path / "token"
-    token = run("token", "create", "ci", "--tenant", "bakery", "--ttl", "3600", "--token-out", str(path))
+    token = run("token", "create", "ci", "--project", "brewery/web", "--ttl", "3600", "--token-out", str(path))
 
     def whoami() -> int:
         return crossway("whoami", "--token-file", str(path), CROSSWAY_SERVER=api.server).exit_code
@@ -271,7 +272,9 @@ def test_tenants_and_tokens(run: Run, crossway: Crossway, api: ServedApi, tmp_pa
     assert whoami() == 0
     run("token", "revoke", token["id"])
     assert whoami() == 5
-    assert "bakery" in [each["name"] for each in run("tenant", "list")]
+    assert "brewery" in [each["name"] for each in run("org", "list")]
+    assert [each["id"] for each in run("project", "list", "--org", "brewery")] == [made["id"]]
+    assert crossway("project", "create", "web").exit_code == 2
     assert "cw_" not in json.dumps(run("token", "list"))
 
 

@@ -28,7 +28,7 @@ def client(api: ServedApi, role: str = "admin") -> Client:
 
 def test_who_one_is(api: ServedApi) -> None:
     """The gateway tells each token its role; without a token it tells nothing."""
-    assert client(api, "tenant").whoami()["role"] == "tenant"
+    assert client(api, "tenant").whoami()["role"] == "member"
     assert Client(api.server).is_ready()
     with pytest.raises(ApiProblem) as caught:
         Client(api.server).whoami()
@@ -78,8 +78,8 @@ def test_weights_change_one_by_one(api: ServedApi) -> None:
 def test_every_page_of_the_real_api(api: ServedApi) -> None:
     """Paging two by two yields each thing once and misses none."""
     admin = client(api)
-    made = {admin.tenants.create(name=f"paged-{number}")["id"] for number in range(5)}
-    found = [tenant["id"] for tenant in admin.tenants.list(page_size=2)]
+    made = {admin.organisations.create(name=f"paged-{number}")["id"] for number in range(5)}
+    found = [each["id"] for each in admin.organisations.list(page_size=2)]
 
     assert made <= set(found)
     assert len(found) == len(set(found))

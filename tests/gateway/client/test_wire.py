@@ -10,7 +10,7 @@ from gateway.client.address import parse_address
 from gateway.client.wire import Exchange, Wire
 from tests.support.api_stub import HangUp, Played, Silence, playing, problem
 
-TOKEN = "cw_tenant_very-secret"
+TOKEN = "cw_member_very-secret"
 
 
 def wire_to(server: str, *, timeout_s: float = 10.0, pauses: list[float] | None = None) -> Wire:
