@@ -168,7 +168,7 @@ def create_enrolment(
     naming.refuse_taken(tx, Platform, platform_name, field="platform_name")
     approved = [_approved(index, endpoint) for index, endpoint in enumerate(endpoints)]
     if len({endpoint["purpose"] for endpoint in approved}) < len(approved):
-        raise InvalidValue("each purpose may be approved once", field="endpoints", fix="one 'api', one 'connector'")
+        raise InvalidValue("each purpose may be approved once", field="endpoints", fix="one 'api', one 'connector', …")
     text = _text("enrol")
     enrolment = Enrolment(
         id=TokenId(new_id("enrolment", now_s)),
@@ -224,7 +224,9 @@ def _check_subject(tx: Tx, role: Role, subject_id: str) -> None:
 def _approved(index: int, endpoint: Mapping[str, object]) -> dict[str, object]:
     field = f"endpoints[{index}]"
     if endpoint.get("purpose") not in set(Purpose):
-        raise InvalidValue("an endpoint is for 'api' or 'connector'", field=f"{field}.purpose", fix="api, connector")
+        raise InvalidValue(
+            "an endpoint is for 'api', 'connector' or a service", field=f"{field}.purpose", fix=", ".join(Purpose)
+        )
     ca_pem = endpoint.get("ca_pem")
     return {
         "purpose": str(endpoint["purpose"]),

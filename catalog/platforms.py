@@ -15,7 +15,7 @@ from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Enrolment, Role
 from catalog.model.ids import CredentialId, EndpointId, PlatformId, new_id
 from catalog.model.network import Site
-from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose, SealedCredential
+from catalog.model.platform import SERVICES, Endpoint, EndpointState, Platform, Purpose, SealedCredential
 from catalog.ports import Address, ApprovedEndpoint, CloudAccount
 from catalog.secrets import SealedValue, Sealer, Secret
 from catalog.store import connections, platforms, principals, rows
@@ -33,8 +33,19 @@ AccountCheck = Callable[[str, str, Mapping[str, str]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A URL that a platform's owner names, and the authority that it says proves it, if not the system's."""
+
+    url: str
+    ca_pem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentRequest:
-    """What a platform's owner says at enrolment. ``site`` is the site's name; ``options`` are the driver's to judge."""
+    """What a platform's owner says at enrolment. ``site`` is the site's name; ``options`` are the driver's to judge.
+
+    ``services`` are the URLs of services that do not live under the host and port of ``api_url``.
+    """
 
     name: str
     provider: str
@@ -48,6 +59,7 @@ class EnrolmentRequest:
     connector_ca_pem: str | None = None
     public_key: str = ""  # base64 of 32 bytes, Ed25519
     options: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[Purpose, Named] = field(default_factory=dict)
 
 
 def accept_any(provider: str, region: str, options: Mapping[str, str]) -> None:
@@ -161,6 +173,7 @@ def cloud_account(tx: Tx, platform_id: str, sealer: Sealer) -> CloudAccount:
         account=platform.account,
         secret=sealer.open(_sealed(held), owner=platform.id, name=held.name),
         options=dict(platform.options),
+        services=tuple(found for purpose in SERVICES if (found := _approved(tx, platform.id, purpose)) is not None),
     )
 
 
@@ -216,9 +229,12 @@ def _approved(tx: Tx, platform_id: PlatformId, purpose: Purpose) -> ApprovedEndp
 
 def _named(platform: Platform, request: EnrolmentRequest) -> list[Endpoint]:
     """Return the endpoints that the platform's owner names, none of them approved."""
+    if not set(SERVICES) >= set(request.services):
+        raise InvalidValue("this is no service", field="services", fix=", ".join(SERVICES))
     told = (
         (Purpose.API, request.api_url, request.api_ca_pem),
         (Purpose.CONNECTOR, request.connector_url, request.connector_ca_pem),
+        *((purpose, named.url, named.ca_pem) for purpose, named in request.services.items()),
     )
     return [
         Endpoint(

@@ -113,7 +113,10 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudAccount:
-    """Everything needed to log in at one platform as its primary account."""
+    """Everything needed to log in at one platform as its primary account.
+
+    ``services`` are the endpoints of services that do not live under the host and port of ``endpoint``.
+    """
 
     platform: PlatformId
     provider: str  # a key of drivers.registry, such as "ec2", "openstack", "simulated"
@@ -122,6 +125,7 @@ class CloudAccount:
     account: str  # user name, access key id
     secret: Secret
     options: Mapping[str, str] = field(default_factory=dict)  # allow-listed per provider, e.g. project, domain
+    services: tuple[ApprovedEndpoint, ...] = ()
 
 
 # The account of one platform as it is now: asked at each use, so that a new credential counts at once.

@@ -24,10 +24,24 @@ class Platform(Row, table=True):
 
 
 class Purpose(StrEnum):
-    """What an endpoint is for."""
+    """What an endpoint is for.
+
+    API is where one logs in, and every service that lives under the same host and port; a service that lives
+    elsewhere, as an OpenStack's on a port of its own, has an endpoint by itself.
+    """
 
     API = "api"
     CONNECTOR = "connector"
+    COMPUTE = "compute"
+    IMAGE = "image"
+    NETWORK = "network"
+    VOLUME = "volume"
+    LOAD_BALANCER = "load-balancer"
+    DNS = "dns"
+    OBJECT_STORAGE = "object-storage"
+
+
+SERVICES = tuple(purpose for purpose in Purpose if purpose not in {Purpose.API, Purpose.CONNECTOR})
 
 
 class EndpointState(StrEnum):

@@ -71,7 +71,7 @@ class Bridge:
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
         routed_http.install()
         self._policy = policy
-        self._route = Route((account.endpoint,), dialer, body_limit_bytes=policy.body_limit_bytes)
+        self._route = Route((account.endpoint, *account.services), dialer, body_limit_bytes=policy.body_limit_bytes)
         self._redaction = Redaction(account.account, account.secret)
         self._threads = PlatformThreads(account.platform, policy)
 

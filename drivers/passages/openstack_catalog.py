@@ -1,22 +1,23 @@
 """Where OpenStack's services are, and how a passage tells it to its holder. Pure.
 
-The cloud's own catalog says where each service is; only what lies under the approved endpoint is ever called. The
+The cloud's own catalog says where each service is; only what lies under an approved endpoint is ever called. The
 holder is told the same catalog with every URL leading through the passage: ``<address>/<service type>/<version …>``.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from catalog.errors import CloudMisbehaved
+from catalog.endpoints import Target
+from catalog.errors import CloudMisbehaved, DialRefused
+from catalog.ports import ApprovedEndpoint
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REST: Final = re.compile(r"(?P<root>.*?)(?P<rest>(/v\d+(\.\d+)?(/[^/]+)?)?/?)")
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.000000Z"
-_PORTS: Final = {"http": 80, "https": 443}
 _UPDATED: Final = "2020-04-07T00:00:00Z"
 
 
@@ -28,25 +29,26 @@ class Service:
     name: str
     root: str
     rest: str
-    is_approved: bool  # lies under the approved endpoint
+    endpoint: ApprovedEndpoint | None  # the approved one under which it lies
 
 
-def services(token: dict[str, Any], *, region: str, approved: str) -> tuple[Service, ...]:
+def services(token: dict[str, Any], *, region: str, approved: Sequence[ApprovedEndpoint]) -> tuple[Service, ...]:
     """Return the public services of ``region`` in a token's catalog, of one type the first. Raises CloudMisbehaved."""
+    by_target = {Target.of(endpoint.url): endpoint for endpoint in approved}
     try:
         found = [
-            _service(entry, endpoint["url"], approved)
+            _service(entry, endpoint["url"], by_target)
             for entry in token["catalog"]
             for endpoint in entry["endpoints"]
             if endpoint["interface"] == "public" and region in {endpoint.get("region_id"), endpoint.get("region")}
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, DialRefused) as error:
         raise CloudMisbehaved("the token's service catalog is not one of Keystone v3") from error
     by_type = {service.type: service for service in reversed(found) if _TYPE.fullmatch(service.type)}
     return tuple(by_type[kind] for kind in sorted(by_type))
 
 
-def _service(entry: dict[str, Any], url: str, approved: str) -> Service:
+def _service(entry: dict[str, Any], url: str, approved: Mapping[Target, ApprovedEndpoint]) -> Service:
     parts = urlsplit(url)
     split = _REST.fullmatch(parts.path)
     assert split is not None  # every part of the pattern may be empty
@@ -55,13 +57,8 @@ def _service(entry: dict[str, Any], url: str, approved: str) -> Service:
         name=str(entry.get("name", "")),
         root=f"{parts.scheme}://{parts.netloc}{split['root']}",
         rest=split["rest"],
-        is_approved=_origin(url) == _origin(approved),
+        endpoint=approved.get(Target.of(url)),
     )
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def beginnings(found: Sequence[Service], address: str) -> dict[str, str]:

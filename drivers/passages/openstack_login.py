@@ -66,7 +66,7 @@ class Login:
         document = _token_of(body)
         if not text or document is None:
             raise CloudMisbehaved("the cloud's answer to the log-in holds no token")
-        found = services(document, region=account.region, approved=account.endpoint.url)
+        found = services(document, region=account.region, approved=(account.endpoint, *account.services))
         return CloudToken(text=Secret(text), document=document, services=found)
 
 

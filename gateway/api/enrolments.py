@@ -1,11 +1,12 @@
 """Enrolments: an admin permits one platform to enrol, once, and approves ahead where it may be reached."""
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from catalog import access
 from catalog.errors import AlreadyExists, InvalidValue
+from catalog.model.platform import Purpose
 from catalog.store.database import Tx
 from gateway.api.bodies import AddressesFrom, Body, HostPort, Lifetime, Name, Out, Pem, Time, Url
 from gateway.api.dispatch import SHOWN_ONCE
@@ -14,10 +15,14 @@ from gateway.api.endpoints import Call, Routes
 routes = Routes("platforms")
 
 
+# Lax, because a member is what its value is, and JSON has no members.
+PurposeIn = Annotated[Purpose, Field(strict=False)]
+
+
 class ApprovedEndpointIn(Body):
     """An endpoint that an admin approves ahead: this URL is reached at this address, and nowhere else."""
 
-    purpose: Literal["api", "connector"]
+    purpose: PurposeIn
     url: Url
     dial: HostPort = Field(description="`host:port` to dial at the end of the tunnel.")
     dials_from: AddressesFrom = Field(default_factory=dict, description="Site name -> `host:port`, where it differs.")
@@ -28,7 +33,7 @@ class EnrolmentIn(Body):
     """A one-time permission for one platform to enrol."""
 
     platform_name: Name
-    endpoints: list[ApprovedEndpointIn] = Field(max_length=2)
+    endpoints: list[ApprovedEndpointIn] = Field(max_length=len(Purpose))
     ttl_s: Lifetime | None = Field(default=None, description="Seconds until it expires; absent: one day.")
 
 

@@ -1,6 +1,6 @@
 """Platforms enrol once with a one-time token; admins and they themselves see them. The secret never comes out."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId
 from catalog.model.network import Site
 from catalog.model.platform import Endpoint, Platform, Purpose
-from catalog.platforms import EnrolmentRequest
+from catalog.platforms import EnrolmentRequest, Named
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -46,6 +46,10 @@ class EndpointIn(Body):
     ca_pem: Pem | None = None
 
 
+Service = Literal["compute", "image", "network", "volume", "load-balancer", "dns", "object-storage"]
+Services = Annotated[dict[Service, EndpointIn], Field(max_length=8)]
+
+
 class PlatformIn(Body):
     """A platform's own description of itself."""
 
@@ -57,6 +61,9 @@ class PlatformIn(Body):
     secret: SecretIn = Field(description="Its password or secret key. Sealed at once; no answer ever holds it.")
     api: EndpointIn
     connector: EndpointIn | None = None
+    services: Services = Field(
+        default_factory=dict, description="Services that do not live under the host and port of `api`, by their kind."
+    )
     # The catalog judges its form: what it says of a wrong one helps more than a pattern.
     public_key: Line = Field(default="", description="Base64 of 32 bytes, Ed25519: signs the connector's answers.")
     options: Options = Field(default_factory=dict, description="What the provider needs beyond this.")
@@ -136,6 +143,7 @@ def _request(body: PlatformIn) -> EnrolmentRequest:
         connector_ca_pem=body.connector.ca_pem if body.connector else None,
         public_key=body.public_key,
         options=body.options,
+        services={Purpose(kind): Named(url=each.url, ca_pem=each.ca_pem) for kind, each in body.services.items()},
     )
 
 
@@ -219,7 +227,7 @@ def approve_endpoint(tx: Tx, call: Call[ApprovalIn]) -> PlatformOut:
     """Return the platform with the endpoint approved."""
     row = own_platform(tx, call)
     if call.path["purpose"] not in set(Purpose):
-        raise NotFound(f"there is no endpoint for '{call.path['purpose']}'", fix="api or connector")
+        raise NotFound(f"there is no endpoint for '{call.path['purpose']}'", fix="one of " + ", ".join(Purpose))
     platforms.approve_endpoint(
         tx,
         row.id,

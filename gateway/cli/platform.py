@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -30,6 +31,10 @@ SecretFile = Annotated[
 DialsFrom = Annotated[
     list[str] | None, typer.Option("--dial-from", metavar="SITE=HOST:PORT", help="From that site; repeatable.")
 ]
+ServiceUrls = Annotated[
+    list[str] | None,
+    typer.Option("--service", metavar="KIND=URL", help="A service on another host or port than the API; repeatable."),
+]
 
 
 @remote(enrolments, "create")
@@ -40,7 +45,11 @@ def create_enrolment(
     api_url: Annotated[str, typer.Option(help="URL of the cloud's API.")],
     api_dial: Annotated[str, typer.Option(metavar="HOST:PORT", help="What to dial for it.")],
     api_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
-    api_ca_file: Annotated[Path | None, typer.Option(help="Its private CA, PEM.")] = None,
+    api_ca_file: Annotated[Path | None, typer.Option(help="Its and its services' private CA, PEM.")] = None,
+    service: ServiceUrls = None,
+    service_dial: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=HOST:PORT", help="What to dial for it, if not what its URL says.")
+    ] = None,
     connector_url: Annotated[str | None, typer.Option(help="URL of the owner's connector.")] = None,
     connector_dial: Annotated[str | None, typer.Option(metavar="HOST:PORT")] = None,
     connector_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
@@ -54,6 +63,7 @@ def create_enrolment(
     endpoints = [_approval("api", api_url, api_dial, api_dial_from, api_ca_file)]
     if connector_url is not None:
         endpoints.append(_approval("connector", connector_url, connector_dial, connector_dial_from, connector_ca_file))
+    endpoints += _services(pairs_of(service, "--service"), pairs_of(service_dial, "--service-dial"), api_ca_file)
     with kept_secret(token_out) as keep:
         enrolment = door.client.enrolments.create(platform_name=platform, endpoints=endpoints, ttl_s=ttl)
         show_once(door, dict(enrolment), keep)
@@ -73,7 +83,8 @@ def enrol(
     ] = None,
     secret_file: SecretFile = None,
     region: Annotated[str | None, typer.Option()] = None,
-    api_ca_file: Annotated[Path | None, typer.Option(help="The API's private CA, PEM.")] = None,
+    api_ca_file: Annotated[Path | None, typer.Option(help="The API's and its services' private CA, PEM.")] = None,
+    service: ServiceUrls = None,
     connector_url: Annotated[str | None, typer.Option(help="URL of your connector.")] = None,
     connector_ca_file: Annotated[Path | None, typer.Option(help="The connector's private CA, PEM.")] = None,
     public_key_file: Annotated[Path | None, typer.Option(help="What `crossway connector key` prints.")] = None,
@@ -84,6 +95,7 @@ def enrol(
     if enrolment_token_file == "-" and secret_file == "-":  # noqa: S105 - "-" is stdin
         raise CliError("only one of --enrolment-token-file and --secret-file can be stdin")
     token = checked_token(door.secret("enrolment token", enrolment_token_file), "--enrolment-token-file")
+    services = pairs_of(service, "--service") or {}
     with kept_secret(token_out) as keep:
         platform = door.client.platforms.enrol(
             enrolment_token=token,
@@ -94,6 +106,7 @@ def enrol(
             secret=door.secret("account's secret", secret_file),
             api=_endpoint(api_url, api_ca_file),
             connector=None if connector_url is None else _endpoint(connector_url, connector_ca_file),
+            services={kind: _endpoint(url, api_ca_file) for kind, url in services.items()},
             region=region,
             public_key=None if public_key_file is None else _text(public_key_file),
             options=pairs_of(option, "--option"),
@@ -118,7 +131,7 @@ def approve_endpoint(
     door: Door,
     *,
     platform: NameOrId,
-    purpose: Annotated[str, typer.Argument(metavar="api|connector")],
+    purpose: Annotated[str, typer.Argument(metavar="api|connector|KIND")],
     dial: Annotated[str, typer.Option(metavar="HOST:PORT", help="What to dial for its URL.")],
     dial_from: DialsFrom = None,
 ) -> None:
@@ -178,6 +191,27 @@ def _approval(
     if dials_from:
         approval["dials_from"] = pairs_of(dials_from, f"--{purpose}-dial-from")
     return approval
+
+
+def _services(
+    urls: dict[str, str] | None, dials: dict[str, str] | None, ca_file: Path | None
+) -> list[dict[str, object]]:
+    """Return the approvals of services, each dialled where its own URL leads unless something else is said."""
+    urls, dials = urls or {}, dials or {}
+    if unknown := sorted(set(dials) - set(urls)):
+        raise CliError(f"--service-dial {unknown[0]} goes with no --service", fix=f"--service {unknown[0]}=URL")
+    return [_approval(kind, url, dials.get(kind) or _address(kind, url), None, ca_file) for kind, url in urls.items()]
+
+
+def _address(kind: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urlsplit(""), 0
+    if not parts.hostname:
+        raise CliError(f"--service {kind}={url} is not the URL of an API", fix="https://NAME:PORT")
+    return f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
 
 
 def _endpoint(url: str, ca_file: Path | None) -> dict[str, object]:

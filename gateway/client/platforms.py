@@ -42,16 +42,19 @@ class Platforms(Collection[Platform]):
         secret: str,
         api: Mapping[str, object],
         connector: Mapping[str, object] | None = None,
+        services: Mapping[str, Mapping[str, object]] | None = None,
         region: str | None = None,
         public_key: str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Platform:
         """Enrol a platform with its one-time token. ``api`` and ``connector`` are {url, ca_pem?}.
 
+        ``services`` holds the same by kind, for services that do not live under the host and port of ``api``.
+
         The answer holds the platform's own token, once.
         """
         body = given(name=name, provider=provider, site=site, account=account, secret=secret, api=api)
-        body |= given(connector=connector, region=region, public_key=public_key, options=options)
+        body |= given(connector=connector, services=services, region=region, public_key=public_key, options=options)
         headers = {"Authorization": f"Bearer {enrolment_token}"}
         return body_of(self._wire.call("POST", self._path, body=body, headers=headers), self._wire)
 

@@ -129,7 +129,8 @@ def _same(one: CloudAccount, other: CloudAccount) -> bool:
 
 
 def _public(account: CloudAccount) -> tuple[object, ...]:
-    return (account.provider, account.region, account.endpoint, account.account, dict(account.options))
+    reached = (account.endpoint, account.services)
+    return (account.provider, account.region, *reached, account.account, dict(account.options))
 
 
 @dataclass(frozen=True, slots=True)

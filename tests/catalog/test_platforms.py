@@ -10,6 +10,7 @@ from catalog.model.access import Enrolment, Role, Token
 from catalog.model.ids import PlatformId
 from catalog.model.network import Site
 from catalog.model.platform import Endpoint, EndpointState, Platform, Purpose, SealedCredential
+from catalog.platforms import Named
 from catalog.ports import Address
 from catalog.secrets import Secret
 from catalog.store import rows
@@ -77,6 +78,35 @@ def test_a_platform_enrols_and_gets_a_token_of_its_own(store: Store, token: str)
     connector = store.read(lambda tx: platforms.connector_endpoint(tx, platform.id))
     assert connector is not None
     assert connector.url == "http://connector.example.org"
+
+
+@pytest.mark.usefixtures("token")
+def test_services_elsewhere_are_reached_as_an_admin_approved_them(store: Store) -> None:
+    """A service that an admin approved is the driver's to reach, at the admin's address; one that none did is not."""
+    nova = {"purpose": "compute", "url": "http://api.example.org:8774", "dial": "10.0.0.5:8774"}
+    _, token = store.write(
+        lambda tx: access.create_enrolment(tx, platform_name="mumbai", endpoints=[*APPROVED, nova], now_s=store.now_s)
+    )
+    services = {
+        Purpose.COMPUTE: Named(url="http://api.example.org:8774/"),
+        Purpose.IMAGE: Named(url="https://api.example.org:9292"),
+    }
+    platform, _ = enrol(store, token, services=services)
+    account = store.read(lambda tx: platforms.cloud_account(tx, platform.id, store.sealer))
+    (compute,) = account.services
+    assert (compute.url, compute.dial) == ("http://api.example.org:8774", Address(host="10.0.0.5", port=8774))
+    assert endpoint(store, platform, Purpose.IMAGE).state is EndpointState.PROPOSED
+    dial = Address(host="10.0.0.5", port=9292)
+    store.write(lambda tx: platforms.approve_endpoint(tx, platform.id, Purpose.IMAGE, dial=dial, now_s=store.now_s))
+    account = store.read(lambda tx: platforms.cloud_account(tx, platform.id, store.sealer))
+    assert [each.dial.port for each in account.services] == [8774, 9292]
+
+
+def test_an_api_is_not_named_as_a_service(store: Store, token: str) -> None:
+    """Only services are; the API and the connector have places of their own."""
+    with pytest.raises(InvalidValue) as refused:
+        enrol(store, token, services={Purpose.CONNECTOR: Named(url="https://elsewhere.example.org")})
+    assert refused.value.field == "services"
 
 
 def test_the_secret_is_nowhere_in_the_files_and_in_no_repr(store: Store, token: str) -> None:

@@ -16,7 +16,7 @@ from catalog.errors import (
     CloudUnavailable,
     Denied,
 )
-from catalog.ports import HttpAnswer, HttpCall, PassageCall
+from catalog.ports import Address, ApprovedEndpoint, HttpAnswer, HttpCall, PassageCall
 from drivers.passages.answers import one_piece
 from drivers.passages.openstack import OpenStackPassage
 from drivers.passages.openstack_login import Login
@@ -76,10 +76,10 @@ class Cloud:
 class World:
     """A passage into the cloud, and what was sent there."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, *services: ApprovedEndpoint, **changes: Any) -> None:
         self.cloud = Cloud()
         self.carrier = MemoryCarrier(self.cloud)
-        account = always(cloud_account("openstack", URL, project="p"))
+        account = always(replace(cloud_account("openstack", URL, project="p"), services=services))
         self.passage = OpenStackPassage(
             terms=replace(TERMS, **changes),
             account=account,
@@ -164,6 +164,22 @@ def test_the_holder_logs_in_with_what_the_environment_says() -> None:
 def test_nothing_else_proves_the_holder(bad: PassageCall) -> None:
     """A call with another secret, another token or none is not the holder's."""
     assert not World().passage.is_from_holder(bad)
+
+
+def test_a_service_elsewhere_is_asked_at_its_own_endpoint() -> None:
+    """A service on another host is reached at the endpoint that an admin approved for it, with the cloud's token."""
+
+    async def story() -> None:
+        neutron = ApprovedEndpoint(url="https://other.example:9696", dial=Address(host="10.0.0.9", port=9696))
+        world = World(neutron)
+        await world.log_in()
+        answer, _ = await world.ask(call("/network/v2.0/networks"))
+        assert answer.status == 200
+        sent = world.carrier.sent[-1]
+        assert sent.url == "https://other.example:9696/v2.0/networks"
+        assert dict(sent.headers)["X-Auth-Token"] == "t1"
+
+    run(story())
 
 
 def test_versions_are_told_to_anybody_as_the_cloud_itself_does() -> None:

@@ -40,7 +40,7 @@ RELAY = {"name": "r", "site": "fra", "host": "10.0.0.9", "user": "relay", "host_
             "/v1/enrolments",
             {"platform_name": "p", "endpoints": [{"purpose": "moon", "url": "https://a.b", "dial": "a.b:1"}]},
             "endpoints[0].purpose",
-            "'api' or 'connector'",
+            "'api', 'connector', 'compute', 'image'",
             id="in a list",
         ),
         pytest.param(
