@@ -152,6 +152,13 @@ class CloudRefused(CloudError):
     code = "cloud-refused"
 
 
+class CloudQuotaExhausted(CloudRefused):
+    """The account's quota at the cloud is used up: nothing was done, and the same call may succeed later."""
+
+    code = "cloud-quota-exhausted"
+    retryable = True
+
+
 class CloudCredentialsRefused(CloudRefused):
     """The cloud does not accept the account's credentials."""
 

@@ -65,11 +65,11 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
         ),
         ProviderFacts(
             name="openstack",
-            title="OpenStack with Keystone v3, all services under one host and port",
+            title="OpenStack with Keystone v3",
             needed=("project",),
             options={"project": "the project's name", "domain": "the domain's name (default: Default)"},
             needs_region=True,
-            exercised="constructed, and logged in against a recorded Keystone; not against a whole OpenStack",
+            exercised="against a whole OpenStack (Debian's: keystone, glance, nova, neutron), by make test-openstack",
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
         ),
         ProviderFacts(

@@ -30,6 +30,12 @@ _DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
 _PAGES_LIMIT: Final = 200
 _ANY_IMAGE: Final = "ami-00000000"  # a dry run is refused or allowed before the image is looked at
 
+# The account's limits, and a zone that is full: neither made anything, and either may be over soon.
+_EXHAUSTED: Final = (
+    "InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity", "InsufficientFreeAddressesInSubnet",
+)  # fmt: skip
+
 # "shutting-down" cannot be undone, so nothing may be decided on such a machine any more.
 _STATUSES: Final[Mapping[str, MachineStatus]] = {
     "pending": MachineStatus.PENDING,
@@ -207,6 +213,9 @@ class Ec2Cloud(GenericCloud):
 
     def _is_missing(self, error: BaseHTTPError) -> bool:
         return super()._is_missing(error) or str(error.message).startswith("InvalidInstanceID.NotFound")
+
+    def _is_exhausted(self, error: BaseHTTPError) -> bool:
+        return str(error.message).startswith(_EXHAUSTED)
 
     def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
         options: dict[str, Any] = {"ex_metadata": dict(spec.tags), "ex_mincount": 1, "ex_maxcount": 1}

@@ -15,7 +15,7 @@ from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLoca
 from libcloud.compute.types import NodeState
 
 from catalog.endpoints import Target
-from catalog.errors import CloudMisbehaved, CloudRefused, InvalidValue
+from catalog.errors import CloudMisbehaved, CloudQuotaExhausted, CloudRefused, InvalidValue
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import (
     CloudAccount,
@@ -183,6 +183,11 @@ class GenericCloud(ABC):
         """Return whether ``error`` says that the machine does not exist."""
         return bool(error.code == _NOT_FOUND)
 
+    def _is_exhausted(self, error: BaseHTTPError) -> bool:
+        """Return whether ``error``, of a creation, says that a quota is used up or that no host has room now."""
+        del error
+        return False
+
     def _status(self, node: Node) -> MachineStatus:
         return _STATUSES.get(node.state, MachineStatus.UNKNOWN)
 
@@ -247,12 +252,17 @@ class GenericCloud(ABC):
     # Doing
 
     def _create(self, driver: Any, spec: MachineSpec) -> CloudMachine:
-        node = driver.create_node(
-            name=spec.name,
-            size=NodeSize(spec.size, spec.size, ram=0, disk=0, bandwidth=0, price=0, driver=driver),
-            image=NodeImage(spec.image, spec.image, driver=driver),
-            **self._create_options(driver, spec),
-        )
+        options = self._create_options(driver, spec)
+        size = NodeSize(spec.size, spec.size, ram=0, disk=0, bandwidth=0, price=0, driver=driver)
+        image = NodeImage(spec.image, spec.image, driver=driver)
+        try:
+            node = driver.create_node(name=spec.name, size=size, image=image, **options)
+        except BaseHTTPError as error:
+            if self._is_exhausted(error):
+                raise CloudQuotaExhausted(
+                    "the account's quota at the cloud is used up", detail=self._text(error)
+                ) from None
+            raise
         if not isinstance(node, Node):
             # libcloud returns a list when the answer does not hold exactly one machine.
             raise CloudMisbehaved("the cloud's answer to a create does not hold exactly one machine")

@@ -1,17 +1,20 @@
 """OpenStack, with the settings without which libcloud's driver half works.
 
-Every service of the catalog must live under the approved endpoint's host and port (as behind one TLS proxy, told
-apart by paths): a catalog entry that points elsewhere is refused by the dial allow-list.
+Every service of the catalog must live under the host and port of an approved endpoint: the API's, which is Keystone's
+(as behind one TLS proxy, told apart by paths), or one of its own. An entry that points elsewhere is refused by the
+dial allow-list.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
+from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import NodeLocation, StorageVolume
 from libcloud.compute.drivers.openstack import OpenStackNodeDriver
 
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudMachine, MachineSpec
+from catalog.ports import CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus
 from drivers.clouds.generic import GenericCloud, refuse_location
 
 _SERVICES: Final = {
@@ -20,6 +23,9 @@ _SERVICES: Final = {
     "volumev3": (Capability.VOLUME,),
     "volumev2": (Capability.VOLUME,),
 }
+_CONFLICT: Final = 409
+_OVER_QUOTA: Final = frozenset({403, 413})
+_AFTER: Final = {MachineAction.START: MachineStatus.RUNNING, MachineAction.STOP: MachineStatus.STOPPED}
 _new_driver: Any = OpenStackNodeDriver  # its constructor is untyped, and returns a subclass by API version
 
 
@@ -63,12 +69,33 @@ class OpenStackCloud(GenericCloud):
     def _list_volumes(self, driver: Any) -> list[StorageVolume]:
         return list(driver.list_volumes())
 
+    def _size(self, size: Any) -> CloudSize:
+        # An attribute of libcloud's OpenStack sizes alone, where every other driver tells it in ``extra``.
+        return replace(super()._size(size), vcpu=None if size.vcpus is None else float(size.vcpus))
+
     def _one(self, driver: Any, cloud_id: str) -> CloudMachine | None:
         node = driver.ex_get_node_details(cloud_id)
         return None if node is None else self._machine(node)
 
     def _reason(self, node: Any) -> str:
         return str((node.extra.get("fault") or {}).get("message", ""))
+
+    def _is_exhausted(self, error: BaseHTTPError) -> bool:
+        # Nova refuses with 403; 413 was its word for it once. Its ports' quota fails the server later instead.
+        return error.code in _OVER_QUOTA and "quota" in str(error.message).lower()
+
+    def _act(self, driver: Any, cloud_id: str, action: MachineAction) -> None:
+        try:
+            super()._act(driver, cloud_id, action)
+        except BaseHTTPError as error:
+            if error.code != _CONFLICT or not self._is_already(driver, cloud_id, action):
+                raise
+
+    def _is_already(self, driver: Any, cloud_id: str, action: MachineAction) -> bool:
+        """Return whether the machine is what ``action`` would make it: Nova refuses to do it again."""
+        wanted = _AFTER.get(action)
+        machine = None if wanted is None else self._unless_missing(lambda: self._one(driver, cloud_id))
+        return machine is not None and machine.status is wanted
 
     def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
         del driver

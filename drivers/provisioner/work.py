@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from catalog.errors import CatalogError, CloudError, CloudMisbehaved, CloudTimedOut, LeaseLost
+from catalog.errors import CatalogError, CloudError, CloudMisbehaved, CloudRefused, CloudTimedOut, LeaseLost
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, MachineProgress, Message
 from catalog.model.ids import MessageId, new_id
 from catalog.ports import (
@@ -126,7 +126,7 @@ class Work:
         try:
             made = await self._call(lambda: driver.create_machine(spec))
         except CatalogError as error:
-            if not error.retryable and not isinstance(error, CloudMisbehaved):
+            if _is_clear_no(error):
                 # A clear no: this creation left nothing, only an earlier one might have.
                 self._job = replace(
                     self._job, create_begun_at_s=job.create_begun_at_s, unsure_until_s=job.unsure_until_s
@@ -157,8 +157,9 @@ class Work:
         if machine is not None and status is MachineStatus.RUNNING:
             await self._ready(driver, machine)
         elif status is MachineStatus.FAILED:
-            reason = "the cloud could not start the machine"
-            log.warning("machine failed", extra={"machine": job.machine, "reason": machine.reason if machine else ""})
+            told = machine.reason if machine is not None else ""
+            reason = f"the cloud could not start the machine{f': {told}' if told else ''}"
+            log.warning("machine failed", extra={"machine": job.machine, "reason": told})
             await self._give_up(Failure(code=CloudError.code, reason=reason, retryable=True))
         elif status is MachineStatus.GONE and now_s >= (job.made_at_s or 0.0) + self._policy.gone_grace_s:
             reason = "the machine vanished from its cloud"
@@ -253,8 +254,9 @@ class Work:
         log.warning("cloud call failed", extra={"machine": job.machine, "phase": job.phase.value, "code": error.code})
         self._job = replace(job, troubles=job.troubles + 1)
         creating = job.phase in (Phase.SEEKING, Phase.BOOTING)
-        if creating and not error.retryable and not isinstance(error, CloudMisbehaved):
-            await self._give_up(Failure(code=error.code, reason=str(error), retryable=False))
+        if creating and _is_clear_no(error):
+            # Whether to ask again, and when, is the order's to decide.
+            await self._give_up(Failure(code=error.code, reason=str(error), retryable=error.retryable))
         elif creating and now_s >= job.deadline_at_s:
             await self._give_up(Failure(code=error.code, reason=str(error), retryable=True))
         elif job.phase is Phase.CLEARING and job.failure is not None and self._patience_is_over(now_s):
@@ -327,3 +329,8 @@ class Work:
     async def _release(self, *, due_at_s: float | None, results: Sequence[Message] = ()) -> None:
         job = replace(self._job, due_at_s=due_at_s)
         self._job = await self._records.write(job, results, self._clock.now_s(), release=True)
+
+
+def _is_clear_no(error: CatalogError) -> bool:
+    """Return whether ``error`` says that nothing was done: the cloud, or one of ours on the way there, refused."""
+    return isinstance(error, CloudRefused) or not (error.retryable or isinstance(error, CloudMisbehaved))

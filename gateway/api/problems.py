@@ -62,6 +62,7 @@ STATUS: Mapping[str, int] = {
     # what lies beyond us: a cloud, its connector, the way there
     "cloud-error": 502,
     "cloud-refused": 502,
+    "cloud-quota-exhausted": 503,
     "cloud-credentials-refused": 502,
     "cloud-misbehaved": 502,
     "certificate-refused": 502,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable
+from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.ids import PlatformId
 from catalog.ports import (
@@ -35,6 +35,7 @@ class Lie(Enum):
     TIMED_OUT_NOTHING = auto()
     UNAVAILABLE = auto()
     REFUSED = auto()
+    EXHAUSTED = auto()
     ERROR_MACHINE = auto()
     NEVER_BOOTS = auto()
 
@@ -123,8 +124,8 @@ class MemoryCloud:
                 raise CloudTimedOut("no answer")
             case Lie.UNAVAILABLE:
                 raise CloudUnavailable("503")
-            case Lie.REFUSED:
-                raise CloudRefused("the cloud's own quota is used up")
+            case Lie.REFUSED | Lie.EXHAUSTED as lie:
+                raise CloudRefused("the cloud does not do that") if lie is Lie.REFUSED else CloudQuotaExhausted("full")
             case Lie.ERROR_MACHINE:
                 return self._create(spec, MachineStatus.FAILED)
             case Lie.NEVER_BOOTS:

@@ -1,4 +1,4 @@
-"""OpenStack through libcloud, against answers recorded by libcloud's own project; not a whole OpenStack."""
+"""OpenStack through libcloud, against answers recorded by libcloud's own project; a whole one is in tests/openstack."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudRefused, DialRefused
+from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudQuotaExhausted, CloudRefused, DialRefused
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount, MachineSpec
+from catalog.ports import Address, ApprovedEndpoint, CloudAccount, MachineAction, MachineSpec
 from catalog.secrets import Secret
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build
@@ -23,6 +23,7 @@ RECORDED = files("libcloud") / "test/compute/fixtures/openstack_v1_1"  # by path
 ANSWERS = {
     "/compute/servers/detail": "_servers_detail.json",
     "/compute/flavors/detail": "_flavors_detail.json",
+    "/compute/servers/12064": "_servers_12064.json",
     "/compute/os-keypairs": "_os_keypairs.json",
 }
 KINDS = {"compute": "nova", "image": "glance", "network": "neutron", "volumev3": "cinderv3", "identity": "keystone"}
@@ -47,12 +48,19 @@ def token(base: str) -> bytes:
 
 
 @contextmanager
-def recorded_cloud(base: str | None = None) -> Iterator[Address]:
-    """Serve the recorded answers; the catalog points to ``base``, by default to the endpoint itself."""
+def recorded_cloud(base: str | None = None, *, refusal: tuple[int, str] = (404, "")) -> Iterator[Address]:
+    """Serve the recorded answers; the catalog points to ``base``, by default to the endpoint itself.
+
+    Whatever would change something is answered by ``refusal``: a status, and Nova's words for it.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            if self.path.startswith("/compute"):
+                status, words = refusal
+                self.answer(status, json.dumps({"refused": {"code": status, "message": words}}).encode())
+                return
             right = self.path == "/v3/auth/tokens" and "right-secret" in asked
             self.answer(201 if right else 401, token(base or f"http://{self.headers['Host']}") if right else b"{}")
 
@@ -129,7 +137,9 @@ def test_lists_are_read_through_the_endpoint() -> None:
     async def story(driver: Any) -> None:
         machines = await driver.machines()
         assert [machine.name for machine in machines] == ["lc-test-2", "lc-test"]
-        assert all(size.memory_mib for size in await driver.sizes())
+        sizes = await driver.sizes()
+        assert all(size.memory_mib for size in sizes)
+        assert {size.name: size.vcpu for size in sizes}["15.5GB slice"] == 8
         assert [pair.name for pair in await driver.key_pairs()]
         assert await driver.locations() == []
 
@@ -150,3 +160,42 @@ def test_a_location_is_refused() -> None:
     spec = MachineSpec(name="n", size="1", image="1", tags={}, location="somewhere")
     with recorded_cloud() as address, pytest.raises(CloudRefused):
         on(address, lambda driver: driver.create_machine(spec))
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "error"),
+    [
+        (403, "Quota exceeded for instances: Requested 1, but already used 4 of 4 instances", CloudQuotaExhausted),
+        (413, "Quota exceeded for cores", CloudQuotaExhausted),
+        (403, "Policy doesn't allow os_compute_api:servers:create to be performed.", CloudRefused),
+    ],
+)
+def test_a_used_up_quota_is_told_from_a_no(status: int, words: str, error: type[CloudRefused]) -> None:
+    """What may be asked again later is told apart from what may not, by what Nova says."""
+    spec = MachineSpec(name="n", size="1", image="1", tags={})
+    with recorded_cloud(refusal=(status, words)) as address, pytest.raises(CloudRefused) as refused:
+        on(address, lambda driver: driver.create_machine(spec))
+    assert type(refused.value) is error
+    assert refused.value.retryable is (error is CloudQuotaExhausted)
+
+
+def test_starting_what_runs_is_done_and_stopping_it_is_not() -> None:
+    """Nova refuses with 409 to start what is active: that is as good as done, and any other conflict is a refusal."""
+
+    async def story(driver: Any) -> None:
+        await driver.act("12064", MachineAction.START)
+        with pytest.raises(CloudRefused):
+            await driver.act("12064", MachineAction.STOP)
+
+    with recorded_cloud(refusal=(409, "Cannot do that to instance 12064 while it is in vm_state active")) as address:
+        on(address, story)
+
+
+def test_a_service_elsewhere_is_reached_at_its_own_endpoint() -> None:
+    """A service on another port, as most clouds have them, is dialled at the address that was approved for it."""
+    dialer = LoopbackDialer()
+    with recorded_cloud() as compute, recorded_cloud(base=f"http://nova.example:{compute.port}") as identity:
+        nova = ApprovedEndpoint(url=f"http://nova.example:{compute.port}", dial=compute)
+        machines = on(identity, lambda driver: driver.machines(), dialer, services=(nova,))
+    assert len(machines) == 2
+    assert set(dialer.dialled) == {identity, compute}

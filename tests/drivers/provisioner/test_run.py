@@ -229,6 +229,7 @@ def test_a_creation_that_outlives_its_holder_is_adopted(tmp_path: Path) -> None:
     ("lie", "code", "retryable"),
     [
         pytest.param(Lie.REFUSED, "cloud-refused", False, id="refused: at once and for good"),
+        pytest.param(Lie.EXHAUSTED, "cloud-quota-exhausted", True, id="no room: at once, and again later"),
         pytest.param(Lie.ERROR_MACHINE, "cloud-error", True, id="a machine in ERROR"),
         pytest.param(Lie.NEVER_BOOTS, "cloud-timed-out", True, id="never boots"),
     ],
