@@ -9,11 +9,12 @@ CLIENTS_STAMP := $(CLIENTS)/.installed
 # Two test processes, a file never split between them: much of the suite waits for programs to start.
 PYTEST ?= -q -n 2 --dist loadfile
 
-.PHONY: help demo test lint bench setup lock clean
+.PHONY: help demo test test-openstack lint bench setup lock clean
 
 help:
 	@echo "make demo   set up, then run the whole of Crossway in one terminal until Ctrl-C"
 	@echo "make test   set up, then pass every test (installs Debian packages when it may)"
+	@echo "make test-openstack   run a whole OpenStack from Debian's packages and pass the stories at it (root)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  every benchmark, one JSON object a line"
 	@echo "make lock   resolve requirements.lock again"
@@ -35,6 +36,11 @@ demo: $(STAMP)
 test: $(STAMP) $(CLIENTS_STAMP)
 	@.ci/setup-system test
 	@$(PYTHON) -m pytest $(PYTEST)
+
+# One process, because there is one cloud; stories at it wait for builds, so each may take its time.
+test-openstack: $(STAMP) $(CLIENTS_STAMP)
+	@.ci/setup-system openstack
+	@$(PYTHON) -m pytest -v --timeout 900 --durations 15 $(OPENSTACK) tests/openstack
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -134,8 +134,11 @@ class SmallWorld:
             admin.links.create(source=name, target=PLATFORM)
         admin.links.create(source="alpha", target="beta")
 
-    def enrol(self, **changes: Any) -> str:
-        """Enrol the platform as its owner would and return its id; ``changes`` replace fields of the enrolment."""
+    def enrol(self, *, approved: Sequence[Mapping[str, str]] = (), **changes: Any) -> str:
+        """Enrol the platform as its owner would and return its id; ``changes`` replace fields of the enrolment.
+
+        The admin approves what is ``approved`` beside API and connector.
+        """
         api = {"url": self.cloud.url, **({"ca_pem": self.cloud.ca_pem} if self.cloud.ca_pem else {})}
         connector = {"url": f"http://connector.private.example:{self.connector_port}"}
         enrolment = self.admin.enrolments.create(
@@ -143,6 +146,7 @@ class SmallWorld:
             endpoints=[
                 {"purpose": "api", **api, "dial": str(self.cloud.address)},
                 {"purpose": "connector", **connector, "dial": f"{self.connector_host}:{self.connector_port}"},
+                *approved,
             ],
         )
         key = load_or_create_key(self.folder / "connector" / "key.pem").public_key()
