@@ -14,7 +14,7 @@ import networkx as nx
 from catalog.errors import CatalogError, InvalidValue
 from catalog.messages.signing_key import load_or_create_key
 from catalog.model.platform import SealedCredential
-from catalog.store.database import Tx, is_open_elsewhere, rehearse
+from catalog.store.database import Tx, is_open_elsewhere, rehearse, shown
 from catalog.store.rows import first
 from gateway.api.server import check_listen
 from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, declare, prepare_state_dir
@@ -116,7 +116,8 @@ def _missing_keys(state_dir: Path) -> list[str]:
 def _database(settings: Settings) -> Finding:
     url = settings.database_url
     rehearse(url, lambda _tx: None)
-    return {"url": url, "detail": "in use by a running gateway"} if is_open_elsewhere(url) else {"url": url}
+    told = {"url": shown(url)}
+    return told | {"detail": "in use by a running gateway"} if is_open_elsewhere(url) else told
 
 
 def _network(settings: Settings, networks: list[topology.Topology]) -> Finding:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from catalog.errors import CatalogError
 from catalog.store.database import migrate as migrate_database
-from catalog.store.database import schema_state
+from catalog.store.database import schema_state, shown
 from gateway.bootstrap import prepare_state_dir
 from gateway.check import check_all
 from gateway.compose import Adapters, gateway
@@ -55,10 +55,10 @@ def _confined(settings: Settings) -> RawSockets | None:
 def provision(config: Path | None) -> int:
     """Refuse, and say why: a provisioner of its own needs a queue and a database that two processes can share."""
 
-    def work(settings: Settings) -> int:
+    def work(_settings: Settings) -> int:
         print(  # noqa: T201  # a program's own last word
-            f"database.url is {settings.database_url}: SQLite serves one process, and `crossway serve` runs the "
-            "provisioner in it. A provisioner of its own needs a database that two processes can share.",
+            "`crossway serve` runs the provisioner in its own process: a provisioner of its own needs a queue between "
+            "two processes, and this release has only the one in the gateway's database (database.url).",
             file=sys.stderr,
         )
         return FAILED
@@ -73,7 +73,7 @@ def migrate(config: Path | None) -> int:
         prepare_state_dir(settings.gateway.state_dir)
         before = schema_state(settings.database_url)
         migrate_database(settings.database_url)
-        _print({"database": settings.database_url, "before": before.value, "now": "current"})
+        _print({"database": shown(settings.database_url), "before": before.value, "now": "current"})
         return OK
 
     return _run(config, work)

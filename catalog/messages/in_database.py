@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Update, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import Message, from_json
 from catalog.ports import Clock
-from catalog.store.database import Database, Tx
+from catalog.store.database import Database, Tx, insert_new
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +101,14 @@ class InDatabaseQueue:
     async def publish(self, topic: str, message: Message) -> None:
         """Return once ``message`` is on disk. A message id that was ever published is not queued again."""
         now_s = self._clock.now_s()
-        row = insert(_QUEUE).values(
-            id=message.id, topic=topic, body=message.to_json(), published_at_s=now_s, due_at_s=now_s
-        )
-        await self._database.write(lambda tx: tx.execute(row.on_conflict_do_nothing()))
+        row = {
+            "id": message.id,
+            "topic": topic,
+            "body": message.to_json(),
+            "published_at_s": now_s,
+            "due_at_s": now_s,
+        }
+        await self._database.write(lambda tx: tx.execute(insert_new(tx, _QUEUE).values(row)))
         self._bell.ring()
 
     async def consume(self, topic: str, handle: Handler, *, concurrency: int = 4) -> None:

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, String
 from sqlmodel import Field
 
 from catalog.model.ids import TokenId
-from catalog.model.rows import Row, json_column
+from catalog.model.rows import BIG, Row, json_column
 
 
 class AuditRecord(Row, table=True):
@@ -12,7 +12,7 @@ class AuditRecord(Row, table=True):
 
     __tablename__ = "audit_record"
 
-    id: int = Field(primary_key=True)
+    id: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
     at_ms: int = Field(sa_type=BigInteger)  # a whole number: the digest must not hang on how a float is written
     actor: str = Field(index=True)  # "admin", "platform:ID", "member:ID", "enrolment"
     actor_name: str = ""  # what the actor's token is called
@@ -31,7 +31,7 @@ class AuditCheckpoint(Row, table=True):
 
     __tablename__ = "audit_checkpoint"
 
-    id: int = Field(primary_key=True)
+    id: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
     at_ms: int = Field(sa_type=BigInteger)
     digest: str
     signature: str  # base64 Ed25519, by the gateway's signing key

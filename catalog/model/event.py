@@ -7,7 +7,7 @@ from sqlalchemy import String
 from sqlmodel import Field
 
 from catalog.model.ids import PlatformId, ProjectId
-from catalog.model.rows import Row, json_column
+from catalog.model.rows import BIG, Row, json_column
 
 
 class Audience(StrEnum):
@@ -21,7 +21,7 @@ class Audience(StrEnum):
 class Event(Row, table=True):
     """One thing that happened, never changed; whom it concerns is who may read it, beside admins."""
 
-    seq: int = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BIG, sa_column_kwargs={"autoincrement": False})
     kind: str = Field(index=True)  # the noun and where it now stands, such as "order.fulfilled"
     subject_id: str = Field(index=True)
     platform_id: PlatformId | None = Field(default=None, sa_type=String, index=True)
@@ -42,5 +42,5 @@ class LogHead(Row, table=True):
     __tablename__ = "log_head"
 
     name: str = Field(primary_key=True)
-    seq: int = 0
+    seq: int = Field(default=0, sa_type=BIG)
     digest: str = ""

@@ -10,7 +10,7 @@ from sqlalchemy import String
 from sqlmodel import Field
 
 from catalog.model.ids import ConnectionId, PassageId, PlatformId, TokenId
-from catalog.model.rows import Row, enum_column
+from catalog.model.rows import BIG, Row, enum_column
 
 
 class PassageKind(StrEnum):
@@ -36,9 +36,9 @@ class Passage(Row, table=True):
     expires_at_s: float
     ended_at_s: float | None = Field(default=None, index=True)
     end_reason: str = ""
-    calls: int = 0
-    bytes_in: int = 0  # from the caller towards the platform
-    bytes_out: int = 0  # from the platform towards the caller
+    calls: int = Field(default=0, sa_type=BIG)
+    bytes_in: int = Field(default=0, sa_type=BIG)  # from the caller towards the platform
+    bytes_out: int = Field(default=0, sa_type=BIG)  # from the platform towards the caller
 
 
 class PassageCall(Row, table=True):

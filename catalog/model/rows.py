@@ -6,8 +6,11 @@ Times are floats in seconds since the Unix epoch (UTC): SQLite forgets time zone
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, Enum
+from sqlalchemy import JSON, BigInteger, Column, Enum, Integer
 from sqlmodel import Field, SQLModel
+
+# For what is counted for ever: 2 thousand million are soon reached. SQLite's integers are as large as they need to be.
+BIG = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Row(SQLModel):

@@ -8,7 +8,7 @@ from sqlmodel import Field
 from catalog.model.event import Audience
 from catalog.model.ids import WebhookId
 from catalog.model.lifecycle import Transitions
-from catalog.model.rows import Row, enum_column
+from catalog.model.rows import BIG, Row, enum_column
 
 
 class WebhookState(StrEnum):
@@ -41,7 +41,7 @@ class Webhook(Row, table=True):
     kind: str = ""  # a noun or one kind of event; empty: all
     state: WebhookState = enum_column(WebhookState, WebhookState.ACTIVE, index=True)
     reason: str = ""
-    read_upto: int  # events up to this number have their deliveries
+    read_upto: int = Field(sa_type=BIG)  # events up to this number have their deliveries
     failing_since_s: float | None = None
     key_id: str
     sealed: str  # the secret, see catalog.secrets
@@ -64,9 +64,9 @@ class WebhookDelivery(Row, table=True):
     __tablename__ = "webhook_delivery"
     __table_args__ = (UniqueConstraint("webhook_id", "seq"),)
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
     webhook_id: WebhookId = Field(foreign_key="webhook.id", sa_type=String, index=True)
-    seq: int = Field(index=True)  # the event's
+    seq: int = Field(index=True, sa_type=BIG)  # the event's
     kind: str
     state: DeliveryState = enum_column(DeliveryState, DeliveryState.PENDING, index=True)
     attempts: int = 0

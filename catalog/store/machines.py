@@ -71,7 +71,11 @@ def taken_at(tx: Session, platform: PlatformId) -> Taken:
     """Return what the platform may still hold for us: of all machines not gone, building ones included."""
     vcpu, memory = column(Machine, "vcpu"), column(Machine, "memory_mib")
     counted = sql_select(
-        func.count(), func.count(vcpu), func.total(vcpu), func.count(memory), func.coalesce(func.sum(memory), 0)
+        func.count(),
+        func.count(vcpu),
+        func.coalesce(func.sum(vcpu), 0.0),
+        func.count(memory),
+        func.coalesce(func.sum(memory), 0),
     ).where(column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
     count, vcpu_known, vcpu_sum, memory_known, memory_sum = tx.execute(counted).one()
     return Taken(

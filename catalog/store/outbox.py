@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import update
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Session, select
 
 from catalog.model.ids import MessageId
 from catalog.model.outbox import InboxMessage, OutboxMessage
 from catalog.store import rows
+from catalog.store.database import insert_new
 
 
 class Sendable(Protocol):
@@ -53,9 +53,8 @@ def mark_sent(tx: Session, message_id: MessageId, now_s: float) -> None:
 def seen(tx: Session, message_id: MessageId, now_s: float) -> bool:
     """Return whether the message's effect is already in the database; from now on it counts as being there."""
     added = tx.execute(
-        insert(InboxMessage)
+        insert_new(tx, InboxMessage)
         .values(id=message_id, version=1, created_at_s=now_s, updated_at_s=now_s)
-        .on_conflict_do_nothing()
         .returning(rows.column(InboxMessage, "id"))
     )
     return added.first() is None

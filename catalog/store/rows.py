@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from psycopg import errors as pg
 from sqlalchemy import Column, ColumnElement, and_, or_
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
@@ -203,9 +204,23 @@ def _same(row: Row) -> ColumnElement[bool]:
 def _refused(error: IntegrityError, row: Row) -> AlreadyExists | InvalidValue:
     """Say in our words what the database refused; its own text may hold values and stays the operator's."""
     text = str(error.orig)
-    fields = [part.rsplit(".", 1)[-1].strip() for part in text.partition(": ")[2].split(",")]
-    if text.startswith("UNIQUE"):
+    fields = _doubled(error)
+    if fields:
         return AlreadyExists(f"another {word(type(row))} has the same {' and '.join(fields)}", field=fields[-1])
-    if text.startswith("FOREIGN KEY"):
+    if text.startswith("FOREIGN KEY") or isinstance(error.orig, pg.ForeignKeyViolation):
         return InvalidValue(f"the {word(type(row))} refers to something that does not exist", detail=text)
     return InvalidValue(f"the {word(type(row))} holds a value that its table refuses", detail=text)
+
+
+def _doubled(error: IntegrityError) -> list[str]:
+    """Return the columns whose values another row holds already, as either database names them; none if not that."""
+    refused = error.orig
+    if isinstance(refused, pg.UniqueViolation):
+        # Key (platform_id, capability)=(…) already exists.
+        told = (refused.diag.message_detail or "").partition("(")[2].partition(")")[0]
+    elif str(refused).startswith("UNIQUE"):
+        # UNIQUE constraint failed: capability_grant.platform_id, capability_grant.capability
+        told = str(refused).partition(": ")[2]
+    else:
+        return []
+    return [part.rsplit(".", 1)[-1].strip() for part in told.split(",")]

@@ -6,13 +6,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.consenting import Talk, begin_talk
-from tests.support.stores import Store, opened_store
+from tests.support.postgresql import PostgresqlServer
+from tests.support.stores import Store, opened_store, store_at
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """Return a fresh database."""
-    with opened_store(tmp_path) as opened:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Return a fresh database, of each kind in turn."""
+    if request.param == "sqlite":
+        with opened_store(tmp_path) as opened:
+            yield opened
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    with store_at(server.emptied()) as opened:
         yield opened
 
 

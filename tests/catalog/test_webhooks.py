@@ -164,7 +164,7 @@ def test_while_the_secret_is_changed_both_sign_and_then_only_the_new_one(store: 
     assert (verifies(old), verifies(new)) == (True, True)
     store.clock.advance(POLICY.overlap_s)
     assert (verifies(old), verifies(new)) == (False, True)
-    raw = store.path.read_bytes()
+    raw = store.at_rest()
     assert all(secret.reveal().encode() not in raw for secret in (old, new))
 
 

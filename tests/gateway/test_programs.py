@@ -108,7 +108,7 @@ def test_a_provisioner_of_its_own_is_refused(config: Path, capsys: pytest.Captur
     """It says why, and what would be needed, and exits 1."""
     assert programs.provision(config) == FAILED
     said = capsys.readouterr().err
-    assert "SQLite serves one process" in said
+    assert "a queue between two processes" in said
     assert "database.url" in said
 
 

@@ -4,9 +4,11 @@ import asyncio
 import functools
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from sqlalchemy import inspect, text
 
 from catalog import access, network, platforms
 from catalog.errors import SealBroken
@@ -45,13 +47,38 @@ class MemoryKeys:
 class Store:
     """A Database for tests that are not coroutines; ``now_s`` is its clock's moment."""
 
-    def __init__(self, runner: asyncio.Runner, database: Database, clock: ManualClock, path: Path) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, database: Database, clock: ManualClock, url: str, closing: AsyncExitStack
+    ) -> None:
         self._runner = runner
         self.database = database
         self.clock = clock
-        self.path = path
+        self.url = url
+        self._closing = closing
         self.keys = MemoryKeys()
         self.sealer = Sealer(self.keys)
+
+    @property
+    def path(self) -> Path:
+        """Return the file of a SQLite database."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+    def close(self) -> None:
+        """Close the database; may be repeated."""
+        self._runner.run(self._closing.aclose())
+
+    def at_rest(self) -> bytes:
+        """Return everything that a thief of the disk would read: files of SQLite, every row of PostgreSQL."""
+        if self.url.startswith("sqlite"):
+            return b"".join(file.read_bytes() for file in sorted(self.path.parent.iterdir()) if file.is_file())
+
+        def rows_of_all(tx: Tx) -> bytes:
+            connection = tx.connection()
+            names = inspect(connection).get_table_names()
+            found = (connection.execute(text(f'SELECT * FROM "{name}"')).all() for name in names)
+            return "".join(repr(tuple(row)) for table in found for row in table).encode()
+
+        return self.read(rows_of_all)
 
     @property
     def now_s(self) -> float:
@@ -78,18 +105,27 @@ def _migrated() -> bytes:
 
 @contextmanager
 def opened_store(directory: Path) -> Iterator[Store]:
-    """Open a fresh database in ``directory`` until the block ends."""
-    path, clock = directory / "crossway.db", ManualClock()
+    """Open the SQLite file in ``directory``, a fresh one if it is not there, until the block ends."""
+    path = directory / "crossway.db"
     if not path.exists():
         path.touch(0o600)
         path.write_bytes(_migrated())
+    with store_at(f"sqlite:///{path}") as store:
+        yield store
+
+
+@contextmanager
+def store_at(url: str) -> Iterator[Store]:
+    """Open the database at ``url`` until the block ends."""
+    clock = ManualClock()
     with asyncio.Runner() as runner:
-        manager = Database.open(f"sqlite:///{path}", clock=clock)
-        database = runner.run(manager.__aenter__())
+        closing = AsyncExitStack()
+        database = runner.run(closing.enter_async_context(Database.open(url, clock=clock)))
+        store = Store(runner, database, clock, url, closing)
         try:
-            yield Store(runner, database, clock, path)
+            yield store
         finally:
-            runner.run(manager.__aexit__(None, None, None))
+            store.close()
 
 
 def enrolment_request(name: str = "mumbai", **changes: object) -> platforms.EnrolmentRequest:

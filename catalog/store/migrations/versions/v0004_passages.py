@@ -8,6 +8,9 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+# 2 thousand million are soon reached by what is counted for ever; SQLite's integers are as large as they need to be.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Create both tables."""
@@ -30,7 +33,7 @@ def upgrade() -> None:
         sa.Column("expires_at_s", sa.Float(), nullable=False),
         sa.Column("ended_at_s", sa.Float(), nullable=True, index=True),
         sa.Column("end_reason", sa.String(), nullable=False),
-        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("calls", "bytes_in", "bytes_out")),
+        *(sa.Column(name, _BIG, nullable=False) for name in ("calls", "bytes_in", "bytes_out")),
     )
     op.create_table(
         "passage_call",

@@ -8,6 +8,9 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+# 2 thousand million are soon reached by what is counted for ever; SQLite's integers are as large as they need to be.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def _row() -> list["sa.Column[object]"]:
     return [
@@ -22,7 +25,7 @@ def upgrade() -> None:
     op.create_table(
         "event",
         *_row(),
-        sa.Column("seq", sa.Integer(), primary_key=True),
+        sa.Column("seq", _BIG, primary_key=True, autoincrement=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("subject_id", sa.String(), nullable=False),
         sa.Column("platform_id", sa.String(), nullable=True),
@@ -37,7 +40,7 @@ def upgrade() -> None:
         "log_head",
         *_row(),
         sa.Column("name", sa.String(), primary_key=True),
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", _BIG, nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
     )
     begun = {"version": 1, "created_at_s": 0.0, "updated_at_s": 0.0, "seq": 0, "digest": ""}

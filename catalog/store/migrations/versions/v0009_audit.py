@@ -8,6 +8,9 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
+# 2 thousand million are soon reached by what is counted for ever; SQLite's integers are as large as they need to be.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def _row() -> list["sa.Column[object]"]:
     return [
@@ -22,7 +25,7 @@ def upgrade() -> None:
     op.create_table(
         "audit_record",
         *_row(),
-        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("id", _BIG, primary_key=True, autoincrement=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("actor", sa.String(), nullable=False),
         sa.Column("actor_name", sa.String(), nullable=False),
@@ -40,7 +43,7 @@ def upgrade() -> None:
     op.create_table(
         "audit_checkpoint",
         *_row(),
-        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("id", _BIG, primary_key=True, autoincrement=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("signature", sa.String(), nullable=False),

@@ -8,6 +8,9 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
+# 2 thousand million are soon reached by what is counted for ever; SQLite's integers are as large as they need to be.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def _row() -> list["sa.Column[object]"]:
     return [
@@ -33,7 +36,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("state", _one_of("webhookstate", "active", "disabled"), nullable=False, index=True),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("read_upto", sa.Integer(), nullable=False),
+        sa.Column("read_upto", _BIG, nullable=False),
         sa.Column("failing_since_s", sa.Float(), nullable=True),
         sa.Column("key_id", sa.String(), nullable=False),
         sa.Column("sealed", sa.String(), nullable=False),
@@ -44,9 +47,9 @@ def upgrade() -> None:
     op.create_table(
         "webhook_delivery",
         *_row(),
-        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("id", _BIG, primary_key=True),
         sa.Column("webhook_id", sa.String(), sa.ForeignKey("webhook.id"), nullable=False, index=True),
-        sa.Column("seq", sa.Integer(), nullable=False, index=True),
+        sa.Column("seq", _BIG, nullable=False, index=True),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("state", _one_of("deliverystate", "pending", "delivered", "failed"), nullable=False, index=True),
         sa.Column("attempts", sa.Integer(), nullable=False),

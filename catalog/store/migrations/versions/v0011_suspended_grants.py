@@ -3,19 +3,20 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.checks import allow
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-_BEFORE = "'revoked', 'expired')"
-_AFTER = "'revoked', 'expired', 'suspended')"
+_STATES = ("requested", "granted", "denied", "accepted", "refused", "revoked", "expired")
 
 
 def upgrade() -> None:
     """Widen the check of the states, add the column and the table."""
     op.add_column("capability_grant", sa.Column("suspended_by", sa.JSON(), nullable=False, server_default="[]"))
-    _allow_suspended()
+    allow("capability_grant", "grantstate", "state", _STATES, (*_STATES, "suspended"))
     op.create_table(
         "grant_terms",
         sa.Column("version", sa.Integer(), nullable=False),
@@ -32,17 +33,3 @@ def upgrade() -> None:
         sa.UniqueConstraint("grant_id", "number"),
     )
     op.create_index("ix_grant_terms_grant_id", "grant_terms", ["grant_id"])
-
-
-def _allow_suspended() -> None:
-    # Offers refer to grants, so the table cannot be made anew with foreign keys on; a check does not affect what is
-    # stored, and for such SQLite describes exactly this: edit the table's text and count the schema's version up.
-    bind = op.get_bind()
-    version = int(bind.execute(sa.text("PRAGMA schema_version")).scalar_one())
-    bind.execute(sa.text("PRAGMA writable_schema = ON"))
-    bind.execute(
-        sa.text("UPDATE sqlite_master SET sql = replace(sql, :before, :after) WHERE name = 'capability_grant'"),
-        {"before": _BEFORE, "after": _AFTER},
-    )
-    bind.execute(sa.text(f"PRAGMA schema_version = {version + 1}"))
-    bind.execute(sa.text("PRAGMA writable_schema = OFF"))
