@@ -116,8 +116,8 @@ def _missing_keys(state_dir: Path) -> list[str]:
 def _database(settings: Settings) -> Finding:
     url = settings.database_url
     rehearse(url, lambda _tx: None)
-    told = {"url": shown(url)}
-    return told | {"detail": "in use by a running gateway"} if is_open_elsewhere(url) else told
+    in_use = {"detail": "in use by a running gateway"} if is_open_elsewhere(url) else {}
+    return {"url": shown(url), **in_use}
 
 
 def _network(settings: Settings, networks: list[topology.Topology]) -> Finding:

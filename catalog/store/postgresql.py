@@ -21,7 +21,9 @@ from catalog.store.place import BUSY_TIMEOUT_MS, READERS, Engines, HeldElsewhere
 
 CONNECT_TIMEOUT_S = 10
 _LOCK = 0x43574159  # the class of our advisory locks; the schema's name is the rest, so that two may share a database
-_TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
+_TAKE = "SELECT pg_advisory_lock(%s, hashtext(current_schema()))"
+# A server learns that a process died a moment after the process's successor was started.
+_PATIENCE = "SET LOCAL lock_timeout = '2s'"
 _HELD = """
     SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -142,13 +144,14 @@ class PostgresqlSchema:
 
 
 def _take_lock(connection: psycopg.Connection, _record: object) -> None:
-    with connection.cursor() as cursor:
-        taken = cursor.execute(_TAKE, (_LOCK,)).fetchone()
-    connection.commit()
-    if not taken or not taken[0]:
-        where = f"{connection.info.dbname} at {connection.info.host}"
+    where = f"{connection.info.dbname} at {connection.info.host}"
+    try:
+        with connection.transaction():
+            connection.execute(_PATIENCE)
+            connection.execute(_TAKE, (_LOCK,))
+    except psycopg.errors.LockNotAvailable as error:
         connection.close()
-        raise HeldElsewhere(where)
+        raise HeldElsewhere(where) from error
 
 
 def _demand_byte_order(connection: Connection) -> None:

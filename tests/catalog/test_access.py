@@ -28,6 +28,8 @@ EXPECTED = {
     "network:write": "a",
     "weights:read": "a",
     "weights:write": "a",
+    "price:read": "a",
+    "price:write": "a",
     "pool:read": "a",
     "pool:write": "a",
     "background:read": "a",

@@ -15,6 +15,9 @@ down_revision = "0015"
 branch_labels = None
 depends_on = None
 
+# What is counted for ever; SQLite's integers are as large as they need to be.
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 _ID = "'project_' || substr({column}, 8)"  # tenant_01J… is project_01J… now
 _STAMPS = ("version", "created_at_s", "updated_at_s")
 _ROLES = ("admin", "operator", "auditor", "platform", "owner", "member", "viewer")
@@ -95,7 +98,7 @@ def _webhooks() -> None:
         sa.Column("audience", _one_of("audience", "gateway", "platform", "project"), nullable=False),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("subject_id", "url", "kind", "reason")),
         sa.Column("state", _one_of("webhookstate", "active", "disabled"), nullable=False),
-        sa.Column("read_upto", sa.Integer(), nullable=False),
+        sa.Column("read_upto", _BIG, nullable=False),
         sa.Column("failing_since_s", sa.Float(), nullable=True),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("key_id", "sealed", "old_key_id", "old_sealed")),
         sa.Column("old_until_s", sa.Float(), nullable=True),
@@ -106,9 +109,9 @@ def _webhooks() -> None:
     _fill("webhook_new", "webhook", (*kept, *secrets), audience=audience, subject_id=_subject())
     _table(
         "webhook_delivery_new",
-        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("id", _BIG, primary_key=True),
         sa.Column("webhook_id", sa.String(), sa.ForeignKey("webhook_new.id"), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", _BIG, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("state", _one_of("deliverystate", "pending", "delivered", "failed"), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
