@@ -1,5 +1,6 @@
 """S1 from request to catalog, then orders: HTTP in, real sshd relays, a real cloud process, a real connector."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +10,15 @@ from tests.support.clouds import SECRET
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
     """A world whose platform is enrolled, connected, and has its grants accepted; its gateway logs all there is."""
-    with small_world(tmp_path_factory.mktemp("world"), settings='[log]\nlevel = "DEBUG"\n') as world:
+    with contextlib.ExitStack() as stack:
+        settings = '[log]\nlevel = "DEBUG"\n'
+        if request.param == "postgresql":
+            url = stack.enter_context(request.getfixturevalue("postgresql_server").fresh())
+            settings += f'[database]\nurl = "{url}"\n'
+        world = stack.enter_context(small_world(tmp_path_factory.mktemp("world"), settings=settings))
         world.start_gateway()
         world.declare_network()
         world.enrol()
