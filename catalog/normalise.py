@@ -1,6 +1,7 @@
 """What a cloud's sizes and images are, in one vocabulary, read from what it names them. Unknown stays unknown.
 
-Pure. A name is believed only where it says something outright or where the provider defines what it means: EC2's
+Pure. What a cloud says of a thing outright (an image's property, an instance type's description) goes before what its
+name says. A name is believed only where it says something outright or where the provider defines what it means: EC2's
 names of instance types are a grammar, an OpenStack flavour may be called anything. A name that tells two things at
 once tells nothing.
 """
@@ -33,21 +34,31 @@ def size(provider: str, told: CloudSize) -> Normalised:
     A number of 0 is unknown: clouds say 0 for a disk that comes with the image and for what they do not tell.
     """
     on_ec2 = _EC2_TYPE.fullmatch(told.cloud_id) if provider == "ec2" else None
+    named = _architecture(_plain(told.name)) if on_ec2 is None else _ec2_architecture(on_ec2)
+    counted = None if on_ec2 is None else _ec2_gpu_count(on_ec2)
     return Normalised(
         vcpu=told.vcpu or None,
         memory_gib=told.memory_mib / _MIB_PER_GIB if told.memory_mib else None,
         disk_gib=float(told.disk_gib) if told.disk_gib else None,
-        gpu_count=None if on_ec2 is None else _ec2_gpu_count(on_ec2),
-        architecture=_architecture(_plain(told.name)) if on_ec2 is None else _ec2_architecture(on_ec2),
+        gpu_count=counted if told.gpu_count is None else told.gpu_count,
+        architecture=_architecture(_plain(told.architecture or "")) or named,
     )
 
 
 def image(told: CloudItem) -> Normalised:
-    """Return what the image ``told`` holds, from its name."""
+    """Return what the image ``told`` holds: by its properties where the cloud keeps some, else from its name."""
     text = _plain(told.name)
     # Taken out first: the digits of "x86_64" are no version.
     family, version = _system(_ARCHITECTURE.sub("-", text))
-    return Normalised(architecture=_architecture(text), os_family=family, os_version=version)
+    said = _plain(told.facts.get("os_family", ""))
+    if said in _FAMILIES and said != family:
+        # The name speaks of another system, so its version is none of this one's.
+        family, version = said, None
+    return Normalised(
+        architecture=_architecture(_plain(told.facts.get("architecture", ""))) or _architecture(text),
+        os_family=family,
+        os_version=_version_said(family, told.facts.get("os_version", "")) or version,
+    )
 
 
 # Architectures as names spell them, after ``_plain``.
@@ -83,6 +94,7 @@ _EC2_GPUS: Final = {
 }
 
 _VERSION: Final = r"(\d{1,2}(?:\.\d{1,2})?)(?![\d])"  # not a date, not a build
+_SAID_VERSION: Final = re.compile(r"\d{1,4}(?:\.\d{1,2})?")  # "12", "22.04", "2023"
 _WORDS: Final = r"(?:[a-z][a-z0-9]*[-.]+)*?"  # what stands between a family and its version: "cloud-base-"
 # family -> (how a name says it, how it says the version, code names)
 _SYSTEMS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
@@ -132,6 +144,10 @@ def _system(text: str) -> tuple[str | None, str | None]:
     _, version, names = _FAMILIES[family]
     told = {".".join(filter(None, found.groups())) for found in version.finditer(text)}
     return family, _only(told or {names[word] for word in text.split("-") if word in names})
+
+
+def _version_said(family: str | None, said: str) -> str | None:
+    return said if family is not None and _SAID_VERSION.fullmatch(said) else None
 
 
 def _only(told: set[str]) -> str | None:

@@ -226,7 +226,10 @@ class CloudMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudSize:
-    """A machine size on offer. ``memory_mib`` in MiB, ``disk_gib`` in GiB, price None when unknown."""
+    """A machine size on offer. ``memory_mib`` in MiB, ``disk_gib`` in GiB, price None when unknown.
+
+    ``architecture`` and ``gpu_count`` are what the cloud itself says, None where it says nothing.
+    """
 
     cloud_id: str
     name: str
@@ -234,15 +237,28 @@ class CloudSize:
     memory_mib: int
     disk_gib: int | None
     price_per_hour: float | None = None
+    architecture: str | None = None
+    gpu_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudItem:
-    """An image, location, key pair or volume: its id at the cloud, its name, a few facts."""
+    """An image, location, key pair or volume: its id at the cloud, its name, a few facts.
+
+    Of an image the cloud may say ``architecture``, ``os_family`` and ``os_version``, in its own words.
+    """
 
     cloud_id: str
     name: str
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A whole list of a cloud, ready to be stored: ``count`` rows in JSON arrays, as ``catalog.listed`` writes them."""
+
+    count: int
+    batches: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +307,13 @@ class CloudDriver(Protocol):
 
     async def prove(self, capability: str) -> Proof:
         """Return whether the account can really use ``capability``, by a harmless call."""
+        ...
+
+    async def listing(self, capability: str) -> Listing:
+        """Return all that the cloud lists of ``capability``, ready to be stored: complete or not at all.
+
+        However long the list is, the event loop is not held up by it, and the memory it takes is bounded.
+        """
         ...
 
     async def sizes(self) -> Sequence[CloudSize]: ...

@@ -1,18 +1,17 @@
 """From an accepted grant to an offer: the entry is found or created, the platform associated (S1 steps 13-14)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from catalog import normalise
+from catalog import listed
 from catalog.errors import CloudMisbehaved, WrongState
+from catalog.listed import Listed
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import EntryId, OfferId, PlatformId, new_id
-from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
+from catalog.model.offering import CatalogEntry, Offer, OfferState
 from catalog.model.platform import Platform
-from catalog.ports import CloudItem, CloudSize
-from catalog.store import offering, rows
+from catalog.store import incoming, offering, rows
 from catalog.store.database import Tx
 
 TITLES = {
@@ -98,43 +97,35 @@ def degrade(tx: Tx, grant_id: str, reason: str, now_s: float) -> Offer | None:
     return _put(tx, offer, OfferState.DEGRADED, reason, now_s)
 
 
-def store_inventory(
-    tx: Tx, platform_id: PlatformId, kind: str, items: Sequence[CloudItem | CloudSize], now_s: float
-) -> int:
+def store_inventory(tx: Tx, platform_id: PlatformId, kind: str, items: Sequence[Listed], now_s: float) -> int:
     """Make ``items`` the platform's whole inventory of ``kind``, and return how many rows changed.
+
+    Raises CloudMisbehaved, with nothing changed, as ``settle_inventory`` does, and for one id twice.
+    """
+    provider = rows.by_id(tx, Platform, platform_id).provider
+    sync_id = new_id("sync", now_s)
+    for batch in listed.listing(provider, kind, items).batches:
+        incoming.put(tx, sync_id, batch, now_s)
+    return settle_inventory(tx, platform_id, kind, sync_id, now_s).total
+
+
+def settle_inventory(tx: Tx, platform_id: PlatformId, kind: str, sync_id: str, now_s: float) -> incoming.Changed:
+    """Make what came in under ``sync_id`` the platform's whole inventory of ``kind``, and return what changed.
 
     No sizes or images at all, the first time, degrade their offer: such an answer is not plausible. Raises
     CloudMisbehaved, and what is known stays, for one id twice, too many items, or no sizes, images or locations where
     there were some.
     """
-    provider = rows.by_id(tx, Platform, platform_id).provider
-    told = {item.cloud_id: _columns(provider, kind, item) for item in items}
-    held = {item.cloud_id: item for item in rows.where(tx, InventoryItem, platform_id=platform_id, kind=kind)}
-    if len(told) < len(items) or len(items) > INVENTORY_LIMIT:
+    total, different = incoming.counts(tx, sync_id)
+    held = offering.inventory_counts(tx, [platform_id]).get((platform_id, kind), 0)
+    if different < total or total > INVENTORY_LIMIT:
         raise CloudMisbehaved(f"the cloud listed one '{kind}' twice, or more than {INVENTORY_LIMIT}")
-    if held and not told and kind in _NEVER_EMPTIED:
-        raise CloudMisbehaved(f"the cloud listed no '{kind}' at all, and had {len(held)} before")
-    if not told and kind in _NEVER_EMPTY:
+    if held and not total and kind in _NEVER_EMPTIED:
+        raise CloudMisbehaved(f"the cloud listed no '{kind}' at all, and had {held} before")
+    if not total and kind in _NEVER_EMPTY:
         _degrade_kind(tx, platform_id, kind, now_s)
-        return 0
-    gone = [item for cloud_id, item in held.items() if cloud_id not in told]
-    changed = {
-        cloud_id: columns
-        for cloud_id, columns in told.items()
-        if cloud_id not in held or any(rows.value(held[cloud_id], name) != now for name, now in columns.items())
-    }
-    for item in gone:
-        rows.delete(tx, item)
-    for cloud_id, columns in changed.items():
-        if cloud_id in held:
-            rows.update(tx, held[cloud_id], columns, now_s)
-    fresh = [
-        InventoryItem(platform_id=platform_id, kind=kind, cloud_id=cloud_id, **columns)
-        for cloud_id, columns in changed.items()
-        if cloud_id not in held
-    ]
-    offering.add_inventory(tx, fresh, now_s)
-    return len(gone) + len(changed)
+        return incoming.Changed(added=0, altered=0, removed=0)
+    return incoming.take_over(tx, platform_id, kind, sync_id, now_s)
 
 
 def _entry(grant: Grant, now_s: float) -> CatalogEntry:
@@ -169,16 +160,3 @@ def _put(tx: Tx, offer: Offer, state: OfferState, reason: str, now_s: float) -> 
     if (offer.state, offer.reason) == (state, reason[:_REASON_LENGTH]):
         return offer
     return rows.update(tx, offer, {"state": state, "reason": reason[:_REASON_LENGTH]}, now_s)
-
-
-def _columns(provider: str, kind: str, item: CloudItem | CloudSize) -> dict[str, Any]:
-    columns: dict[str, Any] = {"name": item.name, "facts": _facts(item)}
-    if isinstance(item, CloudSize):
-        return columns | asdict(normalise.size(provider, item))
-    return columns | (asdict(normalise.image(item)) if kind == Capability.IMAGE else {})
-
-
-def _facts(item: CloudItem | CloudSize) -> dict[str, Any]:
-    if isinstance(item, CloudSize):
-        return {name: value for name, value in asdict(item).items() if name not in {"cloud_id", "name"}}
-    return dict(item.facts)

@@ -105,6 +105,7 @@ def call_policy(settings: Settings) -> CallPolicy:
         deadline_s=settings.clouds.call_timeout_s,
         threads_count=settings.clouds.threads_count,
         body_limit_bytes=settings.clouds.body_limit_bytes,
+        list_deadline_s=settings.clouds.list_timeout_s,
     )
 
 

@@ -180,6 +180,7 @@ class CloudSettings(Section):
     call_timeout_s: Positive = 30.0
     threads_count: Count = 4
     body_limit_bytes: Count = 8_388_608
+    list_timeout_s: Positive = 120.0
 
 
 class HandshakeSettings(Section):

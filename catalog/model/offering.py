@@ -7,7 +7,7 @@ from sqlalchemy import Index, String, UniqueConstraint
 from sqlmodel import Field
 
 from catalog.model.ids import EntryId, GrantId, OfferId, PlatformId
-from catalog.model.rows import Row, enum_column, json_column
+from catalog.model.rows import BIG, Row, enum_column, json_column
 
 
 class CatalogEntry(Row, table=True):
@@ -43,7 +43,7 @@ class Offer(Row, table=True):
 
 
 class InventoryItem(Row, table=True):
-    """A size, image, location, key pair or volume of a platform as last read, completely or not at all.
+    """A size, image, location, network, key pair, volume or machine of a platform, as last read, whole or not at all.
 
     Sizes and images also carry what ``catalog.normalise`` made of them, to be filtered by; None is unknown.
     """
@@ -57,7 +57,27 @@ class InventoryItem(Row, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
-    kind: str  # a Capability value: "size", "image", "location", "key-pair", "volume"
+    kind: str  # a Capability value, such as "size" or "key-pair"
+    cloud_id: str
+    name: str
+    facts: dict[str, Any] = json_column()
+    vcpu: float | None = None
+    memory_gib: float | None = None
+    disk_gib: float | None = None
+    gpu_count: int | None = None
+    architecture: str | None = None
+    os_family: str | None = None
+    os_version: str | None = None
+
+
+class IncomingItem(Row, table=True):
+    """A row of a list that is being read; it becomes inventory once the whole list is there."""
+
+    __tablename__ = "incoming_item"
+    __table_args__ = (Index("ix_incoming_item_list", "sync_id", "cloud_id"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
+    sync_id: str  # which list, read when
     cloud_id: str
     name: str
     facts: dict[str, Any] = json_column()

@@ -17,14 +17,6 @@ def forget_inventory(tx: Tx, platform_id: PlatformId, kind: str) -> None:
     tx.exec(statement.execution_options(synchronize_session="fetch"))
 
 
-def add_inventory(tx: Tx, items: Sequence[InventoryItem], now_s: float) -> None:
-    """Add items that are not there yet, in one go."""
-    for item in items:
-        item.created_at_s = item.updated_at_s = now_s
-    tx.add_all(items)
-    tx.flush()
-
-
 def platforms_per_entry(tx: Tx) -> Mapping[EntryId, int]:
     """Return how many platforms offer each entry; entries that nobody offers are absent."""
     shown = select(Offer.entry_id, func.count()).where(col(Offer.state) != OfferState.WITHDRAWN)

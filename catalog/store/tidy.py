@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from catalog.model.access import UsedNonce
 from catalog.model.connection import AccountSession, RouteDecision, StepRecord
+from catalog.model.offering import IncomingItem
 from catalog.model.outbox import InboxMessage, OutboxMessage
 from catalog.model.passage import Passage, PassageCall
 from catalog.model.rows import Row
@@ -19,6 +20,7 @@ DECISIONS_KEPT = 50  # of each connection
 SESSIONS_KEPT = 99  # ended ones of each connection: whole threes, see catalog.connections.open_sessions
 PASSAGES_KEPT = 500  # ended ones of each platform, with their calls
 PASSAGE_CALLS_KEPT = 1000  # of each passage
+LISTS_KEPT_S = 3_600.0  # no list takes so long to read: whoever began it is no more
 
 
 def tidy(tx: Session, now_s: float) -> int:
@@ -35,6 +37,7 @@ def tidy(tx: Session, now_s: float) -> int:
         + _keep_newest(tx, AccountSession, "connection_id", SESSIONS_KEPT, column(AccountSession, "ended_at_s") > 0)
         + _keep_newest(tx, PassageCall, "passage_id", PASSAGE_CALLS_KEPT)
         + _forget_passages(tx)
+        + _delete(tx, IncomingItem, column(IncomingItem, "created_at_s") < now_s - LISTS_KEPT_S)
         + _delete(tx, UsedNonce, column(UsedNonce, "expires_at_s") < now_s)
     )
 

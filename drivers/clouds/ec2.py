@@ -5,11 +5,11 @@ of another XML namespace. Both are mended in the connection class here: every pa
 an answer that is not EC2's is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from libcloud.common.exceptions import BaseHTTPError
-from libcloud.compute.base import Node, NodeImage, NodeLocation, NodeSize
+from libcloud.compute.base import Node, NodeLocation
 from libcloud.compute.drivers.ec2 import (
     NAMESPACE,
     VALID_EC2_REGIONS,
@@ -22,12 +22,14 @@ from libcloud.compute.drivers.ec2 import (
 
 from catalog.errors import CloudMisbehaved, InvalidValue
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudAccount, CloudItem, CloudMachine, Dialer, MachineSpec, MachineStatus, Proof
-from drivers.clouds.generic import GenericCloud, named_options
+from catalog.ports import CloudAccount, CloudItem, CloudMachine, CloudSize, Dialer, MachineSpec, MachineStatus, Proof
+from drivers.clouds import ec2_pages
+from drivers.clouds.ec2_pages import PAGES_LIMIT, next_token, rows_count
+from drivers.clouds.generic import GenericCloud, identifier, named_options
 from drivers.clouds.policy import CallPolicy
 
 _DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
-_PAGES_LIMIT: Final = 200
+_TYPES_A_PAGE: Final = 100  # the most that DescribeInstanceTypes returns at once
 _ANY_IMAGE: Final = "ami-00000000"  # a dry run is refused or allowed before the image is looked at
 
 # The account's limits, and a zone that is full: neither made anything, and either may be over soon.
@@ -84,6 +86,11 @@ class WholeConnection(EC2Connection):
 
     responseCls = WholeResponse  # noqa: N815 - libcloud's name
 
+    def page(self, params: Mapping[str, str]) -> Any:
+        """Return the root of one page and look for no further one."""
+        single: Any = super()
+        return single.request("/", params=dict(params)).object
+
     def request(self, action: Any, params: Any = None, *positional: Any, **rest: Any) -> Any:
         """Return the answer, all pages joined. Raises CloudMisbehaved when the pages do not end."""
         single: Any = super()
@@ -92,16 +99,16 @@ class WholeConnection(EC2Connection):
         if asked.get("Action") == "DescribeInstances" and "InstanceId.1" not in asked:
             asked["MaxResults"] = str(driver.page_count)
         response = single.request(action, asked, *positional, **rest)
-        token = _next_token(response.object)
+        token = next_token(response.object)
         seen: set[str] = set()
         while token is not None:
-            if token in seen or len(seen) >= _PAGES_LIMIT:
+            if token in seen or len(seen) >= PAGES_LIMIT:
                 raise CloudMisbehaved("the pages of the cloud's list do not end")
             seen.add(token)
             page = single.request(action, {**asked, "NextToken": token}, *positional, **rest).object
-            token = _next_token(page)
+            token = next_token(page)
             _join(response.object, page)
-        self.rows_count = _rows_count(response.object)
+        self.rows_count = rows_count(response.object)
         return response
 
 
@@ -126,6 +133,8 @@ class Ec2Cloud(GenericCloud):
     """An EC2 account in one region."""
 
     provider = "ec2"
+    # Hundreds of instance types, and libcloud's file of prices, 4.5 MB of JSON, to be read beside them.
+    always_long = frozenset({Capability.SIZE})
 
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
         if account.region not in VALID_EC2_REGIONS:
@@ -166,19 +175,35 @@ class Ec2Cloud(GenericCloud):
             allowed, detail = True, "answered"  # some reads ignore DryRun and simply answer
         return Proof(capability=capability, allowed=allowed, request=f"DryRun {action}", detail=detail)
 
-    def _list_sizes(self, driver: Any) -> list[NodeSize]:
+    def _list_sizes(self, driver: Any) -> Iterator[Any]:
+        # What the account may really use here, asked of the cloud; libcloud's own list is a file of some other day.
+        asked = {"Action": "DescribeInstanceTypes"}
         offered = named_options(self.account, "sizes")
-        return [size for size in driver.list_sizes() if not offered or size.id in offered]
+        if offered:
+            asked |= {"Filter.1.Name": "instance-type"}
+            asked |= {f"Filter.1.Value.{number}": name for number, name in enumerate(offered, start=1)}
+        return ec2_pages.items(driver.connection, asked, "instanceTypeSet", page_count=_TYPES_A_PAGE)
 
-    def _list_images(self, driver: Any) -> list[NodeImage]:
+    def _size(self, size: Any) -> CloudSize:
+        return ec2_pages.size(size, self.account.region)
+
+    def _list_images(self, driver: Any) -> Iterator[Any]:
         # Never all: a real region has more than 100,000 images.
-        filters = {"name": named_options(self.account, "image_names")}
-        listed = driver.list_images(
-            ex_owner=self.account.options.get("image_owner", "self"),
-            ex_image_ids=named_options(self.account, "image_ids") or None,
-            ex_filters={name: values for name, values in filters.items() if values} or None,
-        )
-        return _whole(driver, listed)
+        ids, names = (named_options(self.account, option) for option in ("image_ids", "image_names"))
+        asked = {"Action": "DescribeImages", "Owner.1": self.account.options.get("image_owner", "self")}
+        asked |= {f"ImageId.{number}": name for number, name in enumerate(ids, start=1)}
+        if names:
+            asked |= {"Filter.1.Name": "name"}
+            asked |= {f"Filter.1.Value.{number}": name for number, name in enumerate(names, start=1)}
+        # Those who name ids may not ask for pages.
+        page_count = None if ids else self.policy.page_count
+        return ec2_pages.items(driver.connection, asked, "imagesSet", page_count=page_count)
+
+    def _image(self, image: Any) -> CloudItem:
+        cloud_id = identifier(ec2_pages.text(image, "imageId"))
+        told = {"architecture": ec2_pages.text(image, "architecture"), "os_family": ec2_pages.text(image, "platform")}
+        facts = {name: self._text(value, 64) for name, value in told.items() if value}
+        return CloudItem(cloud_id=cloud_id, name=self._text(ec2_pages.text(image, "name") or cloud_id), facts=facts)
 
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         return _whole(driver, driver.list_locations())
@@ -189,8 +214,12 @@ class Ec2Cloud(GenericCloud):
     def _list_volumes(self, driver: Any) -> list[Any]:
         return _whole(driver, driver.list_volumes())
 
-    def _list_nodes(self, driver: Any) -> list[Node]:
-        return _whole(driver, driver.list_nodes())
+    def _list_nodes(self, driver: Any) -> Iterator[Node]:
+        asked = {"Action": "DescribeInstances"}
+        found = ec2_pages.items(driver.connection, asked, "reservationSet", page_count=self.policy.page_count)
+        for reservation in found:
+            for machine in ec2_pages.inside(reservation, "instancesSet"):
+                yield driver._to_node(machine)  # noqa: SLF001 - libcloud's own reading of one
 
     def _find(self, driver: Any, tags: Mapping[str, str]) -> list[CloudMachine]:
         filters: dict[str, str | list[str]] = {f"tag:{_literal(key)}": _literal(value) for key, value in tags.items()}
@@ -233,15 +262,6 @@ def _whole(driver: Any, listed: Sequence[Any]) -> list[Any]:
     if driver.connection.rows_count and not listed:
         raise CloudMisbehaved("the answer holds rows, and libcloud found none of them")
     return list(listed)
-
-
-def _next_token(root: Any) -> str | None:
-    return root.findtext(f"{{{NAMESPACE}}}nextToken") or None
-
-
-def _rows_count(root: Any) -> int:
-    # Whatever their namespace: rows that libcloud cannot see are just what this number is for.
-    return sum(1 for group in root for row in group if str(row.tag).rpartition("}")[2] == "item")
 
 
 def _join(whole: Any, page: Any) -> None:

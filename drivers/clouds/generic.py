@@ -7,7 +7,7 @@ refused when they are longer than any list may be.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from libcloud.common.exceptions import BaseHTTPError
@@ -16,6 +16,7 @@ from libcloud.compute.types import NodeState
 
 from catalog.endpoints import Target
 from catalog.errors import CloudMisbehaved, CloudQuotaExhausted, CloudRefused, InvalidValue
+from catalog.listed import Batch, Listed, batches, listing
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import (
     CloudAccount,
@@ -23,6 +24,7 @@ from catalog.ports import (
     CloudMachine,
     CloudSize,
     Dialer,
+    Listing,
     MachineAction,
     MachineSpec,
     MachineStatus,
@@ -30,6 +32,8 @@ from catalog.ports import (
 )
 from drivers.clouds.libcloud_bridge import Bridge
 from drivers.clouds.policy import CallPolicy
+from drivers.clouds.reading_apart import read_apart
+from drivers.clouds.routed_http import AnswerTooLong
 
 T = TypeVar("T")
 Found = TypeVar("Found")
@@ -52,12 +56,14 @@ class GenericCloud(ABC):
     """One platform's cloud through libcloud. Implements ``catalog.ports.CloudDriver``."""
 
     provider: ClassVar[str]
+    always_long: ClassVar[frozenset[Capability]] = frozenset()  # lists that are never short enough for a thread
 
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
         self.account = account
         self.policy = policy
         self.target = Target.of(account.endpoint.url)
         self._bridge = Bridge(account, dialer, policy)
+        self._long: set[Capability] = set(self.always_long)
 
     # The port
 
@@ -67,11 +73,46 @@ class GenericCloud(ABC):
 
     async def prove(self, capability: str) -> Proof:
         """Return whether ``capability`` can be used, by a harmless call. Raises InvalidValue for an unknown one."""
+        wanted = _known(capability)
         try:
-            wanted = Capability(capability)
-        except ValueError:
-            raise InvalidValue("there is no such capability", field="capability", fix=_known_capabilities()) from None
-        return await self._read(lambda driver: self._prove(driver, wanted))
+            return await self._bridge.call(
+                lambda: self._prove(self._driver(), wanted),
+                repeatable=True,
+                body_limit_bytes=self.policy.short_list_bytes,
+            )
+        except AnswerTooLong:
+            # It was answered, and at length; no more is asked of a proof.
+            return Proof(capability=wanted, allowed=True, request=f"list {wanted}s", detail="a long list")
+
+    async def listing(self, capability: str) -> Listing:
+        """Return all that the cloud lists of ``capability``, ready to be stored.
+
+        A short list is read in a thread, a long one in a process of its own: parsing it here would hold the event loop
+        up. What was long once is taken to be so from then on.
+        """
+        wanted = _known(capability)
+        if wanted not in self._long:
+            try:
+                return await self._bridge.call(
+                    lambda: self._short(wanted), repeatable=True, body_limit_bytes=self.policy.short_list_bytes
+                )
+            except AnswerTooLong:
+                self._long.add(wanted)
+        return await self._bridge.apart(
+            lambda call: read_apart(self.account, self.policy, wanted, call), deadline_s=self.policy.list_deadline_s
+        )
+
+    def read_here(self, capability: Capability, put: Callable[[Batch], None]) -> None:
+        """Read the list of ``capability`` in this thread, however long it is, and ``put`` it batch by batch.
+
+        For a process that does nothing else. What was put is worth nothing unless this returns.
+        """
+
+        def work() -> None:
+            for batch in batches(self.provider, capability, self._items(self._driver(), capability)):
+                put(batch)
+
+        self._bridge.here(work, deadline_s=self.policy.list_deadline_s)
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return the sizes on offer."""
@@ -120,6 +161,29 @@ class GenericCloud(ABC):
         """End the platform's idle threads; calls under way return first."""
         await self._bridge.close()
 
+    def _short(self, capability: Capability) -> Listing:
+        items = self._items(self._driver(), capability, limit=self.policy.short_list_rows)
+        return listing(self.provider, capability, items)
+
+    def _items(self, driver: Any, capability: Capability, limit: int | None = None) -> Iterator[Listed]:
+        """Yield what the cloud lists of ``capability``, as it comes. Raises AnswerTooLong past ``limit``."""
+        parsed: Mapping[Capability, tuple[Callable[[Any], Iterable[Any]], Callable[[Any], Listed]]] = {
+            Capability.MACHINE: (self._list_nodes, self._machine),
+            Capability.IMAGE: (self._list_images, self._image),
+            Capability.SIZE: (self._list_sizes, self._size),
+            Capability.LOCATION: (self._list_locations, self._location),
+            Capability.KEY_PAIR: (self._list_key_pairs, self._key_pair),
+            Capability.VOLUME: (self._list_volumes, self._volume),
+        }
+        if capability not in parsed:
+            raise CloudRefused(f"no cloud lists '{capability}'", field="capability")
+        told, parse = parsed[capability]
+        most = self.policy.row_limit if limit is None else limit
+        for count, row in enumerate(told(driver), start=1):
+            if count > most:
+                raise AnswerTooLong("the cloud's list is longer than any list may be")
+            yield parse(row)
+
     # What a provider overrides
 
     @abstractmethod
@@ -162,17 +226,9 @@ class GenericCloud(ABC):
 
     def _prove(self, driver: Any, capability: Capability) -> Proof:
         """Return the proof of ``capability`` by listing it: what may not even be listed is not allowed."""
-        listing: Callable[[Any], Iterable[object]] = {
-            Capability.MACHINE: self._list_nodes,
-            Capability.IMAGE: self._list_images,
-            Capability.SIZE: self._list_sizes,
-            Capability.LOCATION: self._list_locations,
-            Capability.KEY_PAIR: self._list_key_pairs,
-            Capability.VOLUME: self._list_volumes,
-        }[capability]
         request = f"list {capability}s"
         try:
-            count = len(self._bounded(listing(driver)))
+            count = sum(1 for _ in self._items(driver, capability, self.policy.short_list_rows))
         except BaseHTTPError as error:
             if error.code not in {403, _NOT_FOUND}:
                 raise
@@ -214,12 +270,13 @@ class GenericCloud(ABC):
         )
 
     def _size(self, size: NodeSize) -> CloudSize:
-        vcpu = (size.extra or {}).get("cpu", (size.extra or {}).get("vcpu"))
+        told = size.extra or {}
+        vcpu = told.get("cpu", told.get("vcpu", getattr(size, "vcpus", None)))
         return CloudSize(
             cloud_id=identifier(size.id),
             name=self._text(size.name),
             vcpu=None if vcpu is None else float(vcpu),
-            memory_mib=int(size.ram),
+            memory_mib=int(size.ram or 0),
             disk_gib=None if size.disk is None else int(size.disk),
             # libcloud says 0 where it knows no price.
             price_per_hour=float(size.price) if size.price else None,
@@ -304,7 +361,7 @@ class GenericCloud(ABC):
         for row in rows:
             listed.append(row)
             if len(listed) > self.policy.row_limit:
-                raise CloudMisbehaved("the cloud's list is longer than any list may be")
+                raise AnswerTooLong("the cloud's list is longer than any list may be")
         return listed
 
     def _text(self, value: object, limit: int = 255) -> str:
@@ -340,5 +397,9 @@ def _carries(machine: CloudMachine, tags: Mapping[str, str]) -> bool:
     return all(machine.tags.get(key) == value for key, value in tags.items())
 
 
-def _known_capabilities() -> str:
-    return "one of " + ", ".join(Capability)
+def _known(capability: str) -> Capability:
+    try:
+        return Capability(capability)
+    except ValueError:
+        fix = "one of " + ", ".join(Capability)
+        raise InvalidValue("there is no such capability", field="capability", fix=fix) from None

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from catalog.errors import CatalogError, CloudDisconnected, CloudTimedOut, CloudUnavailable
 from catalog.ports import CloudAccount, Dialer
-from drivers.clouds import routed_http
+from drivers.clouds import libcloud_prices, routed_http
 from drivers.clouds.policy import CallPolicy
 from drivers.clouds.routed_http import Call, Route
 from drivers.clouds.translation import Redaction, Translation
@@ -70,12 +70,15 @@ class Bridge:
 
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
         routed_http.install()
+        libcloud_prices.install()
         self._policy = policy
         self._route = Route((account.endpoint, *account.services), dialer, body_limit_bytes=policy.body_limit_bytes)
         self._redaction = Redaction(account.account, account.secret)
         self._threads = PlatformThreads(account.platform, policy)
 
-    async def call(self, blocking: Callable[[], T], *, repeatable: bool = False) -> T:
+    async def call(
+        self, blocking: Callable[[], T], *, repeatable: bool = False, body_limit_bytes: int | None = None
+    ) -> T:
         """Return what ``blocking`` returns from one of the platform's threads.
 
         One that is ``repeatable`` is run once more, within the same deadline, when its connection broke: there may be
@@ -84,16 +87,32 @@ class Bridge:
         CloudUnavailable when no thread came free in time: then nothing was sent.
         """
         ends_s = time.monotonic() + self._policy.deadline_s
-        outcome = await self._once(blocking, self._policy.deadline_s)
+        bound = Call(self._route, deadline_s=self._policy.deadline_s, body_limit_bytes=body_limit_bytes)
+        outcome = await self._once(bound, lambda: self._bound(bound, blocking), self._policy.deadline_s)
         if repeatable and isinstance(outcome.error, CloudDisconnected):
-            outcome = await self._once(blocking, ends_s - time.monotonic())
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value  # type: ignore[return-value]  # without an error there is a value, and T may be None
+            left_s = ends_s - time.monotonic()
+            again = Call(self._route, deadline_s=left_s, body_limit_bytes=body_limit_bytes)
+            outcome = await self._once(again, lambda: self._bound(again, blocking), left_s)
+        return _value(outcome)
 
-    async def _once(self, blocking: Callable[[], T], deadline_s: float) -> _Outcome[T]:
+    async def apart(self, work: Callable[[Call], T], *, deadline_s: float) -> T:
+        """Return what ``work`` returns, which itself uses no library of a provider, from one of the platform's threads.
+
+        Raises as ``call`` does; it is run once.
+        """
         call = Call(self._route, deadline_s=deadline_s)
-        future = self._threads.submit(lambda: self._outcome(call, blocking))
+        return _value(await self._once(call, lambda: self._translated(call, lambda: work(call)), deadline_s))
+
+    def here(self, blocking: Callable[[], T], *, deadline_s: float) -> T:
+        """Return what ``blocking`` returns, run in this very thread. Raises as ``call`` does."""
+        call = Call(self._route, deadline_s=deadline_s)
+        try:
+            return _value(self._bound(call, blocking))
+        finally:
+            call.cut()
+
+    async def _once(self, call: Call, work: Callable[[], _Outcome[T]], deadline_s: float) -> _Outcome[T]:
+        future = self._threads.submit(work)
         try:
             async with asyncio.timeout(deadline_s):
                 return await asyncio.wrap_future(future)
@@ -113,14 +132,26 @@ class Bridge:
         """End the platform's idle threads."""
         self._threads.close()
 
-    def _outcome(self, call: Call, blocking: Callable[[], T]) -> _Outcome[T]:
+    def _bound(self, call: Call, blocking: Callable[[], T]) -> _Outcome[T]:
+        def work() -> T:
+            with call.bound():
+                return blocking()
+
+        return self._translated(call, work)
+
+    def _translated(self, call: Call, work: Callable[[], T]) -> _Outcome[T]:
         with Translation(call, self._redaction) as translation:
             if not _slots.acquire(timeout=call.remaining_s()):
                 raise CloudUnavailable("too many calls to clouds are under way; nothing was sent")
             try:
                 call.started = True
-                with call.bound():
-                    return _Outcome(blocking(), call.refusal)
+                return _Outcome(work(), call.refusal)
             finally:
                 _slots.release()
         return _Outcome(None, translation.error)
+
+
+def _value(outcome: _Outcome[T]) -> T:
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value  # type: ignore[return-value]  # without an error there is a value, and T may be None

@@ -5,8 +5,9 @@ Every service of the catalog must live under the host and port of an approved en
 dial allow-list.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import NodeLocation, StorageVolume
@@ -14,8 +15,8 @@ from libcloud.compute.drivers.openstack import OpenStackNodeDriver
 
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus
-from drivers.clouds.generic import GenericCloud, refuse_location
+from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus
+from drivers.clouds.generic import GenericCloud, identifier, refuse_location
 
 _SERVICES: Final = {
     "compute": (Capability.MACHINE, Capability.SIZE, Capability.KEY_PAIR),
@@ -61,6 +62,49 @@ class OpenStackCloud(GenericCloud):
         services = tuple(kind.value for kind in Capability if kind in offered)
         return ServiceInformation(provider=self.provider, region=region, services=services)
 
+    def _list_sizes(self, driver: Any) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # read by _size
+        # Not by libcloud: it reads the first page, a thousand flavors, and takes them for all.
+        return self._pages(driver.connection, "/flavors/detail", "flavors")
+
+    def _size(self, size: Mapping[str, Any]) -> CloudSize:  # type: ignore[override]  # as Nova tells it
+        vcpu, memory_mib, disk_gib = (size.get(name) for name in ("vcpus", "ram", "disk"))
+        if not isinstance(memory_mib, int) or not isinstance(vcpu, int | None) or not isinstance(disk_gib, int | None):
+            raise CloudMisbehaved("the cloud lists a flavor without sensible numbers")
+        told = size.get("id")
+        cloud_id = identifier(str(told) if isinstance(told, int) else told)  # a number, where nobody gave another
+        name = self._text(size.get("name") or cloud_id)
+        return CloudSize(cloud_id=cloud_id, name=name, vcpu=vcpu, memory_mib=memory_mib, disk_gib=disk_gib)
+
+    def _list_images(self, driver: Any) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # read by _image
+        return self._pages(driver.image_connection, "/v2/images", "images")
+
+    def _image(self, image: Mapping[str, Any]) -> CloudItem:  # type: ignore[override]  # as Glance tells it
+        # Not by libcloud: it drops the architecture, and reads all pages before it tells of the first image.
+        cloud_id = identifier(image.get("id"))
+        told = {"architecture": "architecture", "os_distro": "os_family", "os_version": "os_version"}
+        facts = {name: self._text(image[key], 64) for key, name in told.items() if image.get(key)}
+        return CloudItem(cloud_id=cloud_id, name=self._text(image.get("name") or cloud_id), facts=facts)
+
+    def _pages(self, connection: Any, path: str, key: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a list, page by page. Raises CloudMisbehaved for pages that do not end, or hold no rows."""
+        asked: dict[str, Any] = {"limit": self.policy.page_count}
+        seen: set[str] = set()
+        while True:
+            page = connection.request(path, params=dict(asked)).object
+            rows = page.get(key) if isinstance(page, dict) else None
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise CloudMisbehaved(f"the cloud's list of {key} is no list")
+            yield from rows
+            following = _following(page, key)
+            if following is None:
+                return
+            marker = parse_qs(urlsplit(following).query).get("marker", [""])[0]
+            # Only the marker is taken from the cloud's link: where to ask is ours to say.
+            if not rows or not marker or marker in seen:
+                raise CloudMisbehaved("the pages of the cloud's list do not end")
+            seen.add(marker)
+            asked["marker"] = marker
+
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         # libcloud makes up one location with no id and no name.
         del driver
@@ -68,10 +112,6 @@ class OpenStackCloud(GenericCloud):
 
     def _list_volumes(self, driver: Any) -> list[StorageVolume]:
         return list(driver.list_volumes())
-
-    def _size(self, size: Any) -> CloudSize:
-        # An attribute of libcloud's OpenStack sizes alone, where every other driver tells it in ``extra``.
-        return replace(super()._size(size), vcpu=None if size.vcpus is None else float(size.vcpus))
 
     def _one(self, driver: Any, cloud_id: str) -> CloudMachine | None:
         node = driver.ex_get_node_details(cloud_id)
@@ -104,3 +144,11 @@ class OpenStackCloud(GenericCloud):
         if spec.key_pair is not None:
             options["ex_keyname"] = spec.key_pair
         return options
+
+
+def _following(page: Mapping[str, Any], key: str) -> str | None:
+    """Return the link to the next page, as Nova, Neutron and Cinder write it or as Glance does; None at the end."""
+    links = page.get(f"{key}_links")
+    told = [link.get("href") for link in links if link.get("rel") == "next"] if isinstance(links, list) else []
+    following = told[0] if told else page.get("next")
+    return str(following) if following else None

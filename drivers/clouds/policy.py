@@ -15,5 +15,9 @@ class CallPolicy:
     threads_count: int = 4  # calls of one platform under way at once
     waiting_limit: int = 64  # calls of one platform under way or waiting; more are turned away
     body_limit_bytes: int = 8 * 1024 * 1024  # of one answer, after decompression
-    row_limit: int = 10_000  # of one list; a longer one is refused, never cut short
+    row_limit: int = 20_000  # of one list; a longer one is refused, never cut short
     page_count: int = 500  # rows asked for at once, where a cloud pages
+    list_deadline_s: float = 120.0  # for a whole list that is read in a process of its own
+    # What a thread may bring home of a list; parsing more would hold the event loop up, see ``reading_apart``.
+    short_list_rows: int = 250
+    short_list_bytes: int = 256 * 1024

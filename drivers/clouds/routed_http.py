@@ -34,6 +34,10 @@ _CHUNK_BYTES = 64 * 1024
 _REDIRECTS = range(300, 400)
 
 
+class AnswerTooLong(CloudMisbehaved):
+    """The answer, or the list, is longer than this call may bring home."""
+
+
 class Route:
     """The only ways out for one platform's driver: its approved endpoints, each by its dial address."""
 
@@ -69,8 +73,9 @@ class Route:
 class Call:
     """One driver call: its route, its deadline, and the sockets it opened, so that it can be cut from outside."""
 
-    def __init__(self, route: Route, *, deadline_s: float) -> None:
+    def __init__(self, route: Route, *, deadline_s: float, body_limit_bytes: int | None = None) -> None:
         self.route = route
+        self.body_limit_bytes = body_limit_bytes or route.body_limit_bytes
         self.status: int | None = None  # of the last answer; None when the last request got none
         self.refusal: CloudError | None = None  # the first thing we refused, even if the driver swallowed it
         self.started = False
@@ -103,7 +108,7 @@ class Call:
         except CloudError as error:
             raise self.refused(error) from None
         try:
-            self._keep(connected)
+            self.keep(connected)
             connected.settimeout(self.remaining_s())
         except BaseException:
             # The deadline passed while dialling: nobody else knows of the socket yet.
@@ -131,7 +136,8 @@ class Call:
         finally:
             _CALL.reset(token)
 
-    def _keep(self, connected: socket.socket) -> None:
+    def keep(self, connected: socket.socket) -> None:
+        """Shut ``connected`` too when the call is cut."""
         # A duplicate, because wrapping a socket in TLS takes its descriptor away from the original object.
         duplicate = connected.dup()
         with self._lock:
@@ -246,8 +252,8 @@ def _read(raw: Any, call: Call) -> bytes:
     body = bytearray()
     for chunk in raw.stream(_CHUNK_BYTES, decode_content=True):
         body += chunk
-        if len(body) > call.route.body_limit_bytes:
-            raise call.refused(CloudMisbehaved("the cloud's answer is larger than any answer may be"))
+        if len(body) > call.body_limit_bytes:
+            raise call.refused(AnswerTooLong("the cloud's answer is larger than any answer may be"))
         call.remaining_s()
     return bytes(body)
 

@@ -6,7 +6,7 @@ up before a create is repeated. Every list says its ``total``, so that a truncat
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -156,20 +156,21 @@ class SimulatedNodeDriver(NodeDriver):
         answered: dict[str, Any] = connection.request(path, method=method, data=data).object
         return answered
 
-    def _rows(self, path: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    def _rows(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a list. Raises CloudMisbehaved at its end when it holds fewer than it says."""
         connection: Any = self.connection
-        rows: list[dict[str, Any]] = []
+        count = 0
         after: str | None = None
         for _page in range(_PAGES_LIMIT):
             params = {**(query or {}), **({"after": after} if after else {})}
             page = connection.request(path, params=params).object
-            rows += page["items"]
+            count += len(page["items"])
+            yield from page["items"]
             after = page["next"]
             if after is None:
                 break
-        if after is not None or len(rows) != page["total"]:
+        if after is not None or count != page["total"]:
             raise CloudMisbehaved("the cloud's list is truncated: it holds fewer rows than it says")
-        return rows
 
 
 def _segment(node: Node) -> str:

@@ -19,6 +19,7 @@ from catalog.ports import (
     CloudMachine,
     CloudSize,
     Dialer,
+    Listing,
     MachineAction,
     MachineSpec,
     Proof,
@@ -154,6 +155,11 @@ class GrantedDriver:
         verbs = ("list", "create") if capability == Capability.MACHINE else ("list",)
         await self.clouds.check(self.platform, Capability(capability), *verbs)
         return await self.inner.prove(capability)
+
+    async def listing(self, capability: str) -> Listing:
+        """Return the whole list of one granted capability."""
+        await self.clouds.check(self.platform, Capability(capability), "list")
+        return await self.inner.listing(capability)
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return the sizes."""

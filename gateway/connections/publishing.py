@@ -1,31 +1,20 @@
 """From accepted grants to offers: prove what the account can really do, read the inventory, publish (S1 13-14)."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from catalog.consent import add_proof
 from catalog.errors import CloudError, WrongState
-from catalog.messages.handshake import OF_THE_OWNER, Capability
+from catalog.messages.handshake import OF_THE_OWNER
 from catalog.model.consent import Grant, GrantState
-from catalog.model.ids import PlatformId
-from catalog.ports import Clock, CloudDriver, CloudItem, Clouds, CloudSize, Proof
-from catalog.publish import degrade, publish, store_inventory
+from catalog.model.ids import PlatformId, new_id
+from catalog.ports import Clock, CloudDriver, Clouds, Proof
+from catalog.publish import degrade, publish, settle_inventory
+from catalog.store import incoming
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
 
 log = logging.getLogger(__name__)
-
-Listing = Callable[[CloudDriver], Awaitable[Sequence[CloudSize | CloudItem]]]
-
-# What is read into the inventory for a capability; machines are not inventory, they are looked up when needed.
-LISTINGS: dict[Capability, Listing] = {
-    Capability.SIZE: lambda driver: driver.sizes(),
-    Capability.IMAGE: lambda driver: driver.images(),
-    Capability.LOCATION: lambda driver: driver.locations(),
-    Capability.KEY_PAIR: lambda driver: driver.key_pairs(),
-    Capability.VOLUME: lambda driver: driver.volumes(),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +46,8 @@ class Publisher:
         """Publish one grant and tell whether it is on offer. Raises WrongState when it is not accepted any more."""
         try:
             proof = await _proof(driver, grant)
-            items = await self._read(driver, grant) if proof.allowed else ()
-            await self._publish(grant, proof, items)
+            sync_id = await self._read(driver, grant) if proof.allowed and _is_listed(grant) else None
+            await self._publish(grant, proof, sync_id)
         except CloudError as error:
             if error.retryable:
                 raise
@@ -66,11 +55,20 @@ class Publisher:
             return False
         return proof.allowed
 
-    async def _read(self, driver: CloudDriver, grant: Grant) -> Sequence[CloudSize | CloudItem]:
-        listing = LISTINGS.get(Capability(grant.capability))
-        return await listing(driver) if listing is not None else ()
+    async def _read(self, driver: CloudDriver, grant: Grant) -> str:
+        """Put what the cloud lists where nobody sees it yet, and return under which id: whole, or it raises.
 
-    async def _publish(self, grant: Grant, proof: Proof, items: Sequence[CloudSize | CloudItem]) -> None:
+        In one short transaction a batch, so that others write in between.
+        """
+        now_s = self.clock.now_s()
+        listing = await driver.listing(grant.capability)
+        sync_id = new_id("sync", now_s)
+        for batch in listing.batches:
+            await self.database.write(lambda tx, batch=batch: incoming.put(tx, sync_id, batch, now_s))  # type: ignore[misc]
+        return sync_id
+
+    async def _publish(self, grant: Grant, proof: Proof, sync_id: str | None) -> None:
+        """Offer the grant with what was put away under ``sync_id``, all in one moment."""
         now_s = self.clock.now_s()
 
         def work(tx: Tx) -> None:
@@ -78,8 +76,8 @@ class Publisher:
             publish(tx, grant, now_s)
             if not proof.allowed:
                 degrade(tx, grant.id, f"the account may not do this: {proof.request}", now_s)
-            elif Capability(grant.capability) in LISTINGS:
-                store_inventory(tx, grant.platform_id, grant.capability, items, now_s)
+            elif sync_id is not None:
+                settle_inventory(tx, grant.platform_id, grant.capability, sync_id, now_s)
 
         await self.database.write(work)
 
@@ -99,3 +97,8 @@ async def _proof(driver: CloudDriver, grant: Grant) -> Proof:
     if grant.capability in OF_THE_OWNER:
         return Proof(capability=grant.capability, request="the owner's word", allowed=True)
     return await driver.prove(grant.capability)
+
+
+def _is_listed(grant: Grant) -> bool:
+    """Whether the grant lets us read an inventory; machines may be granted without a look at those that are there."""
+    return grant.capability not in OF_THE_OWNER and "list" in grant.verbs

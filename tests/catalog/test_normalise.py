@@ -93,3 +93,38 @@ def test_what_is_not_told_is_unknown() -> None:
         normalise.size("ec2", CloudSize(cloud_id="?", name="?", vcpu=0, memory_mib=0, disk_gib=0))
     )
     assert normalise.size("ec2", CloudSize(cloud_id="?", name="?", vcpu=0, memory_mib=0, disk_gib=0)) == Normalised()
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        pytest.param("web-7", {"architecture": "aarch64"}, (None, None, ARM), id="architecture"),
+        pytest.param(
+            "golden", {"os_family": "ubuntu", "os_version": "22.04"}, ("ubuntu", "22.04", None), id="all by properties"
+        ),
+        pytest.param("debian-12", {"os_family": "rocky"}, ("rocky", None, None), id="a property goes before the name"),
+        pytest.param("debian-12", {"os_family": "debian"}, ("debian", "12", None), id="the name completes it"),
+        pytest.param("debian-12", {"os_family": "hand-made"}, ("debian", "12", None), id="an unknown family"),
+        pytest.param("debian-12", {"os_version": "sid/now"}, ("debian", "12", None), id="no version"),
+        pytest.param("base", {"os_family": "Windows"}, ("windows", None, None), id="EC2's word"),
+        pytest.param("base", {"os_version": "12"}, (None, None, None), id="a version of nothing"),
+    ],
+)
+def test_an_image_by_its_properties(
+    name: str, said: dict[str, str], expected: tuple[str | None, str | None, str | None]
+) -> None:
+    """What the cloud says outright goes before what the name says."""
+    found = normalise.image(CloudItem(cloud_id="i", name=name, facts=said))
+    assert (found.os_family, found.os_version, found.architecture) == expected
+
+
+def test_a_size_as_the_cloud_describes_it() -> None:
+    """Processors and GPUs that the cloud tells go before what its name would; two processors are none."""
+    told = CloudSize(
+        cloud_id="inf2.xlarge", name="inf2.xlarge", vcpu=4, memory_mib=1024, disk_gib=None, architecture="x86_64",
+        gpu_count=2,
+    )  # fmt: skip
+    found = normalise.size("ec2", told)
+    assert (found.architecture, found.gpu_count) == (X86, 2)
+    both = CloudSize(cloud_id="x", name="x", vcpu=4, memory_mib=1, disk_gib=None, architecture="arm64 x86_64")
+    assert normalise.size("openstack", both).architecture is None

@@ -6,11 +6,12 @@ having created, answer nothing and create later, build machines that end in ERRO
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
+from catalog.listed import Listed, listing
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.ids import PlatformId
 from catalog.ports import (
@@ -19,6 +20,7 @@ from catalog.ports import (
     CloudItem,
     CloudMachine,
     CloudSize,
+    Listing,
     MachineAction,
     MachineSpec,
     MachineStatus,
@@ -73,6 +75,18 @@ class MemoryCloud:
     async def prove(self, capability: str) -> Proof:
         """Return that everything is allowed."""
         return Proof(capability=capability, allowed=True, request="prove")
+
+    async def listing(self, capability: str) -> Listing:
+        """Return what the other methods list, ready to be stored."""
+        lists: dict[str, Callable[[], Awaitable[Sequence[Listed]]]] = {
+            "size": self.sizes,
+            "image": self.images,
+            "location": self.locations,
+            "key-pair": self.key_pairs,
+            "volume": self.volumes,
+            "machine": self.machines,
+        }
+        return listing("memory", capability, await lists[capability]())
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return one size."""

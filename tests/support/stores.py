@@ -3,10 +3,10 @@
 import asyncio
 import functools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import inspect, text
 
@@ -84,6 +84,10 @@ class Store:
     def now_s(self) -> float:
         """Return the clock's present moment."""
         return self.clock.now_s()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` on the database's own event loop and return its result."""
+        return self._runner.run(work)
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """Run ``work`` in a transaction of its own."""
