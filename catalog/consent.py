@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from catalog import publish, terms_kept
+from catalog import grant_end, parting, publish, terms_kept
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.messages.handshake_json import scope_json
@@ -89,7 +89,7 @@ def accept(tx: Tx, grant_id: str, now_s: float) -> Grant:
     grant = rows.by_id(tx, Grant, grant_id)
     if _over(grant.expires_at_s, now_s):
         raise WrongState("the time that the owner granted is over", field="state", fix="ask the owner again")
-    return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ACCEPT, now_s)
+    return _accept(tx, grant, now_s)
 
 
 def refuse(tx: Tx, grant_id: str, now_s: float) -> Grant:
@@ -105,9 +105,11 @@ def suspend(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
     May be repeated. Raises WrongState unless it is ACCEPTED or SUSPENDED, NotFound.
     """
     grant = rows.by_id(tx, Grant, grant_id)
-    held = {"suspended_by": sorted({*grant.suspended_by, side.value})}
+    held = {"suspended_by": sorted({*grant.suspended_by, side.value}), "epoch": grant.epoch + 1}
     rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.SUSPEND, now_s, held)
-    publish.withdraw(tx, grant.id, f"the grant is suspended by the {' and the '.join(grant.suspended_by)}", now_s)
+    reason = f"the grant is suspended by the {' and the '.join(grant.suspended_by)}"
+    publish.withdraw(tx, grant.id, reason, now_s)
+    grant_end.stop_all(tx, grant, reason, now_s)
     return grant
 
 
@@ -125,7 +127,9 @@ def resume(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
     others = [held for held in grant.suspended_by if held != side.value]
     if others:
         return rows.update(tx, grant, {"suspended_by": others}, now_s)
-    return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.RESUME, now_s, {"suspended_by": []})
+    rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.RESUME, now_s, {"suspended_by": []})
+    grant_end.forget_notices(tx, grant, now_s)
+    return grant
 
 
 def revoke(tx: Tx, grant_id: str, now_s: float, reason: str = "the grant was revoked") -> Grant:
@@ -140,7 +144,7 @@ def apply_rules(tx: Tx, platform_id: PlatformId, now_s: float) -> list[Grant]:
     platform = rows.by_id(tx, Platform, platform_id)
     covered = {rule.capability for rule in rows.where(tx, GrantRule, platform=(ANY, platform.name, platform.id))}
     return [
-        rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ACCEPT, now_s)
+        _accept(tx, grant, now_s)
         for grant in rows.where(tx, Grant, platform_id=platform_id, state=GrantState.GRANTED)
         if covered & {ANY, grant.capability} and not _over(grant.expires_at_s, now_s)
     ]
@@ -255,7 +259,16 @@ def _grant(  # noqa: PLR0917 a helper of one caller
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
     elif any(rows.value(grant, name) != value for name, value in given.items()):
         rows.update(tx, grant, given, now_s)
+        if grant.state is GrantState.ACCEPTED:
+            publish.tell_terms(tx, grant, now_s)
+            grant_end.stop_outside(tx, grant, now_s)
     terms_kept.keep(tx, grant, now_s)
+
+
+def _accept(tx: Tx, grant: Grant, now_s: float) -> Grant:
+    rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ACCEPT, now_s)
+    grant_end.forget_notices(tx, grant, now_s)
+    return grant
 
 
 def _end(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
@@ -264,10 +277,14 @@ def _end(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
 
 
 def _leave(tx: Tx, grant: Grant, event: GrantEvent, reason: str, now_s: float) -> None:
-    """End the grant by ``event``, with its offer and its terms, in one transaction."""
-    rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s, {"suspended_by": []})
+    """End the grant by ``event``, with its offer, its terms and what was begun under it, in one transaction."""
+    stood = grant.state in _STANDING
+    rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s, {"suspended_by": [], "epoch": grant.epoch + int(stood)})
     terms_kept.end(tx, grant.id, reason, now_s)
     publish.withdraw(tx, grant.id, reason, now_s)
+    if stood:
+        grant_end.stop_all(tx, grant, reason, now_s)
+        parting.part_if_nothing_is_left(tx, grant.platform_id, now_s)
 
 
 def _refuse_older(tx: Tx, platform_id: PlatformId, decision: Decision) -> None:

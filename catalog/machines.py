@@ -37,6 +37,7 @@ def ask_creation(tx: Session, machine: Machine, *, deadline_s: float, now_s: flo
         key_pair=machine.key_pair,
         tags=tags(machine),
         deadline_s=deadline_s,
+        epoch=machine.epoch,
     )
     outbox.put(tx, TO_PROVISIONER, message, now_s)
 
@@ -60,7 +61,9 @@ def ask_destruction(tx: Session, machine: Machine, now_s: float) -> None:
     outbox.put(tx, TO_PROVISIONER, message, now_s)
 
 
-def made_by_us(tx: Session, platform: PlatformId, *, cloud_id: str | None, tags: Mapping[str, str], name: str) -> bool:
+def made_by_us(
+    tx: Session, platform: PlatformId, *, cloud_id: str | None = None, tags: Mapping[str, str], name: str = ""
+) -> bool:
     """Tell whether one of our machines at ``platform`` has this id at its cloud, or is named by these tags or ``name``.
 
     Between its creation and the report of it only the tags tell; of a cloud that lost the tags, the name.

@@ -18,6 +18,7 @@ from catalog.model.connection import Connection, ConnectionState
 from catalog.model.ids import PassageId, PlatformId, new_id
 from catalog.model.passage import Passage, PassageCall, PassageKind
 from catalog.model.platform import Platform
+from catalog.parting import NOTHING_GRANTED
 from catalog.ports import Asked
 from catalog.store import connections as connection_store
 from catalog.store import passages as store
@@ -100,8 +101,11 @@ def why_over(tx: Tx, passage_id: PassageId, now_s: float) -> str | None:
         return "the token that opened it is not valid any more"
     if not rows.by_id(tx, Platform, passage.platform_id).enabled:
         return "the platform was retired"
-    if rows.by_id(tx, Connection, passage.connection_id).state not in connection_store.OPEN_STATES:
-        return "the connection to the platform was given up"
+    connection = rows.by_id(tx, Connection, passage.connection_id)
+    if connection.state not in connection_store.OPEN_STATES:
+        return (
+            connection.reason if connection.code == NOTHING_GRANTED else "the connection to the platform was given up"
+        )
     return None
 
 

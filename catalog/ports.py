@@ -272,6 +272,7 @@ class MachineSpec:
     location: str | None = None
     key_pair: str | None = None
     client_token: str = ""  # passed on where the cloud honours one (EC2)
+    epoch: int | None = None  # of the grant under which it was asked for; None: whichever stands now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

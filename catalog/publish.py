@@ -7,7 +7,7 @@ from catalog import listed
 from catalog.errors import CloudMisbehaved, WrongState
 from catalog.listed import Listed
 from catalog.messages.handshake import Capability
-from catalog.model.consent import Grant, GrantState
+from catalog.model.consent import Grant, GrantState, GrantTerms
 from catalog.model.ids import EntryId, OfferId, PlatformId, new_id
 from catalog.model.offering import CatalogEntry, Offer, OfferState
 from catalog.model.platform import Platform
@@ -63,15 +63,27 @@ def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
 def outdated(tx: Tx, now_s: float, *, age_s: float, platform_id: PlatformId | None = None) -> list[Grant]:
     """Return the accepted grants to prove, read and publish (again), of one platform or of all.
 
-    Those that are not on offer, or on other terms than the grant's, and those last proved more than ``age_s`` ago.
+    Those that are not on offer, or on other terms than the grant's, those whose terms were given since they were last
+    proved, and those last proved more than ``age_s`` ago.
     """
     of = {} if platform_id is None else {"platform_id": platform_id}
     offers = {offer.grant_id: offer for offer in rows.where(tx, Offer, state=OfferState.OFFERED, **of)}
+    given_at_s = {terms.grant_id: terms.given_at_s for terms in rows.where(tx, GrantTerms, superseded_at_s=None)}
     return [
         grant
         for grant in rows.where(tx, Grant, state=GrantState.ACCEPTED, **of)
-        if grant.id not in offers or offers[grant.id].facts != _terms(grant) or _proved_at_s(grant) <= now_s - age_s
+        if grant.id not in offers
+        or offers[grant.id].facts != _terms(grant)
+        or _proved_at_s(grant) <= now_s - age_s
+        or _proved_at_s(grant) < given_at_s.get(grant.id, 0.0)
     ]
+
+
+def tell_terms(tx: Tx, grant: Grant, now_s: float) -> None:
+    """Let an offer that stands say the grant's present terms at once; whether they hold is proved later."""
+    offer = rows.first(tx, Offer, grant_id=grant.id, state=OfferState.OFFERED)
+    if offer is not None and offer.facts != (facts := _terms(grant)):
+        rows.update(tx, offer, {"facts": facts}, now_s)
 
 
 def withdraw(tx: Tx, grant_id: str, reason: str, now_s: float) -> Offer | None:

@@ -57,6 +57,7 @@ from gateway.bootstrap import (
 from gateway.clock import SystemClock
 from gateway.connections.carrier import TunnelCarrier
 from gateway.connections.clouds import RoutedClouds
+from gateway.connections.enforcement import Enforcement
 from gateway.connections.establish import Establisher, TunnelMaking
 from gateway.connections.explanation import reranked
 from gateway.connections.handshake import Handshake
@@ -292,10 +293,12 @@ async def _work(
             handshake=parts.handshake,
             publisher=parts.publisher,
         )
+        enforcement = Enforcement(database, clock, parts.clouds.calls, parts.live, parts.keeper.let_go)
         machines = RefreshMachines(database=database, clock=clock, clouds=parts.clouds)
         yield [
             Service(name="connections", run=parts.keeper.run, wake=parts.keeper.wake),
             Service(name="passages", run=parts.passages.run, wake=parts.passages.wake),
+            Service(name="enforcement", run=enforcement.run, wake=enforcement.wake),
             Service(name="provision", run=provisioner.run),
             *orders.tasks(),
             BackgroundTask(

@@ -48,6 +48,20 @@ class CreateMachine(Message):
     key_pair: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     deadline_s: float = 900.0  # wall-clock allowance for creation until RUNNING, from created_at_s
+    epoch: int = 0  # of the grant under which this was asked; see EndEpoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndEpoch(Message):
+    """What was asked of ``platform`` under a smaller epoch than ``epoch`` may not be created any more.
+
+    Whatever of it is begun is cleared up, whichever message comes first.
+    """
+
+    type: ClassVar[str] = "end-epoch"
+
+    platform: PlatformId
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +129,7 @@ TYPES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
         CreateMachine,
+        EndEpoch,
         DestroyMachine,
         MachineCreated,
         MachineFailed,
@@ -146,6 +161,7 @@ __all__ = [
     "TO_PROVISIONER",
     "CreateMachine",
     "DestroyMachine",
+    "EndEpoch",
     "MachineCreated",
     "MachineDestroyed",
     "MachineFailed",

@@ -93,6 +93,8 @@ class Grant(Row, table=True):
     suspended_by: list[str] = json_column(list)  # the sides that hold it back; none unless SUSPENDED
     evidence: str = ""  # the owner's signed answer as it came
     serial: int = Field(default=0, sa_type=BigInteger)  # of the newest answer that granted it, 0 = not numbered
+    # Grows whenever the grant ends or is held back: work that was begun under a smaller one is refused.
+    epoch: int = 0
     # [{"request", "allowed", "detail", "at_s"}], newest last: what the account could really do
     proofs: list[dict[str, object]] = json_column(list)
 

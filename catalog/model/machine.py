@@ -74,6 +74,8 @@ class Machine(Row, table=True):
     addresses: list[str] = json_column(list)
     attempt: int = 1
     reason: str = ""
+    epoch: int = 0  # of the grant under which its creation was asked for
+    notice: str = ""  # what its holder should know of the grant behind it: that it has ended, and what follows
 
 
 class Pool(Row, table=True):

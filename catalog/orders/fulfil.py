@@ -35,7 +35,7 @@ def fulfil(
     claimed = claim(tx, order, now_s)
     if claimed is None:
         refuse_beyond(tx, grant, order.size)
-        _begin_creation(tx, order, offer, machine_name, now_s=now_s, policy=policy)
+        _begin_creation(tx, order, offer, grant, machine_name, now_s=now_s, policy=policy)
         checkpoint.reached("order.dispatched")
         return order
     changes = {"machine_id": claimed.id, "served_from": "pool", "finished_at_s": now_s}
@@ -48,7 +48,14 @@ def fulfil(
 
 
 def _begin_creation(
-    tx: Session, order: Order, offer: Offer, machine_name: str | None, *, now_s: float, policy: RetryPolicy
+    tx: Session,
+    order: Order,
+    offer: Offer,
+    grant: Grant,
+    machine_name: str | None,
+    *,
+    now_s: float,
+    policy: RetryPolicy,
 ) -> None:
     machine_id = MachineId(new_id("machine", now_s))
     counts_for = weight(tx, offer.platform_id, order.size)
@@ -65,6 +72,7 @@ def _begin_creation(
         key_pair=order.key_pair,
         vcpu=counts_for.vcpu,
         memory_mib=counts_for.memory_mib,
+        epoch=grant.epoch,
     )
     rows.insert(tx, machine, now_s)
     changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}

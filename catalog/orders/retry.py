@@ -68,7 +68,7 @@ def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None
         dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=str(error))
         fail(tx, order, error.code, str(error), now_s)
         return
-    rows.update(tx, machine, {"attempt": machine.attempt + 1}, now_s)
+    rows.update(tx, machine, {"attempt": machine.attempt + 1, "epoch": grant.epoch}, now_s)
     again = {"attempts": order.attempts + 1, "next_attempt_at_s": None}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CREATE_AGAIN, now_s, again)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)

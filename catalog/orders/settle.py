@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sqlmodel import Session
 
+from catalog import parting
 from catalog.connections import record_step
 from catalog.machines import ask_destruction, dispose
 from catalog.messages.contracts import (
@@ -143,6 +144,7 @@ def _destroyed(tx: Session, message: MachineDestroyed, now_s: float) -> None:
     machine = rows.find(tx, Machine, message.machine)
     if machine is not None and machine.state is MachineState.DESTROYING:
         rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, now_s, {"addresses": []})
+        parting.part_if_nothing_is_left(tx, machine.platform_id, now_s)
 
 
 def _progressed(tx: Session, message: MachineProgress, now_s: float) -> None:

@@ -91,6 +91,7 @@ def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPol
         image=pool.image,
         vcpu=counts_for.vcpu,
         memory_mib=counts_for.memory_mib,
+        epoch=consent.allowed(tx, offer.platform_id, "machine", "create", now_s).epoch,
     )
     rows.insert(tx, machine, now_s)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)

@@ -122,7 +122,7 @@ def _machine(row: Machine) -> Telling:
         standing=row.state,
         subject_id=row.id,
         project_id=row.project_id,
-        facts={"offer": row.offer_id, "order": row.order_id, "reason": row.reason},
+        facts={"offer": row.offer_id, "order": row.order_id, "reason": row.reason, "notice": row.notice},
     )
 
 

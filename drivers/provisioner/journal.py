@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from catalog.messages.contracts import CreateMachine, DestroyMachine, Message
+from catalog.errors import CloudRefused
+from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
 from catalog.ports import CloudMachine, MachineStatus
 
@@ -72,6 +73,9 @@ class Failure:
     retryable: bool
 
 
+GRANT_ENDED = Failure(code=CloudRefused.code, reason="the platform's grant ended meanwhile", retryable=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """The journal's entry for one machine. Times in epoch seconds; None = does not apply."""
@@ -100,6 +104,9 @@ class Job:
     failed_at_s: float | None = None
     troubles: int = 0
     due_at_s: float | None = None  # None: nothing to do
+    # the grant under which the attempt was asked for, and below which epoch nothing is created any more
+    epoch: int = 0
+    refused_below: int = 0
     # the lease
     fence: int = 0
     lease_until_s: float = 0.0
@@ -119,6 +126,10 @@ class Records(Protocol):
 
     async def receive_destroy(self, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
+        ...
+
+    async def receive_end(self, message: EndEpoch, now_s: float) -> bool:
+        """Note that work of earlier epochs is refused from now on; False when the message was received before."""
         ...
 
     async def take(self, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
@@ -149,8 +160,18 @@ class Records(Protocol):
         ...
 
 
+def is_refused(job: Job) -> bool:
+    """Return whether the grant under which the attempt was asked for has ended before the machine was delivered."""
+    return job.wanted and job.phase in {Phase.SEEKING, Phase.BOOTING} and job.epoch < job.refused_below
+
+
 def taken_up(job: Job) -> Job:
-    """Return ``job`` with what was asked since its holder last wrote: an end, or an attempt after the reported one."""
+    """Return ``job`` with what happened since its holder last wrote.
+
+    An end that was asked for, the end of the grant, or an attempt after the reported one.
+    """
+    if is_refused(job):
+        return replace(job, phase=Phase.CLEARING, failure=GRANT_ENDED)
     if not job.wanted and job.phase is not Phase.GONE:
         return replace(job, phase=Phase.CLEARING, failure=None)
     if job.wanted and job.phase is Phase.FAILED and job.asked_attempt > job.attempt:
@@ -163,8 +184,10 @@ def taken_up(job: Job) -> Job:
 
 def due_at_s(job: Job, now_s: float) -> float | None:
     """Return when ``job`` wants work next: at once when something was asked while its holder was busy."""
-    pending = (not job.wanted and job.phase not in (Phase.GONE, Phase.CLEARING)) or (
-        job.wanted and job.phase in (Phase.FAILED, Phase.READY) and job.asked_attempt > job.attempt
+    pending = (
+        is_refused(job)
+        or (not job.wanted and job.phase not in (Phase.GONE, Phase.CLEARING))
+        or (job.wanted and job.phase in (Phase.FAILED, Phase.READY) and job.asked_attempt > job.attempt)
     )
     return now_s if pending else job.due_at_s
 

@@ -39,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from catalog.errors import LeaseLost, WrongState
-from catalog.messages.contracts import CreateMachine, DestroyMachine, Message
+from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
 from catalog.model.ids import MachineId, MessageId, PlatformId
 from drivers.provisioner.journal import Failure, Job, Phase, due_at_s
 
@@ -76,6 +76,7 @@ _JOBS = Table(
     Column("fence", Integer, nullable=False),
     Column("lease_until_s", Float, nullable=False),
     Column("written_at_s", Float),
+    Column("epoch", Integer),
     Index("ix_job_due", "due_at_s"),
 )
 _INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
@@ -88,9 +89,18 @@ _OUTBOX = Table(
     Column("sent_at_s", Float),
     Index("ix_outbox_unsent", "sent_at_s", "seq"),
 )
+# Below which epoch of its grant a platform's work is refused.
+_ENDED = Table(
+    "ended_epoch",
+    _METADATA,
+    Column("platform", String, primary_key=True),
+    Column("below", Integer, nullable=False),
+)
 _J = _JOBS.c
 # What this release added to files of earlier ones; in those its values are null.
-_ADDED = (_J.key_pair, _J.written_at_s)
+_ADDED = (_J.key_pair, _J.written_at_s, _J.epoch)
+# What a job says of itself; the rest is its platform's.
+_STORED = tuple(each.name for each in fields(Job) if each.name != "refused_below")
 # What only the holder of the lease writes.
 _PROGRESS = (
     "phase",
@@ -136,6 +146,10 @@ class SqliteRecords:
     async def receive_destroy(self, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
         return await self._run(lambda tx: _first_time(tx, message, now_s) and _ask_destroy(tx, message, tags, now_s))
+
+    async def receive_end(self, message: EndEpoch, now_s: float) -> bool:
+        """Note that work of earlier epochs is refused from now on; False when the message was received before."""
+        return await self._run(lambda tx: _first_time(tx, message, now_s) and _end_epoch(tx, message, now_s))
 
     async def take(self, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
         """Lease the job that is most overdue, with a new fence, at no platform in ``busy``; None when none is due."""
@@ -204,10 +218,16 @@ def _ask_create(tx: Connection, message: CreateMachine, tags: Mapping[str, str],
             attempt=message.attempt,
             deadline_at_s=deadline_at_s,
             due_at_s=now_s,
+            epoch=message.epoch,
         )
         tx.execute(insert(_JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.wanted and message.attempt > known.asked_attempt:
-        asked = {"asked_attempt": message.attempt, "deadline_at_s": deadline_at_s, "due_at_s": now_s}
+        asked = {
+            "asked_attempt": message.attempt,
+            "deadline_at_s": deadline_at_s,
+            "due_at_s": now_s,
+            "epoch": message.epoch,
+        }
         tx.execute(update(_JOBS).where(_J.machine == message.machine).values(asked))
     return True
 
@@ -229,6 +249,20 @@ def _ask_destroy(tx: Connection, message: DestroyMachine, tags: Mapping[str, str
     elif known.phase is not Phase.GONE:
         tx.execute(update(_JOBS).where(_J.machine == message.machine).values(wanted=False, due_at_s=now_s))
     return True
+
+
+def _end_epoch(tx: Connection, message: EndEpoch, now_s: float) -> bool:
+    # Epochs only grow, and messages may overtake each other.
+    below = max(message.epoch, _refused_below(tx, message.platform))
+    tx.execute(delete(_ENDED).where(_ENDED.c.platform == message.platform))
+    tx.execute(insert(_ENDED).values(platform=message.platform, below=below))
+    mine = and_(_J.platform == message.platform, func.coalesce(_J.epoch, 0) < below, _J.wanted)
+    tx.execute(update(_JOBS).where(mine, _J.phase.in_((Phase.SEEKING, Phase.BOOTING))).values(due_at_s=now_s))
+    return True
+
+
+def _refused_below(tx: Connection, platform: str) -> int:
+    return tx.execute(select(_ENDED.c.below).where(_ENDED.c.platform == platform)).scalar_one_or_none() or 0
 
 
 def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
@@ -257,6 +291,8 @@ def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *
         wanted=held.wanted,
         asked_attempt=held.asked_attempt,
         deadline_at_s=held.deadline_at_s,
+        epoch=held.epoch,
+        refused_below=held.refused_below,
         lease_until_s=0.0 if release else job.lease_until_s,
     )
     now = replace(now, due_at_s=due_at_s(now, now_s))
@@ -289,14 +325,18 @@ def _job(tx: Connection, machine: str) -> Job | None:
     if row is None:
         return None
     failure = row["failure"]
-    known = {each.name: row[each.name] for each in fields(Job)}
-    return Job(
-        **{**known, "phase": Phase(row["phase"]), "failure": None if failure is None else Failure(**failure)},
-    )
+    known = {name: row[name] for name in _STORED}
+    told = {
+        "phase": Phase(row["phase"]),
+        "failure": None if failure is None else Failure(**failure),
+        "epoch": row["epoch"] or 0,
+        "refused_below": _refused_below(tx, row["platform"]),
+    }
+    return Job(**{**known, **told})
 
 
 def _columns(job: Job) -> dict[str, Any]:
-    values = {each.name: getattr(job, each.name) for each in fields(job)}
+    values = {name: getattr(job, name) for name in _STORED}
     return values | {"failure": None if job.failure is None else asdict(job.failure)}
 
 

@@ -14,6 +14,7 @@ from catalog.messages.contracts import (
     TO_PROVISIONER,
     CreateMachine,
     DestroyMachine,
+    EndEpoch,
     Message,
     from_json,
 )
@@ -71,6 +72,8 @@ class Provisioner:
                 await self._records.receive_create(message, self._tags(message), now_s)
             case DestroyMachine():
                 await self._records.receive_destroy(message, self._tags(message), now_s)
+            case EndEpoch():
+                await self._records.receive_end(message, now_s)
             case _:
                 log.error("message not for the provisioner", extra={"type": message.type})
         self._checkpoint.reached("provision.receive.end")

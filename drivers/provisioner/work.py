@@ -25,12 +25,14 @@ from catalog.ports import (
     MachineStatus,
 )
 from drivers.provisioner.journal import (
+    GRANT_ENDED,
     Failure,
     Job,
     Phase,
     ProvisionPolicy,
     Records,
     chosen,
+    is_refused,
     may_still_appear,
     taken_up,
 )
@@ -57,6 +59,8 @@ class Work:
     ) -> None:
         """Take the leased job and what is needed to work on it."""
         self._job = taken_up(job)
+        if self._job.failure is not None and self._job.failed_at_s is None:
+            self._job = replace(self._job, failed_at_s=clock.now_s())
         self._records = records
         self._clouds = clouds
         self._clock = clock
@@ -113,6 +117,11 @@ class Work:
         begun = replace(job, create_begun_at_s=now_s, unsure_until_s=now_s + self._policy.sweep_for_s)
         # Committed before the call: whoever comes after a crash knows that a machine may exist.
         await self._write(begun, self._progress("provision.create.begin"))
+        if is_refused(self._job):
+            # Its grant ended before anything was sent: what was announced did not happen.
+            self._job = replace(self._job, create_begun_at_s=job.create_begun_at_s, unsure_until_s=job.unsure_until_s)
+            await self._give_up(GRANT_ENDED)
+            return
         self._checkpoint.reached("provision.create.begin")
         spec = MachineSpec(
             name=job.name,
@@ -122,6 +131,7 @@ class Work:
             location=job.location,
             key_pair=job.key_pair,
             client_token=f"{job.machine}-{job.attempt}",
+            epoch=job.epoch,
         )
         try:
             made = await self._call(lambda: driver.create_machine(spec))

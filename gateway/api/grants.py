@@ -101,7 +101,7 @@ def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     "/v1/grants/{id}/revoke",
     permission="grant:revoke",
     answer=GrantOut,
-    wakes=(Wakes.GRANTS, Wakes.PASSAGES, Wakes.RELAYS),
+    wakes=(Wakes.ENFORCEMENT, Wakes.PASSAGES, Wakes.DISPATCH, Wakes.GRANTS, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Take a grant back; its offer is withdrawn at once",
 )
@@ -115,7 +115,7 @@ def revoke_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     "/v1/grants/{id}/suspend",
     permission="grant:revoke",
     answer=GrantOut,
-    wakes=(Wakes.GRANTS, Wakes.PASSAGES, Wakes.RELAYS),
+    wakes=(Wakes.ENFORCEMENT, Wakes.PASSAGES, Wakes.DISPATCH, Wakes.GRANTS, Wakes.RELAYS),
     errors=(WrongState,),
     summary="Hold an accepted grant back; its offer is withdrawn at once",
 )

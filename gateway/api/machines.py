@@ -26,7 +26,7 @@ class ActionIn(Body):
 
 
 class MachineOut(Resource):
-    """One machine. ``addresses`` are its own, as its cloud tells them."""
+    """One machine. ``addresses`` are its own, as its cloud tells them; ``notice`` says when its grant has ended."""
 
     name: str
     platform: str
@@ -43,6 +43,7 @@ class MachineOut(Resource):
     addresses: list[str]
     attempt: int
     reason: str
+    notice: str
 
 
 @routes.plain(
@@ -138,4 +139,5 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         addresses=row.addresses,
         attempt=row.attempt,
         reason=row.reason,
+        notice=row.notice,
     )

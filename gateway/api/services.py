@@ -32,8 +32,9 @@ class Wakes:
     DISPATCH = "dispatch"  # the outbox
     POOLS = "pools"
     PASSAGES = "passages"  # whatever may end one: a passage closed, a grant or token revoked, a connection closed
+    ENFORCEMENT = "enforcement"  # whatever may end or narrow a grant: driver calls and tunnels under it
     RELAYS = "relays"  # what relays permit follows from relays, links and approved endpoints
-    ALL = (RELAYS, CONNECTIONS, GRANTS, DISPATCH, POOLS, PASSAGES)
+    ALL = (RELAYS, CONNECTIONS, GRANTS, DISPATCH, POOLS, PASSAGES, ENFORCEMENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

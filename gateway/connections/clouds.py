@@ -1,9 +1,11 @@
 """The driver of every connected platform: dialled through its tunnel, held to its grants, counted in its sessions."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from catalog.allowance import Wanted, refuse_outside
 from catalog.consent import allowed, standing
 from catalog.errors import CloudRefused, Denied
 from catalog.machines import made_by_us
@@ -25,10 +27,14 @@ from catalog.ports import (
     Proof,
 )
 from catalog.secrets import Sealer
-from catalog.store.database import Database
+from catalog.store.database import Database, Tx
 from catalog.store.rows import first
+from gateway.connections.running_calls import RunningCalls
 from gateway.connections.sessions import Sessions
 from gateway.connections.tunnels import LiveConnections, TunnelDialer
+from gateway.connections.watched import GrantedCheck
+
+T = TypeVar("T")
 
 BuildDriver = Callable[[CloudAccount, Dialer], CloudDriver]
 
@@ -59,6 +65,7 @@ class RoutedClouds:
         self._sessions = sessions
         self._build_driver = build_driver
         self._clock = clock
+        self.calls = RunningCalls()
         self._held: dict[PlatformId, _Held] = {}
         self._building = asyncio.Lock()
 
@@ -83,29 +90,27 @@ class RoutedClouds:
                 await held.driver.close()
             return fresh.driver
 
-    async def check(self, platform: PlatformId, capability: Capability, *verbs: str) -> None:
-        """Count a call that is covered by any of ``verbs``. Raises CloudRefused when none is granted."""
-        now_s = self._clock.now_s()
-        refused: Denied | None = None
-        for verb in verbs:
+    async def covered(self, platform: PlatformId, check: GrantedCheck, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``call`` returns, counted, while ``check`` holds.
+
+        Raises CloudRefused, and nothing is sent, when it does not hold; CloudTimedOut when it ceases to meanwhile.
+        """
+        with self.calls.watched(check) as watched:
+            now_s = self._clock.now_s()
             try:
-                await self._database.read(lambda tx, verb=verb: allowed(tx, platform, capability, verb, now_s))  # type: ignore[misc]
+                await self._database.read(lambda tx: check(tx, now_s))
             except Denied as error:
-                refused = error
-            else:
-                await self._sessions.count(self._live.to_platform(platform).connection)
-                return
-        raise CloudRefused(str(refused), fix="the platform's owner grants it, and an admin accepts") from refused
+                raise _not_granted(str(error)) from error
+            await self.count(platform)
+            if watched.ended.is_set():
+                raise _not_granted(watched.reason)
+            async with watched.while_allowed():
+                return await call()
 
     async def ended(self, platform: PlatformId) -> bool:
         """Tell whether a machine grant under which we made machines is over: revoked, expired, or asked for anew."""
         now_s = self._clock.now_s()
-        return await self._database.read(
-            lambda tx: (
-                standing(tx, platform, Capability.MACHINE, now_s) is None
-                and first(tx, Machine, platform_id=platform) is not None
-            )
-        )
+        return await self._database.read(lambda tx: _ended(tx, platform, now_s))
 
     async def count(self, platform: PlatformId) -> None:
         """Count one business call."""
@@ -153,8 +158,8 @@ class GrantedDriver:
     async def prove(self, capability: str) -> Proof:
         """Prove one granted capability."""
         verbs = ("list", "create") if capability == Capability.MACHINE else ("list",)
-        await self.clouds.check(self.platform, Capability(capability), *verbs)
-        return await self.inner.prove(capability)
+        check = self._any_of(Capability(capability), *verbs)
+        return await self.clouds.covered(self.platform, check, lambda: self.inner.prove(capability))
 
     async def listing(self, capability: str) -> Listing:
         """Return the whole list of one granted capability."""
@@ -163,62 +168,77 @@ class GrantedDriver:
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return the sizes."""
-        await self.clouds.check(self.platform, Capability.SIZE, "list")
-        return await self.inner.sizes()
+        return await self.clouds.covered(self.platform, self._any_of(Capability.SIZE, "list"), self.inner.sizes)
 
     async def images(self) -> Sequence[CloudItem]:
         """Return the images."""
-        await self.clouds.check(self.platform, Capability.IMAGE, "list")
-        return await self.inner.images()
+        return await self.clouds.covered(self.platform, self._any_of(Capability.IMAGE, "list"), self.inner.images)
 
     async def locations(self) -> Sequence[CloudItem]:
         """Return the locations."""
-        await self.clouds.check(self.platform, Capability.LOCATION, "list")
-        return await self.inner.locations()
+        return await self.clouds.covered(self.platform, self._any_of(Capability.LOCATION, "list"), self.inner.locations)
 
     async def key_pairs(self) -> Sequence[CloudItem]:
         """Return the key pairs."""
-        await self.clouds.check(self.platform, Capability.KEY_PAIR, "list")
-        return await self.inner.key_pairs()
+        return await self.clouds.covered(self.platform, self._any_of(Capability.KEY_PAIR, "list"), self.inner.key_pairs)
 
     async def volumes(self) -> Sequence[CloudItem]:
         """Return the volumes."""
-        await self.clouds.check(self.platform, Capability.VOLUME, "list")
-        return await self.inner.volumes()
+        return await self.clouds.covered(self.platform, self._any_of(Capability.VOLUME, "list"), self.inner.volumes)
 
     async def machines(self) -> Sequence[CloudMachine]:
         """Return every machine of the account."""
-        await self.clouds.check(self.platform, Capability.MACHINE, "list")
-        return await self.inner.machines()
+        return await self.clouds.covered(self.platform, self._any_of(Capability.MACHINE, "list"), self.inner.machines)
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
         """Return our machines by tag; who may create may also look for what was created, then and later."""
-        if await self.clouds.ended(self.platform) and await self.clouds.is_ours(self.platform, tags=tags):
-            await self.clouds.count(self.platform)
-        else:
-            await self.clouds.check(self.platform, Capability.MACHINE, "list", "create", "destroy")
-        return await self.inner.find_machines(tags)
+
+        def check(tx: Tx, now_s: float) -> None:
+            if not (_ended(tx, self.platform, now_s) and made_by_us(tx, self.platform, tags=tags)):
+                self._looking(tx, now_s)
+
+        return await self.clouds.covered(self.platform, check, lambda: self.inner.find_machines(tags))
 
     async def create_machine(self, spec: MachineSpec) -> CloudMachine:
-        """Create a machine."""
-        await self.clouds.check(self.platform, Capability.MACHINE, "create")
-        return await self.inner.create_machine(spec)
+        """Create a machine that the grant has in its scope, unless it ended since that was asked for."""
+        wanted = Wanted(size=spec.size, image=spec.image, location=spec.location)
+
+        def check(tx: Tx, now_s: float) -> None:
+            grant = allowed(tx, self.platform, Capability.MACHINE, "create", now_s)
+            if spec.epoch is not None and spec.epoch != grant.epoch:
+                raise Denied("the grant under which this machine was asked for has ended", field="capability")
+            refuse_outside(tx, grant, wanted)
+
+        return await self.clouds.covered(self.platform, check, lambda: self.inner.create_machine(spec))
 
     async def machine(self, cloud_id: str) -> CloudMachine | None:
         """Return one machine; after the grant's end only one of ours."""
         if await self.clouds.ended(self.platform):
             return await self._own(cloud_id)
-        await self.clouds.check(self.platform, Capability.MACHINE, "list", "create", "destroy")
-        return await self.inner.machine(cloud_id)
+        return await self.clouds.covered(self.platform, self._looking, lambda: self.inner.machine(cloud_id))
 
     async def act(self, cloud_id: str, action: MachineAction) -> None:
         """Start, stop, reboot or destroy; after the grant's end only destroy, and only what is ours."""
         if action is MachineAction.DESTROY and await self.clouds.ended(self.platform):
-            if await self._own(cloud_id) is None:
-                return
-        else:
-            await self.clouds.check(self.platform, Capability.MACHINE, action.value)
-        await self.inner.act(cloud_id, action)
+            if await self._own(cloud_id) is not None:
+                await self.inner.act(cloud_id, action)
+            return
+        check = self._any_of(Capability.MACHINE, action.value)
+        await self.clouds.covered(self.platform, check, lambda: self.inner.act(cloud_id, action))
+
+    def _any_of(self, capability: Capability, *verbs: str) -> GrantedCheck:
+        """Return the check that any of ``verbs`` is granted."""
+
+        def check(tx: Tx, now_s: float) -> None:
+            grant = standing(tx, self.platform, capability, now_s)
+            if grant is None or not set(verbs) & set(grant.verbs):
+                allowed(tx, self.platform, capability, verbs[-1], now_s)
+
+        return check
+
+    def _looking(self, tx: Tx, now_s: float) -> None:
+        """Check that a machine may be looked for: who may create may also see what was created."""
+        self._any_of(Capability.MACHINE, "list", "create", "destroy")(tx, now_s)
 
     async def _own(self, cloud_id: str) -> CloudMachine | None:
         """Return a machine that we made, None when it is gone. Raises CloudRefused when it is not ours."""
@@ -230,3 +250,12 @@ class GrantedDriver:
 
     async def close(self) -> None:
         """Do nothing: the driver is shared, and closed by RoutedClouds."""
+
+
+def _not_granted(reason: str) -> CloudRefused:
+    return CloudRefused(reason, fix="the platform's owner grants it, and an admin accepts")
+
+
+def _ended(tx: Tx, platform: PlatformId, now_s: float) -> bool:
+    over = standing(tx, platform, Capability.MACHINE, now_s) is None
+    return over and first(tx, Machine, platform_id=platform) is not None

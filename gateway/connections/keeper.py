@@ -75,6 +75,11 @@ class Keeper:
         for changed in self._kept.values():
             changed.set()
 
+    def let_go(self, connection_id: ConnectionId) -> None:
+        """Look at the row of this one connection now: it is over, and its tunnel is to be closed."""
+        if (changed := self._kept.get(connection_id)) is not None:
+            changed.set()
+
     async def recover(self) -> None:
         """Say of every connection that a former process held that it is lost: its tunnel died with that process.
 
@@ -206,7 +211,7 @@ class Keeper:
                     await changed.wait()
 
     async def _hold(self, live: LiveConnection, tasks: asyncio.TaskGroup) -> LiveConnection:
-        """Return, with the tunnel then in use, when it is lost with no standby, or the connection is closed."""
+        """Return, with the tunnel then in use, when it is lost with no standby, or the connection is over."""
         planned = asyncio.Event()
         async with asyncio.TaskGroup() as beside:
             standing_by = beside.create_task(self._succession.keep(live.connection, planned))
@@ -223,7 +228,7 @@ class Keeper:
             told = changed.is_set()
             # Before the row is read: what is said after that is heard in the next turn.
             changed.clear()
-            if await self._is_closed(live.connection):
+            if await self._is_over(live.connection):
                 return live
             if live.tunnel.is_lost:
                 if not _has_standby(live):
@@ -248,7 +253,7 @@ class Keeper:
                 if await over(live):
                     reviewing.cancel()
 
-            watching = [beside.create_task(break_off(over)) for over in (self._may_take_over, self._was_closed)]
+            watching = [beside.create_task(break_off(over)) for over in (self._may_take_over, self._was_ended)]
             reviewing.add_done_callback(lambda _task: [each.cancel() for each in watching])
         return live if reviewing.cancelled() else reviewing.result()
 
@@ -257,11 +262,11 @@ class Keeper:
         await live.tunnel.wait_lost()
         return _has_standby(live)
 
-    async def _was_closed(self, live: LiveConnection) -> bool:
-        """Wait until the row says that the connection is closed. Whatever else is said is left for the next turn."""
+    async def _was_ended(self, live: LiveConnection) -> bool:
+        """Wait until the row says that the connection is over. Whatever else is said is left for the next turn."""
         changed, heard = self._kept[live.connection], False
         try:
-            while not await self._is_closed(live.connection):
+            while not await self._is_over(live.connection):
                 await changed.wait()
                 changed.clear()
                 heard = True
@@ -311,9 +316,9 @@ class Keeper:
     def _is_live(self, connection_id: ConnectionId) -> bool:
         return self._establisher.live.get(connection_id) is not None
 
-    async def _is_closed(self, connection_id: ConnectionId) -> bool:
+    async def _is_over(self, connection_id: ConnectionId) -> bool:
         try:
-            return (await self._row(connection_id)).state is _S.CLOSED
+            return (await self._row(connection_id)).state is not _S.ESTABLISHED
         except StoreUnavailable:
             return False  # as far as anybody knows; a tunnel that stands is not given up for a full disk
 

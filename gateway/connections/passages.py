@@ -6,71 +6,19 @@ wakes this. Without a wake it is seen within ``review_s``. A passage lives no lo
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from catalog.errors import Denied, PassageEnded, WrongState
+from catalog.errors import WrongState
 from catalog.model.ids import PassageId, PlatformId
 from catalog.model.passage import Passage, PassageKind
 from catalog.passages import CLOSED, Usage, count, end, end_all, why_over
 from catalog.ports import Clock, NativePassage
 from catalog.store.database import Database, Tx
+from gateway.connections.watched import REVIEW_S, GrantedCheck, Watched, refusal
 
 log = logging.getLogger(__name__)
-
-# Half of the second within which a revocation promises to be felt; the other half is for the disk and the network.
-REVIEW_S = 0.5
-# Raises Denied when the grants do not cover it (any more). A pure read of the transaction's snapshot.
-GrantedCheck = Callable[[Tx, float], None]
-
-
-def has_ended(reason: str) -> PassageEnded:
-    """Return what is raised where a passage that has ended is used."""
-    return PassageEnded(f"the passage has ended: {reason}", field="passage", fix="open another one")
-
-
-@dataclass(slots=True, eq=False)
-class Watched:
-    """Something that goes on only while its check holds. ``ended`` is set once, then ``reason`` says why."""
-
-    check: GrantedCheck
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    reason: str = ""
-    _cuts: set[asyncio.Timeout] = field(default_factory=set)
-
-    def end(self, reason: str) -> None:
-        """Set ``ended`` and cut what runs in ``while_allowed``; harmless the second time."""
-        if self.ended.is_set():
-            return
-        self.reason = reason
-        self.ended.set()
-        for cut in self._cuts:
-            cut.reschedule(0)
-
-    @asynccontextmanager
-    async def while_allowed(self) -> AsyncIterator[None]:
-        """Run the block; it is cancelled, and PassageEnded raised in its place, the moment this ends."""
-        self.refuse_ended()
-        cut = asyncio.timeout(None)
-        try:
-            async with cut:
-                self._cuts.add(cut)
-                try:
-                    yield
-                finally:
-                    self._cuts.discard(cut)
-        except TimeoutError:
-            if cut.expired():
-                self.refuse_ended()
-            raise
-        # It ended while the block was on its last step, too late to cancel it.
-        self.refuse_ended()
-
-    def refuse_ended(self) -> None:
-        """Raise PassageEnded when this has ended."""
-        if self.ended.is_set():
-            raise has_ended(self.reason)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -248,18 +196,10 @@ def _verdicts(tx: Tx, held: tuple[OpenPassage, ...], now_s: float) -> dict[Watch
     """Return why each passage or running call that may not go on may not; those that may are absent."""
     found: dict[Watched, str] = {}
     for passage in held:
-        reason = why_over(tx, passage.id, now_s) or _refusal(tx, passage, now_s)
+        reason = why_over(tx, passage.id, now_s) or refusal(tx, passage, now_s)
         if reason is not None:
             found[passage] = reason
         else:
-            refusals = ((call, _refusal(tx, call, now_s)) for call in tuple(passage.running))
+            refusals = ((call, refusal(tx, call, now_s)) for call in tuple(passage.running))
             found |= {call: why for call, why in refusals if why is not None}
     return found
-
-
-def _refusal(tx: Tx, watched: Watched, now_s: float) -> str | None:
-    try:
-        watched.check(tx, now_s)
-    except Denied as error:
-        return str(error)
-    return None

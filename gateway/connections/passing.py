@@ -33,7 +33,8 @@ from catalog.secrets import Sealer, Secret
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, find
 from gateway.connections.auditing import may_change, note_passed
-from gateway.connections.passages import OpenPassage, OpenPassages, has_ended
+from gateway.connections.passages import OpenPassage, OpenPassages
+from gateway.connections.watched import has_ended
 from gateway.errors import Unauthenticated
 
 _DENIED_STATUS = 403  # what the holder is told of a call that is not covered

@@ -24,9 +24,10 @@ from catalog.ports import Address, Clock
 from catalog.store import rows
 from catalog.store.database import Database, Tx
 from gateway.connections.auditing import note_passed, note_shut_out
-from gateway.connections.passages import GrantedCheck, OpenPassage, OpenPassages
+from gateway.connections.passages import OpenPassage, OpenPassages
 from gateway.connections.sessions import Sessions
 from gateway.connections.tunnels import LiveConnections
+from gateway.connections.watched import GrantedCheck
 from gateway.streams.wire import PIECE_BYTES
 
 log = logging.getLogger(__name__)

@@ -117,6 +117,10 @@ class LiveConnections:
         """Return the live connection, or None."""
         return self._live.get(connection)
 
+    def ids(self) -> frozenset[ConnectionId]:
+        """Return the connections that are up."""
+        return frozenset(self._live)
+
     def targets(self) -> frozenset[PlatformId]:
         """Return the platforms that can be reached now."""
         return frozenset(live.target for live in self._live.values())

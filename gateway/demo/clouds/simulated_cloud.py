@@ -94,6 +94,8 @@ class SimulatedCloudServer:
         if rule is None:
             return await handler(request)
         if rule.kind in {FaultKind.LATENCY, FaultKind.LOST_REPLY}:
+            # Received first: a caller that hangs up meanwhile does not undo what it has asked for.
+            await request.read()
             await asyncio.sleep(rule.delay_s)
             answered = await handler(request)
             return answered if rule.kind is FaultKind.LATENCY else _error(503, "injected")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import pytest
 from catalog.messages.contracts import (
     CreateMachine,
     DestroyMachine,
+    EndEpoch,
     MachineCreated,
     MachineDestroyed,
     MachineFailed,
     Message,
 )
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+from catalog.ports import CloudMachine
 from drivers.provisioner.journal import Phase, ProvisionPolicy
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
@@ -417,3 +419,86 @@ def test_where_and_with_which_key_is_passed_on(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert [(spec.location, spec.key_pair) for spec in cloud.ledger] == [("fra-1", "mine")]
+
+
+def end_of(epoch: int, name: str = "message_E") -> EndEpoch:
+    """Return the word that work of epochs before ``epoch`` is refused."""
+    return EndEpoch(id=MessageId(name), created_at_s=1.0, platform=PLATFORM, epoch=epoch)
+
+
+@pytest.mark.parametrize("first", ["creation", "end"])
+def test_work_of_an_ended_epoch_creates_nothing_whichever_message_comes_first(first: str, tmp_path: Path) -> None:
+    """The cloud is asked for nothing, and the failure is reported as one that no further attempt can mend."""
+
+    async def story(bench: Bench) -> None:
+        both = [create(epoch=1), end_of(2)]
+        for message in both if first == "creation" else reversed(both):
+            await bench.provisioner.receive(message)
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    (failed,) = bench.outlet.results(MachineFailed)
+    assert isinstance(failed, MachineFailed)
+    assert (failed.code, failed.retryable) == ("cloud-refused", False)
+    assert bench.cloud.ledger == []
+
+
+def test_a_machine_that_boots_when_its_grant_ends_is_destroyed(tmp_path: Path) -> None:
+    """Created and not yet reported: it is cleared up, and the attempt ends as failed."""
+
+    async def story(bench: Bench) -> None:
+        bench.cloud.boot_looks = 1000
+        await bench.provisioner.receive(create(epoch=1))
+        await bench.provisioner.work_one()
+        await bench.provisioner.receive(end_of(2))
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert (len(bench.cloud.ledger), bench.cloud.present) == (1, ())
+    assert len(bench.outlet.results(MachineFailed)) == 1
+
+
+def test_a_grant_that_ends_between_two_steps_of_a_worker_stops_it_before_it_creates(tmp_path: Path) -> None:
+    """The worker has looked and is about to create; the end arrives first: nothing is sent."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create(epoch=1))
+        look = bench.cloud.find_machines
+
+        async def look_and_lose(tags: Mapping[str, str]) -> Sequence[CloudMachine]:
+            await bench.provisioner.receive(end_of(2))
+            return await look(tags)
+
+        bench.cloud.find_machines = look_and_lose  # type: ignore[method-assign]  # what happens while it is asked
+        await bench.provisioner.work_one()
+        bench.cloud.find_machines = look  # type: ignore[method-assign]
+        assert bench.cloud.creations_begun == 0
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert bench.cloud.ledger == []
+    assert len(bench.outlet.results(MachineFailed)) == 1
+
+
+def test_what_is_delivered_or_of_a_later_epoch_is_left_alone(tmp_path: Path) -> None:
+    """An end concerns what is in the making under an earlier epoch; an end that arrives late takes nothing back."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create(epoch=1))
+        await bench.until_idle()
+        await bench.provisioner.receive(end_of(3))
+        await bench.provisioner.receive(end_of(2, "message_F"))
+        asked_s = bench.clock.now_s()
+        later = create(epoch=3, id=MessageId("message_L"), machine=MachineId("machine_L"), created_at_s=asked_s)
+        await bench.provisioner.receive(later)
+        between = create(epoch=2, id=MessageId("message_B"), machine=MachineId("machine_B"), created_at_s=asked_s)
+        await bench.provisioner.receive(between)
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    assert len(bench.cloud.present) == 2
+    assert {each.machine for each in bench.outlet.results(MachineFailed)} == {"machine_B"}  # type: ignore[attr-defined]

@@ -17,7 +17,8 @@ from catalog.model.ids import ConnectionId, PlatformId, new_id
 from catalog.model.passage import Passage, PassageKind
 from catalog.store import rows
 from catalog.store.database import Database, Tx
-from gateway.connections.passages import OpenPassage, OpenPassages, Watched
+from gateway.connections.passages import OpenPassage, OpenPassages
+from gateway.connections.watched import Watched
 from tests.support.clocks import ManualClock
 from tests.support.stores import add_platform, opened_store
 
@@ -150,7 +151,7 @@ async def end_platform(world: World, passage: OpenPassage) -> None:
     [
         pytest.param(close, "it was closed", id="closed"),
         pytest.param(revoke_token, "token", id="token revoked"),
-        pytest.param(revoke_grant, "'list' of 'machine' is not granted", id="grant revoked"),
+        pytest.param(revoke_grant, "all that the platform granted was taken back", id="grant revoked"),
         pytest.param(narrow_grant, "'list' of 'machine' is not granted", id="grant narrowed"),
         pytest.param(let_time_pass, "time is over", id="time over"),
         pytest.param(end_platform, "suspended", id="platform ended"),

@@ -1,0 +1,35 @@
+"""The end of connections to a platform that grants nothing any more, and at which nothing of ours is left.
+
+While machines of ours are there, the connection stays: over it they are read and destroyed.
+"""
+
+from catalog import connections
+from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
+from catalog.model.consent import Grant, GrantState
+from catalog.model.ids import PlatformId
+from catalog.model.machine import Machine, MachineState
+from catalog.store import rows
+from catalog.store.database import Tx
+
+NOTHING_GRANTED = "nothing-granted"
+REASON = "all that the platform granted was taken back"
+# An expired grant is renewed over the connection, and what is not answered is asked for again.
+_OVER = frozenset({GrantState.DENIED, GrantState.REFUSED, GrantState.REVOKED})
+
+
+def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> int:
+    """End the established connections to the platform if nothing holds them any more; return how many were ended.
+
+    They are FAILED with the reason, their sessions ended; asking again (reroute) asks the owner anew. A platform that
+    never granted anything keeps its connection.
+    """
+    states = {grant.state for grant in rows.where(tx, Grant, platform_id=platform_id)}
+    if GrantState.REVOKED not in states or not states <= _OVER:
+        return 0
+    if rows.first(tx, Machine, platform_id=platform_id, state=set(MachineState) - {MachineState.GONE}) is not None:
+        return 0
+    held = rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED)
+    for connection in held:
+        connections.move(tx, connection.id, ConnectionEvent.LOSE, now_s)
+        connections.move(tx, connection.id, ConnectionEvent.FAIL, now_s, code=NOTHING_GRANTED, reason=REASON)
+    return len(held)
