@@ -34,6 +34,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "audit:read": _ADMIN,
     "audit:sign": _ADMIN,
     "catalog:read": _ALL,
+    "catalog:write": _ADMIN,
+    "search:write": _ALL,
     "organisation:read": _ADMIN,
     "organisation:write": _ADMIN,
     "project:read": _ADMIN,

@@ -4,7 +4,7 @@ To be asked in the transaction that adds the machine, so that two orders cannot 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -17,6 +17,9 @@ from catalog.store import machines, rows
 from catalog.store.database import Tx
 
 MIB_PER_GIB = 1024
+
+# What is granted, as patterns by "sizes", "images" and "regions"; what is absent is not limited.
+Scope = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +102,23 @@ def _divided(what: str, limit: float, used: float | None, each: float | None) ->
     return max(0, math.floor(left / each)), words
 
 
+def admits(scope: Scope, kind: str, names: Sequence[str]) -> bool:
+    """Whether a grant's ``scope`` has what is called by one of ``names``; ``kind``: "sizes", "images" or "regions"."""
+    patterns = scope.get(kind)
+    return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def has_place(tx: Tx, scope: Scope, platform_id: PlatformId, region: str) -> bool:
+    """Whether a grant's ``scope`` has the platform's ``region``, or at least one of its locations."""
+    if admits(scope, "regions", (region,)):
+        return True
+    places = rows.where(tx, InventoryItem, platform_id=platform_id, kind="location")
+    return any(admits(scope, "regions", (place.cloud_id, place.name)) for place in places)
+
+
 def _refuse(grant: Grant, kind: str, field: str, names: Sequence[str]) -> None:
     patterns = grant.scope.get(kind)
-    if patterns and not any(fnmatchcase(name, pattern) for name in names for pattern in patterns):
+    if patterns and not admits(grant.scope, kind, names):
         raise Denied(f"this {field} is not granted by the platform", field=field, fix=f"one of {', '.join(patterns)}")
 
 

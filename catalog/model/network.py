@@ -10,13 +10,17 @@ from catalog.model.rows import Row, json_column
 
 
 class Site(Row, table=True):
-    """A place where relays and platforms are; ``latitude`` and ``longitude`` in degrees when known."""
+    """A place where relays and platforms are; ``latitude`` and ``longitude`` in degrees when known.
+
+    ``country`` is ISO 3166-1 alpha-2, empty when it is not known.
+    """
 
     id: SiteId = Field(primary_key=True, sa_type=String)
     name: str = Field(unique=True)
     region: str = ""
     latitude: float | None = None
     longitude: float | None = None
+    country: str = ""
 
 
 class Login(StrEnum):

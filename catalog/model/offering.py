@@ -40,6 +40,7 @@ class Offer(Row, table=True):
     state: OfferState = enum_column(OfferState, OfferState.OFFERED, index=True)
     reason: str = ""
     facts: dict[str, Any] = json_column()
+    labels: dict[str, str] = json_column()  # an admin's words
 
 
 class InventoryItem(Row, table=True):

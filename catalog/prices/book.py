@@ -14,8 +14,10 @@ from catalog.model.price import Price
 from catalog.prices.lines import UNITS, Fault, ListRefused, PriceKind, PriceLine, per_hour, plain
 from catalog.prices.ports import PublishedPrices
 from catalog.store import prices as store
-from catalog.store import rows
+from catalog.store import rows, serials
 from catalog.store.database import Tx
+from catalog.store.prices import Valid
+from catalog.store.search import PRICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +90,19 @@ def seed(tx: Tx, published: PublishedPrices, *, provider: str, now_s: float) -> 
     return Imported(added=done.added, ended=0, unchanged=len(lines) - len(fresh))
 
 
+def remove(tx: Tx, price: Price) -> None:
+    """Take a price that was never right out of the book; what ended where it began stays ended."""
+    rows.delete(tx, price)
+    serials.bump(tx, PRICES)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformPrices:
     """What holds at one platform at one moment, for items of one kind."""
 
-    by_item: Mapping[str, Price]
+    by_item: Mapping[str, Valid]
 
-    def of(self, cloud_id: str, name: str) -> Price | None:
+    def of(self, cloud_id: str, name: str) -> Valid | None:
         """Return the price of the item with this id or name, None when it is unknown."""
         return self.by_item.get(cloud_id) or self.by_item.get(name)
 
@@ -107,7 +115,7 @@ def prices_at(
     return PlatformPrices(by_item={price.item: price for price in sorted(held, key=_rank, reverse=True)})
 
 
-def kept(price: Price | None) -> dict[str, object] | None:
+def kept(price: Price | Valid | None) -> dict[str, object] | None:
     """Return what an order keeps of ``price`` for ever, None for an unknown one."""
     if price is None:
         return None
@@ -120,13 +128,13 @@ def kept(price: Price | None) -> dict[str, object] | None:
     }
 
 
-def hourly(price: Price | None) -> float | None:
+def hourly(price: Price | Valid | None) -> float | None:
     """Return the price of an hour, to be compared by; None for an unknown one or one that is not of time."""
     amount = None if price is None else per_hour(Decimal(price.amount), price.unit)
     return None if amount is None else float(amount)
 
 
-def _rank(price: Price) -> tuple[bool, bool, int]:
+def _rank(price: Valid) -> tuple[bool, bool, int]:
     """Return what sorts the price that counts first."""
     units = UNITS[PriceKind(price.kind)]
     return price.platform_id is None, not price.region, units.index(price.unit)
@@ -210,4 +218,6 @@ def _written(tx: Tx, spans: Sequence[_Span], lines: int, now_s: float) -> Import
     for span in fresh:
         span.price.valid_to_s = span.end_s
     store.add(tx, [span.price for span in fresh], now_s)
+    if fresh:
+        serials.bump(tx, PRICES)
     return Imported(added=len(fresh), ended=len(ended), unchanged=lines - len(fresh))

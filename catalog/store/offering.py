@@ -6,6 +6,7 @@ from sqlmodel import col, delete, func, select
 
 from catalog.model.ids import EntryId, PlatformId
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
+from catalog.store import serials
 from catalog.store.database import Tx
 
 
@@ -15,6 +16,7 @@ def forget_inventory(tx: Tx, platform_id: PlatformId, kind: str) -> None:
         col(InventoryItem.platform_id) == platform_id, col(InventoryItem.kind) == kind
     )
     tx.exec(statement.execution_options(synchronize_session="fetch"))
+    serials.bump(tx, platform_id)
 
 
 def platforms_per_entry(tx: Tx) -> Mapping[EntryId, int]:

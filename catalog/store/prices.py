@@ -1,14 +1,18 @@
 """Queries on the price book."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy import insert as sql_insert
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
+from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
 from catalog.model.price import Price
 from catalog.store.database import Tx
+from catalog.store.rows import column
 
 _KEYS_AT_ONCE = 500  # well below what a statement may have of parameters
 
@@ -33,9 +37,24 @@ def add(tx: Tx, prices: Sequence[Price], now_s: float) -> None:
         tx.connection().execute(sql_insert(Price), [{name: getattr(each, name) for name in names} for each in prices])
 
 
-def valid(tx: Tx, platform: Platform, kind: str, now_s: float, items: Collection[str] | None = None) -> Sequence[Price]:
+class Valid(NamedTuple):
+    """A price that holds, as far as it matters then."""
+
+    id: int
+    platform_id: PlatformId | None
+    region: str
+    kind: str
+    item: str
+    unit: str
+    amount: str
+    currency: str
+    source: str
+    valid_from_s: float
+
+
+def valid(tx: Tx, platform: Platform, kind: str, now_s: float, items: Collection[str] | None = None) -> Sequence[Valid]:
     """Return what holds for ``kind`` at ``platform`` at ``now_s``, its own and its provider's, perhaps for items."""
-    statement = select(Price).where(
+    statement = sql_select(*(column(Price, name) for name in Valid._fields)).where(
         or_(
             col(Price.platform_id) == platform.id,
             and_(col(Price.provider) == platform.provider, col(Price.region).in_(("", platform.region))),
@@ -45,16 +64,16 @@ def valid(tx: Tx, platform: Platform, kind: str, now_s: float, items: Collection
     )
     if items is not None:
         statement = statement.where(col(Price.item).in_(sorted(items)))
-    return tx.exec(statement.order_by(col(Price.id))).all()
+    return [Valid(*found) for found in tx.execute(statement.order_by(col(Price.id))).all()]
 
 
 def next_change_s(tx: Tx, now_s: float) -> float | None:
     """Return the next moment after ``now_s`` at which a price begins or ends, None when nothing is to change."""
     moments = (
-        tx.exec(select(column).where(column > now_s).order_by(column).limit(1)).first()
-        for column in (col(Price.valid_from_s), col(Price.valid_to_s))
+        tx.exec(select(moment).where(moment > now_s).order_by(moment).limit(1)).first()
+        for moment in (col(Price.valid_from_s), col(Price.valid_to_s))
     )
-    return min((moment for moment in moments if moment is not None), default=None)
+    return min((at_s for at_s in moments if at_s is not None), default=None)
 
 
 def _holds(now_s: float) -> tuple[ColumnElement[bool], ...]:

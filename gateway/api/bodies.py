@@ -16,7 +16,7 @@ from catalog.model.rows import Row
 from catalog.store import rows
 
 # No control characters, no line or paragraph separators, no direction overrides: these texts end up in terminals.
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"  # no underscore, so that no name can pass for an id
@@ -24,8 +24,8 @@ Name = Annotated[str, Field(pattern=NAME, max_length=63)]
 Reference = Annotated[str, Field(pattern=REFERENCE, max_length=128)]  # a name or an id
 PROJECT_REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?)?$"
 ProjectReference = Annotated[str, Field(pattern=PROJECT_REFERENCE, max_length=192)]  # ORGANISATION/PROJECT or an id
-Line = Annotated[str, Field(pattern=_PRINTABLE, max_length=256)]
-Word = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=256)]
+Line = Annotated[str, Field(pattern=PRINTABLE, max_length=256)]
+Word = Annotated[str, Field(pattern=PRINTABLE, min_length=1, max_length=256)]
 Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=1024)]
 HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\[\]:_-]+:[0-9]{1,5}$", max_length=262)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=253)]

@@ -23,7 +23,7 @@ from catalog.errors import Stale
 from catalog.model.access import Role
 from catalog.secrets import Secret
 from catalog.store.database import Tx
-from gateway.api.bodies import Nothing
+from gateway.api.bodies import REFERENCE, Nothing
 from gateway.api.services import ApiServices
 from gateway.connections.streams import Stream
 
@@ -140,10 +140,14 @@ Feed = Callable[[Call[Nothing]], AsyncGenerator[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A query parameter that is one of ``choices``; a bare text instead of a Filter is a meaning, for any reference."""
+    """A query parameter that is one of ``choices``, or of ``pattern`` where there are none.
+
+    A bare text instead of a Filter is a meaning, for any reference.
+    """
 
     meaning: str
-    choices: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    pattern: str = REFERENCE
 
 
 def one_of(kind: type[StrEnum], meaning: str) -> Filter:

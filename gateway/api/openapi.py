@@ -121,7 +121,9 @@ def _parameters(endpoint: Endpoint) -> Iterator[Json]:
         text = "Its id." if name == "id" else "Its name or id." if name == "ref" else f"The {name}."
         yield _parameter("path", name, {"type": "string", "pattern": pattern}, text, required=True)
     for name, wanted in endpoint.filters.items():
-        if isinstance(wanted, Filter):
+        if isinstance(wanted, Filter) and not wanted.choices:
+            yield _parameter("query", name, {"type": "string", "pattern": wanted.pattern}, wanted.meaning)
+        elif isinstance(wanted, Filter):
             yield _parameter("query", name, {"type": "string", "enum": list(wanted.choices)}, wanted.meaning)
         else:
             yield _parameter("query", name, {"type": "string", "pattern": REFERENCE}, wanted)

@@ -186,8 +186,12 @@ def query(request: web.Request, endpoint: Endpoint) -> tuple[dict[str, str], int
 
 
 def _check_filter(name: str, value: str, wanted: Filter | str) -> None:
-    if isinstance(wanted, Filter) and value not in wanted.choices:
+    if isinstance(wanted, Filter) and wanted.choices and value not in wanted.choices:
         raise MalformedRequest("the query parameter cannot be that", field=name, fix=_one_of(value, wanted.choices))
+    if isinstance(wanted, Filter) and not wanted.choices:
+        if not re.fullmatch(wanted.pattern, value):
+            raise MalformedRequest("the query parameter cannot be that", field=name, fix=wanted.meaning)
+        return
     if not _grammar(name).fullmatch(value):
         raise MalformedRequest("the query parameter cannot be that", field=name, fix="a name or an id")
 

@@ -148,7 +148,7 @@ def remove_price(tx: Tx, call: Call[Nothing]) -> None:
     """Remove the price."""
     price = _price(tx, call)
     call.precondition.check(price)
-    rows.delete(tx, price)
+    book.remove(tx, price)
 
 
 def _price(tx: Tx, call: Call[Nothing]) -> Price:

@@ -14,6 +14,7 @@ from catalog.platforms import AccountCheck
 from catalog.ports import Checkpoint, Clock, MachineAction
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from catalog.relay_care import GatewayKeys
+from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from catalog.webhooks import WebhookPolicy
@@ -206,4 +207,5 @@ class ApiServices:
     relays: Relays = field(default_factory=NoRelays)
     sign: Callable[[bytes], bytes] = signs_nothing
     published_prices: PublishedPriceLists = publishes_no_prices
+    search: SearchIndex = field(default_factory=SearchIndex)
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)

@@ -1,0 +1,1 @@
+"""Find what can be ordered: filters, facets, and a ranking whose every term is told."""

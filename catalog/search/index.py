@@ -1,0 +1,115 @@
+"""The columns of all offers, kept in memory and true to the transaction that asks.
+
+What the rows of an offer follow from (its scope, the inventory, the prices) carries numbers that grow with every change
+in the transaction of that change. A copy is used only while all its numbers are those that the asking transaction
+sees, so a search never shows what is no longer so, whichever process changed it.
+"""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from catalog import allowance
+from catalog.messages.handshake import Capability
+from catalog.model.ids import OfferId
+from catalog.model.platform import Platform
+from catalog.prices import book
+from catalog.search.columns import Columns, Shelf, Words, columns_of, joined
+from catalog.store import prices, rows, search
+from catalog.store.database import Tx
+from catalog.store.search import Standing
+
+_KIND_OF = {Capability.MACHINE: "size", Capability.IMAGE: "image"}
+
+# offer, grant, platform and inventory; the price book and until when it says the same
+Stamp = tuple[int, int, int, int, int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """Every offer that is not withdrawn and within its grant's scope, with the rows of all of them."""
+
+    offers: Sequence[Standing]
+    shelves: Sequence[Shelf]
+    columns: Columns
+    starts: Sequence[int]  # where each offer's rows begin, and where the last one's end
+
+
+@dataclass(slots=True)
+class SearchIndex:
+    """One process's copy; threads may share it."""
+
+    words: Words = field(default_factory=Words)
+    _shelves: dict[OfferId, tuple[Stamp, Shelf]] = field(default_factory=dict)
+    _joined: tuple[tuple[tuple[OfferId, Stamp], ...], Columns] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _until: tuple[int, float] = (-1, 0.0)  # of which book is known when it says something else, and that moment
+
+    def whole(self, tx: Tx, now_s: float) -> Whole:
+        """Return what can be ordered as ``tx`` sees it."""
+        found = [
+            each for each in search.standing(tx) if allowance.has_place(tx, each.scope, each.platform_id, each.region)
+        ]
+        with self._lock:
+            priced = search.serial(tx, search.PRICES)
+            until_s = self._prices_hold_until_s(tx, priced, now_s)
+            stamps = [
+                (each.version, each.grant_version, each.platform_version, each.inventory_serial or 0, priced, until_s)
+                for each in found
+            ]
+            shelves = [self._shelf(tx, each, stamp, now_s) for each, stamp in zip(found, stamps, strict=True)]
+            names = tuple((each.id, stamp) for each, stamp in zip(found, stamps, strict=True))
+            if self._joined is None or self._joined[0] != names:
+                self._joined = names, joined([shelf.columns for shelf in shelves])
+                self._shelves = {offer: self._shelves[offer] for offer, _ in names}
+            starts = [0, *accumulate(len(shelf.columns) for shelf in shelves)]
+            return Whole(offers=found, shelves=shelves, columns=self._joined[1], starts=starts)
+
+    def _prices_hold_until_s(self, tx: Tx, priced: int, now_s: float) -> float:
+        if self._until[0] != priced or now_s >= self._until[1]:
+            following_s = prices.next_change_s(tx, now_s)
+            self._until = priced, float("inf") if following_s is None else following_s
+        return self._until[1]
+
+    def _shelf(self, tx: Tx, each: Standing, stamp: Stamp, now_s: float) -> Shelf:
+        held = self._shelves.get(each.id)
+        if held is None or held[0] != stamp:
+            held = stamp, _loaded(tx, each, self.words, now_s)
+            self._shelves[each.id] = held
+        return held[1]
+
+
+def _loaded(tx: Tx, each: Standing, words: Words, now_s: float) -> Shelf:
+    kind = _KIND_OF.get(Capability(each.capability))
+    if kind is None:
+        return Shelf(columns=columns_of([{"key": offer_key(each.id)}], "offer", words), systems=frozenset())
+    images = _admitted(tx, each, "image")
+    systems = frozenset(
+        (str(item["os_family"]), str(item["os_version"] or ""), str(item["architecture"] or ""))
+        for item in images
+        if item["os_family"]
+    )
+    if kind == "image":
+        return Shelf(columns=columns_of(images, kind, words), systems=systems)
+    held = book.prices_at(tx, rows.by_id(tx, Platform, each.platform_id), now_s)
+    sizes = _admitted(tx, each, "size")
+    for size in sizes:
+        price = held.of(str(size["cloud_id"]), str(size["name"]))
+        if price is not None:
+            size |= {"price": book.hourly(price), "price_id": price.id, "currency": price.currency}
+    return Shelf(columns=columns_of(sizes, kind, words), systems=systems)
+
+
+def _admitted(tx: Tx, each: Standing, kind: str) -> list[dict[str, object]]:
+    return [
+        {**item._asdict(), "key": item.id, "gpu": item.gpu_count}
+        for item in search.items(tx, each.platform_id, kind)
+        if allowance.admits(each.scope, f"{kind}s", (item.cloud_id, item.name))
+    ]
+
+
+def offer_key(offer: str) -> int:
+    """Return what tells an offer itself apart from others for ever: a number below 0 that follows from its id."""
+    return -1 - int.from_bytes(hashlib.sha256(offer.encode()).digest()[:7])

@@ -1,0 +1,142 @@
+"""Queries behind the search: offers with all that stands behind each, their items in bulk, and what changed since."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Row as Found
+from sqlalchemy import func
+from sqlalchemy import select as sql_select
+from sqlmodel import col, select
+
+from catalog.model.consent import Grant
+from catalog.model.ids import OfferId, PlatformId
+from catalog.model.machine import Machine, MachineState
+from catalog.model.network import Site
+from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
+from catalog.model.platform import Platform
+from catalog.model.price import Price
+from catalog.model.reachability import Reachability
+from catalog.model.search import Serial
+from catalog.store import rows
+from catalog.store.database import Tx
+from catalog.store.machines import Taken
+
+PRICES = "prices"
+_AT_ONCE = 500
+
+
+class Standing(NamedTuple):
+    """An offer that is not withdrawn, and what counts of its entry, platform, site, grant and reachability."""
+
+    id: OfferId
+    version: int
+    state: OfferState
+    reason: str
+    labels: Mapping[str, str]
+    capability: str
+    title: str
+    platform_id: PlatformId
+    platform: str
+    provider: str
+    region: str
+    platform_version: int
+    country: str
+    grant_version: int
+    scope: Mapping[str, Sequence[str]]
+    quota: int | None
+    cores: int | None
+    memory_gib: int | None
+    route: str | None
+    rtt_ms: float | None
+    loss_ratio: float | None
+    preference: float | None
+    measured_at_s: float | None
+    inventory_serial: int | None  # None: as it was at the beginning
+
+
+# Columns and not rows: most of what a row holds (proofs, terms, options) is not needed for each of thousands of offers.
+_STANDING: Final = (
+    *(rows.column(Offer, name) for name in ("id", "version", "state", "reason", "labels")),
+    *(rows.column(CatalogEntry, name) for name in ("capability", "title")),
+    *(rows.column(Platform, name) for name in ("id", "name", "provider", "region", "version")),
+    rows.column(Site, "country"),
+    *(rows.column(Grant, name) for name in ("version", "scope", "quota", "cores", "memory_gib")),
+    *(rows.column(Reachability, name) for name in ("route", "rtt_ms", "loss_ratio", "preference", "measured_at_s")),
+    rows.column(Serial, "serial"),
+)
+
+
+def standing(tx: Tx) -> Sequence[Standing]:
+    """Return every offer that is not withdrawn, by id."""
+    statement = (
+        sql_select(*_STANDING)
+        .select_from(Offer)
+        .join(CatalogEntry, col(CatalogEntry.id) == col(Offer.entry_id))
+        .join(Platform, col(Platform.id) == col(Offer.platform_id))
+        .join(Site, col(Site.id) == col(Platform.site_id))
+        .join(Grant, col(Grant.id) == col(Offer.grant_id))
+        .join(Reachability, col(Reachability.platform_id) == col(Platform.id), isouter=True)
+        .join(Serial, col(Serial.subject) == col(Platform.id), isouter=True)
+        .where(col(Offer.state) != OfferState.WITHDRAWN)
+        .order_by(col(Offer.id))
+    )
+    return [Standing(*found) for found in tx.execute(statement).all()]
+
+
+def items(tx: Tx, platform_id: PlatformId, kind: str) -> Sequence[Found[Any]]:
+    """Return id, cloud id, name and normalised facts of the platform's items of ``kind``, by id."""
+    names = ("vcpu", "memory_gib", "disk_gib", "gpu_count", "architecture", "os_family", "os_version")
+    columns = [rows.column(InventoryItem, name) for name in ("id", "cloud_id", "name", *names)]
+    statement = sql_select(*columns).where(
+        col(InventoryItem.platform_id) == platform_id, col(InventoryItem.kind) == kind
+    )
+    return tx.execute(statement.order_by(col(InventoryItem.id))).all()
+
+
+def items_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, InventoryItem]:
+    """Return the items with these ids."""
+    wanted, found = sorted(ids), dict[int, InventoryItem]()
+    for begin in range(0, len(wanted), _AT_ONCE):
+        part = select(InventoryItem).where(col(InventoryItem.id).in_(wanted[begin : begin + _AT_ONCE]))
+        found |= {item.id: item for item in tx.exec(part) if item.id is not None}
+    return found
+
+
+def prices_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, Price]:
+    """Return the prices with these ids."""
+    wanted, found = sorted(ids), dict[int, Price]()
+    for begin in range(0, len(wanted), _AT_ONCE):
+        part = select(Price).where(col(Price.id).in_(wanted[begin : begin + _AT_ONCE]))
+        found |= {price.id: price for price in tx.exec(part) if price.id is not None}
+    return found
+
+
+def taken(tx: Tx) -> Mapping[PlatformId, Taken]:
+    """Return what each platform may still hold for us, as ``machines.taken_at`` counts; without machines: absent."""
+    vcpu, memory = col(Machine.vcpu), col(Machine.memory_mib)
+    counted = (
+        sql_select(
+            col(Machine.platform_id),
+            func.count(),
+            func.count(vcpu),
+            func.coalesce(func.sum(vcpu), 0.0),
+            func.count(memory),
+            func.coalesce(func.sum(memory), 0),
+        )
+        .where(col(Machine.state) != MachineState.GONE)
+        .group_by(col(Machine.platform_id))
+    )
+    return {
+        PlatformId(platform): Taken(
+            machines=count,
+            vcpu=float(vcpu_sum) if vcpu_known == count else None,
+            memory_mib=int(memory_sum) if memory_known == count else None,
+        )
+        for platform, count, vcpu_known, vcpu_sum, memory_known, memory_sum in tx.execute(counted).all()
+    }
+
+
+def serial(tx: Tx, subject: str) -> int:
+    """Return how often ``subject`` changed."""
+    found = tx.exec(select(Serial.serial).where(col(Serial.subject) == subject)).first()
+    return found or 0
