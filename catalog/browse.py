@@ -1,9 +1,13 @@
 """What a tenant sees of the catalog: entries and offers; never an address, an account, a route or a credential."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from catalog import allowance
+from catalog.errors import InvalidValue
+from catalog.model.consent import Grant
 from catalog.model.ids import EntryId, OfferId, PlatformId
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
 from catalog.model.platform import Platform
@@ -13,6 +17,8 @@ from catalog.store.database import Tx
 from catalog.store.paging import Page, page
 
 SIZE, IMAGE = "size", "image"
+LABEL = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?")
+_LABEL_LENGTH = 100
 _SHOWN = frozenset({OfferState.OFFERED, OfferState.DEGRADED})
 
 
@@ -44,7 +50,10 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferView:
-    """One entry at one platform. ``sizes`` and ``images`` are filled for a single offer only, the counts always."""
+    """One entry at one platform. ``sizes`` and ``images`` are filled for a single offer only, the counts always.
+
+    Both are what the grant's scope admits; ``is_within``: so is the platform's region, or one of its locations.
+    """
 
     id: OfferId
     entry_id: EntryId
@@ -57,11 +66,13 @@ class OfferView:
     state: OfferState
     reason: str
     verbs: tuple[str, ...]
+    labels: Mapping[str, str]
     size_count: int
     image_count: int
     version: int
     created_at_s: float
     updated_at_s: float
+    is_within: bool = True
     sizes: tuple[ItemView, ...] = ()
     images: tuple[ItemView, ...] = ()
 
@@ -91,9 +102,10 @@ def offers(
     limit: int = 50,
     token: str | None = None,
 ) -> Page[OfferView]:
-    """Return a page of the offers that are not withdrawn, perhaps of one capability or platform (name or id) only.
+    """Return a page of the offers that are neither withdrawn nor outside the scopes of their grants.
 
-    An unknown capability or platform has no offers. Raises InvalidValue for a bad limit or token.
+    Perhaps of one capability or platform (name or id) only; an unknown one has none. Raises InvalidValue for a bad
+    limit or token.
     """
     where: dict[str, object] = {"state": _SHOWN}
     if capability is not None:
@@ -104,7 +116,8 @@ def offers(
         where["platform_id"] = named.id if named else platform
     found = page(tx, Offer, limit=limit, token=token, where=where)
     counts = offering.inventory_counts(tx, {offer.platform_id for offer in found.items})
-    return Page(items=tuple(_view(tx, each, counts) for each in found.items), next_token=found.next_token)
+    views = (_view(tx, each, counts) for each in found.items)
+    return Page(items=tuple(view for view in views if view.is_within), next_token=found.next_token)
 
 
 def offer(tx: Tx, offer_id: str) -> OfferView:
@@ -113,9 +126,21 @@ def offer(tx: Tx, offer_id: str) -> OfferView:
     return _view(tx, held, offering.inventory_counts(tx, {held.platform_id}), inventory=True)
 
 
+def label(tx: Tx, offer_id: str, labels: Mapping[str, str], now_s: float) -> Offer:
+    """Give the offer these labels and no others, and return it. Raises InvalidValue naming the label, NotFound."""
+    for name, text in labels.items():
+        if not LABEL.fullmatch(name) or not text.isprintable() or len(text) > _LABEL_LENGTH:
+            fix = f"a-z 0-9 . _ / - for the name, up to {_LABEL_LENGTH} printable characters for the value"
+            raise InvalidValue("this cannot be a label", field="labels", fix=fix)
+    return rows.update(tx, rows.by_id(tx, Offer, offer_id), {"labels": dict(labels)}, now_s)
+
+
 def _view(tx: Tx, held: Offer, counts: Mapping[tuple[PlatformId, str], int], *, inventory: bool = False) -> OfferView:
     # Few entries and platforms stand behind many offers: both come from the transaction's memory after the first.
     entry, platform = tx.get_one(CatalogEntry, held.entry_id), tx.get_one(Platform, held.platform_id)
+    scope = tx.get_one(Grant, held.grant_id).scope
+    items = {kind: _items(tx, platform.id, kind, scope) for kind in (SIZE, IMAGE) if inventory or scope.get(f"{kind}s")}
+    found = {kind: len(items[kind]) if kind in items else counts.get((platform.id, kind), 0) for kind in (SIZE, IMAGE)}
     return OfferView(
         id=held.id,
         entry_id=entry.id,
@@ -128,19 +153,21 @@ def _view(tx: Tx, held: Offer, counts: Mapping[tuple[PlatformId, str], int], *, 
         state=held.state,
         reason=held.reason,
         verbs=tuple(held.facts.get("verbs", ())),
-        size_count=counts.get((platform.id, SIZE), 0),
-        image_count=counts.get((platform.id, IMAGE), 0),
+        labels=held.labels,
+        size_count=found[SIZE],
+        image_count=found[IMAGE],
         version=held.version,
         created_at_s=held.created_at_s,
         updated_at_s=held.updated_at_s,
-        sizes=_items(tx, platform.id, SIZE) if inventory else (),
-        images=_items(tx, platform.id, IMAGE) if inventory else (),
+        is_within=allowance.has_place(tx, scope, platform.id, platform.region),
+        sizes=items[SIZE] if inventory else (),
+        images=items[IMAGE] if inventory else (),
     )
 
 
-def _items(tx: Tx, platform_id: PlatformId, kind: str) -> tuple[ItemView, ...]:
+def _items(tx: Tx, platform_id: PlatformId, kind: str, scope: allowance.Scope) -> tuple[ItemView, ...]:
     found = rows.where(tx, InventoryItem, platform_id=platform_id, kind=kind)
-    views = (_item(item) for item in found)
+    views = (_item(item) for item in found if allowance.admits(scope, f"{kind}s", (item.cloud_id, item.name)))
     return tuple(sorted(views, key=lambda item: (item.name, item.cloud_id)))
 
 

@@ -14,6 +14,7 @@ from catalog.model.ids import LinkId, RelayId, SiteId, new_id
 from catalog.model.network import Login, Relay, Site, SiteLink
 from catalog.model.order import WeightSet
 from catalog.model.relay_care import RelayCare
+from catalog.places import COUNTRIES
 from catalog.store import connections, rows
 from catalog.store.database import Tx
 
@@ -36,17 +37,19 @@ def add_site(
     region: str = "",
     latitude: float | None = None,
     longitude: float | None = None,
+    country: str = "",
     now_s: float,
 ) -> Site:
     """Return the new site. Raises InvalidValue naming the field, AlreadyExists for a name in use."""
-    facts = _checked(_SITE, {"name": name, "region": region, "latitude": latitude, "longitude": longitude})
+    told = {"name": name, "region": region, "latitude": latitude, "longitude": longitude, "country": country}
+    facts = _checked(_SITE, told)
     return rows.insert(tx, Site(id=SiteId(new_id("site", now_s)), **facts), now_s)
 
 
 def update_site(
     tx: Tx, site_id: str, changes: Mapping[str, object], now_s: float, expected_version: int | None = None
 ) -> Site:
-    """Change region, latitude or longitude; a name stays, because dial addresses refer to it. Raises Stale."""
+    """Change region, country, latitude or longitude; a name stays, because dial addresses refer to it. Raises Stale."""
     site = rows.by_name_or_id(tx, Site, site_id)
     return rows.update(tx, site, _checked(_SITE, changes, fixed=("name",)), now_s, expected_version)
 
@@ -278,11 +281,18 @@ def _known_sites(tx: Tx, dials: object) -> dict[str, str]:
     return canonical
 
 
+def _country(text: str) -> str:
+    if text and text not in COUNTRIES:
+        raise InvalidValue("there is no such country", field="country", fix="its ISO 3166-1 code of two letters, or ''")
+    return text
+
+
 _SITE: Mapping[str, Check] = {
     "name": naming.name,
     "region": lambda text: naming.label(text, field="region", empty=True),
     "latitude": _within(90, "latitude"),
     "longitude": _within(180, "longitude"),
+    "country": _country,
 }
 _RELAY: Mapping[str, Check] = {
     "name": naming.name,

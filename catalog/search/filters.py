@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.places import continent
 from catalog.search.columns import KINDS, UNKNOWN, Codes, Words
 from catalog.search.index import Whole
-from catalog.search.places import continent
 from catalog.search.query import Query
 from catalog.store import full_text
 from catalog.store.database import Tx

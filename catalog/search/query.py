@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from catalog.browse import LABEL
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import Capability
 from catalog.model.offering import OfferState
+from catalog.places import CONTINENTS
 from catalog.prices.currencies import CURRENCIES
-from catalog.search.places import CONTINENTS
 from catalog.store.full_text import WORD
 
 WORDS_LIMIT = 8
@@ -36,8 +37,7 @@ NUMBERS: Final = ("vcpu", "memory_gib", "disk_gib", "gpu")
 SORTS: Final = ("rank", "price", "vcpu", "memory_gib", "disk_gib", "gpu", "rtt_ms")
 # What grows in the right direction: everything else is better when it is small.
 _LARGEST_FIRST: Final = frozenset({"rank"})
-_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?")
-_SYSTEM: Final = re.compile(r"([a-z][a-z0-9-]{0,31})(?:[ :-]?([0-9][0-9.]{0,15}))?")
+_SYSTEM: Final = re.compile(r"([a-z]+(?:-[a-z]+)*)(?:[ :-]?([0-9][0-9.]{0,15}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _label(query: Query, text: str) -> Query:
     found = []
     for part in text.split(","):
         label, _, value = part.strip().partition("=")
-        if not _LABEL.fullmatch(label):
+        if not LABEL.fullmatch(label):
             raise InvalidValue("this is no label", field="label", fix="NAME=VALUE, or NAME")
         found.append((label, value))
     return replace(query, labels=tuple(found))

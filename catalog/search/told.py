@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from catalog.places import continent
 from catalog.prices import book
 from catalog.search.find import Hit
-from catalog.search.places import continent
 
 FACTS = ("vcpu", "memory_gib", "disk_gib", "gpu_count", "architecture", "os_family", "os_version")
 

@@ -38,6 +38,9 @@ from gateway.api.services import Wakes
 routes = Routes("network")
 
 
+Country = Annotated[str, Field(pattern=r"^([A-Z]{2})?$", max_length=2, description="ISO 3166-1 alpha-2.")]
+
+
 class SiteIn(Body):
     """A new site."""
 
@@ -45,6 +48,7 @@ class SiteIn(Body):
     region: Line = ""
     latitude: Latitude | None = None
     longitude: Longitude | None = None
+    country: Country = ""
 
 
 class SiteChange(Body):
@@ -53,6 +57,7 @@ class SiteChange(Body):
     region: Line = absent()
     latitude: Latitude | None = absent()
     longitude: Longitude | None = absent()
+    country: Country = absent()
 
 
 class SiteOut(Resource):
@@ -62,6 +67,7 @@ class SiteOut(Resource):
     region: str
     latitude: float | None
     longitude: float | None
+    country: str = Field(description="ISO 3166-1 alpha-2; empty: not known.")
 
 
 @routes.endpoint(
@@ -121,7 +127,14 @@ def remove_site(tx: Tx, call: Call[Nothing]) -> None:
 
 
 def _site(row: Site) -> SiteOut:
-    return SiteOut(**stamp(row), name=row.name, region=row.region, latitude=row.latitude, longitude=row.longitude)
+    return SiteOut(
+        **stamp(row),
+        name=row.name,
+        region=row.region,
+        latitude=row.latitude,
+        longitude=row.longitude,
+        country=row.country,
+    )
 
 
 MoreHostKeys = Annotated[

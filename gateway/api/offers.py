@@ -1,17 +1,17 @@
 """The catalog as everybody may see it: entries, offers, sizes and images; never an address, account or route."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from catalog import browse
 from catalog.browse import EntryView, ItemView, OfferView
-from catalog.errors import NotFound
+from catalog.errors import InvalidValue, NotFound
 from catalog.messages.handshake import Capability
 from catalog.model.offering import OfferState
 from catalog.store.database import Tx
-from gateway.api.bodies import Composite, Nothing, Out, Resource
+from gateway.api.bodies import Body, Composite, Line, Nothing, Out, Resource, Word
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 
 routes = Routes("catalog")
@@ -42,6 +42,7 @@ class OfferOut(Composite):
     state: str
     reason: str
     verbs: list[str]
+    labels: dict[str, str] = Field(description="An admin's words.")
     size_count: int
     image_count: int
 
@@ -97,11 +98,34 @@ def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:
     summary="Show or watch an offer with its sizes and images",
 )
 def get_offer(tx: Tx, call: Call[Nothing]) -> FullOfferOut:
-    """Return the offer; a withdrawn one is an admin's to see."""
+    """Return the offer; a withdrawn one, or one outside the scope of its grant, is an admin's to see."""
     view = browse.offer(tx, call.path["id"])
-    if view.state is OfferState.WITHDRAWN and not call.is_admin:
+    if (view.state is OfferState.WITHDRAWN or not view.is_within) and not call.is_admin:
         raise NotFound(f"there is no offer '{call.path['id']}'")
     return FullOfferOut(**_offer(view), sizes=_items(view.sizes), images=_items(view.images))
+
+
+class LabelsIn(Body):
+    """All labels of an offer: what is not named is taken off."""
+
+    labels: Annotated[dict[Word, Line], Field(max_length=32)]
+
+
+@routes.endpoint(
+    "PUT",
+    "/v1/offers/{id}/labels",
+    permission="catalog:write",
+    body=LabelsIn,
+    answer=OfferOut,
+    errors=(InvalidValue,),
+    summary="Label an offer",
+)
+def label_offer(tx: Tx, call: Call[LabelsIn]) -> OfferOut:
+    """Return the offer with its new labels."""
+    view = browse.offer(tx, call.path["id"])
+    call.precondition.check(view)
+    browse.label(tx, view.id, call.body.labels, call.now_s)
+    return OfferOut(**_offer(browse.offer(tx, view.id)))
 
 
 def _entry(view: EntryView) -> EntryOut:
@@ -130,6 +154,7 @@ def _offer(view: OfferView) -> dict[str, Any]:
         "state": view.state.value,
         "reason": view.reason,
         "verbs": list(view.verbs),
+        "labels": dict(view.labels),
         "size_count": view.size_count,
         "image_count": view.image_count,
     }

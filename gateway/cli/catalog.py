@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.door import Door, Key, Limit, remote
 from gateway.cli.output import Column
+from gateway.cli.pairs import pairs_of
 
 catalog = typer.Typer(help="What can be ordered, and where.")
 
@@ -22,6 +23,7 @@ _OFFERS = (
     Column("REGION", "region"),
     Column("SIZES", "size_count"),
     Column("IMAGES", "image_count"),
+    Column("LABELS", "labels"),
     Column("STATE", "state"),
     Column("REASON", "reason"),
 )
@@ -43,6 +45,19 @@ def offers(
 ) -> None:
     """List the offers: a service at a platform."""
     door.show_list(door.client.offers.list(capability=capability, platform=platform), _OFFERS, limit)
+
+
+@remote(catalog, "label")
+def label(
+    door: Door,
+    *,
+    offer: Key,
+    labels: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE...]", help="All its labels; none: take them off.")
+    ] = None,
+) -> None:
+    """Give an offer these labels and no others, to be searched by (admins only)."""
+    door.show(door.client.offers.label(offer, pairs_of(labels, what="label") or {}))
 
 
 @remote(catalog, "offer")

@@ -24,6 +24,7 @@ RiskGroups = Annotated[
 _SITES = (
     Column("NAME", "name"),
     Column("REGION", "region"),
+    Column("COUNTRY", "country"),
     Column("LATITUDE", "latitude"),
     Column("LONGITUDE", "longitude"),
     Column("ID", "id"),
@@ -56,9 +57,12 @@ def add_site(
     region: Annotated[str | None, typer.Option(help="Such as eu-central.")] = None,
     latitude: Annotated[float | None, typer.Option(help="Degrees, north positive.")] = None,
     longitude: Annotated[float | None, typer.Option(help="Degrees, east positive.")] = None,
+    country: Annotated[str | None, typer.Option(help="ISO 3166-1 code, such as DE.")] = None,
 ) -> None:
     """Declare a site."""
-    door.show(door.client.sites.create(name=name, region=region, latitude=latitude, longitude=longitude))
+    door.show(
+        door.client.sites.create(name=name, region=region, latitude=latitude, longitude=longitude, country=country)
+    )
 
 
 @remote(sites, "list")
@@ -81,9 +85,10 @@ def set_site(
     region: Annotated[str | None, typer.Option(help="Such as eu-central.")] = None,
     latitude: Annotated[float | None, typer.Option(help="Degrees, north positive.")] = None,
     longitude: Annotated[float | None, typer.Option(help="Degrees, east positive.")] = None,
+    country: Annotated[str | None, typer.Option(help="ISO 3166-1 code, such as DE.")] = None,
 ) -> None:
     """Change what is named and keep the rest."""
-    door.show(door.client.sites.set(site, region=region, latitude=latitude, longitude=longitude))
+    door.show(door.client.sites.set(site, region=region, latitude=latitude, longitude=longitude, country=country))
 
 
 @remote(sites, "remove")

@@ -17,6 +17,7 @@ from gateway.client.platforms import Enrolments, Platforms, Tokens
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.resources import BackgroundTask, Identity
+from gateway.client.search import SavedSearches, Search
 from gateway.client.tenancy import Organisations, Projects
 from gateway.client.webhooks import Webhooks
 from gateway.client.wire import Exchange, Wire, _ignore
@@ -54,6 +55,8 @@ class Client:
         self.grant_rules = GrantRules(self.wire, "/v1/grant-rules")
         self.entries = Entries(self.wire, "/v1/catalog")
         self.offers = Offers(self.wire, "/v1/offers")
+        self.search = Search(self.wire)
+        self.saved_searches = SavedSearches(self.wire, "/v1/saved-searches")
         self.prices = Prices(self.wire, "/v1/prices")
         self.orders = Orders(self.wire, "/v1/orders")
         self.pools = Pools(self.wire, "/v1/pools")

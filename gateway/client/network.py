@@ -12,16 +12,28 @@ class Sites(Collection[Site]):
     """The places where relays and platforms are."""
 
     def create(
-        self, *, name: str, region: str | None = None, latitude: float | None = None, longitude: float | None = None
+        self,
+        *,
+        name: str,
+        region: str | None = None,
+        latitude: float | None = None,
+        longitude: float | None = None,
+        country: str | None = None,
     ) -> Site:
-        """Declare a site; degrees, north and east positive."""
-        return self._create(given(name=name, region=region, latitude=latitude, longitude=longitude))
+        """Declare a site; degrees, north and east positive; the country's ISO 3166-1 code."""
+        return self._create(given(name=name, region=region, latitude=latitude, longitude=longitude, country=country))
 
     def set(
-        self, key: str, *, region: str | None = None, latitude: float | None = None, longitude: float | None = None
+        self,
+        key: str,
+        *,
+        region: str | None = None,
+        latitude: float | None = None,
+        longitude: float | None = None,
+        country: str | None = None,
     ) -> Site:
         """Change what is named and keep the rest."""
-        changes = given(region=region, latitude=latitude, longitude=longitude)
+        changes = given(region=region, latitude=latitude, longitude=longitude, country=country)
         return self._change("PATCH", key, body=changes, if_match=None)
 
     def remove(self, key: str) -> None:

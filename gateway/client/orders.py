@@ -1,6 +1,6 @@
 """The catalog, orders, pools and machines through the API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, given
 from gateway.client.resources import Entry, Machine, Offer, Order, Pool, Step
@@ -17,6 +17,10 @@ class Entries(Collection[Entry]):
 
 class Offers(Collection[Offer]):
     """Entries at platforms: what can be ordered."""
+
+    def label(self, key: str, labels: Mapping[str, str]) -> Offer:
+        """Give an offer these labels and no others (admins only)."""
+        return self._change("PUT", key, "labels", body={"labels": dict(labels)}, if_match="*")
 
 
 class Orders(Collection[Order]):

@@ -136,6 +136,7 @@ class Site(Named):
     region: str
     latitude: float | None
     longitude: float | None
+    country: str
 
 
 class Permits(TypedDict):
@@ -300,6 +301,7 @@ class Offer(Stateful):
     provider: str
     region: str
     verbs: list[str]
+    labels: dict[str, str]
     size_count: int
     image_count: int
     sizes: NotRequired[list[dict[str, Any]]]

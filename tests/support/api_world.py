@@ -27,6 +27,7 @@ from catalog.pool.manage import create_pool
 from catalog.ports import CloudItem, CloudSize, MachineAction
 from catalog.prices import book, lines
 from catalog.prices.ports import PublishedPrice, PublishedPrices
+from catalog.search import saved
 from catalog.secrets import Sealer, Secret
 from catalog.store import rows
 from catalog.store.database import Database, Tx
@@ -228,6 +229,8 @@ def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[st
     url, policy = "https://hooks.example.net", WebhookPolicy()
     webhook, _ = webhooks.create(tx, principal=who, url=url, kind="", sealer=sealer, policy=policy, now_s=now_s)
     ids["webhook"] = webhook.id
+    who = access.Principal(role=Role.MEMBER, subject_id=ids["tenant"], token_id=TokenId(""), name="tenant")
+    ids["search"] = saved.save(tx, who, name="near", query={"sort": "rtt_ms"}, now_s=now_s).id
     ids["site"] = network.add_site(tx, name="fra", now_s=now_s).id
     network.add_site(tx, name="sin", now_s=now_s)
     relay = network.add_relay(

@@ -55,6 +55,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_grant_rule": {"platform": "*", "capability": "machine"},
     "place_order": {"offer": "platform", "size": "small", "image": "debian-12"},
     "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
+    "save_search": {"name": "cheap", "query": {"sort": "price"}},
+    "label_offer": {"labels": {"tier": "gold"}},
     "seed_prices": {"provider": "simulated"},
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
@@ -69,7 +71,13 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
     """Return the endpoint's path with the seeded things in the place of its parameters."""
     kind = endpoint.path.split("/")[2] if endpoint.parameters else ""
     named = {"sites": "site", "relays": "relay", "links": "link", "grants": "grant-machine", "grant-rules": "rule"}
-    named |= {"offers": "offer-machine", "tokens": "rival-token", "organisations": "bakery", "projects": "tenant"}
+    named |= {
+        "saved-searches": "search",
+        "offers": "offer-machine",
+        "tokens": "rival-token",
+        "organisations": "bakery",
+        "projects": "tenant",
+    }
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
     return (
         endpoint.path.replace("{id}", thing)
@@ -141,7 +149,7 @@ def faults_of(endpoint: Endpoint, role: str, reply: Reply) -> Iterator[str]:
 def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
     """For every endpoint that takes an id, another tenant or platform gets 404, and nothing is changed by it."""
     wrong = []
-    owned = {"orders", "machines", "platforms", "connections", "grants", "passages", "webhooks"}
+    owned = {"orders", "machines", "platforms", "connections", "grants", "passages", "webhooks", "saved-searches"}
 
     async def story() -> None:
         async with api_world(tmp_path) as world:
