@@ -205,7 +205,10 @@ def _answer(endpoint: Endpoint, result: Result) -> Answer | Any:
     if isinstance(result, Listing):
         assert endpoint.many
         items = [item.model_dump() for item in result.items]
-        return Answer(status=endpoint.status, document={"items": items, "next_page_token": result.next_token})
+        assert (None if result.beside is None else type(result.beside)) is endpoint.beside
+        beside = {} if result.beside is None else result.beside.model_dump()
+        document = {"items": items, "next_page_token": result.next_token, **beside}
+        return Answer(status=endpoint.status, document=document)
     if result is None:
         assert endpoint.answer is None, f"{endpoint.name} returned nothing"
         return Answer(status=endpoint.status)

@@ -115,10 +115,11 @@ class Call(Generic[B]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One page of answers, in the order of their ids."""
+    """One page of answers, in the order of their ids; ``beside``: what else the page tells, if it is declared."""
 
     items: Sequence[BaseModel]
     next_token: str | None = None
+    beside: BaseModel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +163,7 @@ class Declaration(TypedDict, total=False):
     door: Door
     answer: type[BaseModel] | None
     many: bool
+    beside: type[BaseModel] | None
     status: int
     filters: Mapping[str, Filter | str]
     wakes: tuple[str, ...]
@@ -178,7 +180,8 @@ class Declaration(TypedDict, total=False):
 class Endpoint:
     """One declared endpoint.
 
-    ``many``: the answer is a page of ``answer``. ``filters``: query parameters beyond paging, with their meaning.
+    ``many``: the answer is a page of ``answer``, with the fields of ``beside`` beside its items. ``filters``: query
+    parameters beyond paging, with their meaning.
     ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
     the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
     permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
@@ -198,6 +201,7 @@ class Endpoint:
     door: Door = Door.TOKEN
     answer: type[BaseModel] | None = None
     many: bool = False
+    beside: type[BaseModel] | None = None
     status: int = 200
     filters: Mapping[str, Filter | str] = field(default_factory=dict)
     wakes: tuple[str, ...] = ()

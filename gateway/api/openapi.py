@@ -164,7 +164,7 @@ def _responses(endpoint: Endpoint) -> Json:
         headers["Idempotency-Replayed"] = _header("`true`: the answer to the first request with this key.")
     good["headers"] = headers
     if endpoint.answer is not None:
-        good["content"] = _content(_page(endpoint.answer) if endpoint.many else _ref(endpoint.answer))
+        good["content"] = _content(_page(endpoint.answer, endpoint.beside) if endpoint.many else _ref(endpoint.answer))
     elif endpoint.is_stream:
         good["description"] = "The stream begins: binary messages are its bytes, the text `eof` is a half-close."
     elif not endpoint.in_transaction:
@@ -192,8 +192,8 @@ def _content(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
 
 
-def _page(item: type[BaseModel]) -> Json:
-    return {
+def _page(item: type[BaseModel], beside: type[BaseModel] | None) -> Json:
+    page: Json = {
         "type": "object",
         "required": ["items", "next_page_token"],
         "properties": {
@@ -201,6 +201,7 @@ def _page(item: type[BaseModel]) -> Json:
             "next_page_token": {"type": ["string", "null"], "description": "null on the last page"},
         },
     }
+    return page if beside is None else {"allOf": [page, _ref(beside)]}
 
 
 def _ref(model: type[BaseModel]) -> Json:
@@ -212,6 +213,8 @@ def _schemas(endpoints: Sequence[Endpoint]) -> Json:
     for endpoint in endpoints:
         if endpoint.answer is not None:
             mode_of.setdefault(endpoint.answer, "serialization")
+        if endpoint.beside is not None:
+            mode_of.setdefault(endpoint.beside, "serialization")
         if endpoint.body.model_fields:
             mode_of.setdefault(endpoint.body, "validation")
     _, definitions = models_json_schema(list(mode_of.items()), ref_template=_REF)

@@ -16,7 +16,7 @@ from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import PRINTABLE, Body, Line, Name, Nothing, Out, Resource, Time, stamp
-from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Call, Filter, Listing, Raw, Routes, one_of
+from gateway.api.endpoints import Call, Filter, Listing, Raw, Routes, one_of
 
 routes = Routes("search")
 
@@ -25,10 +25,6 @@ _TEXT = PRINTABLE.replace("]*$", "]{1,256}$")
 FILTERS: Mapping[str, Filter | str] = {
     **{name: Filter(meaning=meaning, pattern=_TEXT) for name, meaning in MEANINGS.items()},
     "saved": "One of one's own saved searches, by name or id; what else is given counts instead of its parts.",
-}
-_PAGING: Mapping[str, Filter] = {
-    "limit": Filter(meaning=f"The most rows, 1 to {PAGE_LIMIT}.", pattern=r"^(1?[0-9]{1,2}|200)$"),
-    "page_token": Filter(meaning="`next_page_token` as it came.", pattern=r"^[A-Za-z0-9_-]{1,256}$"),
 }
 SearchText = Annotated[str, Field(pattern=PRINTABLE, min_length=1, max_length=256)]
 
@@ -94,11 +90,9 @@ class HitOut(Out):
     terms: list[TermOut]
 
 
-class SearchOut(Out):
-    """One page of what was found."""
+class FoundOut(Out):
+    """What a page of a search tells beside its rows."""
 
-    items: list[HitOut]
-    next_page_token: str | None = Field(description="null on the last page.")
     total: int
     facets: dict[str, dict[str, int]] = Field(
         description="How many there are of each value, by what matches all other filters. On the first page only."
@@ -124,24 +118,22 @@ class SavedSearchOut(Resource):
     "GET",
     "/v1/search",
     permission="catalog:read",
-    answer=SearchOut,
-    filters={**FILTERS, **_PAGING},
+    answer=HitOut,
+    many=True,
+    beside=FoundOut,
+    filters=FILTERS,
     errors=(InvalidValue,),
     summary="Search what can be ordered",
 )
-def search_catalog(tx: Tx, call: Call[Nothing]) -> SearchOut:
+def search_catalog(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page, with facets on the first."""
-    asked = {name: text for name, text in call.filters.items() if name not in _PAGING}
-    token = call.filters.get("page_token")
-    limit = int(call.filters.get("limit", PAGE_DEFAULT))
-    found = _find(tx, call, asked, limit=max(1, limit), token=token)
-    return SearchOut(
-        items=[HitOut(**told(hit)) for hit in found.hits],
-        next_page_token=found.next_token,
+    found = _find(tx, call, dict(call.filters), limit=call.limit, token=call.page_token)
+    beside = FoundOut(
         total=found.total,
         facets={name: dict(counts) for name, counts in found.facets.items()},
         currency=found.currency,
     )
+    return Listing(items=[HitOut(**told(hit)) for hit in found.hits], next_token=found.next_token, beside=beside)
 
 
 @routes.plain(

@@ -43,6 +43,8 @@ EXPECTED = {
     "webhook:read": "apm",
     "webhook:write": "apm",
     "catalog:read": "apm",
+    "catalog:write": "a",
+    "search:write": "apm",
     "platform:read": "ap",
     "platform:write": "ap",
     "connection:read": "ap",

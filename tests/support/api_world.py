@@ -146,8 +146,12 @@ async def api_world(
     listen: str = "127.0.0.1:0",
     passing: Callable[[Database, ManualClock, Sealer], Passing] | None = None,
     sign: Callable[[bytes], bytes] = signs_nothing,
+    database_url: str | None = None,
 ) -> AsyncIterator[ApiWorld]:
-    """Serve a freshly seeded API while the context lasts; ``passing`` makes what answers in passages."""
+    """Serve a freshly seeded API while the context lasts; ``passing`` makes what answers in passages.
+
+    ``database_url`` is that of an empty database; None: a file in ``directory``.
+    """
     clock = ManualClock()
     woken: list[str] = []
     acted: list[tuple[str, str, MachineAction]] = []
@@ -164,8 +168,9 @@ async def api_world(
             raise cloud_errors.pop()
 
     sealer = Sealer(FixedKeys())
-    tokens, ids = await _prepare(directory / "api.db", clock, sealer)
-    async with Database.open(f"sqlite:///{directory / 'api.db'}", clock=clock) as database:
+    url = database_url or f"sqlite:///{directory / 'api.db'}"
+    tokens, ids = await (_seeded(url, clock, sealer) if database_url else _prepare(directory / "api.db", clock, sealer))
+    async with Database.open(url, clock=clock) as database:
         services = ApiServices(
             database=database,
             clock=clock,
@@ -195,12 +200,16 @@ async def api_world(
 async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:
     """Put the seeded database at ``path``: made once per process, copied for every test."""
     if not _template:
-        async with Database.open(f"sqlite:///{path}", clock=clock) as database:
-            tokens, ids = await database.write(lambda tx: _seed(tx, sealer, clock.now_s()))
+        tokens, ids = await _seeded(f"sqlite:///{path}", clock, sealer)
         _template.append((path.read_bytes(), tokens, ids))  # noqa: ASYNC240  # a test may wait for its disk
     content, tokens, ids = _template[0]
     path.write_bytes(content)  # noqa: ASYNC240  # see above
     return dict(tokens), dict(ids)
+
+
+async def _seeded(url: str, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:
+    async with Database.open(url, clock=clock) as database:
+        return await database.write(lambda tx: _seed(tx, sealer, clock.now_s()))
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -1,6 +1,6 @@
 """Many platforms with many sizes and images, written in bulk: what a search has to look through."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import insert
 
@@ -20,18 +20,19 @@ SYSTEMS = (("debian", "12"), ("ubuntu", "24.04"), ("rocky", "9"), ("windows", "2
 NOW_S = 1_800_000_000.0
 
 
-def add_market(tx: Tx, *, platforms: int, sizes: int, images: int, priced: bool = True) -> Sequence[PlatformId]:
-    """Write ``platforms`` platforms that grant machines and images, each with so many sizes and images.
+def add_market(tx: Tx, numbers: Iterable[int], *, sizes: int, images: int, priced: bool = True) -> Sequence[PlatformId]:
+    """Write the platforms with these numbers: each grants machines and images, and has so many sizes and images.
 
     Sizes grow from 1 vCPU and 2 GiB, every other one is for arm64; a size costs a hundredth per vCPU and hour, more at
     later platforms. Every third platform is not measured.
     """
     for name, country in PLACES:
-        rows.insert(tx, Site(id=SiteId(f"site_{name}"), name=f"in-{name}", country=country), NOW_S)
+        if rows.find(tx, Site, f"site_{name}") is None:
+            rows.insert(tx, Site(id=SiteId(f"site_{name}"), name=f"in-{name}", country=country), NOW_S)
     for capability, title in (("machine", "Machines"), ("image", "Images")):
         if rows.first(tx, CatalogEntry, capability=capability) is None:
             rows.insert(tx, CatalogEntry(id=EntryId(f"entry_{capability}"), capability=capability, title=title), NOW_S)
-    return [_add_platform(tx, number, sizes=sizes, images=images, priced=priced) for number in range(platforms)]
+    return [_add_platform(tx, number, sizes=sizes, images=images, priced=priced) for number in numbers]
 
 
 def _add_platform(tx: Tx, number: int, *, sizes: int, images: int, priced: bool) -> PlatformId:
