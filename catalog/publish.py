@@ -11,7 +11,7 @@ from catalog.model.consent import Grant, GrantState, GrantTerms
 from catalog.model.ids import EntryId, OfferId, PlatformId, new_id
 from catalog.model.offering import CatalogEntry, Offer, OfferState
 from catalog.model.platform import Platform
-from catalog.store import incoming, offering, rows
+from catalog.store import incoming, offering, rows, serials
 from catalog.store.database import Tx
 
 TITLES = {
@@ -137,7 +137,10 @@ def settle_inventory(tx: Tx, platform_id: PlatformId, kind: str, sync_id: str, n
     if not total and kind in _NEVER_EMPTY:
         _degrade_kind(tx, platform_id, kind, now_s)
         return incoming.Changed(added=0, altered=0, removed=0)
-    return incoming.take_over(tx, platform_id, kind, sync_id, now_s)
+    changed = incoming.take_over(tx, platform_id, kind, sync_id, now_s)
+    if changed.total:
+        serials.bump(tx, platform_id)
+    return changed
 
 
 def _entry(grant: Grant, now_s: float) -> CatalogEntry:

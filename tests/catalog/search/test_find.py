@@ -20,7 +20,7 @@ from catalog.search.find import Found, find
 from catalog.search.index import SearchIndex
 from catalog.search.query import read
 from catalog.search.told import told
-from catalog.store import rows
+from catalog.store import rows, serials
 from tests.support.markets import NOW_S
 from tests.support.stores import Store
 
@@ -173,7 +173,7 @@ def test_pages_hold_everything_once_though_rows_come_between(market: Store) -> N
         if token is None:
             break
         item = InventoryItem(platform_id=PlatformId("platform_005"), kind="image", cloud_id=f"new{number}", name="new")
-        market.write(lambda tx, item=item: rows.insert(tx, item, NOW_S))  # type: ignore[misc]
+        market.write(lambda tx, item=item: (rows.insert(tx, item, NOW_S), serials.bump(tx, item.platform_id)))  # type: ignore[misc]
     assert len(set(seen)) == len(seen)
     assert [id_ for id_ in seen if "new" not in id_] == before
 
