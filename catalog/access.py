@@ -50,6 +50,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "weights:write": _ADMIN,
     "price:read": _ADMIN,
     "price:write": _ADMIN,
+    "quota:read": _MEMBER,
+    "quota:write": _ADMIN,
     "pool:read": _ADMIN,
     "pool:write": _ADMIN,
     "background:read": _ADMIN,

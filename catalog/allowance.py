@@ -11,10 +11,12 @@ from fnmatch import fnmatchcase
 from catalog.errors import Denied, QuotaExceeded
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
+from catalog.model.machine import Machine
 from catalog.model.offering import InventoryItem
 from catalog.model.platform import Platform
 from catalog.store import machines, rows
 from catalog.store.database import Tx
+from catalog.store.machines import Taken
 
 MIB_PER_GIB = 1024
 
@@ -61,24 +63,35 @@ def refuse_outside(tx: Tx, grant: Grant, wanted: Wanted) -> None:
 
 def refuse_beyond(tx: Tx, grant: Grant, size: str) -> None:
     """Raise QuotaExceeded, naming the quota, unless the grant has room for one more machine of ``size``."""
-    for room, words in _rooms(tx, grant, size):
-        if room < 1:
-            raise QuotaExceeded(words, field="offer", fix="give a machine back, or order at another platform")
+    _refuse_full(_rooms(grant, machines.taken_at(tx, grant.platform_id), weight(tx, grant.platform_id, size)))
+
+
+def refuse_retry_beyond(tx: Tx, grant: Grant, machine: Machine) -> None:
+    """Raise QuotaExceeded, naming the quota, unless ``machine`` has room in what the grant admits by now.
+
+    It counts already, from its first attempt on; the terms may have become narrower since.
+    """
+    own = Weight(vcpu=machine.vcpu, memory_mib=machine.memory_mib)
+    _refuse_full(_rooms(grant, machines.taken_before(tx, machine), own))
 
 
 def room(tx: Tx, grant: Grant, size: str) -> tuple[int | None, str]:
     """Return how many more machines of ``size`` the quotas admit (None = any number) and, if none, why."""
-    rooms = _rooms(tx, grant, size)
+    rooms = _rooms(grant, machines.taken_at(tx, grant.platform_id), weight(tx, grant.platform_id, size))
     if not rooms:
         return None, ""
     least, words = min(rooms, key=lambda each: each[0])
     return least, "" if least else words
 
 
-def _rooms(tx: Tx, grant: Grant, size: str) -> list[tuple[int, str]]:
+def _refuse_full(rooms: Sequence[tuple[int, str]]) -> None:
+    for left, words in rooms:
+        if left < 1:
+            raise QuotaExceeded(words, field="offer", fix="give a machine back, or order at another platform")
+
+
+def _rooms(grant: Grant, taken: Taken, one: Weight) -> list[tuple[int, str]]:
     """Return, for each quota of the grant, how many more machines it admits and the words for when it admits none."""
-    taken = machines.taken_at(tx, grant.platform_id)
-    one = weight(tx, grant.platform_id, size)
     found = []
     if grant.quota is not None:
         words = f"the platform grants {grant.quota} machines at once and all are taken"

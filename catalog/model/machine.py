@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import String
+from sqlalchemy import Index, String
 from sqlmodel import Field
 
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
@@ -56,12 +56,15 @@ MACHINE_TRANSITIONS: Transitions[MachineState, MachineEvent] = {
 class Machine(Row, table=True):
     """One VM. ``attempt`` counts creations asked of the provisioner; its messages carry it back."""
 
+    # What a project holds is summed up with every order of it.
+    __table_args__ = (Index("ix_machine_held", "project_id", "state", "vcpu", "memory_mib"),)
+
     id: MachineId = Field(primary_key=True, sa_type=String)
     platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
     offer_id: OfferId = Field(foreign_key="offer.id", sa_type=String)
     pool_id: PoolId | None = Field(default=None, foreign_key="pool.id", sa_type=String, index=True)
     order_id: OrderId | None = Field(default=None, sa_type=String, index=True)
-    project_id: ProjectId | None = Field(default=None, sa_type=String, index=True)
+    project_id: ProjectId | None = Field(default=None, sa_type=String)
     state: MachineState = enum_column(MachineState, MachineState.BUILDING, index=True)
     name: str
     size: str

@@ -2,6 +2,7 @@
 
 from sqlmodel import Session
 
+from catalog import quotas
 from catalog.allowance import refuse_beyond, weight
 from catalog.connections import record_step
 from catalog.machines import ask_creation, cloud_name
@@ -30,7 +31,8 @@ def fulfil(
 ) -> Order:
     """Return ``order`` served by an idle machine, or with the creation of one in the outbox.
 
-    Raises QuotaExceeded when only a new machine would do and ``grant`` admits none.
+    Raises QuotaExceeded when only a new machine would do and ``grant`` admits none, or when the idle one is more than
+    the project's quotas have room for.
     """
     claimed = claim(tx, order, now_s)
     if claimed is None:
@@ -38,6 +40,7 @@ def fulfil(
         _begin_creation(tx, order, offer, grant, machine_name, now_s=now_s, policy=policy)
         checkpoint.reached("order.dispatched")
         return order
+    quotas.refuse_over(tx, order.project_id)
     changes = {"machine_id": claimed.id, "served_from": "pool", "finished_at_s": now_s}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.SERVE_FROM_POOL, now_s, changes)
     record_step(tx, order.id, "order.claimed", "done", now_s, detail=claimed.id)

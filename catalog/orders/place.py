@@ -4,8 +4,8 @@ import re
 
 from sqlmodel import Session
 
-from catalog import consent
-from catalog.allowance import Wanted, refuse_outside
+from catalog import consent, quotas
+from catalog.allowance import Wanted, refuse_outside, weight
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.machines import cloud_name
@@ -43,8 +43,9 @@ def place(
 
     ``offer``, ``size``, ``image``, ``location`` and ``key_pair`` are ids or names; the last two are the cloud's choice
     when None. Raises InvalidValue naming the field, WrongState when the offer takes no orders, Denied when the platform
-    does not (any longer) grant it, or not such a machine, QuotaExceeded when no idle machine fits and the grant admits
-    no further one. Whatever is raised, the caller's transaction must roll back.
+    does not (any longer) grant it, or not such a machine, QuotaExceeded when a quota of the project or its organisation
+    is used up, or when no idle machine fits and the grant admits no further one. Whatever is raised, the caller's
+    transaction must roll back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -69,6 +70,7 @@ def place(
         price=_price(tx, chosen.platform_id, wanted, now_s),
     )
     refuse_outside(tx, grant, Wanted(size=order.size, image=order.image, location=order.location))
+    quotas.refuse_beyond(tx, project_id, weight(tx, chosen.platform_id, order.size))
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)
     checkpoint.reached("order.placed")

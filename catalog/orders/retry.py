@@ -8,9 +8,9 @@ import logging
 from sqlmodel import Session
 
 from catalog import consent
-from catalog.allowance import Wanted, refuse_outside
+from catalog.allowance import Wanted, refuse_outside, refuse_retry_beyond
 from catalog.connections import record_step
-from catalog.errors import Denied, NotFound
+from catalog.errors import Denied, NotFound, QuotaExceeded
 from catalog.machines import ask_creation, dispose
 from catalog.model.ids import OrderId, ProjectId
 from catalog.model.machine import Machine, MachineEvent, MachineState
@@ -64,7 +64,8 @@ def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None
     try:
         grant = consent.allowed(tx, machine.platform_id, MACHINE, "create", now_s)
         refuse_outside(tx, grant, Wanted(size=machine.size, image=machine.image, location=machine.location))
-    except Denied as error:
+        refuse_retry_beyond(tx, grant, machine)
+    except (Denied, QuotaExceeded) as error:
         dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=str(error))
         fail(tx, order, error.code, str(error), now_s)
         return

@@ -1,20 +1,23 @@
 """Queries for machines and pools; the claim is the one that must never give a machine to two tenants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, update
+from sqlalchemy import ColumnElement, and_, func, not_, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, select
 
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
 from catalog.model.lifecycle import next_state
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
+from catalog.model.order import Order
 from catalog.store import events
 from catalog.store.rows import by_id, column
 
 _STATE = column(Machine, "state")
 _ID = column(Machine, "id")
+# Named one by one, so that the index finds them: what is gone stays in the table for ever.
+_LIVE = tuple(state for state in MachineState if state is not MachineState.GONE)
 
 
 def claim_idle(
@@ -60,7 +63,7 @@ def claim_idle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What a platform holds for us; a sum is None when some machine's part of it is not known."""
+    """What a platform holds for us, or a project of ours; a sum is None when some machine's part is not known."""
 
     machines: int
     vcpu: float | None
@@ -69,6 +72,35 @@ class Taken:
 
 def taken_at(tx: Session, platform: PlatformId) -> Taken:
     """Return what the platform may still hold for us: of all machines not gone, building ones included."""
+    return _taken(tx, column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
+
+
+def taken_before(tx: Session, machine: Machine) -> Taken:
+    """Return the same for ``machine``'s platform without itself and without those that wait longer for their turn.
+
+    Those are younger ones whose creation failed and waits to be tried again: of all that wait the oldest come first.
+    """
+    each_id = column(Machine, "id")
+    waits = (
+        sql_select(column(Order, "id"))
+        .where(column(Order, "machine_id") == each_id, column(Order, "next_attempt_at_s").is_not(None))
+        .exists()
+    )
+    return _taken(
+        tx,
+        column(Machine, "platform_id") == machine.platform_id,
+        _STATE.in_(_LIVE),
+        each_id != machine.id,
+        not_(and_(_STATE == MachineState.BUILDING, each_id > machine.id, waits)),
+    )
+
+
+def held_by(tx: Session, projects: Collection[ProjectId]) -> Taken:
+    """Return what these projects hold: of every machine that was begun for them or handed to them, until it is gone."""
+    return _taken(tx, column(Machine, "project_id").in_(sorted(projects)), _STATE.in_(_LIVE))
+
+
+def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
     vcpu, memory = column(Machine, "vcpu"), column(Machine, "memory_mib")
     counted = sql_select(
         func.count(),
@@ -76,7 +108,7 @@ def taken_at(tx: Session, platform: PlatformId) -> Taken:
         func.coalesce(func.sum(vcpu), 0.0),
         func.count(memory),
         func.coalesce(func.sum(memory), 0),
-    ).where(column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
+    ).where(*which)
     count, vcpu_known, vcpu_sum, memory_known, memory_sum = tx.execute(counted).one()
     return Taken(
         machines=count,

@@ -16,6 +16,7 @@ from catalog.model.offering import Offer
 from catalog.model.order import Order
 from catalog.model.passage import Passage
 from catalog.model.platform import Endpoint, Platform
+from catalog.model.quota import Quota
 from catalog.model.rows import Row
 from catalog.model.webhook import Webhook
 
@@ -56,6 +57,8 @@ def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911  one answer per 
             return _token(row)
         case Webhook():
             return _webhook(row)
+        case Quota():
+            return _quota(row)
     return None
 
 
@@ -168,4 +171,14 @@ def _webhook(row: Webhook) -> Telling:
         platform_id=PlatformId(row.subject_id) if row.audience is Audience.PLATFORM else None,
         project_id=ProjectId(row.subject_id) if row.audience is Audience.PROJECT else None,
         facts={"reason": row.reason},
+    )
+
+
+def _quota(row: Quota) -> Telling:
+    return Telling(
+        noun="quota",
+        standing="set",
+        subject_id=row.id,
+        project_id=ProjectId(row.id) if row.id.startswith("project_") else None,
+        facts={"machines": row.machines, "cores": row.cores, "memory_gib": row.memory_gib},
     )

@@ -26,6 +26,8 @@ PROJECT_REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[a-z0-9]([a-z0-9.-]{0,
 ProjectReference = Annotated[str, Field(pattern=PROJECT_REFERENCE, max_length=192)]  # ORGANISATION/PROJECT or an id
 Line = Annotated[str, Field(pattern=PRINTABLE, max_length=256)]
 Word = Annotated[str, Field(pattern=PRINTABLE, min_length=1, max_length=256)]
+# Parameters in whose place ORGANISATION/PROJECT may stand; a holder is a project or an organisation.
+PROJECT_PARAMETERS = frozenset({"project", "holder"})
 Url = Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=1024)]
 HostPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\[\]:_-]+:[0-9]{1,5}$", max_length=262)]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$", max_length=253)]

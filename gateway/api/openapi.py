@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from catalog.access import PERMISSIONS
 from catalog.errors import Denied, NotFound, Stale
 from gateway.api import problems
-from gateway.api.bodies import PROJECT_REFERENCE, REFERENCE, Nothing
+from gateway.api.bodies import PROJECT_PARAMETERS, PROJECT_REFERENCE, REFERENCE, Nothing
 from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Call, Door, Endpoint, Filter, Raw, Routes
 from gateway.api.parse import WATCH_LIMIT_S
 from gateway.errors import (
@@ -117,7 +117,7 @@ def _security(endpoint: Endpoint) -> list[Json]:
 
 def _parameters(endpoint: Endpoint) -> Iterator[Json]:
     for name in endpoint.parameters:
-        pattern = PROJECT_REFERENCE if name == "project" else REFERENCE
+        pattern = PROJECT_REFERENCE if name in PROJECT_PARAMETERS else REFERENCE
         text = "Its id." if name == "id" else "Its name or id." if name == "ref" else f"The {name}."
         yield _parameter("path", name, {"type": "string", "pattern": pattern}, text, required=True)
     for name, wanted in endpoint.filters.items():

@@ -12,7 +12,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.web_protocol import RequestPayloadError
 from pydantic import BaseModel, ValidationError
 
-from gateway.api.bodies import PROJECT_REFERENCE, REFERENCE
+from gateway.api.bodies import PROJECT_PARAMETERS, PROJECT_REFERENCE, REFERENCE
 from gateway.api.endpoints import PAGE_DEFAULT, PAGE_LIMIT, Endpoint, Filter
 from gateway.api.services import ApiLimits
 from gateway.errors import (
@@ -197,8 +197,8 @@ def _check_filter(name: str, value: str, wanted: Filter | str) -> None:
 
 
 def _grammar(parameter: str) -> re.Pattern[str]:
-    """Return what a parameter's text looks like: where one is called ``project``, ORG/PROJECT is one too."""
-    return _PROJECT if parameter == "project" else _FILTER
+    """Return what a parameter's text looks like: where it may name a project, ORG/PROJECT is one too."""
+    return _PROJECT if parameter in PROJECT_PARAMETERS else _FILTER
 
 
 def _one_of(value: str, choices: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from gateway.client.passages import Passages
 from gateway.client.platforms import Enrolments, Platforms, Tokens
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
+from gateway.client.quotas import Quotas
 from gateway.client.resources import BackgroundTask, Identity
 from gateway.client.search import SavedSearches, Search
 from gateway.client.tenancy import Organisations, Projects
@@ -57,6 +58,7 @@ class Client:
         self.offers = Offers(self.wire, "/v1/offers")
         self.search = Search(self.wire)
         self.saved_searches = SavedSearches(self.wire, "/v1/saved-searches")
+        self.quotas = Quotas(self.wire, "/v1/quotas")
         self.prices = Prices(self.wire, "/v1/prices")
         self.orders = Orders(self.wire, "/v1/orders")
         self.pools = Pools(self.wire, "/v1/pools")

@@ -30,6 +30,8 @@ EXPECTED = {
     "weights:write": "a",
     "price:read": "a",
     "price:write": "a",
+    "quota:read": "am",
+    "quota:write": "a",
     "pool:read": "a",
     "pool:write": "a",
     "background:read": "a",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.allowance import Wanted, refuse_beyond, refuse_outside, room
+from catalog.allowance import Wanted, refuse_beyond, refuse_outside, refuse_retry_beyond, room
 from catalog.errors import Denied, QuotaExceeded
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId
@@ -11,7 +11,7 @@ from catalog.model.offering import InventoryItem
 from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
-from tests.support.ordering import OFFER, PLATFORM, seed
+from tests.support.ordering import OFFER, PLATFORM, order, seed
 from tests.support.stores import Store
 
 SMALL = {"vcpu": 2.0, "memory_mib": 4096}
@@ -110,3 +110,36 @@ def test_what_is_not_known_is_not_admitted_under_a_quota_that_counts_it(world: S
         world.read(lambda tx: refuse_beyond(tx, rows.by_id(tx, Grant, GRANT), "s1"))
     terms(world, cores=None)
     world.read(lambda tx: refuse_beyond(tx, rows.by_id(tx, Grant, GRANT), "s2"))
+
+
+def test_of_those_that_wait_for_another_attempt_the_oldest_keep_their_places(world: Store) -> None:
+    """One machine runs, three failed and wait, and the grant is narrowed to three: the two oldest go on, in any order.
+
+    Only where nothing is narrowed may all of them.
+    """
+    machine(world, 9, **SMALL)
+
+    def wait(tx: Tx) -> list[Machine]:
+        for number in (1, 2, 3):
+            placed = order(tx, None, 2.0 + number)
+            rows.update(tx, placed, {"next_attempt_at_s": 99.0}, 3.0)
+        return [each for each in rows.where(tx, Machine) if each.order_id]
+
+    waiting = world.write(wait)
+    for limits, going_on in (
+        ({}, [1, 1, 1]),
+        ({"quota": 3}, [1, 1, 0]),
+        ({"cores": 4}, [1, 0, 0]),
+        ({"quota": 1}, [0] * 3),
+    ):
+        terms(world, **{"quota": None, "cores": None, **limits})
+        assert [_is_retried(world, each) for each in waiting] == going_on
+        assert [_is_retried(world, each) for each in reversed(waiting)] == going_on[::-1]
+
+
+def _is_retried(world: Store, machine: Machine) -> bool:
+    try:
+        world.read(lambda tx: refuse_retry_beyond(tx, rows.by_id(tx, Grant, GRANT), machine))
+    except QuotaExceeded:
+        return False
+    return True

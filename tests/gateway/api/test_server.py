@@ -57,6 +57,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
     "save_search": {"name": "cheap", "query": {"sort": "price"}},
     "label_offer": {"labels": {"tier": "gold"}},
+    "change_quota": {"machines": 500, "cores": None},
     "seed_prices": {"provider": "simulated"},
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
@@ -78,12 +79,15 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
         "organisations": "bakery",
         "projects": "tenant",
     }
+    named |= {"offers": "offer-machine", "tokens": "rival-token", "organisations": "bakery", "projects": "tenant"}
+    named |= {"quotas": "tenant"}
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
     return (
         endpoint.path.replace("{id}", thing)
         .replace("{ref}", thing)
         .replace("{purpose}", "api")
         .replace("{project}", thing)
+        .replace("{holder}", thing)
     )
 
 

@@ -1,0 +1,14 @@
+"""How much a project, or all projects of an organisation together, may hold at once."""
+
+from sqlmodel import Field
+
+from catalog.model.rows import Row
+
+
+class Quota(Row, table=True):
+    """The limits of one holder, None where there is none; a holder without a row has none at all."""
+
+    id: str = Field(primary_key=True)  # the project's or organisation's
+    machines: int | None = None
+    cores: int | None = None
+    memory_gib: int | None = None

@@ -1,0 +1,24 @@
+"""Quotas of projects and organisations, and an index by which what a project holds is summed up."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0021"
+down_revision = "0020"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table, empty: nobody has a quota until somebody sets one."""
+    op.create_table(
+        "quota",
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at_s", sa.Float(), nullable=False),
+        sa.Column("updated_at_s", sa.Float(), nullable=False),
+        sa.Column("id", sa.String(), primary_key=True),
+        *(sa.Column(name, sa.Integer(), nullable=True) for name in ("machines", "cores", "memory_gib")),
+    )
+    # The wider one finds a project's machines as well.
+    op.drop_index("ix_machine_project_id", "machine")
+    op.create_index("ix_machine_held", "machine", ["project_id", "state", "vcpu", "memory_mib"])

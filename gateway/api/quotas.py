@@ -1,0 +1,115 @@
+"""Quotas: how much a project, or all projects of an organisation together, may hold at once."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from catalog import quotas
+from catalog.access import owns
+from catalog.allowance import MIB_PER_GIB
+from catalog.errors import NotFound
+from catalog.holders import Holder, holder
+from catalog.model.quota import Quota
+from catalog.store.database import Tx
+from catalog.store.paging import page
+from gateway.api.bodies import Body, Composite, Nothing, Out, stamp
+from gateway.api.endpoints import Call, Listing, Routes
+
+routes = Routes("quotas")
+
+Limit = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class QuotaChangesIn(Body):
+    """Limits that shall change; null takes one away, and what is left out stays as it is."""
+
+    machines: Limit | None = None
+    cores: Limit | None = None
+    memory_gib: Limit | None = None
+
+
+class HeldOut(Out):
+    """What is held now; null: of some machine it is not known."""
+
+    machines: int
+    cores: float | None
+    memory_gib: float | None
+
+
+class QuotaOut(Composite):
+    """The limits, null where there is none, and what is used of them."""
+
+    kind: str = Field(description="`project` or `organisation`.")
+    reference: str = Field(description="`ORGANISATION/PROJECT`, or the organisation's name.")
+    machines: int | None
+    cores: int | None
+    memory_gib: int | None
+    used: HeldOut
+
+
+@routes.plain(
+    "GET", "/v1/quotas", permission="quota:read", answer=QuotaOut, many=True, summary="List the quotas that were set"
+)
+def list_quotas(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of them: an admin's all, a project's own."""
+    mine = {} if call.is_admin else {"id": call.principal.subject_id}
+    found = page(tx, Quota, limit=call.limit, token=call.page_token, where=mine)
+    return Listing(items=[_out(tx, holder(tx, row.id), row) for row in found.items], next_token=found.next_token)
+
+
+@routes.plain(
+    "GET",
+    "/v1/quotas/{holder}",
+    permission="quota:read",
+    answer=QuotaOut,
+    summary="Show the quota of a project or organisation, and what is used of it",
+)
+def get_quota(tx: Tx, call: Call[Nothing]) -> QuotaOut:
+    """Return it; where nobody set one it has version 0 and no limits."""
+    whose = own_holder(tx, call)
+    return _out(tx, whose, quotas.quota_of(tx, whose))
+
+
+@routes.endpoint(
+    "PATCH",
+    "/v1/quotas/{holder}",
+    permission="quota:write",
+    body=QuotaChangesIn,
+    answer=QuotaOut,
+    summary="Change the quota of a project or organisation; what it holds beyond it already stays",
+)
+def change_quota(tx: Tx, call: Call[QuotaChangesIn]) -> QuotaOut:
+    """Return the changed quota."""
+    whose = own_holder(tx, call)
+    call.precondition.check(quotas.quota_of(tx, whose))
+    wanted = {name: limit for name, limit in dict(call.body).items() if name in call.body.model_fields_set}
+    return _out(tx, whose, quotas.change(tx, whose, wanted, call.now_s))
+
+
+def own_holder(tx: Tx, call: Call[Nothing] | Call[QuotaChangesIn]) -> Holder:
+    """Return the project or organisation that the path names. Raises NotFound also for one that is not the caller's."""
+    reference = call.path["holder"]
+    try:
+        found = holder(tx, reference)
+    except NotFound:
+        found = None
+    if found is None or not owns(call.principal, found.id):
+        raise NotFound(f"there is no project or organisation '{reference}'", fix="ORGANISATION/PROJECT, a name or id")
+    return found
+
+
+def _out(tx: Tx, whose: Holder, row: Quota) -> QuotaOut:
+    held = quotas.used(tx, whose)
+    return QuotaOut(
+        **stamp(row),
+        kind=whose.kind,
+        reference=whose.reference,
+        machines=row.machines,
+        cores=row.cores,
+        memory_gib=row.memory_gib,
+        used=HeldOut(
+            machines=held.machines,
+            cores=held.vcpu,
+            memory_gib=None if held.memory_mib is None else held.memory_mib / MIB_PER_GIB,
+        ),
+    )
