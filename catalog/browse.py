@@ -11,6 +11,7 @@ from catalog.model.consent import Grant
 from catalog.model.ids import EntryId, OfferId, PlatformId
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
 from catalog.model.platform import Platform
+from catalog.model.reachability import Reachability
 from catalog.normalise import Normalised
 from catalog.store import offering, rows
 from catalog.store.database import Tx
@@ -66,6 +67,7 @@ class OfferView:
     state: OfferState
     reason: str
     verbs: tuple[str, ...]
+    reach: Reachability | None
     labels: Mapping[str, str]
     size_count: int
     image_count: int
@@ -153,6 +155,7 @@ def _view(tx: Tx, held: Offer, counts: Mapping[tuple[PlatformId, str], int], *, 
         state=held.state,
         reason=held.reason,
         verbs=tuple(held.facts.get("verbs", ())),
+        reach=rows.find(tx, Reachability, platform.id),
         labels=held.labels,
         size_count=found[SIZE],
         image_count=found[IMAGE],

@@ -29,7 +29,6 @@ from catalog.ports import (
 from catalog.prices.ports import PublishedPriceLists
 from catalog.secrets import Sealer
 from catalog.store.database import Database
-from catalog.store.tidy import tidy
 from drivers import registry
 from drivers.clouds.policy import CallPolicy
 from drivers.keys.file import FileKeys
@@ -47,6 +46,7 @@ from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
+from gateway.background.tidying import tidy_work
 from gateway.bootstrap import (
     SEALING_KEYS_FILE,
     SIGNING_KEY_FILE,
@@ -66,6 +66,7 @@ from gateway.connections.network_watch import NetworkWatch
 from gateway.connections.passages import OpenPassages
 from gateway.connections.passing import OpenNative, Passing
 from gateway.connections.publishing import Publisher
+from gateway.connections.reaching import ReachWatch
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.streams import Streams
@@ -85,8 +86,6 @@ log = logging.getLogger(__name__)
 PROVISIONER_FILE = "provisioner.sqlite3"
 # The driver ends a call at its own deadline, with a better reason; the provisioner's is only the belt to its braces.
 OWN_CALL_GRACE_S = 10.0
-# A message may come again while its id is remembered; a day outlasts every redelivery.
-HANDLED_KEPT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +188,7 @@ class _Connections:
     publisher: Publisher
     keeper: Keeper
     watch: NetworkWatch
+    reach: ReachWatch
     metrics: Metrics
     passages: OpenPassages
 
@@ -247,6 +247,7 @@ async def _connections(
                 publisher=publisher,
                 keeper=Keeper(database, clock, establisher, keep),
                 watch=measured.watch,
+                reach=ReachWatch(database, clock, live, measured.chooser),
                 metrics=measured.metrics,
                 passages=OpenPassages(database, clock),
             )
@@ -308,9 +309,8 @@ async def _work(
                 timeout_s=120.0,
             ),
             BackgroundTask(name="machines", run_once=machines.run_once, period_s=60.0, timeout_s=300.0),
-            BackgroundTask(
-                name="tidy", run_once=lambda: _tidy(database, clock, queue, records), period_s=3600.0, timeout_s=60.0
-            ),
+            BackgroundTask(name="reach", run_once=parts.reach.run_once, period_s=15.0, timeout_s=30.0),
+            tidy_work(database, clock, queue, records, expire),
             *log_work(
                 database,
                 clock,
@@ -320,13 +320,6 @@ async def _work(
                 policy=policies.log_policy(settings),
             ),
         ]
-
-
-async def _tidy(database: Database, clock: Clock, queue: InDatabaseQueue, records: SqliteRecords) -> None:
-    """Forget what nobody can ask for any more: answers kept for repeats, handled messages, all but the newest steps."""
-    await database.write(lambda tx: (expire(tx, clock.now_s()), tidy(tx, clock.now_s())))
-    await queue.forget_done(clock.now_s() - HANDLED_KEPT_S)
-    await records.tidy(clock.now_s() - HANDLED_KEPT_S)
 
 
 def _services(

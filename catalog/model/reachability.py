@@ -6,6 +6,13 @@ from sqlmodel import Field
 from catalog.model.ids import PlatformId
 from catalog.model.rows import Row
 
+STALE_S = 300.0  # a review measures every quarter of a minute; after twenty missed ones nobody may rely on it
+
+
+def is_stale(measured_at_s: float, now_s: float) -> bool:
+    """Whether what was measured then says nothing about now."""
+    return now_s - measured_at_s > STALE_S
+
 
 class Reachability(Row, table=True):
     """One platform's: ``preference`` is 100 * 2^(-cost/100), of ``route``. None is unknown."""

@@ -28,7 +28,7 @@ _PLAIN: Final = (
     *("state", "vcpu", "memory_gib", "disk_gib", "gpu_count", "architecture", "os_family", "os_version", "room"),
 )
 _PRICE: Final = ("amount", "currency", "unit", "source", "valid_from")
-_REACH: Final = ("rtt_ms", "loss_ratio", "preference", "measured_at")
+_REACH: Final = ("rtt_ms", "loss_ratio", "preference", "measured_at", "stale")
 _NAME_LENGTH: Final = 63  # of a Backstage entity, as of a Kubernetes object
 _TIMES: Final = frozenset({"valid_from", "measured_at"})
 

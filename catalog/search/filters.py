@@ -29,16 +29,16 @@ OF_OFFERS: Final[Mapping[str, Callable[[Standing], tuple[str, ...]]]] = {
 }
 
 
-def masks(tx: Tx, whole: Whole, query: Query, words: Words, currency: str) -> dict[str, Mask]:
+def masks(tx: Tx, whole: Whole, query: Query, words: Words, *, currency: str, now_s: float) -> dict[str, Mask]:
     """Return the mask of every filter that ``query`` has, by its name."""
-    found = {**_for_offers(whole, query), **_for_rows(whole, query, words)}
+    found = {**_for_offers(whole, query, now_s), **_for_rows(whole, query, words)}
     if query.price_limit is not None:
         priced = _one_of(whole.columns.currency, frozenset({currency}), words)
         found["price"] = (whole.columns.numbers["price"] <= query.price_limit) & priced
     return found | _texts(tx, whole, query.words)
 
 
-def _for_offers(whole: Whole, query: Query) -> dict[str, Mask]:
+def _for_offers(whole: Whole, query: Query, now_s: float) -> dict[str, Mask]:
     found = {
         name: _of_offers(whole, [bool(wanted & set(said(each))) for each in whole.offers])
         for name, said in OF_OFFERS.items()
@@ -47,7 +47,7 @@ def _for_offers(whole: Whole, query: Query) -> dict[str, Mask]:
     if query.labels:
         found["label"] = _of_offers(whole, [_has_labels(each, query) for each in whole.offers])
     if query.rtt_limit_ms is not None:
-        found["rtt"] = _of_offers(whole, [_is_near(each, query.rtt_limit_ms) for each in whole.offers])
+        found["rtt"] = _of_offers(whole, [_is_near(each, query.rtt_limit_ms, now_s) for each in whole.offers])
     return found
 
 
@@ -81,8 +81,9 @@ def _has_labels(each: Standing, query: Query) -> bool:
     return all(name in labels and value in ("", labels[name]) for name, value in query.labels)
 
 
-def _is_near(each: Standing, limit_ms: float) -> bool:
-    return each.rtt_ms is not None and each.rtt_ms <= limit_ms
+def _is_near(each: Standing, limit_ms: float, now_s: float) -> bool:
+    rtt_ms = each.known("rtt_ms", now_s)
+    return rtt_ms is not None and rtt_ms <= limit_ms
 
 
 def _systems(whole: Whole, query: Query, words: Words) -> Mask:

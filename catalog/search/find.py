@@ -71,7 +71,7 @@ def find(
     whole = index.whole(tx, now_s)
     columns, words = whole.columns, index.words
     currency = query.currency or _usual_currency(columns, words)
-    found = masks(tx, whole, query, words, currency)
+    found = masks(tx, whole, query, words, currency=currency, now_s=now_s)
     matching = _all(found.values(), len(columns))
     rows = np.nonzero(matching)[0]
     numbers = {name: values[rows] for name, values in columns.numbers.items()}
@@ -83,12 +83,12 @@ def find(
         numbers,
         offered=_spread([float(each.state is OfferState.OFFERED) for each in whole.offers], offers),
         room=room,
-        preference=_spread([_known(each.preference) for each in whole.offers], offers),
+        preference=_spread([_known(each.known("preference", now_s)) for each in whole.offers], offers),
     )
     score = rank.scores(terms, query.weights)
     by = {**numbers, "rank": score}
     if query.sort == "rtt_ms":
-        by["rtt_ms"] = _spread([_known(each.rtt_ms) for each in whole.offers], offers)
+        by["rtt_ms"] = _spread([_known(each.known("rtt_ms", now_s)) for each in whole.offers], offers)
     keys, priced = columns.key[rows], columns.price_id[rows]
     chosen, next_token = _page(keys, by[query.sort], query, limit=limit, token=token)
     items = search.items_by_id(tx, [int(keys[place]) for place in chosen if keys[place] >= 0])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from catalog.model.reachability import is_stale
 from catalog.places import continent
 from catalog.prices import book
 from catalog.search.find import Hit
@@ -10,7 +11,7 @@ from catalog.search.find import Hit
 FACTS = ("vcpu", "memory_gib", "disk_gib", "gpu_count", "architecture", "os_family", "os_version")
 
 
-def told(hit: Hit) -> Mapping[str, Any]:
+def told(hit: Hit, now_s: float) -> Mapping[str, Any]:
     """Return what there is to know of ``hit``; what is unknown is None. Times are epoch seconds, named ``_at``."""
     each, item = hit.standing, hit.item
     facts = {name: None if item is None else getattr(item, name) for name in FACTS}
@@ -32,7 +33,7 @@ def told(hit: Hit) -> Mapping[str, Any]:
         **facts,
         "price": _price(hit),
         "room": hit.room,
-        "reachability": _reach(hit),
+        "reachability": _reach(hit, now_s),
         "score": hit.score,
         "terms": [
             {"name": t.name, "value": t.value, "weight": t.weight, "points": t.points, "share": t.share}
@@ -49,7 +50,7 @@ def _price(hit: Hit) -> Mapping[str, Any] | None:
     return {**shown, "valid_from": kept["valid_from_s"], "per_hour": book.hourly(hit.price)}
 
 
-def _reach(hit: Hit) -> Mapping[str, Any] | None:
+def _reach(hit: Hit, now_s: float) -> Mapping[str, Any] | None:
     each = hit.standing
     if each.measured_at_s is None:
         return None
@@ -58,4 +59,5 @@ def _reach(hit: Hit) -> Mapping[str, Any] | None:
         "loss_ratio": each.loss_ratio,
         "preference": each.preference,
         "measured_at": each.measured_at_s,
+        "stale": is_stale(each.measured_at_s, now_s),
     }

@@ -1,7 +1,7 @@
 """Queries behind the search: offers with all that stands behind each, their items in bulk, and what changed since."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Row as Found
 from sqlalchemy import func
@@ -15,7 +15,7 @@ from catalog.model.network import Site
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
 from catalog.model.platform import Platform
 from catalog.model.price import Price
-from catalog.model.reachability import Reachability
+from catalog.model.reachability import Reachability, is_stale
 from catalog.model.search import Serial
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -52,6 +52,12 @@ class Standing(NamedTuple):
     preference: float | None
     measured_at_s: float | None
     inventory_serial: int | None  # None: as it was at the beginning
+
+    def known(self, name: Literal["rtt_ms", "loss_ratio", "preference"], now_s: float) -> float | None:
+        """Return what is known of the platform's reachability now: None also for what is too old to count."""
+        if self.measured_at_s is None or is_stale(self.measured_at_s, now_s):
+            return None
+        return {"rtt_ms": self.rtt_ms, "loss_ratio": self.loss_ratio, "preference": self.preference}[name]
 
 
 # Columns and not rows: most of what a row holds (proofs, terms, options) is not needed for each of thousands of offers.

@@ -10,8 +10,9 @@ from catalog.browse import EntryView, ItemView, OfferView
 from catalog.errors import InvalidValue, NotFound
 from catalog.messages.handshake import Capability
 from catalog.model.offering import OfferState
+from catalog.model.reachability import Reachability, is_stale
 from catalog.store.database import Tx
-from gateway.api.bodies import Body, Composite, Line, Nothing, Out, Resource, Word
+from gateway.api.bodies import Body, Composite, Line, Nothing, Out, Resource, Time, Word
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 
 routes = Routes("catalog")
@@ -31,6 +32,16 @@ def list_entries(tx: Tx, _call: Call[Nothing]) -> Listing:
     return Listing(items=[_entry(view) for view in browse.entries(tx)])
 
 
+class ReachabilityOut(Out):
+    """How well the platform is reached from here by the route in use, as measured."""
+
+    rtt_ms: float | None = Field(description="null: nothing comes back.")
+    loss_ratio: float | None
+    preference: float | None = Field(description="100 * 2^(-cost/100) of the route.")
+    measured_at: Time
+    stale: bool = Field(description="Too old to count: the platform is not connected now, or is not being measured.")
+
+
 class OfferOut(Composite):
     """A service at one platform."""
 
@@ -45,6 +56,7 @@ class OfferOut(Composite):
     labels: dict[str, str] = Field(description="An admin's words.")
     size_count: int
     image_count: int
+    reachability: ReachabilityOut | None = Field(description="null: not measured.")
 
 
 class ItemOut(Out):
@@ -87,7 +99,7 @@ def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:
         limit=call.limit,
         token=call.page_token,
     )
-    return Listing(items=[OfferOut(**_offer(view)) for view in found.items], next_token=found.next_token)
+    return Listing(items=[OfferOut(**_offer(view, call.now_s)) for view in found.items], next_token=found.next_token)
 
 
 @routes.plain(
@@ -102,7 +114,7 @@ def get_offer(tx: Tx, call: Call[Nothing]) -> FullOfferOut:
     view = browse.offer(tx, call.path["id"])
     if (view.state is OfferState.WITHDRAWN or not view.is_within) and not call.is_admin:
         raise NotFound(f"there is no offer '{call.path['id']}'")
-    return FullOfferOut(**_offer(view), sizes=_items(view.sizes), images=_items(view.images))
+    return FullOfferOut(**_offer(view, call.now_s), sizes=_items(view.sizes), images=_items(view.images))
 
 
 class LabelsIn(Body):
@@ -125,7 +137,7 @@ def label_offer(tx: Tx, call: Call[LabelsIn]) -> OfferOut:
     view = browse.offer(tx, call.path["id"])
     call.precondition.check(view)
     browse.label(tx, view.id, call.body.labels, call.now_s)
-    return OfferOut(**_offer(browse.offer(tx, view.id)))
+    return OfferOut(**_offer(browse.offer(tx, view.id), call.now_s))
 
 
 def _entry(view: EntryView) -> EntryOut:
@@ -140,7 +152,7 @@ def _entry(view: EntryView) -> EntryOut:
     )
 
 
-def _offer(view: OfferView) -> dict[str, Any]:
+def _offer(view: OfferView, now_s: float) -> dict[str, Any]:
     return {
         "id": view.id,
         "version": view.version,
@@ -157,7 +169,18 @@ def _offer(view: OfferView) -> dict[str, Any]:
         "labels": dict(view.labels),
         "size_count": view.size_count,
         "image_count": view.image_count,
+        "reachability": None if view.reach is None else _reach(view.reach, now_s),
     }
+
+
+def _reach(row: Reachability, now_s: float) -> ReachabilityOut:
+    return ReachabilityOut(
+        rtt_ms=row.rtt_ms,
+        loss_ratio=row.loss_ratio,
+        preference=row.preference,
+        measured_at=row.measured_at_s,
+        stale=is_stale(row.measured_at_s, now_s),
+    )
 
 
 def _items(views: Iterable[ItemView]) -> list[ItemOut]:

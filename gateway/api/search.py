@@ -17,6 +17,7 @@ from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import PRINTABLE, Body, Line, Name, Nothing, Out, Resource, Time, stamp
 from gateway.api.endpoints import Call, Filter, Listing, Raw, Routes, one_of
+from gateway.api.offers import ReachabilityOut
 
 routes = Routes("search")
 
@@ -38,15 +39,6 @@ class PriceNowOut(Out):
     source: str
     valid_from: Time
     per_hour: float | None = Field(description="To compare by; null where it is not a price of time.")
-
-
-class ReachabilityOut(Out):
-    """How well the platform is reached from here by the route in use."""
-
-    rtt_ms: float | None
-    loss_ratio: float | None
-    preference: float | None = Field(description="100 * 2^(-cost/100) of the route.")
-    measured_at: Time
 
 
 class TermOut(Out):
@@ -133,7 +125,9 @@ def search_catalog(tx: Tx, call: Call[Nothing]) -> Listing:
         facets={name: dict(counts) for name, counts in found.facets.items()},
         currency=found.currency,
     )
-    return Listing(items=[HitOut(**told(hit)) for hit in found.hits], next_token=found.next_token, beside=beside)
+    return Listing(
+        items=[HitOut(**told(hit, call.now_s)) for hit in found.hits], next_token=found.next_token, beside=beside
+    )
 
 
 @routes.plain(
@@ -149,7 +143,7 @@ def export_search(tx: Tx, call: Call[Nothing]) -> Raw:
     asked = {name: text for name, text in call.filters.items() if name != "format"}
     how = ExportFormat(call.filters.get("format", ExportFormat.JSON))
     found = _find(tx, call, asked, limit=EXPORT_LIMIT, token=None)
-    return Raw(body=written((told(hit) for hit in found.hits), how), content_type=MEDIA_TYPES[how])
+    return Raw(body=written((told(hit, call.now_s) for hit in found.hits), how), content_type=MEDIA_TYPES[how])
 
 
 @routes.endpoint(

@@ -302,6 +302,7 @@ class Offer(Stateful):
     region: str
     verbs: list[str]
     labels: dict[str, str]
+    reachability: dict[str, Any] | None
     size_count: int
     image_count: int
     sizes: NotRequired[list[dict[str, Any]]]

@@ -24,7 +24,7 @@ from routing.paths.graph import Ints
 from routing.probe.attention import AttentionPolicy, attend, moved_rows
 from routing.probe.budget import ProbeBudget
 from routing.probe.plan import ProbePlan, plan_probes
-from routing.ranking import Aim, Profile, rank
+from routing.ranking import Aim, Profile, Score, rank, score
 from routing.standby import find_standby
 from routing.steadiness import Hold, SteadinessPolicy, decide
 from routing.survey import alive_costs_ms, contest, dead_rows, is_alive, measure, promised_costs_ms, widths_mbps
@@ -155,6 +155,13 @@ class RouteChooser:
             preferred=verdict.route,
             standby=find_standby(mesh, alive_costs_ms(costs_ms), verdict.route, policy),
         )
+
+    def standing(self, network: Snapshot, route: Route, aim: Aim) -> tuple[MeasuredRoute, Score] | None:
+        """Return what is believed of ``route`` now, and its score; None where it leads over what is not declared."""
+        if not self.is_declared(network, route):
+            return None
+        (measured,) = measure(self._mesh(network), self.links.table, [route], self._clock.now_s())
+        return measured, score(measured, aim)
 
     def _planned(
         self, network: Snapshot, routes: Sequence[Route], aim: Aim, *, in_use: Route | None, turn: int, moved: Ints

@@ -21,7 +21,7 @@ from tests.support.stores import Store
 def exported(store: Store, how: ExportFormat, **query: str) -> str:
     """Return the export of a search."""
     found = store.read(lambda tx: find(tx, SearchIndex(), read(query), now_s=NOW_S, limit=500))
-    return written((told(hit) for hit in found.hits), how).decode()
+    return written((told(hit, NOW_S) for hit in found.hits), how).decode()
 
 
 def test_json_and_csv_say_the_same(market: Store) -> None:

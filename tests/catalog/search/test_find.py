@@ -35,12 +35,12 @@ def found(store: Store, query: Mapping[str, str], *, index: SearchIndex | None =
 
 def ids(store: Store, query: Mapping[str, str], **more: Any) -> list[str]:
     """Return the ids of what is found, in order."""
-    return [told(hit)["id"] for hit in found(store, query, **more).hits]
+    return [told(hit, NOW_S)["id"] for hit in found(store, query, **more).hits]
 
 
 def everything(store: Store) -> list[Row]:
     """Return every row there is, as it is told."""
-    return [told(hit) for hit in found(store, {}).hits]
+    return [told(hit, NOW_S) for hit in found(store, {}).hits]
 
 
 def at_least(name: str, least: float) -> Callable[[Row], bool]:
@@ -98,7 +98,7 @@ def test_each_filter_finds_exactly_what_it_says(market: Store, name: str, value:
     """The same rows as looking at every one, and the total says how many."""
     expected = {row["id"] for row in everything(market) if FILTERS[name, value](row)}
     result = found(market, asked({name: value}))
-    assert {told(hit)["id"] for hit in result.hits} == expected
+    assert {told(hit, NOW_S)["id"] for hit in result.hits} == expected
     assert result.total == len(expected)
 
 
@@ -113,7 +113,7 @@ def test_filters_together_find_what_all_let_through_and_facets_leave_their_own_o
     tests = {name: FILTERS[name, value] for name, value in parts.items()}
     result = found(market, asked(parts))
     expected = {row["id"] for row in rows_ if all(passes(row) for passes in tests.values())}
-    assert {told(hit)["id"] for hit in result.hits} == expected
+    assert {told(hit, NOW_S)["id"] for hit in result.hits} == expected
     for facet, field in (("provider", "provider"), ("country", "country"), ("kind", "kind"), ("architecture",) * 2):
         others = [passes for name, passes in tests.items() if name != facet]
         counts: dict[str, int] = {}
@@ -147,7 +147,7 @@ def test_what_is_unknown_is_told_as_unknown_earns_nothing_and_comes_last(market:
     assert (row["price"], row["reachability"]) == (None, None)
     assert {term["name"]: (term["value"], term["points"]) for term in row["terms"]}["price"] == (None, 0.0)
     for sort in ("price", "-price"):
-        prices = [told(hit)["price"] for hit in found(market, {"kind": "size", "sort": sort}).hits]
+        prices = [told(hit, NOW_S)["price"] for hit in found(market, {"kind": "size", "sort": sort}).hits]
         known = [price["per_hour"] for price in prices if price]
         assert prices[len(known) :] == [None] * (len(prices) - len(known))
         assert known == sorted(known, reverse=sort == "-price")
@@ -168,7 +168,7 @@ def test_pages_hold_everything_once_though_rows_come_between(market: Store) -> N
     token = None
     for number in range(100):
         result = found(market, {"sort": "rank"}, index=index, limit=7, token=token)
-        seen += [told(hit)["id"] for hit in result.hits]
+        seen += [told(hit, NOW_S)["id"] for hit in result.hits]
         token = result.next_token
         if token is None:
             break
