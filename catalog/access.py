@@ -6,106 +6,196 @@ A token's text is random and shown once; only its SHA-256 is kept, which is enou
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from catalog import addresses, naming
+from catalog import naming
 from catalog.errors import Denied, InvalidValue
-from catalog.model.access import Enrolment, Role, Token
-from catalog.model.ids import TokenId, new_id
-from catalog.model.platform import Platform, Purpose
+from catalog.model.access import Account, Login, Role, Token
+from catalog.model.ids import AccountId, OrganisationId, ProjectId, TokenId, new_id
+from catalog.model.platform import Platform
 from catalog.model.tenancy import Project
 from catalog.store import principals, rows
 from catalog.store.database import Tx
 
-ENROLMENT_TTL_S = 24 * 3600.0
 _TOKEN_BYTES = 32  # 43 URL-safe characters
+LOGIN_PREFIX = "cw_login_"
 
-_ALL = frozenset(Role)
+_EVERYONE = frozenset(Role)
+_ALL = _EVERYONE - {Role.GUEST}
 _ADMIN = frozenset({Role.ADMIN})
-_PLATFORM = frozenset({Role.ADMIN, Role.PLATFORM})
-_MEMBER = frozenset({Role.ADMIN, Role.MEMBER})
+_SEEN = _ADMIN | {Role.AUDITOR}  # an admin's, and an auditor's to look at
+_RUN = _ADMIN | {Role.OPERATOR}
+_RUN_SEEN = _RUN | {Role.AUDITOR}
+_PLATFORM = _ADMIN | {Role.PLATFORM}
+_PLATFORM_RUN = _PLATFORM | {Role.OPERATOR}
+_PLATFORM_SEEN = _PLATFORM_RUN | {Role.AUDITOR}
+_MEMBER = frozenset({Role.OWNER, Role.MEMBER})  # who works in a project
+_VIEWER = _RUN_SEEN | _MEMBER | {Role.VIEWER}
+_OWNER = _ADMIN | {Role.OWNER}  # who decides about a project
 
-# A role beside ADMIN may act on its own things only: see ``owns``.
+GATEWAY_WIDE = _RUN_SEEN  # what they may do, they may do to everybody's things
+IN_PROJECTS = (Role.OWNER, Role.MEMBER, Role.VIEWER)  # the strongest first
+
+# The one table. Whoever is not gateway-wide may act on its own things only: see ``scope``.
 PERMISSIONS: Mapping[str, frozenset[Role]] = {
-    "self:read": _ALL,
+    "self:read": _EVERYONE,
+    "self:write": _EVERYONE,  # one's own tokens, password and sessions
     "event:read": _ALL,
     "webhook:read": _ALL,
-    "webhook:write": _ALL,
-    "audit:read": _ADMIN,
+    "webhook:write": _ALL - {Role.AUDITOR, Role.VIEWER},
+    "audit:read": _SEEN,
     "audit:sign": _ADMIN,
     "catalog:read": _ALL,
     "catalog:write": _ADMIN,
     "search:write": _ALL,
-    "organisation:read": _ADMIN,
+    "organisation:read": _VIEWER - {Role.OPERATOR},
     "organisation:write": _ADMIN,
-    "project:read": _ADMIN,
-    "project:write": _ADMIN,
-    "token:read": _ADMIN,
+    "project:read": _VIEWER - {Role.OPERATOR},
+    "project:write": _OWNER,
+    "account:read": _SEEN | {Role.OWNER},
+    "account:write": _OWNER,
+    "membership:read": _SEEN | {Role.OWNER},
+    "membership:write": _OWNER,
+    "token:read": _SEEN,
     "token:write": _ADMIN,
-    "enrolment:read": _ADMIN,
+    "enrolment:read": _SEEN,
     "enrolment:write": _ADMIN,
-    "network:read": _ADMIN,
-    "network:write": _ADMIN,
-    "weights:read": _ADMIN,
-    "weights:write": _ADMIN,
-    "price:read": _ADMIN,
+    "network:read": _RUN_SEEN,
+    "network:write": _RUN,
+    "weights:read": _RUN_SEEN,
+    "weights:write": _RUN,
+    "price:read": _SEEN,
     "price:write": _ADMIN,
-    "quota:read": _MEMBER,
+    "quota:read": _VIEWER,
     "quota:write": _ADMIN,
-    "pool:read": _ADMIN,
-    "pool:write": _ADMIN,
-    "background:read": _ADMIN,
-    "metrics:read": _ADMIN,
-    "platform:read": _PLATFORM,
+    "pool:read": _RUN_SEEN,
+    "pool:write": _RUN,
+    "background:read": _RUN_SEEN,
+    "metrics:read": _RUN_SEEN,
+    "platform:read": _PLATFORM_SEEN,
     "platform:write": _PLATFORM,
     # Where the gateway may connect to is never the platform's own word.
     "platform:approve": _ADMIN,
     # What a relay gave to a connector that dialled out is its platform's to say; at which relay, an admin's.
-    "exit:read": _PLATFORM,
+    "exit:read": _PLATFORM_SEEN,
     "exit:announce": _PLATFORM,
-    "connection:read": _PLATFORM,
-    "connection:write": _PLATFORM,
+    "connection:read": _PLATFORM_SEEN,
+    "connection:write": _PLATFORM_RUN,
     # Consent is the target owner's alone: an admin who could give it would make it worthless.
     "connection:consent": frozenset({Role.PLATFORM}),
-    "grant:read": _PLATFORM,
+    "grant:read": _PLATFORM_SEEN,
     "grant:revoke": _PLATFORM,
     "grant:write": _ADMIN,
     # Tenants are not among them: a native session shows the whole account, other tenants' machines included.
-    "passage:read": _PLATFORM,
+    "passage:read": _PLATFORM | {Role.AUDITOR},
     "passage:open": _PLATFORM,
     "passage:close": _PLATFORM,
-    "order:read": _MEMBER,
-    "order:write": frozenset({Role.MEMBER}),
-    "order:cancel": _MEMBER,
-    "machine:read": _MEMBER,
-    "machine:write": _MEMBER,
+    "order:read": _VIEWER,
+    "order:write": _MEMBER,
+    "order:cancel": _ADMIN | _MEMBER,
+    "machine:read": _VIEWER,
+    "machine:write": _ADMIN | _MEMBER,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is calling: ``subject_id`` is the project or platform that the token speaks for, empty for an admin."""
+    """Who is calling, and everything that decides what it may do.
+
+    ``role`` is gateway-wide, a platform's, or the strongest that it has in any of ``projects``; ``subject_id`` is the
+    project, platform or account that it speaks for, empty for an admin. ``token_id`` is what proved it: a token or a
+    log-in. ``owned`` are organisations. ``scopes``, unless None, are all that its token may be used for.
+    """
 
     role: Role
     subject_id: str
     token_id: TokenId
     name: str
+    projects: Mapping[ProjectId, Role] = field(default_factory=dict)
+    owned: frozenset[OrganisationId] = frozenset()
+    account_id: AccountId | None = None
+    scopes: frozenset[str] | None = None
+
+    @property
+    def key(self) -> str:
+        """Return under which name its deeds are kept; all admins' tokens share theirs."""
+        if self.account_id is not None:
+            return f"account:{self.account_id}"
+        return "admin" if self.role is Role.ADMIN else f"{self.role.value}:{self.subject_id}"
+
+    @property
+    def is_gateway_wide(self) -> bool:
+        """Whether what it may do, it may do to everybody's things."""
+        return self.role in GATEWAY_WIDE
+
+    @property
+    def works_in(self) -> Mapping[ProjectId, Role]:
+        """Return its role in each of its projects."""
+        return {ProjectId(self.subject_id): self.role} if self.account_id is None and self._is_in_one else self.projects
+
+    @property
+    def _is_in_one(self) -> bool:
+        return self.role in IN_PROJECTS and bool(self.subject_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose things a call may reach; see ``scope``, which alone makes it.
+
+    ``projects``: those to whose things it may be done. ``visible``: those whose things exist for the caller at all.
+    """
+
+    everything: bool
+    projects: frozenset[ProjectId]
+    visible: frozenset[ProjectId]
+
+
+def scope(principal: Principal, permission: str) -> Scope:
+    """Return whose things the principal may reach with ``permission``: everybody's, or those of some projects."""
+    able = PERMISSIONS.get(permission, frozenset())
+    projects = principal.works_in
+    if principal.scopes is not None and permission not in principal.scopes:
+        able = frozenset()
+    return Scope(
+        everything=principal.is_gateway_wide and principal.role in able,
+        projects=frozenset(project for project, role in projects.items() if role in able),
+        visible=frozenset(projects),
+    )
+
+
+def may(principal: Principal, permission: str) -> bool:
+    """Return whether the principal has ``permission`` at all, be it in one project alone; unknown ones are nobody's."""
+    able = PERMISSIONS.get(permission, frozenset())
+    if principal.scopes is not None and permission not in principal.scopes and permission not in _ALWAYS:
+        return False
+    return principal.role in able or any(role in able for role in principal.works_in.values())
+
+
+# Whatever a token is limited to, it may ask who it is.
+_ALWAYS = frozenset({"self:read"})
 
 
 def require(principal: Principal, permission: str) -> None:
-    """Raise Denied unless the principal's role has ``permission``; an unknown permission is nobody's."""
-    if principal.role not in PERMISSIONS.get(permission, frozenset()):
-        may = " or ".join(sorted(role.value for role in PERMISSIONS.get(permission, ())))
-        raise Denied(
-            f"a token of role '{principal.role.value}' may not do this",
-            detail=permission,
-            fix=f"a token of role {may}" if may else None,
-        )
+    """Raise Denied unless the principal has ``permission`` somewhere; where, is for ``scope`` to say."""
+    if may(principal, permission):
+        return
+    able = " or ".join(sorted(role.value for role in PERMISSIONS.get(permission, ()) if role is not Role.GUEST))
+    if principal.scopes is not None and permission not in principal.scopes:
+        raise Denied("this token is limited to other things", detail=permission, fix=f"a token with scope {permission}")
+    raise Denied(
+        f"a token of role '{principal.role.value}' may not do this",
+        detail=permission,
+        fix=f"a token of role {able}" if able else None,
+    )
 
 
 def owns(principal: Principal, *subject_ids: str | None) -> bool:
-    """Return whether the principal may see things of these projects or platforms: an admin all, others their own."""
-    return principal.role is Role.ADMIN or (bool(principal.subject_id) and principal.subject_id in subject_ids)
+    """Return whether something of these platforms, projects or organisations exists for the principal at all.
+
+    To gateway-wide roles all does. Whether the principal may also change it in just this project is ``scope``'s to say.
+    """
+    mine = {principal.subject_id, *principal.works_in, *principal.owned} - {""}
+    return principal.is_gateway_wide or not mine.isdisjoint(subject_ids)
 
 
 def issue_token(
@@ -115,36 +205,137 @@ def issue_token(
     name: str,
     subject_id: str = "",
     ttl_s: float | None = None,
+    scopes: Sequence[str] | None = None,
     now_s: float,
 ) -> tuple[Token, str]:
-    """Return a new token and its text, which nobody can show again; ``ttl_s`` None means until revoked.
+    """Return a new token with a role of its own, and its text, which nobody can show again.
 
-    Raises NotFound when ``subject_id`` is no project (or platform) for that role, InvalidValue for a bad ttl or name.
+    ``ttl_s`` None means until revoked, ``scopes`` None whatever the role may. Raises NotFound when ``subject_id`` is no
+    project (or platform) for that role, InvalidValue for a bad ttl, name or scope.
     """
     _check_subject(tx, role, subject_id)
-    text = _text(role.value)
+    holder = Principal(role=role, subject_id=subject_id, token_id=TokenId(""), name=name)
     token = Token(
         id=TokenId(new_id("token", now_s)),
-        digest=digest(text),
+        digest="",
         role=role,
         name=naming.label(name, field="name"),
         subject_id=subject_id,
-        expires_at_s=None if ttl_s is None else now_s + _positive(ttl_s),
+        scopes=checked_scopes(holder, scopes),
+        expires_at_s=None if ttl_s is None else now_s + positive(ttl_s),
     )
-    return rows.insert(tx, token, now_s), text
+    return _issued(tx, token, role.value, now_s)
+
+
+def issue_account_token(
+    tx: Tx, account: Account, *, name: str, ttl_s: float | None, scopes: Sequence[str] | None, now_s: float
+) -> tuple[Token, str]:
+    """Return a new token that acts for ``account`` with whatever it may do at each use, and its text.
+
+    Raises InvalidValue for a scope that the account does not have now, a bad ttl or name.
+    """
+    token = Token(
+        id=TokenId(new_id("token", now_s)),
+        digest="",
+        name=naming.label(name, field="name"),
+        account_id=account.id,
+        scopes=checked_scopes(of_account(tx, account, TokenId("")), scopes),
+        expires_at_s=None if ttl_s is None else now_s + positive(ttl_s),
+    )
+    return _issued(tx, token, account.kind.value, now_s)
+
+
+def checked_scopes(holder: Principal, scopes: Sequence[str] | None) -> list[str] | None:
+    """Return ``scopes`` in order, each once. Raises InvalidValue for one that the holder does not have now."""
+    if scopes is None:
+        return None
+    for wanted in scopes:
+        if not may(holder, wanted):
+            have = ", ".join(sorted(each for each in PERMISSIONS if may(holder, each)))
+            raise InvalidValue("its holder does not have this permission", field="scopes", fix=f"some of {have}")
+    return sorted(set(scopes))
 
 
 def authenticate(tx: Tx, text: str, now_s: float) -> Principal | None:
     """Return who ``text`` speaks for; None when it is unknown, expired or revoked, without saying which."""
+    if text.startswith(LOGIN_PREFIX):
+        login = rows.first(tx, Login, digest=digest(text))
+        return None if login is None else _of_login(tx, login, now_s)
     token = rows.first(tx, Token, digest=digest(text))
-    if token is None or not is_valid(token, now_s):
-        return None
-    return Principal(role=token.role, subject_id=token.subject_id, token_id=token.id, name=token.name)
+    return None if token is None else _of_token(tx, token, now_s)
+
+
+def again(tx: Tx, principal: Principal, now_s: float) -> Principal | None:
+    """Return who ``principal`` is now, None when its proof is not valid any more: for what outlasts a call."""
+    if principal.token_id.startswith("login_"):
+        login = rows.find(tx, Login, principal.token_id)
+        return None if login is None else _of_login(tx, login, now_s)
+    token = rows.find(tx, Token, principal.token_id)
+    return None if token is None else _of_token(tx, token, now_s)
+
+
+def ends_at_s(tx: Tx, proof_id: str) -> float | None:
+    """Return when the token or log-in with this id ends by itself, None: never."""
+    if proof_id.startswith("login_"):
+        login = rows.find(tx, Login, proof_id)
+        return None if login is None else login.expires_at_s
+    token = rows.find(tx, Token, proof_id)
+    return None if token is None else token.expires_at_s
+
+
+def is_proof(tx: Tx, proof_id: str, now_s: float) -> bool:
+    """Return whether the token or log-in with this id still lets somebody in."""
+    nobody = Principal(role=Role.GUEST, subject_id="", token_id=TokenId(proof_id), name="")
+    return again(tx, nobody, now_s) is not None
+
+
+def of_account(tx: Tx, account: Account, proof_id: TokenId, scopes: Sequence[str] | None = None) -> Principal:
+    """Return the account as it may act now: its gateway-wide role and its memberships, as they stand."""
+    projects, owned = principals.memberships_of(tx, account.id)
+    held = set(projects.values())
+    strongest = next((role for role in IN_PROJECTS if role in held), Role.OWNER if owned else Role.GUEST)
+    return Principal(
+        role=Role(account.gateway_role) if account.gateway_role else strongest,
+        subject_id=account.id,
+        token_id=proof_id,
+        name=account.name,
+        projects=projects,
+        owned=owned,
+        account_id=account.id,
+        scopes=None if scopes is None else frozenset(scopes),
+    )
 
 
 def is_valid(token: Token | None, now_s: float) -> bool:
     """Return whether ``token`` exists and is neither revoked nor expired."""
-    return token is not None and token.revoked_at_s is None and not _over(token.expires_at_s, now_s)
+    return token is not None and token.revoked_at_s is None and not is_over(token.expires_at_s, now_s)
+
+
+def is_open(login: Login, now_s: float) -> bool:
+    """Return whether the session of ``login`` has neither ended nor been left alone for too long."""
+    return login.ended_at_s is None and now_s < min(login.expires_at_s, login.used_at_s + login.idle_s)
+
+
+def _of_token(tx: Tx, token: Token, now_s: float) -> Principal | None:
+    if not is_valid(token, now_s):
+        return None
+    scopes = None if token.scopes is None else frozenset(token.scopes)
+    if token.account_id is not None:
+        account = rows.by_id(tx, Account, token.account_id)
+        return of_account(tx, account, token.id, token.scopes) if account.enabled else None
+    assert token.role is not None
+    return Principal(role=token.role, subject_id=token.subject_id, token_id=token.id, name=token.name, scopes=scopes)
+
+
+def _of_login(tx: Tx, login: Login, now_s: float) -> Principal | None:
+    account = rows.by_id(tx, Account, login.account_id)
+    return of_account(tx, account, TokenId(login.id)) if account.enabled and is_open(login, now_s) else None
+
+
+def _issued(tx: Tx, token: Token, kind: str, now_s: float) -> tuple[Token, str]:
+    text = new_text(kind)
+    token.digest = digest(text)
+    return rows.insert(tx, token, now_s), text
 
 
 def revoke_token(tx: Tx, token_id: str, now_s: float) -> Token:
@@ -155,60 +346,23 @@ def revoke_token(tx: Tx, token_id: str, now_s: float) -> Token:
     return rows.update(tx, token, {"revoked_at_s": now_s}, now_s)
 
 
-def create_enrolment(
-    tx: Tx,
-    *,
-    platform_name: str,
-    endpoints: Sequence[Mapping[str, object]],
-    ttl_s: float | None = None,
-    now_s: float,
-) -> tuple[Enrolment, str]:
-    """Return a permission for one platform to enrol once, and its text.
-
-    Each of ``endpoints`` is {"purpose", "url", "dial", "dials_from"?, "ca_pem"?}; what stands here is approved, an
-    ``http`` URL included. Raises InvalidValue naming the field, AlreadyExists when the platform's name is taken.
-    """
-    naming.name(platform_name, field="platform_name")
-    naming.refuse_taken(tx, Platform, platform_name, field="platform_name")
-    approved = [_approved(index, endpoint) for index, endpoint in enumerate(endpoints)]
-    if len({endpoint["purpose"] for endpoint in approved}) < len(approved):
-        raise InvalidValue("each purpose may be approved once", field="endpoints", fix="one 'api', one 'connector', …")
-    text = _text("enrol")
-    enrolment = Enrolment(
-        id=TokenId(new_id("enrolment", now_s)),
-        digest=digest(text),
-        platform_name=platform_name,
-        endpoints=approved,
-        expires_at_s=now_s + _positive(ENROLMENT_TTL_S if ttl_s is None else ttl_s),
-    )
-    return rows.insert(tx, enrolment, now_s), text
-
-
-def use_enrolment(tx: Tx, text: str, now_s: float) -> Enrolment:
-    """Return the enrolment of ``text`` and use it up, in the transaction of what it is used for.
-
-    Raises Denied when it is unknown, expired or used, without saying which.
-    """
-    enrolment = rows.first(tx, Enrolment, digest=digest(text))
-    if enrolment is None or _over(enrolment.expires_at_s, now_s) or not principals.use_up(tx, enrolment, now_s):
-        raise Denied("the enrolment token is not valid", fix="ask an admin of the gateway for a new one")
-    return enrolment
-
-
 def digest(text: str) -> str:
     """Return the hex SHA-256 under which a token's text is found."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _text(kind: str) -> str:
+def new_text(kind: str) -> str:
+    """Return the text of a new token, log-in or enrolment."""
     return f"cw_{kind}_{secrets.token_urlsafe(_TOKEN_BYTES)}"
 
 
-def _over(end_s: float | None, now_s: float) -> bool:
+def is_over(end_s: float | None, now_s: float) -> bool:
+    """Return whether that moment has come; None never does."""
     return end_s is not None and end_s <= now_s
 
 
-def _positive(ttl_s: float) -> float:
+def positive(ttl_s: float) -> float:
+    """Return a time to live. Raises InvalidValue for one that is none."""
     if not 0 < ttl_s < float("inf"):
         raise InvalidValue("a time to live is a positive number of seconds", field="ttl_s", fix="such as 86400")
     return ttl_s
@@ -216,26 +370,14 @@ def _positive(ttl_s: float) -> float:
 
 def _check_subject(tx: Tx, role: Role, subject_id: str) -> None:
     match role:
-        case Role.MEMBER:
+        case Role.OWNER | Role.MEMBER | Role.VIEWER:
             rows.by_id(tx, Project, subject_id)
         case Role.PLATFORM:
             rows.by_id(tx, Platform, subject_id)
-        case Role.ADMIN:
+        case Role.GUEST:
+            raise InvalidValue("a token has a role", field="role")
+        case Role.ADMIN | Role.OPERATOR | Role.AUDITOR:
             if subject_id:
-                raise InvalidValue("an admin's token speaks for no project or platform", field="subject_id", fix="''")
-
-
-def _approved(index: int, endpoint: Mapping[str, object]) -> dict[str, object]:
-    field = f"endpoints[{index}]"
-    if endpoint.get("purpose") not in set(Purpose):
-        raise InvalidValue(
-            "an endpoint is for 'api', 'connector' or a service", field=f"{field}.purpose", fix=", ".join(Purpose)
-        )
-    ca_pem = endpoint.get("ca_pem")
-    return {
-        "purpose": str(endpoint["purpose"]),
-        "url": addresses.url(str(endpoint.get("url", "")), field=f"{field}.url"),
-        "dial": str(addresses.address(str(endpoint.get("dial", "")), field=f"{field}.dial")),
-        "dials_from": naming.by_site(endpoint.get("dials_from") or {}, field=f"{field}.dials_from"),
-        "ca_pem": None if ca_pem is None else addresses.authority(str(ca_pem), field=f"{field}.ca_pem"),
-    }
+                raise InvalidValue(
+                    "a gateway-wide token speaks for no project or platform", field="subject_id", fix="''"
+                )

@@ -14,7 +14,6 @@ from typing import Any
 
 from catalog import chain
 from catalog.access import Principal
-from catalog.model.access import Role
 from catalog.model.audit import AuditCheckpoint, AuditRecord
 from catalog.model.ids import TokenId
 from catalog.store import audit as store
@@ -61,8 +60,7 @@ class Deed:
 
 def actor_of(principal: Principal) -> Actor:
     """Return the principal as the log names it."""
-    key = "admin" if principal.role is Role.ADMIN else f"{principal.role.value}:{principal.subject_id}"
-    return Actor(key=key, name=principal.name, token_id=principal.token_id or None)
+    return Actor(key=principal.key, name=principal.name, token_id=principal.token_id or None)
 
 
 def record(tx: Tx, deed: Deed, now_s: float) -> AuditRecord:

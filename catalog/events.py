@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement
 
-from catalog.access import Principal
+from catalog.access import Principal, scope
 from catalog.errors import EventsForgotten, InvalidValue
 from catalog.model.access import Role
 from catalog.model.event import Audience, Event
@@ -23,7 +23,7 @@ class Reader:
     """Whose events, and which of them: ``kind`` is a noun (``order``) or one kind (``order.failed``)."""
 
     audience: Audience
-    subject_id: str = ""
+    subject_ids: frozenset[str] = frozenset()
     kind: str | None = None
     subject: str | None = None
 
@@ -38,18 +38,17 @@ class Batch:
 
 def reader(principal: Principal, *, kind: str | None = None, subject: str | None = None) -> Reader:
     """Return the reader for ``principal``."""
-    return Reader(audience=audience_of(principal), subject_id=principal.subject_id, kind=kind, subject=subject)
+    audience, subject_ids = view_of(principal, "event:read")
+    return Reader(audience=audience, subject_ids=subject_ids, kind=kind, subject=subject)
 
 
-def audience_of(principal: Principal) -> Audience:
-    """Return whose view of the log the principal has."""
-    match principal.role:
-        case Role.ADMIN:
-            return Audience.GATEWAY
-        case Role.PLATFORM:
-            return Audience.PLATFORM
-        case Role.MEMBER:
-            return Audience.PROJECT
+def view_of(principal: Principal, permission: str) -> tuple[Audience, frozenset[str]]:
+    """Return whose view of the log the principal has with ``permission``, and of which projects or platform."""
+    if principal.is_gateway_wide:
+        return Audience.GATEWAY, frozenset()
+    if principal.role is Role.PLATFORM:
+        return Audience.PLATFORM, frozenset({principal.subject_id})
+    return Audience.PROJECT, frozenset(scope(principal, permission).projects)
 
 
 def newest(tx: Tx) -> int:
@@ -90,9 +89,9 @@ def _conditions(who: Reader) -> list[ColumnElement[bool]]:
     conditions = []
     match who.audience:
         case Audience.PROJECT:
-            conditions.append(store.concerning(project_id=who.subject_id))
+            conditions.append(store.concerning(projects=who.subject_ids))
         case Audience.PLATFORM:
-            conditions.append(store.concerning(platform_id=who.subject_id))
+            conditions.append(store.concerning(platforms=who.subject_ids))
         case Audience.GATEWAY:
             pass
     if who.kind is not None:

@@ -13,7 +13,7 @@ from catalog.connections import established_for
 from catalog.consent import allowed, standing
 from catalog.errors import Denied, InvalidValue, WrongState
 from catalog.messages.handshake import Capability
-from catalog.model.access import Role, Token
+from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.ids import PassageId, PlatformId, new_id
 from catalog.model.passage import Passage, PassageCall, PassageKind
@@ -74,13 +74,13 @@ def open_passage(
 
 def key_of(principal: Principal) -> str:
     """Return under which name a principal's passages are kept; all admins share theirs."""
-    return "admin" if principal.role is Role.ADMIN else f"{principal.role.value}:{principal.subject_id}"
+    return principal.key
 
 
 def may_see(principal: Principal, passage: Passage) -> bool:
     """Whether the principal may look at the passage and close it: an admin any, others theirs and those into them."""
     return (
-        principal.role is Role.ADMIN
+        principal.is_gateway_wide
         or passage.principal == key_of(principal)
         or access.owns(principal, passage.platform_id)
     )
@@ -97,7 +97,7 @@ def why_over(tx: Tx, passage_id: PassageId, now_s: float) -> str | None:
         return passage.end_reason
     if passage.expires_at_s <= now_s:
         return "its time is over"
-    if passage.token_id is not None and not access.is_valid(rows.find(tx, Token, passage.token_id), now_s):
+    if passage.token_id is not None and not access.is_proof(tx, passage.token_id, now_s):
         return "the token that opened it is not valid any more"
     if not rows.by_id(tx, Platform, passage.platform_id).enabled:
         return "the platform was retired"

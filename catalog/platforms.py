@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from catalog import access, addresses, naming
+from catalog import access, addresses, enrolments, naming
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Enrolment, Role
 from catalog.model.ids import CredentialId, EndpointId, PlatformId, new_id
@@ -82,7 +82,7 @@ def enrol(
     Denied for a token that is not valid or is another platform's, InvalidValue naming the field, AlreadyExists for a
     name in use; after any of them the token is as it was. ``check_account`` knows what each provider can be told.
     """
-    enrolment = access.use_enrolment(tx, token_text, now_s)
+    enrolment = enrolments.use_enrolment(tx, token_text, now_s)
     if request.name != enrolment.platform_name:
         raise Denied("the enrolment token is for a platform of another name", field="name")
     if request.provider not in known_providers:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from catalog import addresses, events
+from catalog import addresses, events, tenancy
 from catalog.access import Principal
-from catalog.errors import InvalidValue, NotFound, QuotaExceeded
+from catalog.errors import Denied, InvalidValue, NotFound, QuotaExceeded
 from catalog.events import Batch, Reader
 from catalog.messages import webhook as message
-from catalog.model.event import Event
+from catalog.model.event import Audience, Event
 from catalog.model.ids import WebhookId, new_id
 from catalog.model.webhook import (
     WEBHOOK_TRANSITIONS,
@@ -83,13 +83,23 @@ class Outcome:
 
 
 def create(
-    tx: Tx, *, principal: Principal, url: str, kind: str, sealer: Sealer, policy: WebhookPolicy, now_s: float
+    tx: Tx,
+    *,
+    principal: Principal,
+    url: str,
+    kind: str,
+    sealer: Sealer,
+    policy: WebhookPolicy,
+    now_s: float,
+    project: str | None = None,
 ) -> tuple[Webhook, Secret]:
     """Return a new webhook of the principal's, told of what happens from now on, and its secret, shown only now.
 
-    Raises InvalidValue for a URL or kind that cannot be, QuotaExceeded.
+    Who works in several projects names one. Raises InvalidValue for a URL or kind that cannot be or when no project is
+    named, NotFound for somebody else's project, Denied, QuotaExceeded.
     """
-    if store.count_of(tx, events.audience_of(principal), principal.subject_id) >= policy.webhooks_limit:
+    audience, subject_id = _owner(tx, principal, project)
+    if store.count_of(tx, audience, subject_id) >= policy.webhooks_limit:
         raise QuotaExceeded(f"one owner has at most {policy.webhooks_limit} webhooks", fix="delete one first")
     if len(kind) > _KIND_LENGTH:
         raise InvalidValue("this is no kind of event", field="kind", fix="such as order, or order.fulfilled")
@@ -98,8 +108,8 @@ def create(
     sealed = sealer.seal(secret, owner=webhook_id, name=_SECRET)
     webhook = Webhook(
         id=webhook_id,
-        audience=events.audience_of(principal),
-        subject_id=principal.subject_id,
+        audience=audience,
+        subject_id=subject_id,
         url=addresses.url(url),
         kind=kind,
         read_upto=events.newest(tx),
@@ -109,13 +119,37 @@ def create(
     return rows.insert(tx, webhook, now_s), secret
 
 
-def owned(tx: Tx, principal: Principal, webhook_id: str) -> Webhook:
-    """Return the principal's webhook; an admin's are those of all admins. Raises NotFound."""
+def owned(tx: Tx, principal: Principal, webhook_id: str, permission: str) -> Webhook:
+    """Return the principal's webhook; an admin's are those of all admins, a project's those of its members.
+
+    Raises NotFound, and Denied for a member who may not do this there.
+    """
     webhook = rows.find(tx, Webhook, webhook_id)
-    owner = (events.audience_of(principal), principal.subject_id)
-    if webhook is None or (webhook.audience, webhook.subject_id) != owner:
+    if webhook is None or not _is_in(webhook, events.view_of(principal, "webhook:read")):
         raise NotFound(f"there is no webhook '{webhook_id}'")
+    if not _is_in(webhook, events.view_of(principal, permission)):
+        raise Denied("your role in its project does not include this", fix="ask an owner of the project")
     return webhook
+
+
+def where(principal: Principal) -> Mapping[str, object]:
+    """Return which webhooks the principal may see, as column values."""
+    audience, subject_ids = events.view_of(principal, "webhook:read")
+    return {"audience": audience, "subject_id": subject_ids or ("" if audience is Audience.GATEWAY else subject_ids)}
+
+
+def _owner(tx: Tx, principal: Principal, project: str | None) -> tuple[Audience, str]:
+    audience, subject_ids = events.view_of(principal, "webhook:write")
+    if audience is Audience.PROJECT:
+        return audience, tenancy.working_project(tx, principal, "webhook:write", project)
+    if project is not None:
+        raise InvalidValue("only a project's members have webhooks of projects", field="project", fix="leave it out")
+    return audience, next(iter(subject_ids), "")
+
+
+def _is_in(webhook: Webhook, view: tuple[Audience, frozenset[str]]) -> bool:
+    audience, subject_ids = view
+    return webhook.audience is audience and (audience is Audience.GATEWAY or webhook.subject_id in subject_ids)
 
 
 def rotate(tx: Tx, webhook: Webhook, sealer: Sealer, policy: WebhookPolicy, now_s: float) -> Secret:
@@ -283,7 +317,7 @@ def _unread(tx: Tx, webhook: Webhook, *, limit: int) -> Batch:
 
 
 def _reader(webhook: Webhook) -> Reader:
-    return Reader(audience=webhook.audience, subject_id=webhook.subject_id, kind=webhook.kind or None)
+    return Reader(audience=webhook.audience, subject_ids=frozenset({webhook.subject_id}), kind=webhook.kind or None)
 
 
 def _secrets(webhook: Webhook, sealer: Sealer, now_s: float) -> list[Secret]:

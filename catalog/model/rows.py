@@ -31,7 +31,17 @@ def enum_column(kind: type[StrEnum], default: StrEnum | None = None, *, index: b
 
     Text and CHECK rather than a native enum: PostgreSQL's are painful to extend.
     """
-    column: Column[Any] = Column(
+    column = _enum(kind, nullable=False, index=index)
+    return Field(sa_column=column) if default is None else Field(default=default, sa_column=column)
+
+
+def optional_enum_column(kind: type[StrEnum]) -> Any:
+    """Return the same, where there may be none."""
+    return Field(default=None, sa_column=_enum(kind, nullable=True, index=False))
+
+
+def _enum(kind: type[StrEnum], *, nullable: bool, index: bool) -> Column[Any]:
+    return Column(
         Enum(
             kind,
             native_enum=False,
@@ -39,7 +49,6 @@ def enum_column(kind: type[StrEnum], default: StrEnum | None = None, *, index: b
             length=32,
             values_callable=lambda members: [m.value for m in members],
         ),
-        nullable=False,
+        nullable=nullable,
         index=index,
     )
-    return Field(sa_column=column) if default is None else Field(default=default, sa_column=column)

@@ -15,8 +15,8 @@ SAVED_LIMIT = 100  # of one principal
 
 
 def owner_of(principal: Principal) -> str:
-    """Return whose searches are this principal's: its tenant's or platform's, an admin's token's own."""
-    return f"{principal.role.value}:{principal.subject_id or principal.token_id}"
+    """Return whose searches are this principal's: its account's, project's or platform's, an admin's token's own."""
+    return principal.key if principal.subject_id else f"{principal.role.value}:{principal.token_id}"
 
 
 def save(tx: Tx, principal: Principal, *, name: str, query: Mapping[str, str], now_s: float) -> SavedSearch:

@@ -1,6 +1,7 @@
 """The event log in the database: append in the transaction of the change, read in order, forget the old end."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, Final
 
@@ -90,11 +91,16 @@ def after(tx: Session, seq: int, *conditions: ColumnElement[bool], upto: int, li
     return tx.exec(wanted.order_by(col(Event.seq)).limit(limit)).all()
 
 
-def concerning(*, platform_id: str | None = None, project_id: str | None = None) -> ColumnElement[bool]:
-    """Return the condition that an event concerns this platform, on either side, or this project; give one of them."""
-    if project_id is not None:
-        return col(Event.project_id) == project_id
-    return or_(col(Event.platform_id) == platform_id, col(Event.partner_id) == platform_id)
+def concerning(
+    *, platforms: AbstractSet[str] = frozenset(), projects: AbstractSet[str] = frozenset()
+) -> ColumnElement[bool]:
+    """Return the condition that an event concerns one of these platforms, on either side, or of these projects.
+
+    Give one kind of them; no project at all is concerned by nothing.
+    """
+    if platforms:
+        return or_(col(Event.platform_id).in_(sorted(platforms)), col(Event.partner_id).in_(sorted(platforms)))
+    return col(Event.project_id).in_(sorted(projects))
 
 
 def of_kind(kind: str) -> ColumnElement[bool]:

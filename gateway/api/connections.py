@@ -103,7 +103,7 @@ def request_connection(tx: Tx, call: Call[ConnectionIn]) -> ConnectionOut:
 
 def _requester(tx: Tx, call: Call[ConnectionIn]) -> Platform:
     named = call.body.requester
-    if not call.is_admin:
+    if not call.sees_all:
         own = rows.by_id(tx, Platform, call.principal.subject_id)
         if named is not None and named not in {own.id, own.name}:
             raise InvalidValue("a platform asks for itself", field="requester", fix="leave it out")
@@ -126,7 +126,7 @@ def _requester(tx: Tx, call: Call[ConnectionIn]) -> Platform:
 def list_connections(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of connections: a platform's own (on either side), an admin's all."""
     mine = call.principal.subject_id
-    either = None if call.is_admin else {"requester_id": mine, "target_id": mine}
+    either = None if call.sees_all else {"requester_id": mine, "target_id": mine}
     found = page(tx, Connection, limit=call.limit, token=call.page_token, where=call.filters, either=either)
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 

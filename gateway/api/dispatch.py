@@ -81,6 +81,7 @@ async def _call(
         enrolment=auth.enrolment(request) if endpoint.door is Door.ENROLMENT else None,
         resume=request.headers.get("Last-Event-ID") if endpoint.is_feed else None,
         request_id=telemetry.request_id.get(),
+        permission=endpoint.permission or "",
     )
 
 
@@ -180,7 +181,8 @@ def _intention(request: web.Request, call: Call[Any]) -> Intention:
     if call.enrolment is not None:
         principal = "enrolment:" + hashlib.sha256(call.enrolment.reveal().encode()).hexdigest()
     else:
-        principal = f"{call.principal.role.value}:{call.principal.subject_id or call.principal.token_id}"
+        who = call.principal
+        principal = who.key if who.subject_id else f"{who.role.value}:{who.token_id}"
     asked = idempotency.request_of(request.method, request.path, call.body, _revealed(call.body))
     return Intention(principal=principal, key=parse.idempotency_key(request), request=asked)
 

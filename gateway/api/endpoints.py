@@ -18,9 +18,9 @@ from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, runtime_c
 
 from pydantic import BaseModel
 
-from catalog.access import Principal
+from catalog import access
+from catalog.access import Principal, Scope
 from catalog.errors import Stale
-from catalog.model.access import Role
 from catalog.secrets import Secret
 from catalog.store.database import Tx
 from gateway.api.bodies import REFERENCE, Nothing
@@ -85,7 +85,8 @@ class Precondition:
 class Call(Generic[B]):
     """One request as an endpoint sees it: who, what, and the services; nothing of HTTP.
 
-    ``resume``: the id of the last event that the reader of a feed has seen. ``request_id`` stands in its log lines.
+    ``resume``: the id of the last event that the reader of a feed has seen. ``request_id`` stands in its log lines,
+    ``permission`` is the one that its endpoint asks for.
     """
 
     services: ApiServices
@@ -100,6 +101,7 @@ class Call(Generic[B]):
     enrolment: Secret | None = None
     resume: str | None = None
     request_id: str = ""
+    permission: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -108,9 +110,14 @@ class Call(Generic[B]):
         return self.caller
 
     @property
-    def is_admin(self) -> bool:
-        """Whether an admin calls, who sees everything."""
-        return self.principal.role == Role.ADMIN
+    def sees_all(self) -> bool:
+        """Whether somebody calls whose role is for the whole gateway: an admin, an operator, an auditor."""
+        return self.principal.is_gateway_wide
+
+    @property
+    def scope(self) -> Scope:
+        """Return whose things this call may reach."""
+        return access.scope(self.principal, self.permission)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from catalog import access
+from catalog import enrolments
 from catalog.errors import AlreadyExists, InvalidValue
 from catalog.model.platform import Purpose
 from catalog.store.database import Tx
@@ -60,7 +60,7 @@ class EnrolmentOut(Out):
 )
 def create_enrolment(tx: Tx, call: Call[EnrolmentIn]) -> EnrolmentOut:
     """Return the permission with its token."""
-    row, text = access.create_enrolment(
+    row, text = enrolments.create_enrolment(
         tx,
         platform_name=call.body.platform_name,
         endpoints=[endpoint.model_dump() for endpoint in call.body.endpoints],

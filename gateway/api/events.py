@@ -10,9 +10,7 @@ from pydantic import Field
 
 from catalog import access, events
 from catalog.errors import EventsForgotten, InvalidValue
-from catalog.model.access import Token
 from catalog.model.event import Event
-from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.api.bodies import Nothing, Out, Time
 from gateway.api.endpoints import Call, Listing, Routes
@@ -113,10 +111,15 @@ async def _next(call: Call[Nothing], who: events.Reader, since: int) -> tuple[ev
 
 def _batch(tx: Tx, call: Call[Nothing], who: events.Reader, since: int) -> tuple[events.Batch, float]:
     """Return the next events, and for how many seconds the caller's token is still valid. Raises Unauthenticated."""
-    token, now_s = rows.find(tx, Token, call.principal.token_id), call.services.clock.now_s()
-    if token is None or not access.is_valid(token, now_s):
+    now_s = call.services.clock.now_s()
+    principal = access.again(tx, call.principal, now_s)
+    if principal is None:
         raise Unauthenticated("the token is not valid any more", field="Authorization", fix="use another token")
-    left_s = math.inf if token.expires_at_s is None else token.expires_at_s - now_s
+    access.require(principal, call.permission)
+    # Not what it was when the feed began: memberships come and go.
+    who = events.reader(principal, kind=who.kind, subject=who.subject)
+    ends_at_s = access.ends_at_s(tx, principal.token_id)
+    left_s = math.inf if ends_at_s is None else ends_at_s - now_s
     return events.read(tx, who, since=since, limit=FEED_BATCH), left_s
 
 

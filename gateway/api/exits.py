@@ -65,7 +65,7 @@ def approve_exit(tx: Tx, call: Call[ExitIn]) -> ExitOut:
 @routes.plain("GET", "/v1/exits", permission="exit:read", answer=ExitOut, many=True, summary="List the exits")
 def list_exits(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of exits: a platform's own, an admin's all."""
-    mine = {} if call.is_admin else {"platform_id": call.principal.subject_id}
+    mine = {} if call.sees_all else {"platform_id": call.principal.subject_id}
     found = page(tx, ReverseExit, limit=call.limit, token=call.page_token, where=mine)
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 
@@ -93,9 +93,9 @@ def get_exit(tx: Tx, call: Call[Nothing]) -> ExitOut:
 def announce_exit(tx: Tx, call: Call[AnnouncementIn]) -> ExitOut:
     """Return the exit as it is now; connections take a change up at once."""
     named = call.body.platform
-    if not call.is_admin and named is not None:
+    if not call.sees_all and named is not None:
         raise InvalidValue("a platform announces for itself", field="platform", fix="leave it out")
-    if call.is_admin and named is None:
+    if call.sees_all and named is None:
         raise InvalidValue("an admin announces for a platform", field="platform", fix="name it")
     platform_id = call.principal.subject_id
     if named is not None:

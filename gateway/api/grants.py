@@ -58,7 +58,7 @@ class GrantOut(Resource):
 )
 def list_grants(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of grants: a platform's own, an admin's all."""
-    mine = {} if call.is_admin else {"platform_id": call.principal.subject_id}
+    mine = {} if call.sees_all else {"platform_id": call.principal.subject_id}
     found = page(tx, Grant, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 
@@ -250,7 +250,7 @@ def _out(tx: Tx, row: Grant) -> GrantOut:
 
 
 def _side(call: Call[Nothing]) -> Side:
-    return Side.GATEWAY if call.is_admin else Side.PLATFORM
+    return Side.GATEWAY if call.sees_all else Side.PLATFORM
 
 
 def _terms(row: GrantTerms) -> TermsOut:

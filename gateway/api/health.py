@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+from pydantic import Field
+
 from catalog.errors import CatalogError
 from catalog.model.network import Site
 from catalog.store import rows
@@ -63,9 +65,12 @@ async def get_metrics(call: Call[Nothing]) -> Raw:
 class CallerOut(Out):
     """Whom the token speaks for."""
 
-    role: str
+    role: str = Field(description="For the whole gateway, a platform's, or the strongest that it has in any project.")
     name: str
-    subject: str
+    subject: str = Field(description="The project, platform or account that it speaks for; empty for an admin's token.")
+    account: str | None
+    projects: dict[str, str] = Field(description="The role in each project, by the project's id.")
+    scopes: list[str] | None = Field(description="The permissions that its token is limited to.")
     gateway: dict[str, str]
 
 
@@ -73,7 +78,15 @@ class CallerOut(Out):
 def get_caller(_tx: Tx, call: Call[Nothing]) -> CallerOut:
     """Return role, name and subject of the caller."""
     who = call.principal
-    return CallerOut(role=who.role.value, name=who.name, subject=who.subject_id, gateway=_told(call.services))
+    return CallerOut(
+        role=who.role.value,
+        name=who.name,
+        subject=who.subject_id,
+        account=who.account_id,
+        projects={project: role.value for project, role in who.works_in.items()},
+        scopes=None if who.scopes is None else sorted(who.scopes),
+        gateway=_told(call.services),
+    )
 
 
 def _told(services: ApiServices) -> dict[str, str]:

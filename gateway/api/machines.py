@@ -2,16 +2,14 @@
 
 from typing import Any, Literal
 
-from catalog.access import owns
-from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, NotFound, WrongState
-from catalog.model.ids import MachineId, PlatformId, ProjectId
+from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, WrongState
+from catalog.model.ids import MachineId, PlatformId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.platform import Platform
 from catalog.pool.give_back import destroy, give_back
 from catalog.ports import MachineAction
-from catalog.store import rows
+from catalog.store import rows, scoped
 from catalog.store.database import Tx
-from catalog.store.paging import page
 from gateway.api.bodies import Body, Nothing, Resource, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
@@ -57,8 +55,7 @@ class MachineOut(Resource):
 )
 def list_machines(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of machines: a project's own, an admin's all."""
-    mine = {} if call.is_admin else {"project_id": call.principal.subject_id}
-    found = page(tx, Machine, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
+    found = scoped.page(tx, call.scope, Machine, limit=call.limit, token=call.page_token, where=call.filters)
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 
 
@@ -74,7 +71,7 @@ async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
     """Carry out start, stop or reboot at the cloud; the other actions are done by the transaction."""
     if call.body.action in {"destroy", "give-back"}:
         return
-    row = await call.services.database.read(lambda tx: rows.by_id(tx, Machine, machine.id))
+    row = await call.services.database.read(lambda tx: scoped.find(tx, call.scope, Machine, machine.id))
     assert row.cloud_id is not None
     await call.services.machine_action(PlatformId(row.platform_id), row.cloud_id, MachineAction(call.body.action))
 
@@ -94,7 +91,7 @@ async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
 def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
     """Return the machine. Destroying and giving back go on in the background."""
     machine = _own(tx, call)
-    project = None if call.is_admin else ProjectId(call.principal.subject_id)
+    project = None if call.sees_all else machine.project_id
     match call.body.action:
         case "destroy":
             machine = destroy(tx, MachineId(machine.id), project, call.now_s)
@@ -115,10 +112,7 @@ def _refuse_unless_running(machine: Machine) -> None:
 
 
 def _own(tx: Tx, call: Call[Any]) -> Machine:
-    machine = rows.find(tx, Machine, call.path["id"])
-    if machine is None or not owns(call.principal, machine.project_id):
-        raise NotFound(f"there is no machine '{call.path['id']}'")
-    return machine
+    return scoped.find(tx, call.scope, Machine, call.path["id"])
 
 
 def _out(tx: Tx, row: Machine) -> MachineOut:

@@ -64,7 +64,7 @@ def document(endpoints: Sequence[Endpoint]) -> Json:
         "components": {
             "schemas": _schemas(endpoints),
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "A token that an admin issued."},
+                "token": {"type": "http", "scheme": "bearer", "description": "A token, or the text of a log-in."},
                 "enrolment": {"type": "http", "scheme": "bearer", "description": "A one-time enrolment token."},
             },
         },
@@ -98,6 +98,9 @@ def _operation(endpoint: Endpoint) -> Json:
         "parameters": list(_parameters(endpoint)),
         "responses": _responses(endpoint),
     }
+    if endpoint.permission is not None:
+        operation["x-permission"] = endpoint.permission
+        operation["x-roles"] = _roles(endpoint.permission)
     if endpoint.description:
         operation["description"] = endpoint.description
     if endpoint.body.model_fields:
@@ -111,8 +114,12 @@ def _security(endpoint: Endpoint) -> list[Json]:
     if endpoint.permission is None:
         return []
     # In 3.1 the list under a bearer scheme may name the roles that are needed.
-    required: Json = {"token": sorted(role.value for role in PERMISSIONS[endpoint.permission])}
+    required: Json = {"token": _roles(endpoint.permission)}
     return [required, {}] if endpoint.door is Door.LOCAL else [required]
+
+
+def _roles(permission: str) -> list[str]:
+    return sorted(role.value for role in PERMISSIONS[permission])
 
 
 def _parameters(endpoint: Endpoint) -> Iterator[Json]:

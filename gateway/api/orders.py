@@ -5,17 +5,16 @@ from typing import Any
 
 from pydantic import Field
 
-from catalog.access import owns
+from catalog import tenancy
 from catalog.connections import steps
 from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
-from catalog.model.ids import OrderId, ProjectId
+from catalog.model.ids import OrderId
 from catalog.model.order import Order, OrderState
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
-from catalog.store import rows
+from catalog.store import scoped
 from catalog.store.database import Tx
-from catalog.store.paging import page
-from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, Time, Word, stamp
+from gateway.api.bodies import Body, Name, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.prices import KeptPriceOut
 from gateway.api.services import Wakes
@@ -37,6 +36,7 @@ class OrderIn(Body):
         default=None, description="Id or name of one of the platform's key pairs, to log in with; else none."
     )
     name: Name | None = Field(default=None, description="What the machine shall be called; else the order's id.")
+    project: ProjectReference | None = Field(default=None, description="Needed by who works in several.")
 
 
 class OrderOut(Resource):
@@ -77,7 +77,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     wanted = call.body
     order = place(
         tx,
-        project_id=ProjectId(call.principal.subject_id),
+        project_id=tenancy.working_project(tx, call.principal, call.permission, wanted.project),
         offer=wanted.offer,
         size=wanted.size,
         image=wanted.image,
@@ -97,13 +97,12 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     permission="order:read",
     answer=OrderOut,
     many=True,
-    filters={"state": one_of(OrderState, "Only orders in this state.")},
+    filters={"state": one_of(OrderState, "Only orders in this state."), "project": "Only this project's."},
     summary="List the orders",
 )
 def list_orders(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of orders: a project's own, an admin's all."""
-    mine = {} if call.is_admin else {"project_id": call.principal.subject_id}
-    found = page(tx, Order, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
+    found = scoped.page(tx, call.scope, Order, limit=call.limit, token=call.page_token, where=_wanted(tx, call))
     return Listing(items=[_out(row) for row in found.items], next_token=found.next_token)
 
 
@@ -143,10 +142,14 @@ def cancel_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
 
 
 def _own(tx: Tx, call: Call[Nothing]) -> Order:
-    order = rows.find(tx, Order, call.path["id"])
-    if order is None or not owns(call.principal, order.project_id):
-        raise NotFound(f"there is no order '{call.path['id']}'")
-    return order
+    return scoped.find(tx, call.scope, Order, call.path["id"])
+
+
+def _wanted(tx: Tx, call: Call[Nothing]) -> dict[str, object]:
+    wanted: dict[str, object] = dict(call.filters)
+    if "project" in call.filters:
+        wanted["project_id"] = tenancy.visible_project(tx, call.scope, str(wanted.pop("project"))).id
+    return wanted
 
 
 def _out(row: Order) -> OrderOut:

@@ -116,7 +116,7 @@ def open_passage(tx: Tx, call: Call[PassageIn]) -> NewPassageOut:
 )
 def list_passages(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page: an admin's of all passages, anybody else's of their own."""
-    wanted: dict[str, object] = {} if call.is_admin else {"principal": passages.key_of(call.principal)}
+    wanted: dict[str, object] = {} if call.sees_all else {"principal": passages.key_of(call.principal)}
     if kind := call.filters.get("kind"):
         wanted["kind"] = PassageKind(kind)
     found = page(tx, Passage, limit=call.limit, token=call.page_token, where=wanted)

@@ -152,7 +152,7 @@ def _request(body: PlatformIn) -> EnrolmentRequest:
 )
 def list_platforms(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of platforms: a platform sees itself, an admin all."""
-    mine = {} if call.is_admin else {"id": call.principal.subject_id}
+    mine = {} if call.sees_all else {"id": call.principal.subject_id}
     found = page(tx, Platform, limit=call.limit, token=call.page_token, where=mine)
     return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 

@@ -51,8 +51,8 @@ class QuotaOut(Composite):
     "GET", "/v1/quotas", permission="quota:read", answer=QuotaOut, many=True, summary="List the quotas that were set"
 )
 def list_quotas(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return one page of them: an admin's all, a project's own."""
-    mine = {} if call.is_admin else {"id": call.principal.subject_id}
+    """Return one page of them: an admin's all, else those of the own projects and organisations."""
+    mine = {} if call.sees_all else {"id": call.scope.projects | call.principal.owned}
     found = page(tx, Quota, limit=call.limit, token=call.page_token, where=mine)
     return Listing(items=[_out(tx, holder(tx, row.id), row) for row in found.items], next_token=found.next_token)
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from catalog.access import PERMISSIONS
 from gateway.api import (
+    accounts,
     audit,
     connection_trace,
     connections,
@@ -57,6 +58,7 @@ BACKLOG = 128  # small: what waits here is not yet under any deadline of ours
 RESOURCES = (
     health,
     tenancy,
+    accounts,
     tokens,
     enrolments,
     platforms,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from catalog.access import Principal
 from catalog.errors import NotFound, WrongState
+from catalog.last_used import LastUsed
 from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
@@ -209,3 +210,4 @@ class ApiServices:
     published_prices: PublishedPriceLists = publishes_no_prices
     search: SearchIndex = field(default_factory=SearchIndex)
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
+    last_used: LastUsed = field(default_factory=LastUsed)

@@ -3,9 +3,8 @@
 from pydantic import Field
 
 from catalog import tenancy
-from catalog.errors import AlreadyExists, InvalidValue
+from catalog.errors import AlreadyExists, InvalidValue, NotFound
 from catalog.model.tenancy import Organisation, Project
-from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Name, Nothing, Reference, Resource, stamp
@@ -67,7 +66,9 @@ def create_organisation(tx: Tx, call: Call[OrganisationIn]) -> OrganisationOut:
 )
 def list_organisations(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of organisations."""
-    found = page(tx, Organisation, limit=call.limit, token=call.page_token)
+    found = page(
+        tx, Organisation, limit=call.limit, token=call.page_token, where=tenancy.organisations_of(tx, call.principal)
+    )
     return Listing(items=[_organisation(row) for row in found.items], next_token=found.next_token)
 
 
@@ -80,7 +81,7 @@ def list_organisations(tx: Tx, call: Call[Nothing]) -> Listing:
 )
 def get_organisation(tx: Tx, call: Call[Nothing]) -> OrganisationOut:
     """Return the organisation with this name or id."""
-    return _organisation(rows.by_name_or_id(tx, Organisation, call.path["ref"]))
+    return _organisation(tenancy.visible_organisation(tx, call.principal, call.path["ref"]))
 
 
 @routes.endpoint(
@@ -91,11 +92,12 @@ def get_organisation(tx: Tx, call: Call[Nothing]) -> OrganisationOut:
     answer=ProjectOut,
     status=201,
     location="/v1/projects/{id}",
-    errors=(AlreadyExists, InvalidValue),
+    errors=(AlreadyExists, InvalidValue, NotFound),
     summary="Make a project in an organisation",
 )
 def create_project(tx: Tx, call: Call[ProjectIn]) -> ProjectOut:
     """Return the new project."""
+    tenancy.require_owned(tx, call.principal, call.body.organisation)
     made = tenancy.create_project(tx, organisation=call.body.organisation, name=call.body.name, now_s=call.now_s)
     return _project(tx, made)
 
@@ -112,7 +114,9 @@ def create_project(tx: Tx, call: Call[ProjectIn]) -> ProjectOut:
 def list_projects(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of projects."""
     wanted = call.filters.get("organisation")
-    where = {} if wanted is None else {"organisation_id": rows.by_name_or_id(tx, Organisation, wanted).id}
+    where: dict[str, object] = {} if call.scope.everything else {"id": call.scope.visible}
+    if wanted is not None:
+        where["organisation_id"] = tenancy.visible_organisation(tx, call.principal, wanted).id
     found = page(tx, Project, limit=call.limit, token=call.page_token, where=where)
     return Listing(items=[_project(tx, row) for row in found.items], next_token=found.next_token)
 
@@ -120,7 +124,7 @@ def list_projects(tx: Tx, call: Call[Nothing]) -> Listing:
 @routes.plain("GET", "/v1/projects/{project}", permission="project:read", answer=ProjectOut, summary="Show a project")
 def get_project(tx: Tx, call: Call[Nothing]) -> ProjectOut:
     """Return the project with this id or reference (its slash written as %2F)."""
-    return _project(tx, tenancy.project(tx, call.path["project"]))
+    return _project(tx, tenancy.visible_project(tx, call.scope, call.path["project"]))
 
 
 def _organisation(row: Organisation) -> OrganisationOut:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from catalog import events, webhooks
+from catalog import webhooks
 from catalog.errors import EventsForgotten, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from catalog.store.database import Tx
 from catalog.store.paging import page
-from gateway.api.bodies import REFERENCE, Body, Nothing, Out, Resource, Time, Url, absent, stamp
+from gateway.api.bodies import REFERENCE, Body, Nothing, Out, ProjectReference, Resource, Time, Url, absent, stamp
 from gateway.api.dispatch import SHOWN_ONCE
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.errors import InvalidRequest
@@ -26,6 +26,7 @@ class WebhookIn(Body):
     kind: Annotated[str, Field(pattern=REFERENCE, max_length=64)] | None = Field(
         default=None, description="Only these events: a noun such as `order`, or one kind; absent: all."
     )
+    project: ProjectReference | None = Field(default=None, description="Whose events; needed by who works in several.")
 
 
 class WebhookOut(Resource):
@@ -96,6 +97,7 @@ def create_webhook(tx: Tx, call: Call[WebhookIn]) -> NewWebhookOut:
         sealer=call.services.sealer,
         policy=call.services.webhooks,
         now_s=call.now_s,
+        project=call.body.project,
     )
     return NewWebhookOut(**dict(_out(row)), signing_secret=secret.reveal())
 
@@ -105,8 +107,7 @@ def create_webhook(tx: Tx, call: Call[WebhookIn]) -> NewWebhookOut:
 )
 def list_webhooks(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page."""
-    mine = {"audience": events.audience_of(call.principal), "subject_id": call.principal.subject_id}
-    found = page(tx, Webhook, limit=call.limit, token=call.page_token, where=mine)
+    found = page(tx, Webhook, limit=call.limit, token=call.page_token, where=webhooks.where(call.principal))
     return Listing(items=[_out(row) for row in found.items], next_token=found.next_token)
 
 
@@ -197,7 +198,7 @@ def replay_webhook(tx: Tx, call: Call[ReplayIn]) -> ReplayOut:
 
 
 def _mine(tx: Tx, call: Call[Nothing] | Call[ReplayIn]) -> Webhook:
-    return webhooks.owned(tx, call.principal, call.path["id"])
+    return webhooks.owned(tx, call.principal, call.path["id"], call.permission)
 
 
 def _out(row: Webhook) -> WebhookOut:

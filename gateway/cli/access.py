@@ -18,6 +18,8 @@ _TOKENS = (
     Column("NAME", "name"),
     Column("ROLE", "role"),
     Column("SUBJECT", "subject"),
+    Column("ACCOUNT", "account"),
+    Column("USED", "used_at"),
     Column("EXPIRES", "expires_at"),
     Column("REVOKED", "revoked_at"),
 )
@@ -28,16 +30,21 @@ def create_token(
     door: Door,
     *,
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    project: Annotated[
-        str | None, typer.Option(help="For a member of this project, ORG/PROJECT; without it, an admin's.")
-    ] = None,
+    account: Annotated[str | None, typer.Option(help="For this account; without it and a role, one's own.")] = None,
+    role: Annotated[str | None, typer.Option(help="A role of its own; in a project, member if none is named.")] = None,
+    project: Annotated[str | None, typer.Option(help="In this project, ORG/PROJECT.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Only for this permission; may be repeated.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
     token_out: TokenOut = None,
 ) -> None:
     """Issue a token; its text is shown once."""
-    role = "admin" if project is None else "member"
+    if role is None and account is None and project is not None:
+        role = "member"
+    limits = scope or None
     with kept_secret(token_out) as keep:
-        token = door.client.tokens.create(role=role, name=name, project=project, ttl_s=ttl)
+        token = door.client.tokens.create(
+            name=name, role=role, account=account, project=project, scopes=limits, ttl_s=ttl
+        )
         show_once(door, dict(token), keep)
 
 

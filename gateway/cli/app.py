@@ -4,6 +4,7 @@ import typer
 
 from gateway.cli import (
     access,
+    accounts,
     audit,
     catalog,
     connection,
@@ -71,6 +72,9 @@ for _name, _noun in {
     "machine": machine.machines,
     "org": tenancy.organisations,
     "project": tenancy.projects,
+    "user": accounts.users,
+    "service-account": accounts.services,
+    "member": accounts.members,
     "token": access.tokens,
     "context": context.contexts,
     "passage": passage.passages,

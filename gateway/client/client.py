@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from gateway.client.accounts import Accounts, Memberships, Tokens
 from gateway.client.address import parse_address
 from gateway.client.audit import Audit
 from gateway.client.collection import Collection, body_of
@@ -13,7 +14,7 @@ from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatus
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.passages import Passages
-from gateway.client.platforms import Enrolments, Platforms, Tokens
+from gateway.client.platforms import Enrolments, Platforms
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.quotas import Quotas
@@ -42,6 +43,8 @@ class Client:
         self.wire = Wire(address=parse_address(server), token=token, timeout_s=timeout_s, on_exchange=on_exchange)
         self.organisations = Organisations(self.wire, "/v1/organisations")
         self.projects = Projects(self.wire, "/v1/projects")
+        self.accounts = Accounts(self.wire, "/v1/accounts")
+        self.memberships = Memberships(self.wire, "/v1/memberships")
         self.tokens = Tokens(self.wire, "/v1/tokens")
         self.enrolments = Enrolments(self.wire)
         self.platforms = Platforms(self.wire, "/v1/platforms")

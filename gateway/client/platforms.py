@@ -1,4 +1,4 @@
-"""Platforms and their enrolment, and tokens through the API.
+"""Platforms and their enrolment through the API.
 
 Secrets go into a request body and nowhere else: no method here logs, and no error carries a body.
 """
@@ -6,7 +6,7 @@ Secrets go into a request body and nowhere else: no method here logs, and no err
 from collections.abc import Mapping, Sequence
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Enrolment, Platform, Token
+from gateway.client.resources import Enrolment, Platform
 from gateway.client.wire import Wire
 
 
@@ -70,24 +70,4 @@ class Platforms(Collection[Platform]):
 
     def remove(self, key: str) -> None:
         """Retire a platform: its sealed credential is deleted, its tokens are revoked, it stays listed."""
-        self._remove(key)
-
-
-class Tokens(Collection[Token]):
-    """Bearer tokens; their text is shown once."""
-
-    def create(
-        self,
-        *,
-        role: str,
-        name: str,
-        project: str | None = None,
-        platform: str | None = None,
-        ttl_s: float | None = None,
-    ) -> Token:
-        """Issue a token; the answer holds its text, once. Role member needs ``project``, role platform ``platform``."""
-        return self._create(given(role=role, name=name, project=project, platform=platform, ttl_s=ttl_s))
-
-    def revoke(self, key: str) -> None:
-        """Make a token useless at once."""
         self._remove(key)

@@ -91,11 +91,35 @@ class Project(Named):
     reference: str
 
 
+class Account(Named):
+    """A person or a program."""
+
+    kind: str
+    project: str | None
+    gateway_role: str
+    enabled: bool
+    has_password: bool
+
+
+class Membership(TypedDict):
+    """An account's role in one project or organisation."""
+
+    id: str
+    version: int
+    account: str
+    project: str | None
+    organisation: str | None
+    role: str
+
+
 class Token(Named):
     """A bearer token; its text is present in the answer that issued it and never again."""
 
-    role: str
+    role: str | None  # None: it acts for ``account``
+    account: str | None
     subject: str  # the project or platform it speaks for; empty for an admin
+    scopes: list[str] | None
+    used_at: str | None
     expires_at: str | None
     revoked_at: str | None
     token: NotRequired[str | None]

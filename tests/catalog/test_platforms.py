@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import access, connections, network, platforms
+from catalog import access, connections, enrolments, network, platforms
 from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound, Stale, WrongState
 from catalog.model.access import Enrolment, Role, Token
 from catalog.model.ids import PlatformId
@@ -35,7 +35,7 @@ def token(store: Store) -> str:
 
     def work(tx: Tx) -> str:
         network.add_site(tx, name="bom", now_s=1.0)
-        return access.create_enrolment(tx, platform_name="mumbai", endpoints=APPROVED, now_s=store.now_s)[1]
+        return enrolments.create_enrolment(tx, platform_name="mumbai", endpoints=APPROVED, now_s=store.now_s)[1]
 
     return store.write(work)
 
@@ -85,7 +85,9 @@ def test_services_elsewhere_are_reached_as_an_admin_approved_them(store: Store) 
     """A service that an admin approved is the driver's to reach, at the admin's address; one that none did is not."""
     nova = {"purpose": "compute", "url": "http://api.example.org:8774", "dial": "10.0.0.5:8774"}
     _, token = store.write(
-        lambda tx: access.create_enrolment(tx, platform_name="mumbai", endpoints=[*APPROVED, nova], now_s=store.now_s)
+        lambda tx: enrolments.create_enrolment(
+            tx, platform_name="mumbai", endpoints=[*APPROVED, nova], now_s=store.now_s
+        )
     )
     services = {
         Purpose.COMPUTE: Named(url="http://api.example.org:8774/"),
@@ -169,7 +171,7 @@ def test_a_refused_enrolment_names_the_field_and_leaves_the_token_unused(
 def test_a_duplicate_name_leaves_the_token_unused(store: Store, token: str) -> None:
     """When another platform took the name meanwhile the enrolment is refused and its token stays as it was."""
     other = store.write(
-        lambda tx: access.create_enrolment(tx, platform_name="mumbai", endpoints=APPROVED, now_s=store.now_s)
+        lambda tx: enrolments.create_enrolment(tx, platform_name="mumbai", endpoints=APPROVED, now_s=store.now_s)
     )
     enrol(store, other[1])
     with pytest.raises(AlreadyExists) as refused:
@@ -219,7 +221,7 @@ def test_the_admins_authority_replaces_the_platforms(store: Store, tmp_path: Pat
     def work(tx: Tx) -> str:
         network.add_site(tx, name="bom", now_s=1.0)
         endpoints = [{**APPROVED[0], "ca_pem": mine}, APPROVED[1]]
-        return access.create_enrolment(tx, platform_name="mumbai", endpoints=endpoints, now_s=store.now_s)[1]
+        return enrolments.create_enrolment(tx, platform_name="mumbai", endpoints=endpoints, now_s=store.now_s)[1]
 
     platform, _ = enrol(store, store.write(work), api_ca_pem=theirs, connector_ca_pem=theirs)
     assert endpoint(store, platform, Purpose.API).ca_pem == mine

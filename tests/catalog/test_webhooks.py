@@ -214,8 +214,8 @@ def test_owners_see_their_own_and_have_so_many(store: Store) -> None:
     """Another's webhook does not exist; the limit counts one owner's."""
     mine, _ = created(store, PROJECT)
     with pytest.raises(NotFound):
-        store.read(lambda tx: webhooks.owned(tx, ADMIN, mine.id))
-    assert store.read(lambda tx: webhooks.owned(tx, PROJECT, mine.id)).id == mine.id
+        store.read(lambda tx: webhooks.owned(tx, ADMIN, mine.id, "webhook:read"))
+    assert store.read(lambda tx: webhooks.owned(tx, PROJECT, mine.id, "webhook:write")).id == mine.id
     for _ in range(POLICY.webhooks_limit - 1):
         created(store, PROJECT)
     with pytest.raises(QuotaExceeded):
@@ -223,7 +223,7 @@ def test_owners_see_their_own_and_have_so_many(store: Store) -> None:
     created(store, ADMIN)
 
     def remove(tx: Tx) -> None:
-        webhooks.remove(tx, webhooks.owned(tx, PROJECT, mine.id))
+        webhooks.remove(tx, webhooks.owned(tx, PROJECT, mine.id, "webhook:write"))
 
     store.write(remove)
     created(store, PROJECT)

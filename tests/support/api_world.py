@@ -14,7 +14,19 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from catalog import access, connections, consent, exits, network, platforms, publish, tenancy, webhooks
+from catalog import (
+    access,
+    accounts,
+    connections,
+    consent,
+    enrolments,
+    exits,
+    network,
+    platforms,
+    publish,
+    tenancy,
+    webhooks,
+)
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
@@ -43,7 +55,10 @@ from tests.support.clocks import ManualClock
 GATEWAY_KEY = "Z2F0ZXdheS1nYXRld2F5LWdhdGV3YXktZ2F0ZXdheS0="
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
 STRANGER = "stranger"
-ROLES = ("admin", "tenant", "rival", "platform", "other", STRANGER)
+ROLES = (
+    *("admin", "operator", "auditor", "owner", "tenant", "viewer", "user"),
+    *("neighbour", "rival", "platform", "other", "guest", STRANGER),
+)
 
 
 def published(provider: str, region: str) -> PublishedPrices:
@@ -234,6 +249,7 @@ def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[st
         ids[role] = project.id
         token, tokens[role] = access.issue_token(tx, role=Role.MEMBER, name=role, subject_id=project.id, now_s=now_s)
         ids[f"{role}-token"] = token.id
+    _seed_people(tx, tokens, ids, now_s)
     who = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
     url, policy = "https://hooks.example.net", WebhookPolicy()
     webhook, _ = webhooks.create(tx, principal=who, url=url, kind="", sealer=sealer, policy=policy, now_s=now_s)
@@ -254,10 +270,37 @@ def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[st
     return tokens, ids
 
 
+def _seed_people(tx: Tx, tokens: dict[str, str], ids: dict[str, str], now_s: float) -> None:
+    """Everybody else around the tenant's project, one of each role, and the same around its neighbours."""
+    admin = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
+    for role in (Role.OPERATOR, Role.AUDITOR):
+        _, tokens[role.value] = access.issue_token(tx, role=role, name=role.value, now_s=now_s)
+    ids["neighbour"] = tenancy.create_project(tx, organisation="bakery", name="next", now_s=now_s).id
+    for role, name, project in (
+        (Role.OWNER, "owner", "tenant"),
+        (Role.VIEWER, "viewer", "tenant"),
+        (Role.OWNER, "neighbour", "neighbour"),
+        (Role.OWNER, "rival-owner", "rival"),
+    ):
+        _, tokens[name] = access.issue_token(tx, role=role, name=name, subject_id=ids[project], now_s=now_s)
+    mara, guest = (accounts.create_user(tx, name=name, now_s=now_s) for name in ("mara@bakery.example", "guest"))
+    ids["mara"] = mara.id
+    accounts.create_user(tx, name="newcomer", now_s=now_s)
+    for account, name in ((mara, "user"), (guest, "guest")):
+        token, tokens[name] = access.issue_account_token(tx, account, name=name, ttl_s=None, scopes=None, now_s=now_s)
+        ids[f"{name}-token"] = token.id
+    for role, project in (("member", "bakery/tenant"), ("viewer", "bakery/next")):
+        joined = accounts.join(tx, admin, account=mara.id, role=role, project=project, now_s=now_s)
+        ids.setdefault("membership", joined.id)
+    ids["account"] = accounts.create_service(
+        tx, name="robot", project=tenancy.project(tx, "bakery/tenant"), now_s=now_s
+    ).id
+
+
 def enrolled(tx: Tx, sealer: Sealer, name: str, now_s: float) -> tuple[str, str]:
     """Enrol a platform called ``name`` and return its id and token."""
     approved = {"purpose": "api", "url": f"https://{name}.example.org", "dial": "10.1.2.3:443"}
-    _, text = access.create_enrolment(tx, platform_name=name, endpoints=[approved], now_s=now_s)
+    _, text = enrolments.create_enrolment(tx, platform_name=name, endpoints=[approved], now_s=now_s)
     request = platforms.EnrolmentRequest(
         name=name,
         provider="simulated",

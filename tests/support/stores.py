@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import inspect, text
 
-from catalog import access, network, platforms
+from catalog import enrolments, network, platforms
 from catalog.errors import SealBroken
 from catalog.model.connection import Connection
 from catalog.model.ids import ConnectionId, PlatformId, new_id
@@ -158,7 +158,7 @@ def add_platform(store: Store, name: str = "mumbai", **changes: object) -> Platf
             {"purpose": "api", "url": "https://api.example.org:8443/v3", "dial": "10.0.0.5:8443"},
             {"purpose": "connector", "url": "https://connector.example.org", "dial": "10.0.0.6:443"},
         ]
-        _, token = access.create_enrolment(tx, platform_name=name, endpoints=approved, now_s=now_s)
+        _, token = enrolments.create_enrolment(tx, platform_name=name, endpoints=approved, now_s=now_s)
         platform, _ = platforms.enrol(
             tx,
             token_text=token,

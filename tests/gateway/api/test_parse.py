@@ -44,7 +44,11 @@ RELAY = {"name": "r", "site": "fra", "host": "10.0.0.9", "user": "relay", "host_
             id="in a list",
         ),
         pytest.param(
-            "/v1/tokens", {"role": "root", "name": "n"}, "role", "'admin', 'member' or 'platform'", id="wrong word"
+            "/v1/tokens",
+            {"role": "root", "name": "n"},
+            "role",
+            "'admin', 'operator', 'auditor', 'owner', 'member', 'viewer' or 'platform'",
+            id="wrong word",
         ),
         pytest.param("/v1/tokens", {"role": "member", "name": "n"}, "project", "name or id", id="project missing"),
     ],

@@ -150,7 +150,7 @@ def test_a_webhook_that_is_deleted_is_told_nothing_more(tmp_path: Path) -> None:
         async with at_work(tmp_path) as world:
             gone = await world.add("gone")
             await world.add("stays")
-            await world.database.write(lambda tx: webhooks.remove(tx, webhooks.owned(tx, ADMIN, gone)))
+            await world.database.write(lambda tx: webhooks.remove(tx, webhooks.owned(tx, ADMIN, gone, "webhook:write")))
             for count in (1, 2):
                 await world.database.write(issue)
                 await until(lambda count=count: world.told("stays") == count)

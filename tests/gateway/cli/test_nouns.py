@@ -283,3 +283,25 @@ def test_status(run: Run) -> None:
     assert run("status")["background"][0]["name"] == "pools"
     assert run("status", role="tenant")["ready"] is True
     assert "background" not in run("status", role="tenant")
+
+
+def test_people_programs_and_their_roles(run: Run, crossway: Crossway, api: ServedApi, tmp_path: Path) -> None:
+    """A user gets a role and a token that has it, limited or not, until the role is taken away or the user disabled."""
+    run("user", "create", "lee@acme.example")
+    robot = run("service-account", "create", "robot-2", "--project", "bakery/tenant")
+    assert robot["id"] in [each["id"] for each in run("service-account", "list")]
+    role = run("member", "add", "lee@acme.example", "--project", "bakery/tenant", "--role", "viewer")
+    assert role["id"] in [each["id"] for each in run("member", "list", "--project", "bakery/tenant")]
+    path = tmp_path / "lee.token"
+    words = ("--account", "lee@acme.example", "--scope", "order:read", "--scope", "self:read")
+    token = run("token", "create", "laptop", *words, "--token-out", str(path))
+    assert token["scopes"] == ["order:read", "self:read"]
+    mine = {"CROSSWAY_SERVER": api.server, "CROSSWAY_TOKEN": path.read_text().strip(), "CROSSWAY_OUTPUT": "json"}
+    assert crossway("order", "list", **mine).exit_code == 0
+    assert crossway("machine", "list", **mine).exit_code == 5
+    run("member", "remove", role["id"])
+    assert crossway("order", "list", **mine).exit_code == 5
+    run("user", "disable", role["account"])
+    assert crossway("whoami", **mine).exit_code == 5
+    run("user", "enable", role["account"])
+    assert crossway("whoami", **mine).exit_code == 0

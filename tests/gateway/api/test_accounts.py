@@ -1,0 +1,177 @@
+"""Accounts, memberships and tokens over the API: what each role gives, and that it is asked anew at each use."""
+
+import asyncio
+from pathlib import Path
+
+from gateway.api.openapi import document
+from gateway.api.server import declared
+from tests.support.api_world import ApiWorld, api_world
+
+ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
+
+
+async def made(world: ApiWorld, role: str, path: str, body: dict[str, object], name: str = "") -> dict[str, object]:
+    """Make something as ``role``; a token's text is kept under ``name``."""
+    reply = await world.call(role, "POST", path, body)
+    assert reply.status == 201, reply.text
+    if name:
+        world.tokens[name] = reply.body["token"]
+    return dict(reply.body)
+
+
+def test_a_token_never_has_more_than_its_holder_has_now(tmp_path: Path) -> None:
+    """What a membership gives ends with it, at once and for every token; its scopes are what the holder had then."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            user = await made(world, "admin", "/v1/accounts", {"kind": "user", "name": "lee"})
+            token = {"name": "laptop", "account": "lee"}
+            await made(world, "admin", "/v1/tokens", token, "lee")
+            assert (await world.call("lee", "POST", "/v1/orders", ORDER)).status == 403
+            too_early = await world.call("admin", "POST", "/v1/tokens", {**token, "scopes": ["order:read"]})
+            assert (too_early.status, too_early.body["field"]) == (422, "scopes")
+
+            membership = await made(
+                world, "owner", "/v1/memberships", {"account": "lee", "role": "member", "project": "bakery/tenant"}
+            )
+            placed = await world.call("lee", "POST", "/v1/orders", ORDER)
+            assert (placed.status, placed.body["project"]) == (202, world.ids["tenant"])
+            await made(world, "lee", "/v1/tokens", {"name": "ci", "scopes": ["order:read"]}, "ci")
+            assert (await world.call("ci", "GET", f"/v1/orders/{placed.body['id']}")).status == 200
+            assert (await world.call("ci", "POST", "/v1/orders", ORDER)).status == 403
+            who = (await world.call("ci", "GET", "/v1/whoami")).body
+            assert (who["account"], who["scopes"]) == (user["id"], ["order:read"])
+            assert who["projects"] == {world.ids["tenant"]: "member"}
+
+            gone = await world.call("owner", "DELETE", f"/v1/memberships/{membership['id']}")
+            assert gone.status == 204
+            assert (await world.call("ci", "GET", f"/v1/orders/{placed.body['id']}")).status == 403
+            assert (await world.call("lee", "GET", "/v1/orders")).status == 403
+            assert (await world.call("lee", "GET", "/v1/whoami")).body["role"] == "guest"
+            off = await world.call("admin", "PATCH", f"/v1/accounts/{user['id']}", {"enabled": False})
+            assert off.body["enabled"] is False
+            assert (await world.call("lee", "GET", "/v1/whoami")).status == 401
+
+    asyncio.run(story())
+
+
+def test_a_limited_token_makes_none_that_may_do_more(tmp_path: Path) -> None:
+    """A token with some scopes issues tokens with those or fewer; one without the right issues none."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            limits = ["self:write", "order:read"]
+            await made(world, "user", "/v1/tokens", {"name": "a", "scopes": limits}, "a")
+            inherited = await made(world, "a", "/v1/tokens", {"name": "b"}, "b")
+            assert inherited["scopes"] == sorted(limits)
+            more = await world.call("a", "POST", "/v1/tokens", {"name": "c", "scopes": ["order:write"]})
+            assert (more.status, more.code) == (403, "denied")
+            await made(world, "a", "/v1/tokens", {"name": "d", "scopes": ["order:read"]}, "d")
+            assert (await world.call("d", "POST", "/v1/tokens", {"name": "e"})).status == 403
+
+    asyncio.run(story())
+
+
+def test_everybody_has_the_own_tokens_and_nobody_a_persons(tmp_path: Path) -> None:
+    """A user lists and revokes the own; an owner has those of service accounts, an admin all; used-at is told."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            mine = (await world.call("user", "GET", "/v1/tokens")).body["items"]
+            assert [each["id"] for each in mine] == [world.ids["user-token"]]
+            assert mine[0]["used_at"] is not None
+            robot = world.ids["account"]
+            token = await made(world, "owner", "/v1/tokens", {"name": "ci", "account": robot}, "robot")
+            assert (await world.call("robot", "GET", "/v1/whoami")).body["role"] == "guest"
+            listed = (await world.call("owner", "GET", f"/v1/accounts/{robot}/tokens")).body["items"]
+            assert [each["id"] for each in listed] == [token["id"]]
+            persons = await world.call("owner", "GET", f"/v1/accounts/{world.ids['mara']}/tokens")
+            assert persons.status == 403
+            assert (await world.call("user", "DELETE", f"/v1/tokens/{token['id']}")).status == 404
+            assert (await world.call("owner", "DELETE", f"/v1/tokens/{token['id']}")).status == 204
+            assert (await world.call("robot", "GET", "/v1/whoami")).status == 401
+            assert (await world.call("user", "DELETE", f"/v1/tokens/{mine[0]['id']}")).status == 204
+            assert (await world.call("user", "GET", "/v1/whoami")).status == 401
+
+    asyncio.run(story())
+
+
+def test_an_organisations_owner_is_owner_of_each_of_its_projects(tmp_path: Path) -> None:
+    """Those that there are and those that come; it makes them, and none elsewhere."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            await made(
+                world, "admin", "/v1/memberships", {"account": "guest", "role": "owner", "organisation": "bakery"}
+            )
+            project = await made(world, "guest", "/v1/projects", {"organisation": "bakery", "name": "third"})
+            seen = (await world.call("guest", "GET", "/v1/projects")).body["items"]
+            assert {each["reference"] for each in seen} == {"bakery/tenant", "bakery/next", "bakery/third"}
+            body = {"account": "mara@bakery.example", "role": "viewer", "project": project["id"]}
+            await made(world, "guest", "/v1/memberships", body)
+            elsewhere = await world.call("guest", "POST", "/v1/projects", {"organisation": "foundry", "name": "x"})
+            assert (elsewhere.status, elsewhere.code) == (404, "not-found")
+            assert [each["name"] for each in (await world.call("guest", "GET", "/v1/organisations")).body["items"]] == [
+                "bakery"
+            ]
+
+    asyncio.run(story())
+
+
+def test_who_works_in_several_projects_names_one(tmp_path: Path) -> None:
+    """An order without a project is refused with the choice; a viewer's is refused; lists hold both's things."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            body = {"account": "mara@bakery.example", "role": "member", "project": "foundry/rival"}
+            await made(world, "admin", "/v1/memberships", body)
+            unclear = await world.call("user", "POST", "/v1/orders", ORDER)
+            assert (unclear.status, unclear.body["field"]) == (422, "project")
+            assert "bakery/tenant, foundry/rival" in unclear.body["fix"]
+            chosen = await world.call("user", "POST", "/v1/orders", {**ORDER, "project": "foundry/rival"})
+            assert (chosen.status, chosen.body["project"]) == (202, world.ids["rival"])
+            viewed = await world.call("user", "POST", "/v1/orders", {**ORDER, "project": "bakery/next"})
+            assert (viewed.status, viewed.code) == (403, "denied")
+            listed = (await world.call("user", "GET", "/v1/orders")).body["items"]
+            assert {each["project"] for each in listed} == {world.ids["tenant"], world.ids["rival"]}
+            only = (await world.call("user", "GET", "/v1/orders?project=foundry%2Frival")).body["items"]
+            assert [each["id"] for each in only] == [chosen.body["id"]]
+            events = (await world.call("user", "GET", "/v1/events?kind=order")).body["items"]
+            assert {each["project"] for each in events} == {world.ids["tenant"], world.ids["rival"]}
+
+    asyncio.run(story())
+
+
+def test_only_an_admin_decides_about_people_and_about_the_gateway(tmp_path: Path) -> None:
+    """An owner makes service accounts of the own project and neither users nor admins; an operator lets nobody in."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            for role, body in (
+                ("owner", {"kind": "user", "name": "eve"}),
+                ("owner", {"kind": "service", "name": "eve", "gateway_role": "admin"}),
+                ("operator", {"kind": "user", "name": "eve"}),
+                ("auditor", {"kind": "user", "name": "eve"}),
+            ):
+                assert (await world.call(role, "POST", "/v1/accounts", body)).status == 403
+            grown = {"kind": "service", "name": "eve", "project": "bakery/tenant", "gateway_role": "admin"}
+            assert (await world.call("owner", "POST", "/v1/accounts", grown)).status == 422
+            path = f"/v1/accounts/{world.ids['account']}"
+            assert (await world.call("owner", "PATCH", path, {"gateway_role": "admin"})).status == 403
+            assert (await world.call("owner", "PATCH", path, {"enabled": False})).status == 200
+            for role in ("operator", "auditor", "owner", "user"):
+                refused = await world.call(role, "POST", "/v1/tokens", {"name": "x", "role": "admin"})
+                assert (refused.status, refused.code) == (403, "denied")
+
+    asyncio.run(story())
+
+
+def test_the_description_tells_which_roles_each_operation_takes() -> None:
+    """Every operation behind a permission names it and the roles that have it."""
+    described = document(declared())["paths"]
+    operation = described["/v1/orders"]["post"]
+    assert (operation["x-permission"], operation["x-roles"]) == ("order:write", ["member", "owner"])
+    for endpoint in declared():
+        operation = described[endpoint.path][endpoint.method.lower()]
+        assert operation.get("x-permission") == endpoint.permission
+        assert bool(operation.get("x-roles")) == (endpoint.permission is not None)
