@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from catalog.messages.handshake import public_text
+from catalog.messages.signing_key import load_or_create_key
 from catalog.ports import Address
 from gateway.client.client import Client
 from tests.support.clouds import RunningCloud
 from tests.support.openstack_cloud.places import CATALOG, NAME, REGION, Places
 from tests.support.openstack_cloud.rest import Customer, log_in
 from tests.support.openstack_cloud.seeding import PASSWORD, PROJECTS
-from tests.support.small_world import PLATFORM, ROOT, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.small_world import PLATFORM, ROOT, SmallWorld, small_world, start_connector
+from tests.support.sshd import free_port, wait_until
 
 PATIENCE_S: Final = 180.0  # a create took 10 s on two busy cores, and several may be under way
 IMAGE: Final = "debian-12-generic-amd64"
@@ -101,13 +103,9 @@ def openstack(folder: Path) -> Iterator[OpenStack]:
 
 def enrol(world: SmallWorld, cloud: OpenStack) -> str:
     """Enrol the cloud's project as its owner would; every service has a port, and an endpoint, of its own."""
-    approved = [
-        {"purpose": kind, **named, "dial": f"127.0.0.1:{cloud.places.ports[CATALOG[kind][0]]}"}
-        for kind, named in cloud.services().items()
-    ]
     return world.enrol(
-        approved=approved, services=cloud.services(), account=PROJECTS[cloud.project], secret=PASSWORD, region=REGION,
-        options={"project": cloud.project},
+        approved=_approved(cloud), services=cloud.services(), account=PROJECTS[cloud.project], secret=PASSWORD,
+        region=REGION, options={"project": cloud.project},
     )  # fmt: skip
 
 
@@ -125,15 +123,57 @@ def openstack_world(folder: Path, cloud: OpenStack, *, settings: str = "") -> It
         yield world
 
 
+@contextmanager
+def further_platform(world: SmallWorld, cloud: OpenStack, *, project: str) -> Iterator[str]:
+    """Enrol and connect another project of the cloud as a platform of its name, and yield the platform's name."""
+    port, name = free_port(), f"connector-{project}"
+    connector = start_connector(
+        world.folder, port, policy=POLICY, services=SERVICES, provider="openstack", platform=project, name=name
+    )
+    try:
+        endpoints = _approved(cloud)
+        api = {"url": cloud.url}
+        at = {"url": f"http://connector.{project}.example:{port}"}
+        enrolment = world.admin.enrolments.create(
+            platform_name=project,
+            endpoints=[
+                {"purpose": "api", **api, "dial": str(cloud.address)},
+                {"purpose": "connector", **at, "dial": f"127.0.0.1:{port}"},
+                *endpoints,
+            ],
+        )
+        key = load_or_create_key(world.folder / name / "key.pem").public_key()
+        token = Client(world.server, timeout_s=PATIENCE_S).platforms.enrol(
+            enrolment_token=str(enrolment["token"]), name=project, provider="openstack", site=PLATFORM,
+            account=PROJECTS[project], secret=PASSWORD, api=api, connector=at, services=cloud.services(),
+            region=REGION, public_key=public_text(key), options={"project": project},
+        )["token"]  # fmt: skip
+        connection = Client(world.server, token, timeout_s=PATIENCE_S).connections.request()["id"]
+        world.wait_connection(connection, "established")
+        world.accept_all()
+        yield project
+    finally:
+        connector.stop()
+
+
+def _approved(cloud: OpenStack) -> list[Mapping[str, str]]:
+    """Return what an admin approves of the cloud's services."""
+    return [
+        {"purpose": kind, **named, "dial": f"127.0.0.1:{cloud.places.ports[CATALOG[kind][0]]}"}
+        for kind, named in cloud.services().items()
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shopper:
-    """A project of the gateway's that orders machines of the world's platform."""
+    """A project of the gateway's that orders machines of a platform."""
 
     client: Client
+    platform: str = PLATFORM
 
     def order(self, size: str = "m1.small", *, key: str | None = None) -> str:
         """Order a machine and return the order's id."""
-        choice = {"offer": PLATFORM, "size": size, "image": IMAGE}
+        choice = {"offer": self.platform, "size": size, "image": IMAGE}
         return str(self.client.orders.create(**choice, idempotency_key=key)["id"])
 
     def ended(self, order: str) -> Mapping[str, Any]:

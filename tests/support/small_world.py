@@ -251,20 +251,28 @@ def small_world(
 
 
 def start_connector(
-    folder: Path, port: int, *, policy: str, services: Sequence[str], provider: str, host: str = "127.0.0.1"
+    folder: Path,
+    port: int,
+    *,
+    policy: str,
+    services: Sequence[str],
+    provider: str,
+    host: str = "127.0.0.1",
+    platform: str = PLATFORM,
+    name: str = "connector",
 ) -> Program:
-    """Start a connector that keeps its state in ``folder`` and answers by ``policy``."""
-    directory = _made(folder / "connector")
+    """Start a connector that keeps its state in ``folder / name`` and answers by ``policy``."""
+    directory = _made(folder / name)
     gateway_key = public_text(load_or_create_key(folder / "gateway" / SIGNING_KEY_FILE).public_key())
     load_or_create_key(directory / "key.pem")
     config = directory / "connector.toml"
     config.write_text(
-        f'[connector]\nlisten = "{host}:{port}"\nplatform = "{PLATFORM}"\nkey_file = "key.pem"\n'
+        f'[connector]\nlisten = "{host}:{port}"\nplatform = "{platform}"\nkey_file = "key.pem"\n'
         f'gateway_key = "{gateway_key}"\nstate_file = "state.json"\n'
         f'[service]\nprovider = "{provider}"\nservices = {json.dumps(list(services))}\n{policy}'
     )
     program = start(
-        [sys.executable, "-m", "gateway", "connector", "serve", "--config", str(config)], folder / "connector.log"
+        [sys.executable, "-m", "gateway", "connector", "serve", "--config", str(config)], folder / f"{name}.log"
     )
     program.ready()
     return program
