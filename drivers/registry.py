@@ -38,6 +38,7 @@ class ProviderFacts:
     options: Mapping[str, str] = field(default_factory=dict)
     regions: Callable[[], Collection[str]] | None = None
     needs_region: bool = False
+    takes_path: bool = False  # the API may live under a path
     exercised: str  # how far its driver was really tried
     factory: tuple[str, str]  # module and class
 
@@ -69,6 +70,7 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
             needed=("project",),
             options={"project": "the project's name", "domain": "the domain's name (default: Default)"},
             needs_region=True,
+            takes_path=True,
             exercised="against a whole OpenStack (Debian's: keystone, glance, nova, neutron), by make test-openstack",
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
         ),
@@ -120,7 +122,7 @@ def build(account: CloudAccount, dialer: Dialer, policy: CallPolicy | None = Non
     """
     known = facts(account.provider)
     check(account.provider, account.region, account.options)
-    _check_url(account.endpoint.url)
+    _check_url(account.endpoint.url, takes_path=known.takes_path)
     module, name = known.factory
     driver: CloudDriver = getattr(import_module(module), name)(account, dialer, policy or CallPolicy())
     return driver
@@ -167,13 +169,14 @@ def _check_options(options: Mapping[str, str], known: ProviderFacts) -> None:
             raise InvalidValue("the provider needs this option", field=f"options.{option}", fix=known.options[option])
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, *, takes_path: bool) -> None:
     try:
         parts = urlsplit(url)
         port_is_right = parts.port != 0
     except ValueError:
         parts, port_is_right = urlsplit(""), False
-    plain = not (parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"))
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    plain = plain and (takes_path or not parts.path.strip("/"))
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_right or not plain:
         raise InvalidValue(
             "the endpoint is not the URL of an API", field="endpoint", fix="https://NAME or https://NAME:PORT"

@@ -17,6 +17,7 @@ from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus
 from drivers.clouds.generic import GenericCloud, identifier, refuse_location
+from drivers.keystone_url import keystone_url
 
 _SERVICES: Final = {
     "compute": (Capability.MACHINE, Capability.SIZE, Capability.KEY_PAIR),
@@ -37,19 +38,23 @@ class OpenStackCloud(GenericCloud):
 
     def _driver(self) -> Any:
         options = self.account.options
-        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
         return _new_driver(
             self.account.account,
             self.account.secret.reveal(),
             secure=self.target.scheme == "https",
             api_version="2.2",  # without it: a driver of 2011 that knows no networks
-            # Without /v3, which libcloud appends by itself.
-            ex_force_auth_url=f"{self.target.scheme}://{host}:{self.target.port}",
+            ex_force_auth_url=self._keystone(),
             ex_force_auth_version="3.x_password",
             ex_tenant_name=options["project"],
             ex_domain_name=options.get("domain", "Default"),
             ex_force_service_region=self.account.region,
         )
+
+    def _keystone(self) -> str:
+        """Return the URL to which libcloud appends the version."""
+        host = f"[{self.target.host}]" if ":" in self.target.host else self.target.host
+        path = urlsplit(keystone_url(self.account.endpoint.url)).path
+        return f"{self.target.scheme}://{host}:{self.target.port}{path}"
 
     def _log_in(self, driver: Any) -> ServiceInformation:
         # Not get_service_types(region): it drops a service that has an endpoint in another region too.

@@ -8,6 +8,7 @@ from typing import Any, Final
 from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudRefused, CloudUnavailable
 from catalog.ports import AccountOf, Carrier, CloudAccount, HttpAnswer, HttpCall
 from catalog.secrets import Secret
+from drivers.keystone_url import keystone_url
 from drivers.passages.answers import within
 from drivers.passages.openstack_catalog import Service, services
 
@@ -50,7 +51,7 @@ class Login:
 
     async def _log_in(self) -> CloudToken:
         account = await self._account()
-        base = account.endpoint.url.rstrip("/")
+        base = keystone_url(account.endpoint.url)
         call = HttpCall(
             method="POST",
             url=f"{base}/v3/auth/tokens",

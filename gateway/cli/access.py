@@ -1,5 +1,6 @@
 """``crossway token``, ``whoami`` and ``status``: who may come in, who one is, how the gateway is."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -64,6 +65,12 @@ def revoke_tokens(door: Door, *, token: Keys) -> None:
 def whoami(door: Door) -> None:
     """Show who the token speaks for."""
     door.show(door.client.whoami())
+
+
+@remote(top, "gateway-key")
+def gateway_key(door: Door) -> None:
+    """Print the public key by which connectors know this gateway; owners put it into their connector's file."""
+    sys.stdout.write(door.client.whoami()["gateway"]["gateway_key"] + "\n")
 
 
 @remote(top, "status")

@@ -1,15 +1,18 @@
 """``crossway catalog``: what can be ordered, and where."""
 
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 import typer
 
-from gateway.cli.door import Door, Key, Limit, remote
+from gateway.cli.door import Door, Key, Limit, Timeout, remote
 from gateway.cli.output import Column
 from gateway.cli.pairs import pairs_of
+from gateway.client.problems import WaitTimedOut
 
 catalog = typer.Typer(help="What can be ordered, and where.")
 
+_LOOK_AGAIN_S: Final = 0.5  # lists cannot be watched
 _ENTRIES = (
     Column("CAPABILITY", "capability"),
     Column("TITLE", "title"),
@@ -42,8 +45,12 @@ def offers(
     capability: Annotated[str | None, typer.Option(help="Only this capability's, such as machine.")] = None,
     platform: Annotated[str | None, typer.Option(help="Only this platform's, by name or id.")] = None,
     limit: Limit = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until machines can be ordered.")] = False,
+    timeout: Timeout = 120.0,
 ) -> None:
     """List the offers: a service at a platform."""
+    if wait:
+        _wait_for_offers(door, capability=capability, platform=platform, timeout_s=timeout)
     door.show_list(door.client.offers.list(capability=capability, platform=platform), _OFFERS, limit)
 
 
@@ -64,3 +71,19 @@ def label(
 def offer(door: Door, *, offer: Key) -> None:
     """Show one offer with its sizes and images."""
     door.show(door.client.offers.get(offer))
+
+
+def _wait_for_offers(door: Door, *, capability: str | None, platform: str | None, timeout_s: float) -> None:
+    """Wait until something is on offer, and each offer of machines has sizes and images to choose from."""
+    ends_s = time.monotonic() + timeout_s
+    while True:
+        listed = list(door.client.offers.list(capability=capability, platform=platform))
+        found = [each for each in listed if each["state"] == "offered"]
+        machines = [each for each in found if each["capability"] == "machine"]
+        wanted = machines if capability in {None, "machine"} else found
+        if wanted and all(each["size_count"] and each["image_count"] for each in machines):
+            return
+        if time.monotonic() >= ends_s:
+            states = sorted({f"{each['capability']} {each['state']} {each['reason']}".strip() for each in listed})
+            raise WaitTimedOut("offers", timeout_s=timeout_s, last_state=", ".join(states) or "none")
+        time.sleep(_LOOK_AGAIN_S)

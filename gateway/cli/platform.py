@@ -43,7 +43,9 @@ def create_enrolment(
     *,
     platform: Annotated[str, typer.Argument(metavar="PLATFORM", help="The name it will enrol under.")],
     api_url: Annotated[str, typer.Option(help="URL of the cloud's API.")],
-    api_dial: Annotated[str, typer.Option(metavar="HOST:PORT", help="What to dial for it.")],
+    api_dial: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="What to dial for it, if not what its URL says.")
+    ] = None,
     api_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
     api_ca_file: Annotated[Path | None, typer.Option(help="Its and its services' private CA, PEM.")] = None,
     service: ServiceUrls = None,
@@ -51,15 +53,17 @@ def create_enrolment(
         list[str] | None, typer.Option(metavar="KIND=HOST:PORT", help="What to dial for it, if not what its URL says.")
     ] = None,
     connector_url: Annotated[str | None, typer.Option(help="URL of the owner's connector.")] = None,
-    connector_dial: Annotated[str | None, typer.Option(metavar="HOST:PORT")] = None,
+    connector_dial: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="What to dial for it, if not what its URL says.")
+    ] = None,
     connector_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
     connector_ca_file: Annotated[Path | None, typer.Option(help="Its private CA, PEM.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
     token_out: TokenOut = None,
 ) -> None:
     """Approve the endpoints of a platform that is yet to enrol, and issue its one-time token."""
-    if (connector_url is None) != (connector_dial is None):
-        raise CliError("--connector-url and --connector-dial belong together")
+    if connector_url is None and connector_dial is not None:
+        raise CliError("--connector-dial goes with no --connector-url")
     endpoints = [_approval("api", api_url, api_dial, api_dial_from, api_ca_file)]
     if connector_url is not None:
         endpoints.append(_approval("connector", connector_url, connector_dial, connector_dial_from, connector_ca_file))
@@ -187,7 +191,8 @@ def show_once(door: Door, issued: dict[str, object], keep: Callable[[str], None]
 def _approval(
     purpose: str, url: str, dial: str | None, dials_from: list[str] | None, ca_file: Path | None
 ) -> dict[str, object]:
-    approval: dict[str, object] = {"purpose": purpose, "dial": dial, **_endpoint(url, ca_file)}
+    dialled = _address(purpose, url) if dial is None else dial
+    approval: dict[str, object] = {"purpose": purpose, "dial": dialled, **_endpoint(url, ca_file)}
     if dials_from:
         approval["dials_from"] = pairs_of(dials_from, f"--{purpose}-dial-from")
     return approval
@@ -200,17 +205,18 @@ def _services(
     urls, dials = urls or {}, dials or {}
     if unknown := sorted(set(dials) - set(urls)):
         raise CliError(f"--service-dial {unknown[0]} goes with no --service", fix=f"--service {unknown[0]}=URL")
-    return [_approval(kind, url, dials.get(kind) or _address(kind, url), None, ca_file) for kind, url in urls.items()]
+    return [_approval(kind, url, dials.get(kind), None, ca_file) for kind, url in urls.items()]
 
 
-def _address(kind: str, url: str) -> str:
+def _address(purpose: str, url: str) -> str:
+    """Return what ``url`` itself leads to, as host:port."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (ValueError, KeyError):
         parts, port = urlsplit(""), 0
     if not parts.hostname:
-        raise CliError(f"--service {kind}={url} is not the URL of an API", fix="https://NAME:PORT")
+        raise CliError(f"{url} of {purpose} is not the URL of an API", fix="https://NAME:PORT")
     return f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
 
 

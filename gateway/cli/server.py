@@ -71,6 +71,35 @@ def demo(
     raise typer.Exit(main.run(once=once, json_report=json, namespaces=not no_namespaces))
 
 
+@connector.command("init")
+def connector_init(
+    config: ConnectorConfig,
+    *,
+    platform: Annotated[str, typer.Option(help="The name your platform is enrolled under.")],
+    provider: Annotated[str, typer.Option(help="What it is, such as ec2 or openstack.")],
+    gateway_key: Annotated[
+        str, typer.Option(help="The gateway that may ask: what `crossway gateway-key` prints there.")
+    ],
+    region: Annotated[str, typer.Option()] = "",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the connector listens.")] = "127.0.0.1:8790",
+    grant: Annotated[
+        list[str] | None, typer.Option(metavar="CAPABILITY", help="Granted when asked for; repeatable.")
+    ] = None,
+    ask: Annotated[
+        list[str] | None, typer.Option(metavar="CAPABILITY", help="Waits for your answer; repeatable.")
+    ] = None,
+) -> None:
+    """Write a first settings file and print the platform's public key, for its enrolment."""
+    from gateway.connector import commands  # noqa: PLC0415
+    from gateway.connector.first_file import FirstFile  # noqa: PLC0415
+
+    first = FirstFile(
+        platform=platform, provider=provider, region=region, gateway_key=gateway_key, listen=listen,
+        granted=grant or (), asked=ask or (),
+    )  # fmt: skip
+    raise typer.Exit(commands.init(config, first))
+
+
 @connector.command("serve")
 def connector_serve(config: ConnectorConfig) -> None:
     """Answer the gateway until told to stop; SIGHUP reads the policy again."""

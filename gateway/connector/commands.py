@@ -13,6 +13,8 @@ from catalog.errors import CatalogError, InvalidValue
 from catalog.messages.handshake import public_text
 from catalog.messages.signing_key import load_or_create_key
 from gateway.clock import SystemClock
+from gateway.connector import first_file
+from gateway.connector.first_file import FirstFile
 from gateway.connector.going_out import ssh_public_line
 from gateway.connector.policy import Verdict
 from gateway.connector.server import Connector
@@ -78,6 +80,18 @@ def dial_key(config_path: Path) -> str:
     if plan is None:
         raise InvalidValue("the file has no [dial_out]", field="dial_out", fix="see config/connector.example.toml")
     return ssh_public_line(load_or_create_key(plan.key_file))
+
+
+def init(config_path: Path, first: FirstFile) -> int:
+    """Write the first settings file, make the platform's key, print its public half; return the exit code."""
+    try:
+        first_file.write(config_path, first)
+        sys.stdout.write(public_key(config_path) + "\n")
+    except InvalidValue as error:
+        return _complain(error, _WRONG_INPUT)
+    except CatalogError as error:
+        return _complain(error, _NOT_DONE)
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

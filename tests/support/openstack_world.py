@@ -86,6 +86,7 @@ def openstack(folder: Path) -> Iterator[OpenStack]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdin is not None
     assert process.stdout is not None
+    line = ""
     try:
         line = process.stdout.readline()
         assert line, "the cloud did not come up; what it said stands above"
@@ -97,6 +98,9 @@ def openstack(folder: Path) -> Iterator[OpenStack]:
         )  # fmt: skip
     finally:
         process.stdin.close()
+        if not line:
+            # Not up yet, so it does not read.
+            process.terminate()
         process.wait()
         process.stdout.close()
 

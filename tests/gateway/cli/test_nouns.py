@@ -138,6 +138,41 @@ def test_enrolment(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi)
     assert [each["enabled"] for each in run("platform", "list") if each["name"] == "bergen"] == [False]
 
 
+def test_services_elsewhere(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi) -> None:
+    """What is dialled is what the URLs say, unless something else is said; owner and admin name the same services."""
+    token_file, secret_file = tmp_path / "enrolment", tmp_path / "secret"
+    secret_file.write_text(CANARY)
+    urls = ("--api-url", "https://narvik.example.org:5000", "--service", "compute=https://narvik.example.org:8774/v2.1")
+    words = ("enrolment", "create", "narvik", *urls, "--service", "image=https://images.example.org")
+    run(*words, "--service-dial", "image=192.0.2.9:9292", "--token-out", str(token_file))
+    enrolled = crossway(
+        *("platform", "enrol", "narvik", "--provider", "simulated", "--site", "fra", "--account", "primary", *urls),
+        *("--service", "image=https://images.example.org", "--enrolment-token-file", str(token_file)),
+        *("--secret-file", str(secret_file), "--token-out", str(tmp_path / "own"), "--server", api.server),
+    )
+    assert enrolled.exit_code == 0, enrolled.stderr
+    dialled = {each["purpose"]: each["dial"] for each in run("platform", "show", "narvik")["endpoints"]}
+    assert dialled == {
+        "api": "narvik.example.org:5000",
+        "compute": "narvik.example.org:8774",
+        "image": "192.0.2.9:9292",
+    }
+    run("enrolment", "create", "vardo", "--api-url", "ftp://x", code=2)
+    run("enrolment", "create", "vardo", *urls[:2], "--service-dial", "image=192.0.2.9:9292", code=2)
+
+
+def test_the_gateway_s_key_is_printed_bare(crossway: Crossway, api: ServedApi, run: Run) -> None:
+    """So that an owner's command can take it as it is."""
+    told = crossway("gateway-key", CROSSWAY_SERVER=api.server, CROSSWAY_TOKEN=api.tokens["admin"])
+    assert told.stdout.strip() == run("whoami")["gateway"]["gateway_key"]
+
+
+def test_waiting_for_offers(run: Run) -> None:
+    """It ends at once where machines can be ordered; where they never can it ends in time, with what there is."""
+    assert run("catalog", "offers", "--capability", "machine", "--wait")
+    run("catalog", "offers", "--platform", "other", "--wait", "--timeout", "0", code=6)
+
+
 def test_a_connection_and_its_consent(run: Run) -> None:
     """A platform asks for another; its owner refuses; what was asked and why it failed can be read."""
     asked = run(

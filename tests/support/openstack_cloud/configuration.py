@@ -42,6 +42,7 @@ def keystone(places: Places, *, token_life_s: int) -> Mapping[str, Section]:
         "credential": {"key_repository": f"{credentials}/"},
         # The cheapest that it allows: nobody's password is kept here.
         "identity": {"password_hash_rounds": 4},
+        # Without it every call takes a second. Each of its processes remembers by itself, see ``starting``.
         "cache": {"enabled": True, "backend": "dogpile.cache.memory"},
     }
 

@@ -45,6 +45,7 @@ def _say(what: str) -> None:
 
 
 def _end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is not to be ended
     sys.exit(0)
 
 

@@ -18,6 +18,7 @@ TOKEN_LIFE_S: Final = 3600
 INSIDE: Final = Path(__file__).parent / "inside"
 _DATABASES: Final = ("keystone", "placement", "glance", "neutron", "nova", "nova_api", "nova_cell0")
 _OUTLIVES: Final = ("rabbit", "epmd", "database")  # stopped last, in this order
+_PROCESSES: Final = 4
 _PYTHON: Final = "/usr/bin/python3"
 
 
@@ -131,9 +132,13 @@ class Cloud:
         password = ["--bootstrap-password", ADMIN_PASSWORD, "--bootstrap-region-id", REGION]
         self.programs.run("keystone-bootstrap", [*manage, "bootstrap", *password, *urls])
         files = {"OS_KEYSTONE_CONFIG_DIR": str(root), "OS_KEYSTONE_CONFIG_FILES": "keystone.conf"}
-        self._serve("keystone", "/usr/bin/keystone-wsgi-public", **files)
-        self.wait_answers("keystone", "/v3")
-        seeding.users(self.places)
+        # One process while things change, so that none remembers what another changed; then as many as are useful.
+        for processes in (1, _PROCESSES):
+            self._serve("keystone", "/usr/bin/keystone-wsgi-public", processes, **files)
+            self.wait_answers("keystone", "/v3")
+            if processes == 1:
+                seeding.users(self.places)
+                self.programs.stop("keystone")
 
     def _schemas(self) -> None:
         root, nova = self.places.root, self._nova("nova-manage")
@@ -154,7 +159,7 @@ class Cloud:
     def _services(self) -> None:
         root, ports = self.places.root, self.places.ports
         self.programs.wait_listening("rabbit", ports["rabbit"])
-        self._serve("placement", "/usr/bin/placement-api", OS_PLACEMENT_CONFIG_DIR=str(root))
+        self._serve("placement", "/usr/bin/placement-api", _PROCESSES, OS_PLACEMENT_CONFIG_DIR=str(root))
         self.programs.start("glance", ["glance-api", "--config-file", f"{root}/glance.conf"])
         neutron = ["neutron-server", "--config-file", f"{root}/neutron.conf"]
         self.programs.start("neutron", neutron, PYTHONPATH=str(self._plugins()))
@@ -179,11 +184,11 @@ class Cloud:
         seeding.goods(self.places)
         assert not self.programs.dead(), f"ended by themselves: {self.programs.dead()}"
 
-    def _serve(self, name: str, application: str, **environment: str) -> None:
-        """Start a WSGI application of Debian's."""
+    def _serve(self, name: str, application: str, processes: int, **environment: str) -> None:
+        """Start a WSGI application of Debian's, in processes: eventlet hangs where threads share it."""
         command = [
-            "uwsgi", "--master", "--die-on-term", "--lazy-apps", "--enable-threads", "--plugins", "python3",
-            "--http-socket", f"127.0.0.1:{self.places.ports[name]}", "--processes", "1", "--threads", "6",
+            "uwsgi", "--master", "--die-on-term", "--lazy-apps", "--plugins", "python3",
+            "--http-socket", f"127.0.0.1:{self.places.ports[name]}", "--processes", str(processes),
             "--buffer-size", "65535", "--disable-logging", "--need-app", "--wsgi-file", application,
         ]  # fmt: skip
         self.programs.start(name, command, **environment)
