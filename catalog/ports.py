@@ -277,12 +277,13 @@ class MachineSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Evidence of what an account can really do: the call made, when it was answered, and how."""
+    """Evidence of what an account can really do: the call made, the cloud's own id of it, and how it was answered."""
 
     capability: str
     allowed: bool
     request: str  # such as "DescribeImages" or "DryRun RunInstances"
     detail: str = ""
+    request_id: str = ""  # "" where the cloud gives none
 
 
 class MachineAction(StrEnum):
@@ -308,6 +309,13 @@ class CloudDriver(Protocol):
 
     async def prove(self, capability: str) -> Proof:
         """Return whether the account can really use ``capability``, by a harmless call."""
+        ...
+
+    async def rights(self) -> Sequence[Proof]:
+        """Return what the account could do, one proof a capability that the driver knows how to use.
+
+        By the service list and by dry runs alone: nothing of the account is read. Allowed before any grant.
+        """
         ...
 
     async def listing(self, capability: str) -> Listing:

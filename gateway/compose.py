@@ -41,6 +41,7 @@ from gateway import policies
 from gateway.api.idempotency import expire
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices
+from gateway.background.grant_work import grant_work
 from gateway.background.logs import log_work
 from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
@@ -293,6 +294,7 @@ async def _work(
             clouds=parts.clouds,
             handshake=parts.handshake,
             publisher=parts.publisher,
+            read_again_s=settings.discovery.period_s,
         )
         enforcement = Enforcement(database, clock, parts.clouds.calls, parts.live, parts.keeper.let_go)
         machines = RefreshMachines(database=database, clock=clock, clouds=parts.clouds)
@@ -302,12 +304,7 @@ async def _work(
             Service(name="enforcement", run=enforcement.run, wake=enforcement.wake),
             Service(name="provision", run=provisioner.run),
             *orders.tasks(),
-            BackgroundTask(
-                name="grants",
-                run_once=grants.run_once,
-                period_s=settings.handshake.ask_again_period_s,
-                timeout_s=120.0,
-            ),
+            *grant_work(grants, policies.grant_work_policy(settings)),
             BackgroundTask(name="machines", run_once=machines.run_once, period_s=60.0, timeout_s=300.0),
             BackgroundTask(name="reach", run_once=parts.reach.run_once, period_s=15.0, timeout_s=30.0),
             tidy_work(database, clock, queue, records, expire),

@@ -4,6 +4,7 @@ from catalog.orders.policy import RetryPolicy
 from catalog.webhooks import WebhookPolicy
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
+from gateway.background.grant_work import GrantWorkPolicy
 from gateway.background.logs import LogPolicy
 from gateway.connections.choosing import ChoosingPolicy
 from gateway.connections.passing import PassingPolicy
@@ -155,4 +156,11 @@ def api_limits(settings: Settings) -> ApiLimits:
         connections=settings.api.connection_limit_count,
         passage_s=settings.passages.lifetime_s,
         passage_body_bytes=settings.passages.body_limit_bytes,
+    )
+
+
+def grant_work_policy(settings: Settings) -> GrantWorkPolicy:
+    """Return how often owners are asked and accounts are looked at."""
+    return GrantWorkPolicy(
+        ask_again_period_s=settings.handshake.ask_again_period_s, discovery_period_s=settings.discovery.period_s
     )

@@ -183,6 +183,12 @@ class CloudSettings(Section):
     list_timeout_s: Positive = 120.0
 
 
+class DiscoverySettings(Section):
+    """How often it is looked what accounts can do and what there is."""
+
+    period_s: Positive = 3600.0
+
+
 class HandshakeSettings(Section):
     """The capability handshake, and which grants are accepted without an admin's word."""
 
@@ -263,6 +269,7 @@ class Settings(BaseSettings):
     tunnel: TunnelSettings = TunnelSettings()
     relays: RelayCareSettings = RelayCareSettings()
     clouds: CloudSettings = CloudSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
     handshake: HandshakeSettings = HandshakeSettings()
     passages: PassageSettings = PassageSettings()
     orders: OrderSettings = OrderSettings()

@@ -17,6 +17,7 @@ from catalog.model.order import Order
 from catalog.model.passage import Passage
 from catalog.model.platform import Endpoint, Platform
 from catalog.model.quota import Quota
+from catalog.model.right import Right, RightState
 from catalog.model.rows import Row
 from catalog.model.webhook import Webhook
 
@@ -53,6 +54,8 @@ def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911  one answer per 
             return _endpoint(row)
         case Passage():
             return _passage(row)
+        case Right():
+            return _right(row)
         case Token():
             return _token(row)
         case Webhook():
@@ -141,6 +144,18 @@ def _endpoint(row: Endpoint) -> Telling:
         subject_id=row.id,
         platform_id=row.platform_id,
         facts={"purpose": str(row.purpose), "url": row.url},
+    )
+
+
+def _right(row: Right) -> Telling | None:
+    if row.state is RightState.ABSENT:
+        return None
+    return Telling(
+        noun="right",
+        standing=row.state,
+        subject_id=f"{row.platform_id}/{row.capability}",
+        platform_id=row.platform_id,
+        facts={"capability": row.capability, "request": row.request},
     )
 
 

@@ -25,11 +25,13 @@ from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import CloudAccount, CloudItem, CloudMachine, CloudSize, Dialer, MachineSpec, MachineStatus, Proof
 from drivers.clouds import ec2_pages
 from drivers.clouds.ec2_pages import PAGES_LIMIT, next_token, rows_count
-from drivers.clouds.generic import GenericCloud, identifier, named_options
+from drivers.clouds.generic import GenericCloud, named_options
+from drivers.clouds.parsing import identifier
 from drivers.clouds.policy import CallPolicy
 
 _DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
 _TYPES_A_PAGE: Final = 100  # the most that DescribeInstanceTypes returns at once
+_PAST_PERMISSION: Final = ("InvalidAMIID.",)
 _ANY_IMAGE: Final = "ami-00000000"  # a dry run is refused or allowed before the image is looked at
 
 # The account's limits, and a zone that is full: neither made anything, and either may be over soon.
@@ -168,12 +170,19 @@ class Ec2Cloud(GenericCloud):
         try:
             driver.connection.request("/", params=params)
         except BaseHTTPError as error:
-            if error.code not in {_DRY_RUN_ALLOWED, _DRY_RUN_DENIED}:
-                raise
             allowed, detail = error.code == _DRY_RUN_ALLOWED, f"HTTP {error.code}"
+            if str(error.message).startswith(_PAST_PERMISSION):
+                # Whether the account may is decided first: who is told of the image is allowed to ask for it.
+                allowed, detail = True, "refused only for the image, which does not exist"
+            elif error.code not in {_DRY_RUN_ALLOWED, _DRY_RUN_DENIED}:
+                raise
         else:
             allowed, detail = True, "answered"  # some reads ignore DryRun and simply answer
         return Proof(capability=capability, allowed=allowed, request=f"DryRun {action}", detail=detail)
+
+    def _rights(self, driver: Any) -> list[Proof]:
+        # EC2 has no service list; dry runs tell, and read nothing.
+        return [self._witnessed(self._prove(driver, capability)) for capability in _DRY_RUNS]
 
     def _list_sizes(self, driver: Any) -> Iterator[Any]:
         # What the account may really use here, asked of the cloud; libcloud's own list is a file of some other day.

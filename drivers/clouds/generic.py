@@ -5,9 +5,9 @@ are parsed into the catalog's values here: ids must look like ids, texts are cle
 refused when they are longer than any list may be.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeVar
 
 from libcloud.common.exceptions import BaseHTTPError
@@ -31,28 +31,27 @@ from catalog.ports import (
     Proof,
 )
 from drivers.clouds.libcloud_bridge import Bridge
+from drivers.clouds.parsing import Parsing
 from drivers.clouds.policy import CallPolicy
 from drivers.clouds.reading_apart import read_apart
-from drivers.clouds.routed_http import AnswerTooLong
+from drivers.clouds.routed_http import AnswerTooLong, current_call
 
 T = TypeVar("T")
 Found = TypeVar("Found")
 
-_ID: Final = re.compile(r"[!-~]{1,255}")
 _NOT_FOUND: Final = 404
-_STATUSES: Final[Mapping[str, MachineStatus]] = {
-    NodeState.PENDING: MachineStatus.PENDING,
-    NodeState.STARTING: MachineStatus.PENDING,
-    NodeState.REBOOTING: MachineStatus.PENDING,
-    NodeState.RUNNING: MachineStatus.RUNNING,
-    NodeState.STOPPING: MachineStatus.STOPPED,
-    NodeState.STOPPED: MachineStatus.STOPPED,
-    NodeState.ERROR: MachineStatus.FAILED,
-    NodeState.TERMINATED: MachineStatus.GONE,
+# What libcloud's driver of a provider must do itself, for the provider to have a capability.
+_METHODS: Final[Mapping[Capability, str]] = {
+    Capability.MACHINE: "create_node",
+    Capability.IMAGE: "list_images",
+    Capability.SIZE: "list_sizes",
+    Capability.LOCATION: "list_locations",
+    Capability.KEY_PAIR: "list_key_pairs",
+    Capability.VOLUME: "list_volumes",
 }
 
 
-class GenericCloud(ABC):
+class GenericCloud(Parsing, ABC):
     """One platform's cloud through libcloud. Implements ``catalog.ports.CloudDriver``."""
 
     provider: ClassVar[str]
@@ -76,13 +75,17 @@ class GenericCloud(ABC):
         wanted = _known(capability)
         try:
             return await self._bridge.call(
-                lambda: self._prove(self._driver(), wanted),
+                lambda: self._witnessed(self._prove(self._driver(), wanted)),
                 repeatable=True,
                 body_limit_bytes=self.policy.short_list_bytes,
             )
         except AnswerTooLong:
             # It was answered, and at length; no more is asked of a proof.
             return Proof(capability=wanted, allowed=True, request=f"list {wanted}s", detail="a long list")
+
+    async def rights(self) -> Sequence[Proof]:
+        """Return what the account could do, as far as that is told without reading anything of it."""
+        return await self._read(self._rights)
 
     async def listing(self, capability: str) -> Listing:
         """Return all that the cloud lists of ``capability``, ready to be stored.
@@ -235,6 +238,34 @@ class GenericCloud(ABC):
             return Proof(capability=capability, allowed=False, request=request, detail=f"HTTP {error.code}")
         return Proof(capability=capability, allowed=True, request=request, detail=f"{count} listed")
 
+    def _rights(self, driver: Any) -> list[Proof]:
+        """Return a proof of each capability that the driver knows, by the service list."""
+        services = self._log_in(driver).services
+        return [
+            self._witnessed(
+                Proof(
+                    capability=capability,
+                    allowed=capability in services,
+                    request="service list",
+                    detail="" if capability in services else "the cloud has no such service for this account",
+                )
+            )
+            for capability in self._claimed(driver)
+        ]
+
+    def _claimed(self, driver: Any) -> list[Capability]:
+        """Return what the driver knows how to use: the methods that a capability needs, where they are not empty."""
+        return [
+            capability
+            for capability, method in _METHODS.items()
+            if getattr(type(driver), method, None) is not getattr(NodeDriver, method)
+        ]
+
+    @staticmethod
+    def _witnessed(proof: Proof) -> Proof:
+        """Return ``proof`` with the cloud's own id of the request that was just answered."""
+        return replace(proof, request_id=current_call().request_id)
+
     def _is_missing(self, error: BaseHTTPError) -> bool:
         """Return whether ``error`` says that the machine does not exist."""
         return bool(error.code == _NOT_FOUND)
@@ -244,67 +275,8 @@ class GenericCloud(ABC):
         del error
         return False
 
-    def _status(self, node: Node) -> MachineStatus:
-        return _STATUSES.get(node.state, MachineStatus.UNKNOWN)
-
-    def _reason(self, node: Node) -> str:
-        del node
-        return ""
-
-    # Parsing
-
     def _machines(self, driver: Any) -> list[CloudMachine]:
         return self._bounded(map(self._machine, self._list_nodes(driver)))
-
-    def _machine(self, node: Node) -> CloudMachine:
-        extra = node.extra or {}
-        tags = extra.get("tags") or extra.get("metadata") or {}
-        addresses = dict.fromkeys([*node.public_ips, *node.private_ips])
-        return CloudMachine(
-            cloud_id=identifier(node.id),
-            name=self._text(node.name),
-            status=self._status(node),
-            addresses=tuple(self._text(address, 64) for address in addresses),
-            tags={self._tag(key): self._tag(value) for key, value in tags.items()},
-            reason=self._text(self._reason(node)),
-        )
-
-    def _size(self, size: NodeSize) -> CloudSize:
-        told = size.extra or {}
-        vcpu = told.get("cpu", told.get("vcpu", getattr(size, "vcpus", None)))
-        return CloudSize(
-            cloud_id=identifier(size.id),
-            name=self._text(size.name),
-            vcpu=None if vcpu is None else float(vcpu),
-            memory_mib=int(size.ram or 0),
-            disk_gib=None if size.disk is None else int(size.disk),
-            # libcloud says 0 where it knows no price.
-            price_per_hour=float(size.price) if size.price else None,
-        )
-
-    def _image(self, image: NodeImage) -> CloudItem:
-        return CloudItem(cloud_id=identifier(image.id), name=self._text(image.name or image.id))
-
-    def _location(self, location: NodeLocation) -> CloudItem:
-        return CloudItem(
-            cloud_id=identifier(str(location.id)),
-            name=self._text(location.name),
-            facts={"country": self._text(location.country or "")},
-        )
-
-    def _key_pair(self, pair: KeyPair) -> CloudItem:
-        return CloudItem(
-            cloud_id=identifier(pair.name.replace(" ", "+")),
-            name=self._text(pair.name),
-            facts={"fingerprint": self._text(pair.fingerprint or "")},
-        )
-
-    def _volume(self, volume: StorageVolume) -> CloudItem:
-        return CloudItem(
-            cloud_id=identifier(volume.id),
-            name=self._text(volume.name or volume.id),
-            facts={"size_gib": str(int(volume.size or 0)), "state": self._text(str(volume.state or ""))},
-        )
 
     # Doing
 
@@ -363,23 +335,6 @@ class GenericCloud(ABC):
             if len(listed) > self.policy.row_limit:
                 raise AnswerTooLong("the cloud's list is longer than any list may be")
         return listed
-
-    def _text(self, value: object, limit: int = 255) -> str:
-        return self._bridge.clean(str(value), limit)
-
-    def _tag(self, value: object) -> str:
-        # Tags are compared with what we wrote, so nothing is redacted or shortened, only bounded.
-        text = str(value)
-        if len(text) > 1024 or not text.isprintable():  # noqa: PLR2004 - four times what EC2 allows
-            raise CloudMisbehaved("a machine's tag is not printable text of a sensible length")
-        return text
-
-
-def identifier(value: object) -> str:
-    """Return ``value`` if it looks like a cloud's id: 1 to 255 visible ASCII characters. Raises CloudMisbehaved."""
-    if isinstance(value, str) and _ID.fullmatch(value):
-        return value
-    raise CloudMisbehaved("the cloud's answer holds an id that is none")
 
 
 def named_options(account: CloudAccount, option: str) -> list[str]:

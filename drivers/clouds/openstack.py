@@ -6,6 +6,7 @@ dial allow-list.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,8 +16,9 @@ from libcloud.compute.drivers.openstack import OpenStackNodeDriver
 
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus
-from drivers.clouds.generic import GenericCloud, identifier, refuse_location
+from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
+from drivers.clouds.generic import GenericCloud, refuse_location
+from drivers.clouds.parsing import identifier
 from drivers.keystone_url import keystone_url
 
 _SERVICES: Final = {
@@ -25,6 +27,12 @@ _SERVICES: Final = {
     "volumev3": (Capability.VOLUME,),
     "volumev2": (Capability.VOLUME,),
 }
+_READING_ROLES: Final = frozenset({"reader", "observer", "auditor"})
+_LIMITS: Final = (
+    ("machines", "totalInstancesUsed", "maxTotalInstances"),
+    ("cores", "totalCoresUsed", "maxTotalCores"),
+    ("MiB", "totalRAMUsed", "maxTotalRAMSize"),
+)
 _CONFLICT: Final = 409
 _OVER_QUOTA: Final = frozenset({403, 413})
 _AFTER: Final = {MachineAction.START: MachineStatus.RUNNING, MachineAction.STOP: MachineStatus.STOPPED}
@@ -66,6 +74,37 @@ class OpenStackCloud(GenericCloud):
             raise CloudMisbehaved("the service catalog holds nothing for this region", field="region")
         services = tuple(kind.value for kind in Capability if kind in offered)
         return ServiceInformation(provider=self.provider, region=region, services=services)
+
+    def _rights(self, driver: Any) -> list[Proof]:
+        """Return proofs by the service catalog, and by the token's roles: who may only read makes no machines."""
+        return [self._by_roles(driver, proof) for proof in super()._rights(driver)]
+
+    def _claimed(self, driver: Any) -> list[Capability]:
+        # libcloud makes up one location with no id and no name.
+        return [capability for capability in super()._claimed(driver) if capability is not Capability.LOCATION]
+
+    def _prove(self, driver: Any, capability: Capability) -> Proof:
+        proof = self._by_roles(driver, super()._prove(driver, capability))
+        if capability is not Capability.MACHINE or not proof.allowed:
+            return proof
+        return replace(proof, detail=self._text(f"{proof.detail}; {self._limits(driver)}"))
+
+    def _by_roles(self, driver: Any, proof: Proof) -> Proof:
+        roles = driver.connection.get_auth_class().auth_user_roles or ()
+        names = {str(role.name) for role in roles if getattr(role, "name", None)}
+        if proof.capability != Capability.MACHINE or not names or not names <= _READING_ROLES:
+            return proof
+        detail = self._text(", ".join(sorted(names)))
+        return replace(proof, allowed=False, request="roles of the token", detail=detail)
+
+    def _limits(self, driver: Any) -> str:
+        """Return how much of its quota the project uses. It is not to judge by: it may be another in a moment."""
+        try:
+            told = driver.connection.request("/limits").object["limits"]["absolute"]
+            pairs = [(name, int(told[used]), int(told[most])) for name, used, most in _LIMITS]
+        except (BaseHTTPError, KeyError, TypeError, ValueError):
+            return "limits not told"
+        return ", ".join(f"{name} {used} of {'any number' if most < 0 else most}" for name, used, most in pairs)
 
     def _list_sizes(self, driver: Any) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # read by _size
         # Not by libcloud: it reads the first page, a thousand flavors, and takes them for all.

@@ -9,6 +9,7 @@ is sent.
 
 import contextvars
 import io
+import re
 import socket
 import ssl
 import threading
@@ -32,6 +33,15 @@ from drivers.clouds import egress_guard
 
 _CHUNK_BYTES = 64 * 1024
 _REDIRECTS = range(300, 400)
+# What clouds call the id of a request, by which their owner finds it in their log.
+_REQUEST_IDS = (
+    "x-openstack-request-id",
+    "x-compute-request-id",
+    "x-amzn-requestid",
+    "x-amz-request-id",
+    "x-request-id",
+)
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
 class AnswerTooLong(CloudMisbehaved):
@@ -77,6 +87,7 @@ class Call:
         self.route = route
         self.body_limit_bytes = body_limit_bytes or route.body_limit_bytes
         self.status: int | None = None  # of the last answer; None when the last request got none
+        self.request_id = ""  # of the last answer, as the cloud calls it; "" when it does not
         self.refusal: CloudError | None = None  # the first thing we refused, even if the driver swallowed it
         self.started = False
         self._ends_s = time.monotonic() + deadline_s
@@ -208,6 +219,7 @@ class RoutedAdapter(HTTPAdapter):
         call.status = None
         response = super().send(request, stream=True, timeout=call.remaining_s(), proxies=None)
         call.status = response.status_code
+        call.request_id = _request_id(response)
         with ExitStack() as closing:
             closing.callback(response.raw.close)
             if response.status_code in _REDIRECTS:
@@ -246,6 +258,11 @@ class _Once:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return function
+
+
+def _request_id(response: requests.Response) -> str:
+    told = next((response.headers[name] for name in _REQUEST_IDS if name in response.headers), "")
+    return told if _REQUEST_ID.fullmatch(told) else ""
 
 
 def _read(raw: Any, call: Call) -> bytes:

@@ -17,7 +17,8 @@ from libcloud.compute.types import NodeState, StorageVolumeState
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import CloudMachine, MachineSpec
-from drivers.clouds.generic import GenericCloud, identifier
+from drivers.clouds.generic import GenericCloud
+from drivers.clouds.parsing import identifier
 
 _PAGES_LIMIT: Final = 1000
 

@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 # So many sick platforms can each use up every deadline before the others have to wait.
 AT_ONCE = 8
-# What a platform offers is proved and its inventory read again this often.
-READ_AGAIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +39,7 @@ class SettleGrants:
     clouds: RoutedClouds
     handshake: Handshake
     publisher: Publisher
+    read_again_s: float = 3600.0  # how often what a platform offers is proved and its inventory read
     renewals: Renewals = field(default_factory=Renewals)
     publishing: Backoff[GrantId] = field(default_factory=Backoff)
     # A cloud that does not answer may answer any moment; one that says no rarely changes its mind.
@@ -50,7 +49,7 @@ class SettleGrants:
         """Do what is due. May be repeated at any time."""
         now_s = self.clock.now_s()
         await self.database.write(lambda tx: expire_due(tx, now_s))
-        unanswered, ending, unpublished = await self.database.read(lambda tx: _due(tx, now_s))
+        unanswered, ending, unpublished = await self.database.read(lambda tx: _due(tx, now_s, self.read_again_s))
         renew = self.renewals.due(ending, now_s)
         wanted = unanswered | renew.keys() | self._due_to_publish(unpublished, now_s)
         turns = asyncio.Semaphore(AT_ONCE)
@@ -99,7 +98,8 @@ class SettleGrants:
             return
         try:
             await self.publisher.run(platform)
-        except KNOWN_ERRORS:
+        except (*KNOWN_ERRORS, asyncio.CancelledError):
+            # Cut off at the end of the run's time, too: the next run begins with the others.
             self.reaching.failed(platform, self.clock.now_s())
             raise
         self.reaching.cleared(platform)
@@ -112,7 +112,7 @@ class SettleGrants:
 
     async def _outdated(self, platform: PlatformId) -> list[Grant]:
         now_s = self.clock.now_s()
-        return await self.database.read(lambda tx: outdated(tx, now_s, age_s=READ_AGAIN_S, platform_id=platform))
+        return await self.database.read(lambda tx: outdated(tx, now_s, age_s=self.read_again_s, platform_id=platform))
 
     def _due_to_publish(self, grants: Sequence[Grant], now_s: float) -> set[PlatformId]:
         return {
@@ -122,10 +122,10 @@ class SettleGrants:
         }
 
 
-def _due(tx: Tx, now_s: float) -> tuple[set[PlatformId], Sequence[Grant], list[Grant]]:
+def _due(tx: Tx, now_s: float, read_again_s: float) -> tuple[set[PlatformId], Sequence[Grant], list[Grant]]:
     """Return the platforms whose owner has yet to answer, the grants that end, and those to publish (again)."""
     unanswered = {grant.platform_id for grant in where(tx, Grant, state=GrantState.REQUESTED)}
-    return unanswered | _never_asked(tx), ending(tx), outdated(tx, now_s, age_s=READ_AGAIN_S)
+    return unanswered | _never_asked(tx), ending(tx), outdated(tx, now_s, age_s=read_again_s)
 
 
 def _never_asked(tx: Tx) -> set[PlatformId]:

@@ -24,6 +24,14 @@ _PLATFORMS = (
     Column("ACCOUNT", "account"),
     Column("ID", "id"),
 )
+_RIGHTS = (
+    Column("CAPABILITY", "capability"),
+    Column("STATE", "state"),
+    Column("PROOF", "request"),
+    Column("DETAIL", "detail"),
+    Column("PROVED", "proved_at"),
+    Column("REQUEST ID", "request_id"),
+)
 
 SecretFile = Annotated[
     str | None, typer.Option("--secret-file", help="File that holds the account's secret, - for stdin; else asked for.")
@@ -128,6 +136,12 @@ def list_platforms(door: Door, *, limit: Limit = None) -> None:
 def show_platform(door: Door, *, platform: NameOrId) -> None:
     """Show one platform; its secret is never shown."""
     door.show(door.client.platforms.get(platform))
+
+
+@remote(platforms, "rights")
+def show_rights(door: Door, *, platform: NameOrId) -> None:
+    """Show what a platform's account can do, as it was last proved, and what could be asked for."""
+    door.show_list(door.client.platforms.rights(platform), _RIGHTS)
 
 
 @remote(platforms, "approve-endpoint")

@@ -3,10 +3,10 @@
 Secrets go into a request body and nowhere else: no method here logs, and no error carries a body.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Enrolment, Platform
+from gateway.client.resources import Enrolment, Platform, Right
 from gateway.client.wire import Wire
 
 
@@ -67,6 +67,10 @@ class Platforms(Collection[Platform]):
     def set_secret(self, key: str, secret: str, *, if_match: str | None = None) -> Platform:
         """Replace the account's secret."""
         return self._change("PUT", key, "secret", body={"secret": secret}, if_match=if_match)
+
+    def rights(self, key: str) -> Iterator[Right]:
+        """Yield what the platform's account can do, as it was last proved, by capability."""
+        return Collection[Right](self._wire, self._at(key, "rights")).list()
 
     def remove(self, key: str) -> None:
         """Retire a platform: its sealed credential is deleted, its tokens are revoked, it stays listed."""

@@ -154,6 +154,17 @@ class Platform(Named):
     token: NotRequired[str | None]  # in the answer to enrolment only
 
 
+class Right(TypedDict):
+    """One capability of a platform's account, as it was last proved: held, proposed, lost or absent."""
+
+    capability: str
+    state: str
+    request: str
+    request_id: str
+    detail: str
+    proved_at: str
+
+
 class Site(Named):
     """A place where relays and platforms are."""
 

@@ -161,6 +161,10 @@ class GrantedDriver:
         check = self._any_of(Capability(capability), *verbs)
         return await self.clouds.covered(self.platform, check, lambda: self.inner.prove(capability))
 
+    async def rights(self) -> Sequence[Proof]:
+        """Return what the account could do: allowed before any grant, and not a business call."""
+        return await self.inner.rights()
+
     async def listing(self, capability: str) -> Listing:
         """Return the whole list of one granted capability."""
         check = self._any_of(Capability(capability), "list")

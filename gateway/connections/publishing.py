@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from catalog import rights
 from catalog.consent import add_proof
 from catalog.errors import CloudError, WrongState
 from catalog.messages.handshake import OF_THE_OWNER
@@ -42,6 +43,19 @@ class Publisher:
                 log.info("grant ended meanwhile", extra={"platform": platform, "capability": grant.capability})
         return offered
 
+    async def discover(self, platform: PlatformId) -> int:
+        """Look what the account of ``platform`` could do, granted or not, and return how many rights changed hands.
+
+        Nothing of the account is read, and nothing is offered by it. May be repeated. Raises CloudError.
+        """
+        proofs = await (await self.clouds.driver(platform)).rights()
+        now_s = self.clock.now_s()
+        changed = await self.database.write(lambda tx: rights.record(tx, platform, proofs, now_s))
+        for right in changed:
+            facts = {"platform": platform, "capability": right.capability, "state": right.state.value}
+            log.info("right of an account", extra=facts)
+        return len(changed)
+
     async def _offer(self, driver: CloudDriver, grant: Grant) -> bool:
         """Publish one grant and tell whether it is on offer. Raises WrongState when it is not accepted any more."""
         try:
@@ -73,6 +87,8 @@ class Publisher:
 
         def work(tx: Tx) -> None:
             add_proof(tx, grant.id, proof, now_s)
+            if grant.capability not in OF_THE_OWNER:
+                rights.record(tx, grant.platform_id, (proof,), now_s)
             publish(tx, grant, now_s)
             if not proof.allowed:
                 degrade(tx, grant.id, f"the account may not do this: {proof.request}", now_s)

@@ -1,6 +1,7 @@
 """The contract of ``catalog.ports.CloudDriver``, on every cloud we have a real server of."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,35 @@ def test_calls_at_once_do_not_mix_their_answers(cloud: RunningCloud) -> None:
         assert len({tuple(item.cloud_id for item in task.result()) for task in images}) == 1
 
     on(cloud, story)
+
+
+def test_rights_are_told_without_reading_anything(cloud: RunningCloud) -> None:
+    """One proof for each capability that the driver knows; an account that may do everything has them all."""
+
+    async def story(driver: CloudDriver) -> tuple[Any, int, int]:
+        before = await driver.machines()
+        proofs = await driver.rights()
+        return proofs, len(before), len(await driver.machines())
+
+    proofs, before, after = on(cloud, story)
+
+    assert {proof.capability for proof in proofs if proof.allowed} == set(Capability) - OF_THE_OWNER
+    assert len(proofs) == len(set(Capability) - OF_THE_OWNER)
+    assert before == after
+
+
+@pytest.mark.parametrize("capability", sorted(set(Capability) - OF_THE_OWNER))
+def test_a_listing_holds_what_the_lists_do(cloud: RunningCloud, capability: Capability) -> None:
+    """What is ready to be stored is what the methods of each kind return, row for row."""
+
+    async def story(driver: CloudDriver) -> tuple[Any, set[str]]:
+        lists: dict[str, Callable[[], Awaitable[Any]]] = {
+            "machine": driver.machines, "image": driver.images, "size": driver.sizes, "location": driver.locations,
+            "key-pair": driver.key_pairs, "volume": driver.volumes,
+        }  # fmt: skip
+        return await driver.listing(capability), {item.cloud_id for item in await lists[capability]()}
+
+    listing, listed = on(cloud, story)
+    found = [row["cloud_id"] for batch in listing.batches for row in json.loads(batch)]
+    assert len(found) == listing.count
+    assert set(found) == listed

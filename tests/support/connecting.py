@@ -74,6 +74,14 @@ class ScriptedCloud(MemoryCloud):
         await self._call("prove")
         return Proof(capability=capability, allowed=capability not in self.refused, request=f"Prove {capability}")
 
+    async def rights(self) -> Sequence[Proof]:
+        """Return a proof of each of SERVICES, by whether it is among the refused."""
+        await self._call("rights")
+        return [
+            Proof(capability=name, allowed=name not in self.refused, request="service list", request_id="req-1")
+            for name in SERVICES
+        ]
+
     async def sizes(self) -> Sequence[CloudSize]:
         """Return one size."""
         await self._call("sizes")

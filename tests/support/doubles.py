@@ -76,6 +76,10 @@ class MemoryCloud:
         """Return that everything is allowed."""
         return Proof(capability=capability, allowed=True, request="prove")
 
+    async def rights(self) -> Sequence[Proof]:
+        """Return that machines can be had."""
+        return (Proof(capability="machine", allowed=True, request="service list"),)
+
     async def listing(self, capability: str) -> Listing:
         """Return what the other methods list, ready to be stored."""
         lists: dict[str, Callable[[], Awaitable[Sequence[Listed]]]] = {

@@ -21,6 +21,7 @@ class FaultKind(StrEnum):
 
     LATENCY = "latency"  # the call is carried out delay_s later
     UNAVAILABLE = "unavailable"  # 503, nothing was done
+    DENIED = "denied"  # 403: the account has not the right to it
     LOST_REPLY = "lost-reply"  # the call is carried out, and the answer is a 503
     DROP = "drop"  # the connection is cut without an answer
     HANG = "hang"  # no answer for delay_s, or for an hour

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -39,6 +40,7 @@ _DRIP_PAUSE_S: Final = 0.05
 _HUGE_BYTES: Final = 64 * 1024 * 1024
 _HANDSHAKE_S: Final = 30.0
 _XML: Final = "text/xml;charset=UTF-8"
+_REQUEST_ID: Final = re.compile(rb"<[rR]equestI[dD]>([!-~]+?)</")
 _IDEMPOTENT: Final = frozenset({"RunInstances", "CreateVolume"})
 _VARYING: Final = frozenset({"Signature", "Timestamp"})
 _STATUS_WORDS: Final = {200: "OK", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}
@@ -190,6 +192,9 @@ def _unavailable() -> Answer:
 
 def _sent(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
     headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body))), *answer.headers]
+    told = _REQUEST_ID.search(answer.body)
+    if told is not None:
+        headers.append(("x-amzn-RequestId", told[1].decode()))  # as Amazon says it beside the document
     start_response(f"{answer.status} {_STATUS_WORDS.get(answer.status, 'Status')}", headers)
     return [answer.body]
 
@@ -200,18 +205,26 @@ def _faulty(rule: FaultRule, environ: Environ, start_response: StartResponse) ->
             time.sleep(rule.delay_s or _HANG_S)
         case FaultKind.DROP:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        case FaultKind.GARBAGE:
-            return _sent(Answer(200, b"\x00\xff<not {xml"), start_response)
-        case FaultKind.REDIRECT:
-            return _sent(Answer(302, b"", headers=(("Location", rule.to),)), start_response)
-        case FaultKind.ECHO:
-            told = "\r\n".join(f"{name}: {value}\x07" for name, value in environ.items() if name.startswith("HTTP_"))
-            return _sent(Answer(400, told.encode()), start_response)
         case FaultKind.HUGE:
             return _streamed(start_response, b" " * 65_536, count=_HUGE_BYTES // 65_536, pause_s=0.0)
         case FaultKind.DRIP:
             return _streamed(start_response, b" ", count=int(_HANG_S / _DRIP_PAUSE_S), pause_s=_DRIP_PAUSE_S)
-    return _sent(_unavailable(), start_response)
+    return _sent(_wrong(rule, environ), start_response)
+
+
+def _wrong(rule: FaultRule, environ: Environ) -> Answer:
+    match rule.kind:
+        case FaultKind.DENIED:
+            words = "You are not authorized to perform this operation."
+            return Answer(403, moto_mends.error_body("UnauthorizedOperation", words))
+        case FaultKind.GARBAGE:
+            return Answer(200, b"\x00\xff<not {xml")
+        case FaultKind.REDIRECT:
+            return Answer(302, b"", headers=(("Location", rule.to),))
+        case FaultKind.ECHO:
+            told = "\r\n".join(f"{name}: {value}\x07" for name, value in environ.items() if name.startswith("HTTP_"))
+            return Answer(400, told.encode())
+    return _unavailable()
 
 
 def _streamed(start_response: StartResponse, chunk: bytes, *, count: int, pause_s: float) -> Iterator[bytes]:

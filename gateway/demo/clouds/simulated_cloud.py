@@ -185,18 +185,25 @@ async def _fault(request: web.Request, rule: FaultRule) -> web.StreamResponse:
     match rule.kind:
         case FaultKind.HANG:
             await asyncio.sleep(rule.delay_s or _HANG_S)
-        case FaultKind.GARBAGE:
-            return web.Response(body=b"\x00\xff{not json <not xml", content_type="application/json")
         case FaultKind.HUGE:
             return await _stream(request, b" " * 65_536, count=_HUGE_BYTES // 65_536, pause_s=0.0)
         case FaultKind.DRIP:
             return await _stream(request, b" ", count=int(_HANG_S / _DRIP_PAUSE_S), pause_s=_DRIP_PAUSE_S)
+        case FaultKind.DROP if request.transport is not None:
+            request.transport.abort()
+    return _wrong(request, rule)
+
+
+def _wrong(request: web.Request, rule: FaultRule) -> web.Response:
+    match rule.kind:
+        case FaultKind.DENIED:
+            return _error(403, "this account may not do that")
+        case FaultKind.GARBAGE:
+            return web.Response(body=b"\x00\xff{not json <not xml", content_type="application/json")
         case FaultKind.REDIRECT:
             return web.Response(status=302, headers={"Location": rule.to})
         case FaultKind.ECHO:
             return web.Response(status=400, text="\r\n".join(f"{k}: {v}\x07" for k, v in request.headers.items()))
-        case FaultKind.DROP if request.transport is not None:
-            request.transport.abort()
     return _error(503, "injected")
 
 

@@ -165,6 +165,18 @@ def test_a_proof_tells_the_dry_run_that_was_made(moto: RunningCloud) -> None:
     assert (proof.request, proof.detail, proof.allowed) == ("DryRun RunInstances", "HTTP 412", True)
 
 
+def test_a_right_that_the_account_lacks_is_told_with_the_cloud_s_request_id(moto: RunningCloud) -> None:
+    """A dry run that is refused with 403 is a right that is not there; the others are; each has the cloud's own id."""
+    moto.faults({"match": "RunInstances", "kind": "denied"})
+    try:
+        proofs = {proof.capability: proof for proof in on(moto.driver(), lambda driver: driver.rights())}
+    finally:
+        moto.faults()
+    assert [name for name, proof in proofs.items() if not proof.allowed] == ["machine"]
+    assert (proofs["machine"].request, proofs["machine"].detail) == ("DryRun RunInstances", "HTTP 403")
+    assert all(proof.request_id for proof in proofs.values())
+
+
 def test_options_narrow_sizes_and_images(moto: RunningCloud) -> None:
     """The account's options decide what is on offer."""
     options = {"sizes": "t3.micro, t3.small", "image_owner": "136693071363", "image_names": "debian-12-*"}

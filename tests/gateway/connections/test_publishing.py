@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from catalog import consent
+from catalog import consent, rights
 from catalog.errors import CloudMisbehaved, CloudUnavailable
 from catalog.model.consent import Grant
 from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.store import rows
-from tests.support.connecting import Connecting
+from gateway.connector.policy import Verdict
+from tests.support.connecting import Connecting, granting
 
 
 async def connected(world: Connecting) -> None:
@@ -134,6 +135,31 @@ def test_a_grant_that_ends_meanwhile_stops_no_other(world: Connecting, how: str)
             found = await offers(world)
             assert (found["machine"], found["size"]) == (OFFERED, OFFERED)
             await world.publisher.run(world.platform)  # and again, with the end known from the beginning
+            await ended(world)
+
+    asyncio.run(run())
+
+
+async def known_rights(world: Connecting) -> dict[str, str]:
+    """Return the state of every right by capability."""
+    found = await world.store.database.read(lambda tx: rights.of_platform(tx, world.platform))
+    return {right.capability: right.state.value for right in found}
+
+
+def test_what_is_proved_and_what_could_be_asked_for_is_kept(world: Connecting) -> None:
+    """Of what the account can do, granted or not, each right is known; one that nobody was asked for is proposed."""
+    world.accept_everything()
+    world.link.policy = granting(Verdict.GRANT, "image", "size")
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            await world.publisher.discover(world.platform)
+            assert set(await known_rights(world)) == {"image", "machine", "size"}
+            assert (await known_rights(world))["image"] == "held"
+            world.cloud.refused = {"image"}
+            assert await world.publisher.discover(world.platform) == 1
+            assert (await known_rights(world))["image"] == "lost"
             await ended(world)
 
     asyncio.run(run())

@@ -1,0 +1,35 @@
+"""What looks after grants and rights: asking, renewing, proving, publishing, and what else an account could do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.background.discover import Discover
+from gateway.background.runner import BackgroundTask
+from gateway.background.settle_grants import SettleGrants
+
+# Rights are due by their own age; this is how soon a platform that has just connected is looked at.
+_LOOK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantWorkPolicy:
+    """How often owners who have yet to decide are asked, and what accounts can do is proved again."""
+
+    ask_again_period_s: float = 10.0
+    discovery_period_s: float = 3600.0
+
+
+def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[BackgroundTask]:
+    """Return the work; the task ``grants`` is the one to wake."""
+    discover = Discover(
+        database=grants.database,
+        clock=grants.clock,
+        live=grants.live,
+        publisher=grants.publisher,
+        period_s=policy.discovery_period_s,
+    )
+    look_s = min(_LOOK_S, policy.discovery_period_s)
+    return (
+        BackgroundTask(name="grants", run_once=grants.run_once, period_s=policy.ask_again_period_s, timeout_s=120.0),
+        BackgroundTask(name="discover", run_once=discover.run_once, period_s=look_s, timeout_s=120.0),
+    )
