@@ -66,6 +66,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "weights:write": _RUN,
     "price:read": _SEEN,
     "price:write": _ADMIN,
+    "lease:read": _VIEWER,
+    "lease:write": _ADMIN,
     "quota:read": _VIEWER,
     "quota:write": _ADMIN,
     "pool:read": _RUN_SEEN,

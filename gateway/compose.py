@@ -283,9 +283,7 @@ async def _work(
             queue=queue,
             clock=clock,
             checkpoint=checkpoint,
-            retry=policies.retry_policy(settings),
-            failure_limit=settings.pools.failure_limit_count,
-            pools_period_s=settings.pools.period_s,
+            policy=policies.order_policy(settings),
         )
         grants = SettleGrants(
             database=database,

@@ -6,6 +6,7 @@ from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
 from gateway.background.grant_work import GrantWorkPolicy
 from gateway.background.logs import LogPolicy
+from gateway.background.order_work import OrderPolicy
 from gateway.connections.choosing import ChoosingPolicy
 from gateway.connections.passing import PassingPolicy
 from gateway.settings import Settings
@@ -117,6 +118,16 @@ def retry_policy(settings: Settings) -> RetryPolicy:
         first_pause_s=settings.orders.retry_first_s,
         longest_pause_s=settings.orders.retry_longest_s,
         creation_deadline_s=settings.orders.build_deadline_s,
+    )
+
+
+def order_policy(settings: Settings) -> OrderPolicy:
+    """Return how the order application's background work is done."""
+    return OrderPolicy(
+        retry=retry_policy(settings),
+        pool_failure_limit=settings.pools.failure_limit_count,
+        pools_period_s=settings.pools.period_s,
+        lease_reminders_s=settings.leases.reminders_s,
     )
 
 

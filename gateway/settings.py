@@ -217,6 +217,12 @@ class OrderSettings(Section):
     poll_period_s: Positive = 1.0
 
 
+class LeaseSettings(Section):
+    """What is told of leases that end soon."""
+
+    reminders_s: tuple[Positive, ...] = (86_400.0, 3600.0)
+
+
 class PoolSettings(Section):
     """How pools are filled."""
 
@@ -273,6 +279,7 @@ class Settings(BaseSettings):
     handshake: HandshakeSettings = HandshakeSettings()
     passages: PassageSettings = PassageSettings()
     orders: OrderSettings = OrderSettings()
+    leases: LeaseSettings = LeaseSettings()
     pools: PoolSettings = PoolSettings()
     events: EventSettings = EventSettings()
     webhooks: WebhookSettings = WebhookSettings()

@@ -79,6 +79,9 @@ class Machine(Row, table=True):
     reason: str = ""
     epoch: int = 0  # of the grant under which its creation was asked for
     notice: str = ""  # what its holder should know of the grant behind it: that it has ended, and what follows
+    lease_ends_at_s: float | None = Field(default=None, index=True)  # when its project loses it; None = never
+    lease_set_at_s: float | None = None  # when somebody last said so
+    reminded_s: float | None = None  # the last reminder of its end that was given: so long before it
 
 
 class Pool(Row, table=True):

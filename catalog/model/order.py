@@ -73,6 +73,7 @@ class Order(Row, table=True):
     state: OrderState = enum_column(OrderState, OrderState.PLACED, index=True)
     machine_id: MachineId | None = Field(default=None, sa_type=String)
     served_from: str = ""
+    lease_s: float | None = None  # how long its machine is lent from the moment it is handed over; None: without end
     attempts: int = 0
     code: str = ""
     reason: str = ""

@@ -5,6 +5,7 @@ from sqlmodel import Session
 from catalog import quotas
 from catalog.allowance import refuse_beyond, weight
 from catalog.connections import record_step
+from catalog.leases.rules import handed_over
 from catalog.machines import ask_creation, cloud_name
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, new_id
@@ -41,6 +42,7 @@ def fulfil(
         checkpoint.reached("order.dispatched")
         return order
     quotas.refuse_over(tx, order.project_id)
+    rows.update(tx, claimed, handed_over(order, now_s), now_s)
     changes = {"machine_id": claimed.id, "served_from": "pool", "finished_at_s": now_s}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.SERVE_FROM_POOL, now_s, changes)
     record_step(tx, order.id, "order.claimed", "done", now_s, detail=claimed.id)

@@ -8,6 +8,7 @@ from catalog import consent, quotas
 from catalog.allowance import Wanted, refuse_outside, weight
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
+from catalog.leases.rules import lease_for
 from catalog.machines import cloud_name
 from catalog.model.ids import OrderId, PlatformId, ProjectId, new_id
 from catalog.model.offering import InventoryItem, OfferState
@@ -35,6 +36,7 @@ def place(
     name: str | None,
     location: str | None = None,
     key_pair: str | None = None,
+    lease_s: float | None = None,
     now_s: float,
     policy: RetryPolicy | None = None,
     checkpoint: Checkpoint = UNWATCHED,
@@ -42,10 +44,10 @@ def place(
     """Return the accepted order: FULFILLED from a pool, or CREATING with its message in the outbox.
 
     ``offer``, ``size``, ``image``, ``location`` and ``key_pair`` are ids or names; the last two are the cloud's choice
-    when None. Raises InvalidValue naming the field, WrongState when the offer takes no orders, Denied when the platform
-    does not (any longer) grant it, or not such a machine, QuotaExceeded when a quota of the project or its organisation
-    is used up, or when no idle machine fits and the grant admits no further one. Whatever is raised, the caller's
-    transaction must roll back.
+    when None. The machine is lent for ``lease_s``, or as long as rules say. Raises InvalidValue naming the field,
+    WrongState when the offer takes no orders, Denied when the platform does not (any longer) grant it, or not such a
+    machine, QuotaExceeded when a quota of the project or its organisation is used up, or when no idle machine fits and
+    the grant admits no further one. Whatever is raised, the caller's transaction must roll back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -67,6 +69,7 @@ def place(
         location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
         # Clouds know a key pair by its name alone; its id in the inventory is that name without its spaces.
         key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).name,
+        lease_s=lease_for(tx, project_id, lease_s),
         price=_price(tx, chosen.platform_id, wanted, now_s),
     )
     refuse_outside(tx, grant, Wanted(size=order.size, image=order.image, location=order.location))

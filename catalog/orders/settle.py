@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from catalog import parting
 from catalog.connections import record_step
+from catalog.leases.rules import handed_over
 from catalog.machines import ask_destruction, dispose
 from catalog.messages.contracts import (
     TO_ORDERS,
@@ -104,7 +105,8 @@ def _created(tx: Session, message: MachineCreated, now_s: float) -> None:
         rows.update(tx, machine, found, now_s)
         dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="its order has ended")
         return
-    rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, found)
+    lent = handed_over(order, now_s)
+    rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, {**found, **lent})
     done = {"finished_at_s": now_s, "next_attempt_at_s": None, "code": "", "reason": ""}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CREATED, now_s, done)
     record_step(tx, order.id, "order.settled", "done", now_s, detail=machine.id)

@@ -14,14 +14,16 @@ from catalog.orders.retry import cancel_with_machine
 from catalog.store import rows
 
 
-def give_back(tx: Session, machine_id: MachineId, project_id: ProjectId | None, now_s: float) -> Machine:
+def give_back(
+    tx: Session, machine_id: MachineId, project_id: ProjectId | None, now_s: float, *, reason: str = "given back"
+) -> Machine:
     """Take the machine from its project and begin its destruction; ``project_id`` None speaks for an admin.
 
     Raises NotFound for another project's machine and WrongState for one that nobody uses.
     """
     machine = owned(tx, machine_id, project_id)
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.GIVE_BACK, now_s)
-    dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="given back")
+    dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=reason)
     return machine
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, not_, update
+from sqlalchemy import ColumnElement, and_, func, not_, or_, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
 from catalog.model.lifecycle import next_state
@@ -115,6 +116,29 @@ def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
         vcpu=float(vcpu_sum) if vcpu_known == count else None,
         memory_mib=int(memory_sum) if memory_known == count else None,
     )
+
+
+def leases_until(tx: Session, until_s: float, limit: int) -> Sequence[Machine]:
+    """Return up to ``limit`` machines in use whose lease ends by ``until_s``, the earliest end first."""
+    return tx.exec(_lent(column(Machine, "lease_ends_at_s") <= until_s).limit(limit)).all()
+
+
+def leases_unreminded(tx: Session, now_s: float, reminders_s: Sequence[float], limit: int) -> Sequence[Machine]:
+    """Return up to ``limit`` machines in use that lack one of the reminders, each so many seconds before the end.
+
+    A reminder that fell due before the lease was set is none.
+    """
+    ends, begun, told = (column(Machine, name) for name in ("lease_ends_at_s", "lease_set_at_s", "reminded_s"))
+    lacking = [
+        and_(ends > now_s, ends <= now_s + each, ends - begun > each, or_(told.is_(None), told > each))
+        for each in reminders_s
+    ]
+    return tx.exec(_lent(or_(*lacking)).limit(limit)).all() if lacking else ()
+
+
+def _lent(which: ColumnElement[bool]) -> SelectOfScalar[Machine]:
+    ordered = select(Machine).order_by(column(Machine, "lease_ends_at_s"), _ID)
+    return ordered.where(_STATE == MachineState.IN_USE, which)
 
 
 def counts_of(tx: Session, pool: PoolId) -> Mapping[MachineState, int]:

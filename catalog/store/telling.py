@@ -128,7 +128,13 @@ def _machine(row: Machine) -> Telling:
         standing=row.state,
         subject_id=row.id,
         project_id=row.project_id,
-        facts={"offer": row.offer_id, "order": row.order_id, "reason": row.reason, "notice": row.notice},
+        facts={
+            "offer": row.offer_id,
+            "order": row.order_id,
+            "reason": row.reason,
+            "notice": row.notice,
+            "lease_ends_at_s": row.lease_ends_at_s,
+        },
     )
 
 

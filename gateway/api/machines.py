@@ -2,7 +2,10 @@
 
 from typing import Any, Literal
 
-from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, WrongState
+from pydantic import Field
+
+from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
+from catalog.leases.rules import extend
 from catalog.model.ids import MachineId, PlatformId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.platform import Platform
@@ -10,7 +13,7 @@ from catalog.pool.give_back import destroy, give_back
 from catalog.ports import MachineAction
 from catalog.store import rows, scoped
 from catalog.store.database import Tx
-from gateway.api.bodies import Body, Nothing, Resource, stamp
+from gateway.api.bodies import Body, Lifetime, Nothing, Resource, Time, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 
@@ -21,6 +24,12 @@ class ActionIn(Body):
     """What shall happen to the machine."""
 
     action: Literal["start", "stop", "reboot", "destroy", "give-back"]
+
+
+class ExtensionIn(Body):
+    """Until when the machine is lent now."""
+
+    lease_s: Lifetime | None = Field(description="So long from now; null: for as long as is allowed.")
 
 
 class MachineOut(Resource):
@@ -41,6 +50,7 @@ class MachineOut(Resource):
     addresses: list[str]
     attempt: int
     reason: str
+    lease_ends_at: Time | None = Field(description="When its project loses it; null: never.")
     notice: str
 
 
@@ -102,6 +112,21 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
     return _out(tx, machine)
 
 
+@routes.endpoint(
+    "POST",
+    "/v1/machines/{id}/extend",
+    permission="machine:write",
+    body=ExtensionIn,
+    answer=MachineOut,
+    errors=(WrongState, InvalidValue),
+    summary="Let a machine's lease end later, or sooner",
+)
+def extend_lease(tx: Tx, call: Call[ExtensionIn]) -> MachineOut:
+    """Return the machine. A member keeps to the longest lease of project and organisation, counted from now."""
+    machine = extend(tx, _own(tx, call), call.body.lease_s, call.now_s, by_admin=call.scope.everything)
+    return _out(tx, machine)
+
+
 def _refuse_unless_running(machine: Machine) -> None:
     if machine.cloud_id is None or machine.state not in {MachineState.IDLE, MachineState.IN_USE}:
         raise WrongState(
@@ -133,5 +158,6 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         addresses=row.addresses,
         attempt=row.attempt,
         reason=row.reason,
+        lease_ends_at=row.lease_ends_at_s,
         notice=row.notice,
     )

@@ -14,7 +14,7 @@ from catalog.orders.place import place
 from catalog.orders.retry import cancel
 from catalog.store import scoped
 from catalog.store.database import Tx
-from gateway.api.bodies import Body, Name, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
+from gateway.api.bodies import Body, Lifetime, Name, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.prices import KeptPriceOut
 from gateway.api.services import Wakes
@@ -35,6 +35,10 @@ class OrderIn(Body):
     key_pair: Word | None = Field(
         default=None, description="Id or name of one of the platform's key pairs, to log in with; else none."
     )
+    lease_s: Lifetime | None = Field(
+        default=None,
+        description="How long the machine is lent, from its delivery on; else as the rules say.",
+    )
     name: Name | None = Field(default=None, description="What the machine shall be called; else the order's id.")
     project: ProjectReference | None = Field(default=None, description="Needed by who works in several.")
 
@@ -52,6 +56,7 @@ class OrderOut(Resource):
     state: str
     machine: str | None
     served_from: str = Field(description="`pool` or `cold` once it is known.")
+    lease_s: float | None = Field(description="How long the machine is lent; null: without an end.")
     attempts: int
     code: str
     reason: str
@@ -84,6 +89,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
         name=wanted.name,
         location=wanted.location,
         key_pair=wanted.key_pair,
+        lease_s=wanted.lease_s,
         now_s=call.now_s,
         policy=call.services.retry_policy,
         checkpoint=call.services.checkpoint,
@@ -165,6 +171,7 @@ def _out(row: Order) -> OrderOut:
         state=row.state.value,
         machine=row.machine_id,
         served_from=row.served_from,
+        lease_s=row.lease_s,
         attempts=row.attempts,
         code=row.code,
         reason=row.reason,

@@ -5,15 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from catalog import quotas
-from catalog.access import owns
 from catalog.allowance import MIB_PER_GIB
-from catalog.errors import NotFound
 from catalog.holders import Holder, holder
 from catalog.model.quota import Quota
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Composite, Nothing, Out, stamp
 from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.holders import named, own_holder
 
 routes = Routes("quotas")
 
@@ -82,20 +81,7 @@ def change_quota(tx: Tx, call: Call[QuotaChangesIn]) -> QuotaOut:
     """Return the changed quota."""
     whose = own_holder(tx, call)
     call.precondition.check(quotas.quota_of(tx, whose))
-    wanted = {name: limit for name, limit in dict(call.body).items() if name in call.body.model_fields_set}
-    return _out(tx, whose, quotas.change(tx, whose, wanted, call.now_s))
-
-
-def own_holder(tx: Tx, call: Call[Nothing] | Call[QuotaChangesIn]) -> Holder:
-    """Return the project or organisation that the path names. Raises NotFound also for one that is not the caller's."""
-    reference = call.path["holder"]
-    try:
-        found = holder(tx, reference)
-    except NotFound:
-        found = None
-    if found is None or not owns(call.principal, found.id):
-        raise NotFound(f"there is no project or organisation '{reference}'", fix="ORGANISATION/PROJECT, a name or id")
-    return found
+    return _out(tx, whose, quotas.change(tx, whose, named(call.body), call.now_s))
 
 
 def _out(tx: Tx, whose: Holder, row: Quota) -> QuotaOut:

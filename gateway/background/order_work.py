@@ -5,6 +5,7 @@ Each wakes the next: whatever settles, retries or fills may have put messages in
 
 from dataclasses import dataclass
 
+from catalog.leases.ending import end_due
 from catalog.messages.dispatch import dispatch_outbox
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import retry_due
@@ -16,19 +17,27 @@ from gateway.background.runner import BackgroundTask, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPolicy:
+    """How it is done. So many failed creations in a row stop a pool; a lease's end is told of so long before it."""
+
+    retry: RetryPolicy
+    pool_failure_limit: int
+    pools_period_s: float
+    lease_reminders_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderWork:
-    """What order work needs. ``failure_limit`` failed creations in a row stop a pool."""
+    """What order work needs."""
 
     database: Database
     queue: MessageQueue
     clock: Clock
     checkpoint: Checkpoint
-    retry: RetryPolicy
-    failure_limit: int
-    pools_period_s: float
+    policy: OrderPolicy
 
     def tasks(self) -> list[BackgroundTask | Service]:
-        """Return tasks ``dispatch``, ``pools`` and ``retry`` and the service ``settle``, wired to wake each other."""
+        """Return ``dispatch``, ``pools``, ``retry``, ``leases`` and the service ``settle``; they wake each other."""
         dispatch = BackgroundTask(name="dispatch", run_once=self._dispatch, period_s=1.0, timeout_s=60.0)
 
         async def fill() -> None:
@@ -37,25 +46,36 @@ class OrderWork:
 
         async def retry() -> None:
             now_s = self.clock.now_s()
-            if await self.database.write(lambda tx: retry_due(tx, now_s, self.retry, checkpoint=self.checkpoint)):
+            if await self.database.write(
+                lambda tx: retry_due(tx, now_s, self.policy.retry, checkpoint=self.checkpoint)
+            ):
                 dispatch.wake()
 
-        pools = BackgroundTask(name="pools", run_once=fill, period_s=self.pools_period_s, timeout_s=30.0)
+        async def end_leases() -> None:
+            now_s = self.clock.now_s()
+            if await self.database.write(lambda tx: end_due(tx, now_s, self.policy.lease_reminders_s)):
+                dispatch.wake()
+
+        pools = BackgroundTask(name="pools", run_once=fill, period_s=self.policy.pools_period_s, timeout_s=30.0)
 
         def settled() -> None:
             dispatch.wake()
             pools.wake()
 
-        settler = Settler(self.database, self.clock, self.retry, self.checkpoint, settled=settled)
+        settler = Settler(self.database, self.clock, self.policy.retry, self.checkpoint, settled=settled)
         return [
             Service(name="settle", run=lambda: settler.run(self.queue)),
             dispatch,
             pools,
             BackgroundTask(name="retry", run_once=retry, period_s=1.0, timeout_s=30.0),
+            BackgroundTask(name="leases", run_once=end_leases, period_s=5.0, timeout_s=30.0),
         ]
 
     async def _dispatch(self) -> None:
         await dispatch_outbox(self.database, self.queue, self.clock, self.checkpoint)
 
+    def _retry(self, tx: Tx) -> int:
+        return retry_due(tx, self.clock.now_s(), self.policy.retry, checkpoint=self.checkpoint)
+
     def _fill(self, tx: Tx) -> int:
-        return apply_all(tx, self.clock.now_s(), self.retry, failure_limit=self.failure_limit)
+        return apply_all(tx, self.clock.now_s(), self.policy.retry, failure_limit=self.policy.pool_failure_limit)

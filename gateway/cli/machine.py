@@ -1,8 +1,11 @@
 """``crossway machine``: VMs at platforms."""
 
+from typing import Annotated
+
 import typer
 
 from gateway.cli.door import Door, Key, Keys, Limit, State, Timeout, Wait, Yes, remote
+from gateway.cli.durations import seconds_of
 from gateway.cli.output import Column, note
 from gateway.client.resources import Machine
 
@@ -15,6 +18,7 @@ _MACHINES = (
     Column("SIZE", "size"),
     Column("STATE", "state"),
     Column("ADDRESSES", "addresses"),
+    Column("LENT UNTIL", "lease_ends_at"),
 )
 
 
@@ -46,6 +50,20 @@ def stop(door: Door, *, machine: Keys) -> None:
 def reboot(door: Door, *, machine: Keys) -> None:
     """Reboot machines; it is done when this ends."""
     _act(door, machine, "reboot")
+
+
+@remote(machines, "extend")
+def extend(
+    door: Door,
+    *,
+    machine: Keys,
+    length: Annotated[
+        str, typer.Option("--for", metavar="TIME|longest", help="So long from now, such as 12h or 7d.")
+    ] = "longest",
+) -> None:
+    """Keep machines for longer than their lease, as long as is allowed unless you say how long."""
+    lease_s = None if length == "longest" else seconds_of(length)
+    door.each(machine, lambda key: door.client.machines.extend(key, lease_s), _MACHINES)
 
 
 @remote(machines, "destroy")

@@ -6,6 +6,7 @@ import typer
 
 from gateway.cli.connection import STEPS
 from gateway.cli.door import Door, IdempotencyKey, Key, Limit, State, Timeout, Wait, remote
+from gateway.cli.durations import seconds_of
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column, note
 from gateway.client.orders import ENDED
@@ -39,6 +40,10 @@ def create_order(
     key_pair: Annotated[
         str | None, typer.Option(help="One of the platform's key pairs, by id or name, to log in with; else none.")
     ] = None,
+    lease: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long you want it, such as 12h or 7d; else as the rules say."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the machine.")] = None,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = False,
@@ -51,6 +56,7 @@ def create_order(
         image=image,
         location=location,
         key_pair=key_pair,
+        lease_s=None if lease is None else seconds_of(lease),
         name=name,
         idempotency_key=idempotency_key,
     )

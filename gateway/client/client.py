@@ -10,6 +10,7 @@ from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
 from gateway.client.events import Events
 from gateway.client.exits import Exits
+from gateway.client.leases import LeaseRules
 from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatus
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
@@ -61,6 +62,7 @@ class Client:
         self.offers = Offers(self.wire, "/v1/offers")
         self.search = Search(self.wire)
         self.saved_searches = SavedSearches(self.wire, "/v1/saved-searches")
+        self.lease_rules = LeaseRules(self.wire, "/v1/lease-rules")
         self.quotas = Quotas(self.wire, "/v1/quotas")
         self.prices = Prices(self.wire, "/v1/prices")
         self.orders = Orders(self.wire, "/v1/orders")

@@ -34,11 +34,13 @@ class Orders(Collection[Order]):
         image: str,
         location: str | None = None,
         key_pair: str | None = None,
+        lease_s: float | None = None,
         name: str | None = None,
         idempotency_key: str | None = None,
     ) -> Order:
         """Order a machine; repeating the call with the same ``idempotency_key`` orders it once."""
         wanted = given(offer=offer, size=size, image=image, location=location, key_pair=key_pair, name=name)
+        wanted |= given(lease_s=lease_s)
         return self._create(wanted, idempotency_key=idempotency_key)
 
     def steps(self, key: str) -> Iterator[Step]:
@@ -97,3 +99,7 @@ class Machines(Collection[Machine]):
         The first three are done by the cloud before the answer; the machine's state tells of the others.
         """
         return self._act(key, "actions", body={"action": action}, extra_wait_s=CLOUD_WAIT_S)
+
+    def extend(self, key: str, lease_s: float | None) -> Machine:
+        """Let the lease end ``lease_s`` from now; None: as late as is allowed."""
+        return self._act(key, "extend", body={"lease_s": lease_s})

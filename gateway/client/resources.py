@@ -356,6 +356,7 @@ class Order(Stateful):
     key_pair: str | None
     machine: str | None
     served_from: str
+    lease_s: float | None
     attempts: int
     price: dict[str, Any] | None
     finished_at: str | None
@@ -390,4 +391,5 @@ class Machine(Stateful):
     location: str | None
     key_pair: str | None
     cloud_id: str | None
+    lease_ends_at: str | None
     addresses: list[str]

@@ -43,6 +43,8 @@ EXPECTED = {
     "weights:write": "ar",
     "price:read": "as",
     "price:write": "a",
+    "lease:read": "arsomv",
+    "lease:write": "a",
     "quota:read": "arsomv",
     "quota:write": "a",
     "pool:read": "ars",

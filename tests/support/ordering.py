@@ -106,6 +106,7 @@ def order(
     size: str = "small",
     location: str | None = None,
     key_pair: str | None = None,
+    lease_s: float | None = None,
     checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
     """Place an ordinary order."""
@@ -118,6 +119,7 @@ def order(
         name=name,
         location=location,
         key_pair=key_pair,
+        lease_s=lease_s,
         now_s=now_s,
         policy=RETRY,
         checkpoint=checkpoint,

@@ -68,6 +68,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
     "save_search": {"name": "cheap", "query": {"sort": "price"}},
     "label_offer": {"labels": {"tier": "gold"}},
+    "extend_lease": {"lease_s": 3600},
+    "change_lease_rule": {"default_s": 3600},
     "change_quota": {"machines": 500, "cores": None},
     "seed_prices": {"provider": "simulated"},
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
@@ -90,8 +92,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
         "organisations": "bakery",
         "projects": "tenant",
     }
-    named |= {"offers": "offer-machine", "tokens": "rival-token", "organisations": "bakery", "projects": "tenant"}
-    named |= {"quotas": "tenant"}
+    named |= {"quotas": "tenant", "lease-rules": "tenant"}
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
     return (
         endpoint.path.replace("{id}", thing)
