@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from catalog.errors import InvalidValue
+from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.ports import (
     AccountOf,
     Carrier,
@@ -22,7 +23,11 @@ from catalog.ports import (
     PassageTerms,
 )
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
+from catalog.providers import Provider, Standing
+from drivers.clouds.libcloud_facts import ACCEPTED, REFUSED, LibcloudFacts
 from drivers.clouds.policy import CallPolicy
+
+OF_CLOUDS: Final = tuple(kind for kind in Capability if kind not in OF_THE_OWNER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,10 @@ class ProviderFacts:
     needs_region: bool = False
     takes_path: bool = False  # the API may live under a path
     exercised: str  # how far its driver was really tried
+    standing: Standing = Standing.SERVER
+    creates: bool = True  # machines can be made there, and found again
+    capabilities: tuple[Capability, ...] = OF_CLOUDS
+    contract_only: frozenset[Capability] = frozenset()  # less tried than the rest
     factory: tuple[str, str]  # module and class
 
 
@@ -48,7 +57,23 @@ def _ec2_regions() -> Collection[str]:
     return regions
 
 
-PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
+def _libcloud_facts(name: str, known: LibcloudFacts) -> ProviderFacts:
+    at = f"; its API is at https://{known.host}" if known.host else ""
+    return ProviderFacts(
+        name=name,
+        title=known.title,
+        needed=tuple(known.options),
+        options=known.options,
+        exercised=f"built, and one list asked for through the routed dial of an emulated server{at}",
+        standing=Standing.CONTRACT,
+        creates=False,
+        # No machines are made there, so nobody is asked to grant them.
+        capabilities=tuple(kind for kind in known.capabilities if kind is not Capability.MACHINE),
+        factory=("drivers.clouds.any_libcloud", "LibcloudCloud"),
+    )
+
+
+_OWN: Final[Mapping[str, ProviderFacts]] = {
     facts.name: facts
     for facts in (
         ProviderFacts(
@@ -72,6 +97,8 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
             needs_region=True,
             takes_path=True,
             exercised="against a whole OpenStack (Debian's: keystone, glance, nova, neutron), by make test-openstack",
+            capabilities=tuple(kind for kind in OF_CLOUDS if kind is not Capability.LOCATION),
+            contract_only=frozenset({Capability.VOLUME}),
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
         ),
         ProviderFacts(
@@ -81,6 +108,10 @@ PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
             factory=("drivers.clouds.simulated", "SimulatedCloud"),
         ),
     )
+}
+PROVIDERS: Final[Mapping[str, ProviderFacts]] = {
+    **{name: _libcloud_facts(name, known) for name, known in ACCEPTED.items()},
+    **_OWN,
 }
 # Whose own API a passage can lead into: module and what makes it.
 PASSAGES: Final[Mapping[str, tuple[str, str]]] = {
@@ -92,6 +123,30 @@ PASSAGES: Final[Mapping[str, tuple[str, str]]] = {
 def providers() -> tuple[str, ...]:
     """Return the names of the known providers, sorted."""
     return tuple(sorted(PROVIDERS))
+
+
+def known_providers() -> tuple[Provider, ...]:
+    """Return what is known of every provider, those included that are refused, by name."""
+    accepted = [
+        Provider(
+            name=known.name,
+            title=known.title,
+            standing=known.standing,
+            how=known.exercised,
+            creates=known.creates,
+            capabilities={
+                kind.value: Standing.CONTRACT if kind in known.contract_only else known.standing
+                for kind in known.capabilities
+            },
+            options=known.options,
+            needs=known.needed,
+        )
+        for known in PROVIDERS.values()
+    ]
+    refused = [
+        Provider(name=name, title=title, standing=Standing.REFUSED, how=why) for name, (title, why) in REFUSED.items()
+    ]
+    return tuple(sorted((*accepted, *refused), key=lambda provider: provider.name))
 
 
 def facts(provider: str) -> ProviderFacts:

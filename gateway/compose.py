@@ -336,6 +336,7 @@ def _services(
         clock=adapters.clock,
         sealer=Sealer(keys.sealing),
         known_providers=adapters.providers,
+        providers=registry.known_providers(),
         wake=runner.wake,
         background_status=runner.status,
         machine_action=act,

@@ -54,7 +54,7 @@ _METHODS: Final[Mapping[Capability, str]] = {
 class GenericCloud(Parsing, ABC):
     """One platform's cloud through libcloud. Implements ``catalog.ports.CloudDriver``."""
 
-    provider: ClassVar[str]
+    provider: str  # a key of drivers.registry
     always_long: ClassVar[frozenset[Capability]] = frozenset()  # lists that are never short enough for a thread
 
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:

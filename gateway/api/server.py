@@ -35,6 +35,7 @@ from gateway.api import (
     platforms,
     pools,
     prices,
+    providers,
     quotas,
     relay_care,
     rights,
@@ -59,6 +60,7 @@ BACKLOG = 128  # small: what waits here is not yet under any deadline of ours
 
 RESOURCES = (
     health,
+    providers,
     tenancy,
     accounts,
     tokens,

@@ -14,6 +14,7 @@ from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
 from catalog.ports import Checkpoint, Clock, MachineAction
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
+from catalog.providers import Provider
 from catalog.relay_care import GatewayKeys
 from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
@@ -188,6 +189,7 @@ class ApiServices:
     clock: Clock
     sealer: Sealer
     known_providers: tuple[str, ...]
+    providers: tuple[Provider, ...] = ()  # all that is known of them, those that are refused included
     wake: Callable[[str], None]
     background_status: Callable[[], list[dict[str, Any]]]
     machine_action: Callable[[PlatformId, str, MachineAction], Awaitable[None]]

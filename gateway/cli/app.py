@@ -21,6 +21,7 @@ from gateway.cli import (
     platform,
     pool,
     price,
+    provider,
     quota,
     relay_bootstrap,
     relay_doctor,
@@ -53,6 +54,7 @@ for _commands in (server.server, access.top, passage.top, forward.top, events.to
     app.add_typer(_commands)
 for _name, _noun in {
     "platform": platform.platforms,
+    "provider": provider.providers,
     "enrolment": platform.enrolments,
     "connection": connection.connections,
     "route": route.routes,

@@ -19,7 +19,7 @@ from gateway.client.platforms import Enrolments, Platforms
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.quotas import Quotas
-from gateway.client.resources import BackgroundTask, Identity
+from gateway.client.resources import BackgroundTask, Identity, Provider
 from gateway.client.search import SavedSearches, Search
 from gateway.client.tenancy import Organisations, Projects
 from gateway.client.webhooks import Webhooks
@@ -49,6 +49,7 @@ class Client:
         self.tokens = Tokens(self.wire, "/v1/tokens")
         self.enrolments = Enrolments(self.wire)
         self.platforms = Platforms(self.wire, "/v1/platforms")
+        self.providers = Collection[Provider](self.wire, "/v1/providers")
         self.sites = Sites(self.wire, "/v1/sites")
         self.relays = Relays(self.wire, "/v1/relays")
         self.exits = Exits(self.wire, "/v1/exits")

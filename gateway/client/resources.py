@@ -154,6 +154,19 @@ class Platform(Named):
     token: NotRequired[str | None]  # in the answer to enrolment only
 
 
+class Provider(TypedDict):
+    """A kind of cloud: what works there and how far it was tried."""
+
+    name: str
+    title: str
+    standing: str
+    how: str
+    creates: bool
+    capabilities: dict[str, str]
+    options: dict[str, str]
+    needs: list[str]
+
+
 class Right(TypedDict):
     """One capability of a platform's account, as it was last proved: held, proposed, lost or absent."""
 

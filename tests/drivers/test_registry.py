@@ -10,12 +10,15 @@ from catalog.errors import InvalidValue
 from catalog.model.ids import PlatformId
 from catalog.ports import Address, ApprovedEndpoint, CloudAccount
 from catalog.secrets import Secret
+from drivers.clouds.libcloud_facts import ACCEPTED
 from drivers.registry import PROVIDERS, build, check, providers
 from tests.support.dialers import LoopbackDialer
 
 
-def account(provider: str, *, url: str = "https://cloud.example", **changes: Any) -> CloudAccount:
-    """Return an account at ``provider`` with what it needs, and ``changes``."""
+def account(provider: str, *, url: str | None = None, **changes: Any) -> CloudAccount:
+    """Return an account at ``provider`` with what it needs, and ``changes``; at its one host, if it has one."""
+    own = ACCEPTED[provider].host if provider in ACCEPTED else ""
+    url = f"https://{own or 'cloud.example'}" if url is None else url
     endpoint = ApprovedEndpoint(url=url, dial=Address(host="127.0.0.1", port=1))
     options = dict.fromkeys(PROVIDERS[provider].needed, "some") if provider in PROVIDERS else {}
     facts: dict[str, Any] = {

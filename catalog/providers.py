@@ -1,0 +1,30 @@
+"""What can be said of a kind of cloud before anybody enrols one: what works there, and how that is known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Standing(StrEnum):
+    """How far a provider, or one capability of it, was really tried."""
+
+    SERVER = "server"  # exercised by the tests against a real server of that API
+    CONTRACT = "contract"  # built, and a list of it read from recorded or emulated answers
+    REFUSED = "refused"  # known, and not accepted; the reason is said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One provider. ``capabilities`` holds a standing each; what is absent it has not.
+
+    ``how`` says how it was tried, or why it is refused; ``creates``: machines can be made there, and found again.
+    """
+
+    name: str
+    title: str
+    standing: Standing
+    how: str
+    creates: bool = False
+    capabilities: Mapping[str, Standing] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
