@@ -345,10 +345,8 @@ def _services(
         default_weights=settings.routing.weights.model_dump(),
         retry_policy=policies.retry_policy(settings),
         checkpoint=adapters.checkpoint,
-        gateway_info={
-            "name": settings.gateway.name,
-            "gateway_key": public_text(keys.signing.public_key()),
-        },
+        gateway_info={"name": settings.gateway.name, "gateway_key": public_text(keys.signing.public_key())},
+        doors=policies.doors(settings),
         limits=policies.api_limits(settings),
         relays=relays,
         sign=keys.signing.sign,

@@ -35,6 +35,18 @@ class Forbidden(GatewayError):
     code = "forbidden"
 
 
+class TooManyLogins(GatewayError):
+    """Too many log-ins at once, or too many that failed; ``retry_after_s`` says when another may be tried."""
+
+    code = "too-many-logins"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float = 5.0, fix: str | None = None) -> None:
+        """Describe it."""
+        super().__init__(message, fix=fix)
+        self.retry_after_s = retry_after_s
+
+
 class MalformedRequest(GatewayError):
     """The request cannot be understood: broken JSON, or a header or query that does not follow its grammar."""
 

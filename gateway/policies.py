@@ -1,5 +1,6 @@
 """Settings become the policies that live beside the code they steer. Pure."""
 
+from catalog.logins import LoginPolicy
 from catalog.orders.policy import RetryPolicy
 from catalog.webhooks import WebhookPolicy
 from drivers.clouds.policy import CallPolicy
@@ -9,6 +10,8 @@ from gateway.background.logs import LogPolicy
 from gateway.background.order_work import OrderPolicy
 from gateway.connections.choosing import ChoosingPolicy
 from gateway.connections.passing import PassingPolicy
+from gateway.logins.doors import Doors
+from gateway.logins.passwords import PasswordPolicy
 from gateway.settings import Settings
 from routing.candidates import CandidatePolicy
 from routing.probe.attention import AttentionPolicy
@@ -174,4 +177,19 @@ def grant_work_policy(settings: Settings) -> GrantWorkPolicy:
     """Return how often owners are asked and accounts are looked at."""
     return GrantWorkPolicy(
         ask_again_period_s=settings.handshake.ask_again_period_s, discovery_period_s=settings.discovery.period_s
+    )
+
+
+def doors(settings: Settings) -> Doors:
+    """Return what lets people in."""
+    login = settings.login
+    return Doors(
+        PasswordPolicy(
+            memory_kib=login.argon2_memory_kib,
+            passes=login.argon2_passes_count,
+            lanes=login.argon2_lanes_count,
+            threads=login.threads_count,
+            waiting=login.waiting_limit_count,
+        ),
+        LoginPolicy(session_s=login.session_s, idle_s=login.idle_s),
     )

@@ -54,6 +54,18 @@ class ApiSettings(Section):
     connection_limit_count: Count = 512
 
 
+class LoginSettings(Section):
+    """How people log in: what a password's hash costs (RFC 9106), and how long a session lasts."""
+
+    argon2_memory_kib: int = Field(65_536, ge=8_192)
+    argon2_passes_count: Count = 3
+    argon2_lanes_count: int = Field(4, ge=1, le=16)
+    threads_count: int = Field(2, ge=1, le=16)
+    waiting_limit_count: Count = 16
+    session_s: Positive = 604_800.0
+    idle_s: Positive = 43_200.0
+
+
 class DatabaseSettings(Section):
     """Where facts are kept; empty means ``crossway.sqlite3`` in the state directory."""
 
@@ -267,6 +279,7 @@ class Settings(BaseSettings):
 
     gateway: GatewaySettings = GatewaySettings()
     api: ApiSettings = ApiSettings()
+    login: LoginSettings = LoginSettings()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()
     network: NetworkSettings = NetworkSettings()

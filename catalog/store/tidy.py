@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlmodel import Session
 
-from catalog.model.access import UsedNonce
+from catalog.model.access import Login, UsedNonce
 from catalog.model.connection import AccountSession, RouteDecision, StepRecord
 from catalog.model.offering import IncomingItem
 from catalog.model.outbox import InboxMessage, OutboxMessage
@@ -19,6 +19,7 @@ STEPS_KEPT = 200  # of each connection, order or machine
 DECISIONS_KEPT = 50  # of each connection
 SESSIONS_KEPT = 99  # ended ones of each connection: whole threes, see catalog.connections.open_sessions
 PASSAGES_KEPT = 500  # ended ones of each platform, with their calls
+LOGINS_KEPT = 100  # of each account, beside those that may still be open
 PASSAGE_CALLS_KEPT = 1000  # of each passage
 LISTS_KEPT_S = 3_600.0  # no list takes so long to read: whoever began it is no more
 
@@ -38,6 +39,7 @@ def tidy(tx: Session, now_s: float) -> int:
         + _keep_newest(tx, PassageCall, "passage_id", PASSAGE_CALLS_KEPT)
         + _forget_passages(tx)
         + _delete(tx, IncomingItem, column(IncomingItem, "created_at_s") < now_s - LISTS_KEPT_S)
+        + _keep_newest(tx, Login, "account_id", LOGINS_KEPT, column(Login, "expires_at_s") < now_s)
         + _delete(tx, UsedNonce, column(UsedNonce, "expires_at_s") < now_s)
     )
 

@@ -9,10 +9,11 @@ import re
 from aiohttp import web
 
 from catalog import last_used
-from catalog.access import Principal, authenticate, require
+from catalog.access import LOGIN_PREFIX, Principal, authenticate, require
 from catalog.messages.signed_request import SCHEME
 from catalog.proofs import prove
 from catalog.secrets import Secret
+from gateway.api import cookies
 from gateway.api.endpoints import Door, Endpoint
 from gateway.api.parse import read_raw
 from gateway.api.services import ApiServices
@@ -20,6 +21,7 @@ from gateway.errors import Unauthenticated
 
 # Checked before the database is asked, so that rubbish costs nothing.
 _BEARER = re.compile(r"bearer +(cw_[a-z]{3,12}_[A-Za-z0-9_-]{43})", re.IGNORECASE)
+_TEXT = re.compile(r"cw_[a-z]{3,12}_[A-Za-z0-9_-]{43}")
 _PASSED_ON = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
@@ -34,6 +36,8 @@ async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices
     if signed.lower().startswith(SCHEME.lower()) and endpoint.takes_signed:
         principal = await _signed(request, signed, services)
     else:
+        if cookies.held_by(request) is not None and not signed and (endpoint.writes or endpoint.is_stream):
+            cookies.require_own_page(request)
         principal = await _bearer(request, services)
     if principal is None:
         raise _unauthenticated()
@@ -97,6 +101,10 @@ async def _signed(request: web.Request, header: str, services: ApiServices) -> P
 
 def _token_text(request: web.Request) -> str | None:
     sent = request.headers.getall("Authorization", [])
+    kept = cookies.held_by(request)
+    if not sent and kept is not None:
+        # Only a log-in's: a browser is never given another kind of token.
+        return kept if kept.startswith(LOGIN_PREFIX) and _TEXT.fullmatch(kept) else None
     found = _BEARER.fullmatch(sent[0].strip()) if len(sent) == 1 else None
     return found.group(1) if found else None
 

@@ -82,6 +82,8 @@ async def _call(
         resume=request.headers.get("Last-Event-ID") if endpoint.is_feed else None,
         request_id=telemetry.request_id.get(),
         permission=endpoint.permission or "",
+        address=request.remote or "",
+        agent=request.headers.get("User-Agent", ""),
     )
 
 
@@ -236,7 +238,8 @@ def _without_secrets(endpoint: Endpoint, answer: Answer) -> Answer:
 
 def _respond(answer: Answer | Raw) -> web.Response:
     if isinstance(answer, Raw):
-        return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type})
+        headers = {**answer.headers, "Content-Type": answer.content_type}
+        return web.Response(body=answer.body, status=answer.status, headers=headers)
     headers = dict(answer.headers)
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"

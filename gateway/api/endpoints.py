@@ -86,7 +86,7 @@ class Call(Generic[B]):
     """One request as an endpoint sees it: who, what, and the services; nothing of HTTP.
 
     ``resume``: the id of the last event that the reader of a feed has seen. ``request_id`` stands in its log lines,
-    ``permission`` is the one that its endpoint asks for.
+    ``permission`` is the one that its endpoint asks for. ``address`` and ``agent`` are where it came from.
     """
 
     services: ApiServices
@@ -102,6 +102,8 @@ class Call(Generic[B]):
     resume: str | None = None
     request_id: str = ""
     permission: str = ""
+    address: str = ""
+    agent: str = ""
 
     @property
     def principal(self) -> Principal:
@@ -136,6 +138,7 @@ class Raw:
     body: bytes
     content_type: str = "application/json"
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Result = BaseModel | Listing | Raw | None
@@ -143,6 +146,7 @@ Handler = Callable[[Tx, Call[B]], Result]
 Outside = Callable[[Call[Any], Any], Awaitable[None]]
 Probe = Callable[[Call[Nothing]], Awaitable[Result]]
 Opening = Callable[[Call[Nothing]], AbstractAsyncContextManager[Stream]]
+Deed = Callable[[Call[B]], Awaitable[Result]]
 Feed = Callable[[Call[Nothing]], AsyncGenerator[bytes]]
 
 
@@ -242,7 +246,7 @@ class Endpoint:
     @property
     def is_kept(self) -> bool:
         """Whether a repeat with the same Idempotency-Key gets the same answer and has no effect."""
-        return self.method == "POST"
+        return self.method == "POST" and self.in_transaction
 
     @property
     def is_guarded(self) -> bool:
@@ -300,6 +304,30 @@ class Routes:
 
         def declare(handler: Probe) -> Probe:
             return self._declare_outside(handler, path, summary, rest)
+
+        return declare
+
+    def deed(
+        self, method: str, path: str, *, summary: str, body: type[B], **rest: Unpack[Declaration]
+    ) -> Callable[[Deed[B]], Deed[B]]:
+        """Declare a change that is no single transaction: it runs on the event loop, and notes its deeds itself.
+
+        A repeat is judged anew: no answer is kept for it, because what it answers is a secret or depends on time.
+        """
+
+        def declare(handler: Deed[B]) -> Deed[B]:
+            endpoint = Endpoint(
+                method=method,
+                path=path,
+                summary=summary,
+                tag=self._tag,
+                body=body,
+                handler=handler,
+                in_transaction=False,
+                **rest,
+            )
+            self._endpoints.append(endpoint)
+            return handler
 
         return declare
 

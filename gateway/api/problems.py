@@ -6,6 +6,7 @@ row here is a mistake of ours: a 500 that says nothing but the request id.
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ STATUS: Mapping[str, int] = {
     "precondition-missing": 428,
     "too-many-calls": 429,
     "too-many-readers": 429,
+    "too-many-logins": 429,
     # ourselves
     "internal-error": 500,
     "catalog-error": 500,
@@ -159,5 +161,5 @@ def _headers(error: BaseException) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="crossway"'
     if getattr(error, "retryable", False):
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(math.ceil(getattr(error, "retry_after_s", RETRY_AFTER_S)))
     return headers

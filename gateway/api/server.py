@@ -40,6 +40,7 @@ from gateway.api import (
     relay_care,
     rights,
     search,
+    sessions,
     streams,
     tenancy,
     tokens,
@@ -63,6 +64,7 @@ RESOURCES = (
     providers,
     tenancy,
     accounts,
+    sessions,
     tokens,
     enrolments,
     platforms,
@@ -118,6 +120,7 @@ def build_app(services: ApiServices, endpoints: Sequence[Endpoint] | None = None
     async def on_shutdown(_app: web.Application) -> None:
         await services.changes.close()
         services.database.told.ring()
+        services.doors.close()
 
     app.on_startup.append(on_startup)
     app.on_shutdown.append(on_shutdown)

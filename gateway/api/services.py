@@ -24,6 +24,7 @@ from gateway.api.watch import ChangeNotifier
 from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
 from gateway.connections.streams import Stream
+from gateway.logins.doors import Doors
 from gateway.telemetry import Metrics
 
 
@@ -213,3 +214,4 @@ class ApiServices:
     search: SearchIndex = field(default_factory=SearchIndex)
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     last_used: LastUsed = field(default_factory=LastUsed)
+    doors: Doors = field(default_factory=Doors)

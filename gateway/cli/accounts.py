@@ -52,6 +52,23 @@ def enable_users(door: Door, *, user: Keys) -> None:
     door.each(user, lambda key: door.client.accounts.change(key, enabled=True))
 
 
+@remote(users, "set-password")
+def set_password(
+    door: Door,
+    *,
+    user: Annotated[str, typer.Argument(help="An account's id; me: one's own.")],
+    password_file: Annotated[
+        str | None, typer.Option("--password-file", help="File that holds the new one, - for stdin; else asked for.")
+    ] = None,
+    present_file: Annotated[
+        str | None, typer.Option("--present-file", help="File that holds the present one, for one's own.")
+    ] = None,
+) -> None:
+    """Set a user's password; the user's other sessions end."""
+    present = door.secret("present password", present_file) if present_file or user == "me" else None
+    door.client.accounts.set_password(user, door.secret("new password", password_file), present=present)
+
+
 @remote(services, "create")
 def create_service(
     door: Door,

@@ -30,6 +30,7 @@ from gateway.cli import (
     route,
     search,
     server,
+    sessions,
     tenancy,
     webhook,
     weights,
@@ -50,7 +51,7 @@ app = typer.Typer(
 
 for _more in (relay_bootstrap.commands, relay_doctor.commands, relay_pins.commands):
     network.relays.add_typer(_more)
-for _commands in (server.server, access.top, passage.top, forward.top, events.top):
+for _commands in (server.server, access.top, sessions.top, passage.top, forward.top, events.top):
     app.add_typer(_commands)
 for _name, _noun in {
     "platform": platform.platforms,
@@ -76,6 +77,7 @@ for _name, _noun in {
     "machine": machine.machines,
     "org": tenancy.organisations,
     "project": tenancy.projects,
+    "session": sessions.sessions,
     "user": accounts.users,
     "service-account": accounts.services,
     "member": accounts.members,

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from gateway.client.collection import Collection, given
-from gateway.client.resources import Account, Membership, Token
+from gateway.client.collection import Collection, body_of, given
+from gateway.client.resources import Account, Membership, NewSession, Session, Token
 
 
 class Accounts(Collection[Account]):
@@ -16,6 +16,25 @@ class Accounts(Collection[Account]):
     def change(self, key: str, *, enabled: bool | None = None, gateway_role: str | None = None) -> Account:
         """Disable or enable it, or change its role for the whole gateway."""
         return self._change("PATCH", key, body=given(enabled=enabled, gateway_role=gateway_role), if_match=None)
+
+    def set_password(self, key: str, password: str, *, present: str | None = None) -> None:
+        """Set a user's password; whose own it is proves the ``present`` one. Other sessions of the user end."""
+        self._wire.call(
+            "PUT", self._at(key, "password"), body=given(password=password, present=present), headers={"If-Match": "*"}
+        )
+
+
+class Sessions(Collection[Session]):
+    """Who is logged in."""
+
+    def begin(self, *, name: str, password: str) -> NewSession:
+        """Log in; the answer holds the session's text, once."""
+        answer = self._wire.call("POST", self._path, body={"name": name, "password": password})
+        return body_of(answer, self._wire)
+
+    def end(self, key: str = "current") -> None:
+        """End a session, at once."""
+        self._remove(key)
 
 
 class Memberships(Collection[Membership]):

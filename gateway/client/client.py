@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from gateway.client.accounts import Accounts, Memberships, Tokens
+from gateway.client.accounts import Accounts, Memberships, Sessions, Tokens
 from gateway.client.address import parse_address
 from gateway.client.audit import Audit
 from gateway.client.collection import Collection, body_of
@@ -45,6 +45,7 @@ class Client:
         self.organisations = Organisations(self.wire, "/v1/organisations")
         self.projects = Projects(self.wire, "/v1/projects")
         self.accounts = Accounts(self.wire, "/v1/accounts")
+        self.sessions = Sessions(self.wire, "/v1/sessions")
         self.memberships = Memberships(self.wire, "/v1/memberships")
         self.tokens = Tokens(self.wire, "/v1/tokens")
         self.enrolments = Enrolments(self.wire)

@@ -101,6 +101,32 @@ class Account(Named):
     has_password: bool
 
 
+class Session(TypedDict):
+    """A session that somebody logged in to."""
+
+    id: str
+    version: int
+    account: str
+    way: str
+    state: str
+    address: str
+    agent: str
+    used_at: str
+    expires_at: str
+    ended_at: str | None
+    end_reason: str
+    is_current: bool
+
+
+class NewSession(TypedDict):
+    """A session that began; ``token`` is its text, once."""
+
+    id: str
+    account: str
+    expires_at: str
+    token: str | None
+
+
 class Membership(TypedDict):
     """An account's role in one project or organisation."""
 

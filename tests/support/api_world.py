@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -21,6 +22,7 @@ from catalog import (
     consent,
     enrolments,
     exits,
+    logins,
     network,
     platforms,
     publish,
@@ -50,11 +52,15 @@ from gateway.api.services import ApiLimits, ApiServices, Wakes, signs_nothing
 from gateway.connections.explanation import reranked
 from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
+from gateway.logins.doors import Doors
+from gateway.logins.passwords import PasswordPolicy
 from tests.support.clocks import ManualClock
 
 GATEWAY_KEY = "Z2F0ZXdheS1nYXRld2F5LWdhdGV3YXktZ2F0ZXdheS0="
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
 STRANGER = "stranger"
+PASSWORD = "a password of mara's"
+CHEAP = PasswordPolicy(memory_kib=8192, passes=1, lanes=1)
 ROLES = (
     *("admin", "operator", "auditor", "owner", "tenant", "viewer", "user"),
     *("neighbour", "rival", "platform", "other", "guest", STRANGER),
@@ -203,6 +209,7 @@ async def api_world(
             network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),
             what_if=reranked,
             published_prices=published,
+            doors=Doors(CHEAP),
             passing=passing(database, clock, sealer) if passing else None,
             sign=sign,
         )
@@ -285,6 +292,11 @@ def _seed_people(tx: Tx, tokens: dict[str, str], ids: dict[str, str], now_s: flo
         _, tokens[name] = access.issue_token(tx, role=role, name=name, subject_id=ids[project], now_s=now_s)
     mara, guest = (accounts.create_user(tx, name=name, now_s=now_s) for name in ("mara@bakery.example", "guest"))
     ids["mara"] = mara.id
+    hasher = PasswordHasher(memory_cost=CHEAP.memory_kib, time_cost=CHEAP.passes, parallelism=CHEAP.lanes)
+    rows.update(tx, mara, {"password": hasher.hash(PASSWORD)}, now_s)
+    ids["session"] = logins.begin(
+        tx, mara, way="password", address="10.9.9.9", agent="a browser", policy=logins.LoginPolicy(), now_s=now_s
+    )[0].id
     accounts.create_user(tx, name="newcomer", now_s=now_s)
     for account, name in ((mara, "user"), (guest, "guest")):
         token, tokens[name] = access.issue_account_token(tx, account, name=name, ttl_s=None, scopes=None, now_s=now_s)

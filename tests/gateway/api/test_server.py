@@ -17,12 +17,13 @@ from gateway.api.endpoints import Door, Endpoint, Routes
 from gateway.api.problems import Problem
 from gateway.api.server import build_app, declared, listening_socket, serve_app
 from gateway.errors import InvalidSettings
-from tests.support.api_world import CANARY, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key, until
+from tests.support.api_world import CANARY, PASSWORD, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key, until
 
 ROLE_OF = {"tenant": "member", "rival": "member", "user": "member", "neighbour": "owner", "other": "platform"}
 # What an owner may do somewhere, and not to what is tried here: found projects without an organisation, have another's
 # tokens.
 NOT_HERE = {
+    ("change_password", "owner"),
     ("create_project", "owner"),
     ("create_token", "owner"),
     ("create_project", "neighbour"),
@@ -36,6 +37,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_token": {"name": "ci", "account": "mara@bakery.example"},
     "create_account": {"kind": "service", "name": "builder", "project": "bakery/tenant"},
     "change_account": {"enabled": True},
+    "log_in": {"name": "mara@bakery.example", "password": PASSWORD},
+    "change_password": {"password": "a new one for mara"},
     "create_membership": {"account": "newcomer", "role": "viewer", "project": "bakery/tenant"},
     "create_enrolment": {
         "platform_name": "new",

@@ -26,7 +26,18 @@ from tests.support.api_world import ApiWorld, Reply, api_world
 PUBLIC = {"offers"}
 OUTSIDERS = ("rival", "rival-owner", "neighbour", "other")
 IMPOSTORS = ("revoked", "expired", "disabled", "nobody", "garbled")
-MINE = ("tenant", "bakery", "order", "machine", "account", "mara", "membership", "user-token", "tenant-webhook")
+MINE = (
+    "tenant",
+    "bakery",
+    "order",
+    "machine",
+    "account",
+    "mara",
+    "membership",
+    "session",
+    "user-token",
+    "tenant-webhook",
+)
 EVERYBODYS = {"self:read", "self:write"}
 OWN = EVERYBODYS | {"search:write"}  # saved searches are their saver's
 

@@ -340,3 +340,27 @@ def test_people_programs_and_their_roles(run: Run, crossway: Crossway, api: Serv
     assert crossway("whoami", **mine).exit_code == 5
     run("user", "enable", role["account"])
     assert crossway("whoami", **mine).exit_code == 0
+
+
+def test_a_person_logs_in_and_out(run: Run, crossway: Crossway, api: ServedApi, tmp_path: Path) -> None:
+    """The password comes from a file or the terminal, the session is kept with a context until one logs out."""
+    account = run("user", "create", "lou")
+    password = tmp_path / "password"
+    password.write_text("a password of lou's\n")
+    run("user", "set-password", account["id"], "--password-file", str(password))
+    contexts = tmp_path / "contexts.toml"
+    alone = {"CROSSWAY_CONTEXTS": str(contexts), "CROSSWAY_SERVER": api.server, "CROSSWAY_OUTPUT": "json"}
+    done = crossway("login", "lou", "--password-file", str(password), **alone)
+    assert done.exit_code == 0, done.stderr
+    assert "cw_login_" not in done.stdout + done.stderr
+    assert "cw_login_" in contexts.read_text()
+    del alone["CROSSWAY_SERVER"]
+    assert json.loads(crossway("whoami", **alone).stdout)["account"] == account["id"]
+    [session] = json.loads(crossway("session", "list", **alone).stdout)
+    assert (session["is_current"], session["state"]) == (True, "open")
+    assert crossway("logout", **alone).exit_code == 0
+    assert "cw_login_" not in contexts.read_text()
+    assert run("session", "list", "--account", account["id"])[0]["state"] == "ended"
+    password.write_text("wrong\n")
+    alone["CROSSWAY_SERVER"] = api.server
+    assert crossway("login", "lou", "--password-file", str(password), **alone).exit_code == 5

@@ -1,0 +1,1 @@
+"""Letting people in: passwords off the loop, throttling, sessions, and identity providers."""
