@@ -75,9 +75,14 @@ def may_decide(tx: Tx, principal: Principal, account: Account, permission: str) 
 
 
 def change(tx: Tx, account: Account, changes: Mapping[str, object], now_s: float) -> Account:
-    """Return the account with another ``gateway_role`` or ``enabled``; disabled, it is let in nowhere from now on."""
-    if "gateway_role" in changes:
-        _gateway_role(str(changes["gateway_role"]))
+    """Return the account with another ``gateway_role`` or ``enabled``; disabled, it is let in nowhere from now on.
+
+    Raises InvalidValue for a role that there is not, and for one of a project's service account: whoever owns the
+    project has its tokens.
+    """
+    if _gateway_role(str(changes.get("gateway_role") or "")) and account.project_id is not None:
+        fix = "make a service account without a project"
+        raise InvalidValue("a project's account has no role for all", field="gateway_role", fix=fix)
     return rows.update(tx, account, changes, now_s)
 
 
@@ -159,7 +164,9 @@ def _place(tx: Tx, principal: Principal, project: str | None, organisation: str 
 
 def _joining(tx: Tx, principal: Principal, reference: str, where: Project | Organisation) -> Account:
     found = rows.find(tx, Account, reference) or rows.first(tx, Account, path=reference, kind=AccountKind.USER)
-    if found is not None and (principal.is_gateway_wide or _organisations(tx, found) <= {_organisation_of(where)}):
+    # Whoever owns a service account's project has its tokens: no rival lets it in, not by an admin's slip either.
+    anywhere = found is not None and principal.is_gateway_wide and found.project_id is None
+    if found is not None and (anywhere or _organisations(tx, found) <= {_organisation_of(where)}):
         return found
     raise InvalidValue(f"there is no account '{reference}'", field="account", fix="a user's name, or an account's id")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from catalog import access, accounts, naming, tenancy
+from catalog.access import Principal
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Account, Role, Token
 from catalog.model.platform import Platform
@@ -138,7 +139,7 @@ def _with_role(tx: Tx, call: Call[TokenIn]) -> tuple[Token, str]:
         name=wanted.name,
         subject_id=_subject(tx, wanted),
         ttl_s=wanted.ttl_s,
-        scopes=wanted.scopes,
+        scopes=_within(call.principal, wanted.scopes),
         now_s=call.now_s,
     )
 
@@ -149,15 +150,20 @@ def _for_account(tx: Tx, call: Call[TokenIn]) -> tuple[Token, str]:
     if wanted.account is None and who.account_id is None:
         raise InvalidValue("this token acts for no account", field="account", fix="name the account, or a role")
     account = _steered(tx, call, wanted.account or accounts.ME, "account:write")
-    scopes = wanted.scopes
-    if who.account_id == account.id and who.scopes is not None:
-        # A limited token makes none that may do more.
-        scopes = sorted(who.scopes) if scopes is None else scopes
-        if not who.scopes.issuperset(scopes):
-            raise Denied("a limited token makes none that may do more", fix="scopes among its own")
+    scopes = _within(who, wanted.scopes)
     return access.issue_account_token(
         tx, account, name=wanted.name, ttl_s=wanted.ttl_s, scopes=scopes, now_s=call.now_s
     )
+
+
+def _within(who: Principal, scopes: list[str] | None) -> list[str] | None:
+    """Return the scopes of a new token: whoever's it is, a limited token makes none that may do more than itself."""
+    if who.scopes is None:
+        return scopes
+    wanted = sorted(who.scopes) if scopes is None else scopes
+    if not who.scopes.issuperset(wanted):
+        raise Denied("a limited token makes none that may do more", fix="scopes among its own")
+    return wanted
 
 
 def _steered(tx: Tx, call: Call[TokenIn] | Call[Nothing], reference: str, permission: str) -> Account:

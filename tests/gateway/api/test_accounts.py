@@ -69,6 +69,34 @@ def test_a_limited_token_makes_none_that_may_do_more(tmp_path: Path) -> None:
             await made(world, "a", "/v1/tokens", {"name": "d", "scopes": ["order:read"]}, "d")
             assert (await world.call("d", "POST", "/v1/tokens", {"name": "e"})).status == 403
 
+            # Nor for somebody else: an admin's limited token makes no whole admin, and nobody's whole token.
+            limits = ["self:write", "token:write", "account:write", "order:read"]
+            await made(world, "admin", "/v1/tokens", {"name": "f", "role": "admin", "scopes": limits}, "f")
+            fresh = await made(world, "f", "/v1/tokens", {"name": "g", "role": "admin"}, "g")
+            assert fresh["scopes"] == sorted(limits)
+            hers = {"account": "mara@bakery.example"}
+            assert (await world.call("f", "POST", "/v1/tokens", {"name": "g", **hers})).status == 422
+            await made(world, "f", "/v1/tokens", {"name": "g", **hers, "scopes": ["order:read"]}, "g")
+            for whose in ({"role": "admin"}, hers):
+                more = await world.call("f", "POST", "/v1/tokens", {"name": "h", **whose, "scopes": ["order:write"]})
+                assert (more.status, more.code) == (403, "denied")
+
+    asyncio.run(story())
+
+
+def test_a_projects_account_stays_where_its_owner_has_its_tokens(tmp_path: Path) -> None:
+    """Whoever owns a project has its service accounts' tokens: not even an admin lets those in anywhere else."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            robot = world.ids["account"]
+            promoted = await world.call("admin", "PATCH", f"/v1/accounts/{robot}", {"gateway_role": "auditor"})
+            assert (promoted.status, promoted.body["field"]) == (422, "gateway_role")
+            abroad = {"account": robot, "role": "viewer", "project": "foundry/rival"}
+            refused = await world.call("admin", "POST", "/v1/memberships", abroad)
+            assert (refused.status, refused.body["field"]) == (422, "account")
+            await made(world, "admin", "/v1/memberships", {**abroad, "project": "bakery/next"})
+
     asyncio.run(story())
 
 
