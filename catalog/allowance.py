@@ -10,13 +10,15 @@ from fnmatch import fnmatchcase
 
 from catalog.errors import Denied, QuotaExceeded
 from catalog.model.consent import Grant
-from catalog.model.ids import PlatformId
+from catalog.model.ids import PlatformId, ProjectId
 from catalog.model.machine import Machine
 from catalog.model.offering import InventoryItem
 from catalog.model.platform import Platform
+from catalog.model.tenancy import Project
 from catalog.store import machines, rows
 from catalog.store.database import Tx
 from catalog.store.machines import Taken
+from catalog.tenancy import reference_to
 
 MIB_PER_GIB = 1024
 
@@ -26,11 +28,15 @@ Scope = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A machine that somebody wants, in the cloud's ids; ``location`` None leaves it to the cloud."""
+    """A machine that somebody wants, in the cloud's ids; ``location`` None leaves it to the cloud.
+
+    ``project`` is whose it shall be, None for a pool's.
+    """
 
     size: str
     image: str
     location: str | None = None
+    project: ProjectId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,11 @@ class Weight:
 
     vcpu: float | None
     memory_mib: int | None
+
+
+def wanted(machine: Machine) -> Wanted:
+    """Return ``machine`` as what was wanted of it."""
+    return Wanted(size=machine.size, image=machine.image, location=machine.location, project=machine.project_id)
 
 
 def weight(tx: Tx, platform_id: PlatformId, size: str) -> Weight:
@@ -50,15 +61,18 @@ def weight(tx: Tx, platform_id: PlatformId, size: str) -> Weight:
     return Weight(vcpu=item.vcpu, memory_mib=memory_mib)
 
 
-def refuse_outside(tx: Tx, grant: Grant, wanted: Wanted) -> None:
-    """Raise Denied, naming the order's field, unless the grant's scope has a machine like ``wanted``."""
-    for field, kind, cloud_id in (("size", "sizes", wanted.size), ("image", "images", wanted.image)):
+def refuse_outside(tx: Tx, grant: Grant, asked: Wanted) -> None:
+    """Raise Denied, naming the order's field, unless the grant's scope has a machine like ``asked``."""
+    for field, kind, cloud_id in (("size", "sizes", asked.size), ("image", "images", asked.image)):
         item = _item(tx, grant.platform_id, field, cloud_id)
         _refuse(grant, kind, field, (cloud_id, item.name if item else cloud_id))
+    if asked.project is not None:
+        whose = reference_to(tx, rows.by_id(tx, Project, asked.project))
+        _refuse(grant, "projects", "project", (asked.project, whose))
     region = rows.by_id(tx, Platform, grant.platform_id).region
-    location = _item(tx, grant.platform_id, "location", wanted.location) if wanted.location is not None else None
+    location = _item(tx, grant.platform_id, "location", asked.location) if asked.location is not None else None
     # Where the cloud chooses, only the region as a whole can be held against the scope.
-    _refuse(grant, "regions", "location", (region, wanted.location or region, location.name if location else region))
+    _refuse(grant, "regions", "location", (region, asked.location or region, location.name if location else region))
 
 
 def refuse_beyond(tx: Tx, grant: Grant, size: str) -> None:

@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from catalog import grant_end, parting, publish, terms_kept
+from catalog import grant_end, parting, publish, terms_kept, winding_down
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
-from catalog.messages.handshake_json import scope_json
 from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
 from catalog.model.platform import Platform
+from catalog.model.terms import NO_TERMS, terms_json
 from catalog.ports import Proof
 from catalog.store import consent as store
 from catalog.store import rows
@@ -110,6 +110,7 @@ def suspend(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
     reason = f"the grant is suspended by the {' and the '.join(grant.suspended_by)}"
     publish.withdraw(tx, grant.id, reason, now_s)
     grant_end.stop_all(tx, grant, reason, now_s)
+    winding_down.tell(tx, grant, reason, now_s)
     return grant
 
 
@@ -128,7 +129,7 @@ def resume(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
     if others:
         return rows.update(tx, grant, {"suspended_by": others}, now_s)
     rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.RESUME, now_s, {"suspended_by": []})
-    grant_end.forget_notices(tx, grant, now_s)
+    winding_down.call_off(tx, grant, now_s)
     return grant
 
 
@@ -228,15 +229,10 @@ def _propose(  # noqa: PLR0917 a helper of one caller
     if grant.state in _STANDING:
         return rows.update(tx, grant, asked, now_s)
     blank: dict[str, object] = {
+        **NO_TERMS,
         "verbs": verbs,
-        "quota": None,
-        "expires_at_s": None,
         "evidence": "",
         "proofs": [],
-        "destinations": [],
-        "scope": {},
-        "cores": None,
-        "memory_gib": None,
     }
     return rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ASK_AGAIN, now_s, {**asked, **blank})
 
@@ -245,15 +241,10 @@ def _grant(  # noqa: PLR0917 a helper of one caller
     tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], decision: Decision, now_s: float
 ) -> None:
     given: dict[str, object] = {
+        **terms_json(terms),
         "verbs": verbs,
-        "quota": terms.quota,
-        "expires_at_s": terms.expires_at_s,
         "evidence": decision.signed,
         "serial": decision.serial or 0,
-        "destinations": list(terms.destinations),
-        "scope": scope_json(terms.scope),
-        "cores": terms.cores,
-        "memory_gib": terms.memory_gib,
     }
     if grant.state is GrantState.REQUESTED:
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)
@@ -267,7 +258,7 @@ def _grant(  # noqa: PLR0917 a helper of one caller
 
 def _accept(tx: Tx, grant: Grant, now_s: float) -> Grant:
     rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.ACCEPT, now_s)
-    grant_end.forget_notices(tx, grant, now_s)
+    winding_down.call_off(tx, grant, now_s)
     return grant
 
 
@@ -284,6 +275,7 @@ def _leave(tx: Tx, grant: Grant, event: GrantEvent, reason: str, now_s: float) -
     publish.withdraw(tx, grant.id, reason, now_s)
     if stood:
         grant_end.stop_all(tx, grant, reason, now_s)
+        winding_down.begin(tx, grant, reason, now_s)
         parting.part_if_nothing_is_left(tx, grant.platform_id, now_s)
 
 

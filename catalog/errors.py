@@ -146,6 +146,17 @@ class CloudDisconnected(CloudUnavailable):
     code = "cloud-disconnected"
 
 
+class CallsExhausted(CloudUnavailable):
+    """The platform grants so many calls a minute, and they were made; ``retry_after_s`` from now there is another."""
+
+    code = "calls-exhausted"
+
+    def __init__(self, message: str, *, again_s: int) -> None:
+        """Say what is granted, and in how many seconds a call is admitted again."""
+        super().__init__(message, field="calls_per_minute", fix=f"again in {again_s} s")
+        self.retry_after_s = again_s
+
+
 class CloudRefused(CloudError):
     """The cloud understood and said no (4xx): the same call will be refused again."""
 

@@ -1,12 +1,12 @@
 """What the end of a grant, or its narrowing, does at once to what was begun under it, and what people are told of it.
 
 A machine that is being made is given up: its order ends with the reason, and whatever the cloud has of it is destroyed.
-Machines that were handed over stay, and carry a notice for their holders.
+What becomes of the others is the grant's end rule, see ``catalog.winding_down``.
 """
 
 from collections.abc import Iterable, Sequence
 
-from catalog.allowance import MIB_PER_GIB, Wanted, refuse_outside
+from catalog.allowance import MIB_PER_GIB, refuse_outside, wanted
 from catalog.errors import Denied
 from catalog.machines import dispose
 from catalog.messages.contracts import TO_PROVISIONER, EndEpoch
@@ -33,7 +33,6 @@ def stop_all(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
     )
     outbox.put(tx, TO_PROVISIONER, message, now_s)
     _give_up(tx, _building(tx, grant), reason, now_s)
-    _notify(tx, grant, reason, now_s)
 
 
 def stop_outside(tx: Tx, grant: Grant, now_s: float) -> None:
@@ -47,22 +46,6 @@ def stop_outside(tx: Tx, grant: Grant, now_s: float) -> None:
     _give_up(tx, _surplus(tx, grant, rest), "the platform grants fewer machines than when this was ordered", now_s)
 
 
-def forget_notices(tx: Tx, grant: Grant, now_s: float) -> None:
-    """Take back what holders were told of the grant's end: it stands again."""
-    if grant.capability == Capability.MACHINE:
-        _tell(tx, grant, "", now_s)
-
-
-def _notify(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
-    _tell(tx, grant, f"{reason}; the machine can still be destroyed", now_s)
-
-
-def _tell(tx: Tx, grant: Grant, notice: str, now_s: float) -> None:
-    for machine in rows.where(tx, Machine, platform_id=grant.platform_id, state=_HELD):
-        if machine.notice != notice:
-            rows.update(tx, machine, {"notice": notice}, now_s)
-
-
 def _building(tx: Tx, grant: Grant) -> Sequence[Machine]:
     return rows.where(tx, Machine, platform_id=grant.platform_id, state=MachineState.BUILDING)
 
@@ -71,7 +54,7 @@ def _is_outside(tx: Tx, grant: Grant, machine: Machine) -> bool:
     if _CREATE not in grant.verbs:
         return True
     try:
-        refuse_outside(tx, grant, Wanted(size=machine.size, image=machine.image, location=machine.location))
+        refuse_outside(tx, grant, wanted(machine))
     except Denied:
         return True
     return False

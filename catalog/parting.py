@@ -1,6 +1,7 @@
 """The end of connections to a platform that grants nothing any more, and at which nothing of ours is left.
 
-While machines of ours are there, the connection stays: over it they are read and destroyed.
+While machines of ours are there, the connection stays, until the deadline of their wind-down: over it they are read and
+destroyed.
 """
 
 from catalog import connections
@@ -26,10 +27,16 @@ def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> in
     states = {grant.state for grant in rows.where(tx, Grant, platform_id=platform_id)}
     if GrantState.REVOKED not in states or not states <= _OVER:
         return 0
-    if rows.first(tx, Machine, platform_id=platform_id, state=set(MachineState) - {MachineState.GONE}) is not None:
+    left = rows.first(tx, Machine, platform_id=platform_id, state=set(MachineState) - {MachineState.GONE})
+    if left is not None and not _deadline_passed(tx, platform_id, now_s):
         return 0
     held = rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED)
     for connection in held:
         connections.move(tx, connection.id, ConnectionEvent.LOSE, now_s)
         connections.move(tx, connection.id, ConnectionEvent.FAIL, now_s, code=NOTHING_GRANTED, reason=REASON)
     return len(held)
+
+
+def _deadline_passed(tx: Tx, platform_id: PlatformId, now_s: float) -> bool:
+    deadlines = [grant.wind_down_until_s for grant in rows.where(tx, Grant, platform_id=platform_id)]
+    return any(until_s is not None and until_s <= now_s for until_s in deadlines)

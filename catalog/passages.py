@@ -15,6 +15,7 @@ from catalog.errors import Denied, InvalidValue, WrongState
 from catalog.messages.handshake import Capability
 from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
+from catalog.model.consent import Grant
 from catalog.model.ids import PassageId, PlatformId, new_id
 from catalog.model.passage import Passage, PassageCall, PassageKind
 from catalog.model.platform import Platform
@@ -120,9 +121,9 @@ def require_covered(tx: Tx, platform_id: PlatformId, asked: Asked, now_s: float)
     if not asked.capability:
         return require_any_grant(tx, platform_id, now_s)
     grant = allowed(tx, platform_id, asked.capability, asked.verb, now_s)
-    if asked.verb == "create" and grant.quota is not None:
-        # Only orders count machines; a native call could make any number, under names that nobody here knows.
-        raise Denied("the grant has a quota, so machines are created by orders", field="capability")
+    if asked.verb == "create" and (grant.scope or any(limit is not None for limit in _counted(grant))):
+        # Only orders count machines and know their scope; a native call could make any, under names nobody here knows.
+        raise Denied("the grant has a quota or a scope, so machines are created by orders", field="capability")
     return None
 
 
@@ -161,6 +162,10 @@ def record_answer(tx: Tx, call_id: int, status: int, now_s: float) -> None:
 def calls(tx: Tx, passage_id: PassageId) -> Sequence[PassageCall]:
     """Return the passage's newest calls, newest first."""
     return store.calls(tx, passage_id, CALLS_SHOWN)
+
+
+def _counted(grant: Grant) -> tuple[int | None, ...]:
+    return grant.quota, grant.cores, grant.memory_gib
 
 
 def _connection(tx: Tx, principal: Principal, platform_id: PlatformId) -> Connection:

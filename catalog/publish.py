@@ -11,6 +11,7 @@ from catalog.model.consent import Grant, GrantState, GrantTerms
 from catalog.model.ids import EntryId, OfferId, PlatformId, new_id
 from catalog.model.offering import CatalogEntry, Offer, OfferState
 from catalog.model.platform import Platform
+from catalog.model.terms import TERMS
 from catalog.store import incoming, offering, rows, serials
 from catalog.store.database import Tx
 
@@ -29,6 +30,7 @@ _NEVER_EMPTIED = {Capability.SIZE, Capability.IMAGE, Capability.LOCATION}
 # Without these nothing can be ordered, so a cloud that lists none is not believed, the first time either.
 _NEVER_EMPTY = {Capability.SIZE, Capability.IMAGE}
 _REASON_LENGTH = 500
+_ALWAYS_SHOWN = frozenset({"verbs", "quota", "expires_at_s"})
 
 
 def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
@@ -41,7 +43,7 @@ def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
         raise WrongState(f"the grant is '{held.state.value}', and only accepted ones are offered", field="state")
     entry = rows.first(tx, CatalogEntry, capability=held.capability) or rows.insert(tx, _entry(held, now_s), now_s)
     state, reason = _standing(held)
-    facts = _terms(held)
+    facts = shown_terms(held)
     offer = rows.first(tx, Offer, entry_id=entry.id, platform_id=held.platform_id)
     if offer is None:
         fresh = Offer(
@@ -73,7 +75,7 @@ def outdated(tx: Tx, now_s: float, *, age_s: float, platform_id: PlatformId | No
         grant
         for grant in rows.where(tx, Grant, state=GrantState.ACCEPTED, **of)
         if grant.id not in offers
-        or offers[grant.id].facts != _terms(grant)
+        or offers[grant.id].facts != shown_terms(grant)
         or _proved_at_s(grant) <= now_s - age_s
         or _proved_at_s(grant) < given_at_s.get(grant.id, 0.0)
     ]
@@ -82,7 +84,7 @@ def outdated(tx: Tx, now_s: float, *, age_s: float, platform_id: PlatformId | No
 def tell_terms(tx: Tx, grant: Grant, now_s: float) -> None:
     """Let an offer that stands say the grant's present terms at once; whether they hold is proved later."""
     offer = rows.first(tx, Offer, grant_id=grant.id, state=OfferState.OFFERED)
-    if offer is not None and offer.facts != (facts := _terms(grant)):
+    if offer is not None and offer.facts != (facts := shown_terms(grant)):
         rows.update(tx, offer, {"facts": facts}, now_s)
 
 
@@ -154,10 +156,10 @@ def _degrade_kind(tx: Tx, platform_id: PlatformId, kind: str, now_s: float) -> N
         degrade(tx, grant.id, "the cloud lists none", now_s)
 
 
-def _terms(grant: Grant) -> dict[str, Any]:
-    more = ("destinations", "scope", "cores", "memory_gib")
-    reached = {name: value for name in more if (value := rows.value(grant, name))}
-    return {"verbs": grant.verbs, "quota": grant.quota, "expires_at_s": grant.expires_at_s, **reached}
+def shown_terms(grant: Grant) -> dict[str, Any]:
+    """Return the terms as an offer shows them: those that say something, and the first three."""
+    terms = {name: rows.value(grant, name) for name in TERMS}
+    return {name: value for name, value in terms.items() if value or name in _ALWAYS_SHOWN}
 
 
 def _proved_at_s(grant: Grant) -> float:

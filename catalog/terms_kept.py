@@ -5,11 +5,11 @@ from typing import Any
 
 from catalog.model.consent import Grant, GrantTerms
 from catalog.model.ids import GrantId
+from catalog.model.terms import NO_TERMS, TERMS
 from catalog.store import rows
 from catalog.store.database import Tx
 
 SUPERSEDED = "the owner gave other terms"
-_TERMS = ("verbs", "quota", "expires_at_s", "destinations", "scope", "cores", "memory_gib")
 
 
 def keep(tx: Tx, grant: Grant, now_s: float) -> GrantTerms:
@@ -19,7 +19,8 @@ def keep(tx: Tx, grant: Grant, now_s: float) -> GrantTerms:
     """
     terms = terms_of(grant)
     last = in_force(tx, grant.id)
-    if last is not None and last.terms == terms:
+    # A version that was kept before there was some term said nothing of it.
+    if last is not None and {**NO_TERMS, **last.terms} == terms:
         return last
     end(tx, grant.id, SUPERSEDED, now_s)
     fresh = GrantTerms(
@@ -51,4 +52,4 @@ def history(tx: Tx, grant_id: GrantId) -> Sequence[GrantTerms]:
 
 def terms_of(grant: Grant) -> dict[str, Any]:
     """Return the grant's terms as JSON values; equal terms are equal values."""
-    return {name: rows.value(grant, name) for name in _TERMS}
+    return {name: rows.value(grant, name) for name in TERMS}

@@ -206,7 +206,6 @@ async def _connections(
         database=database,
         sealer=Sealer(keys.sealing),
         live=live,
-        sessions=sessions,
         build_driver=lambda account, dialer: adapters.build_driver(account, dialer, calls),
         clock=clock,
     )
@@ -365,6 +364,7 @@ def _services(
             passages=parts.passages,
             open_native=adapters.open_native,
             policy=policies.passing_policy(settings),
+            rates=parts.clouds.rates,
         ),
     )
 

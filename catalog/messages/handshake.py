@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from catalog.errors import CloudMisbehaved
+from catalog.model.terms import Terms
 
 DOMAIN = b"crossway-handshake-v1\n"
 
@@ -71,30 +72,10 @@ class AuthorizationRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """Which machines a grant is for: patterns (``*`` and ``?``) of names or ids; none of a kind = any of it."""
-
-    regions: tuple[str, ...] = ()  # of a location, or of the platform's own region
-    sizes: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantedCapability:
-    """One granted capability: its verbs, the most machines at once (None = unlimited) and its end (epoch s).
-
-    ``destinations`` is where may be forwarded to, see ``catalog.destinations``; for FORWARD only. ``scope``, ``cores``
-    and ``memory_gib`` (over all machines at once, None = unlimited) are for MACHINE only.
-    """
+class GrantedCapability(Terms):
+    """One granted capability, and the terms of it."""
 
     capability: str
-    verbs: tuple[str, ...]
-    quota: int | None = None
-    expires_at_s: float | None = None
-    destinations: tuple[str, ...] = ()
-    scope: Scope = Scope()
-    cores: int | None = None
-    memory_gib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

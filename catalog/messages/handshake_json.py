@@ -5,9 +5,9 @@ no control or other unprintable characters, known names. Errors never repeat wha
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -18,10 +18,10 @@ from catalog.messages.handshake import (
     Capability,
     Decision,
     GrantedCapability,
-    Scope,
     ServiceInformation,
     verified,
 )
+from catalog.model.terms import OF_MACHINES, TERMS, EndRule, Scope, terms_json
 
 INFORMATION_PATH = "/v1/service-information"
 AUTHORIZATIONS_PATH = "/v1/authorizations"
@@ -136,21 +136,27 @@ class _InformationAnswer(_Answer):
 
 Patterns = Annotated[list[Text], Field(max_length=64)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+# Fewer would not let an offer be proved and read.
+Calls = Annotated[int, Field(ge=10, le=1_000_000)]
+Lasting = Annotated[float, Field(gt=0, le=10 * 366 * 86_400.0)]  # ten years
 
 
 class ScopeShape(_Shape):
-    """Which machines a grant is for, see ``catalog.messages.handshake.Scope``."""
+    """Which machines a grant is for, see ``catalog.model.terms.Scope``."""
 
     regions: Patterns = []
     sizes: Patterns = []
     images: Patterns = []
+    projects: Patterns = []
 
     def scope(self) -> Scope:
         """Return the scope as the value that orders are held against."""
-        return Scope(regions=tuple(self.regions), sizes=tuple(self.sizes), images=tuple(self.images))
+        return Scope(**{kind: tuple(patterns) for kind, patterns in self})
 
 
-class _GrantedShape(_Shape):
+class GrantedShape(_Shape):
+    """One granted capability as it is signed; its terms are ``catalog.model.terms.Terms``."""
+
     capability: Name
     verbs: Verbs
     quota: Count | None = None
@@ -160,11 +166,14 @@ class _GrantedShape(_Shape):
     scope: ScopeShape = ScopeShape()
     cores: Count | None = None
     memory_gib: Count | None = None
+    calls_per_minute: Calls | None = None
+    on_end: Literal["keep", "drain", "destroy"] | None = None
+    wind_down_s: Lasting | None = None
 
 
 class _DecisionAnswer(_Answer):
     request_id: RequestId
-    granted: Annotated[list[_GrantedShape], Field(max_length=64)]
+    granted: Annotated[list[GrantedShape], Field(max_length=64)]
     pending: Names
     # Told together or, by an older connector, not at all: whose answer this is, to whom, when and after which.
     platform: Text | None = None
@@ -185,6 +194,8 @@ class Evidence:
 
 
 M = TypeVar("M", bound=BaseModel)
+# What the first readers knew; a term that was added later stands in an answer only where it says something.
+_ALWAYS_TOLD = frozenset({"verbs", "quota", "expires_at_s"})
 
 
 def read_json(body: bytes) -> object:
@@ -244,7 +255,7 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
     for grant in answer.granted:
         if not set(grant.verbs) <= set(request.wanted[grant.capability]):
             raise CloudMisbehaved("the decision grants a verb that was not asked for", field="granted")
-    granted = tuple(_granted(grant) for grant in answer.granted)
+    granted = tuple(granted_from(grant) for grant in answer.granted)
     return Decision(
         request_id=answer.request_id,
         granted=granted,
@@ -265,29 +276,34 @@ def read_evidence(payload: dict[str, Any]) -> Evidence:
         gateway=answer.gateway,
         issued_at_s=answer.issued_at_s,
         serial=answer.serial,
-        granted=tuple(_granted(grant) for grant in answer.granted),
+        granted=tuple(granted_from(grant) for grant in answer.granted),
     )
 
 
-def _granted(grant: _GrantedShape) -> GrantedCapability:
-    if grant.capability != Capability.MACHINE and (grant.scope.scope() != Scope() or grant.cores or grant.memory_gib):
+def granted_from(shape: GrantedShape) -> GrantedCapability:
+    """Return the value of what was read. Raises CloudMisbehaved for terms that its capability cannot have."""
+    given = {name: value for name, value in shape if name in TERMS}
+    if shape.capability != Capability.MACHINE and any(_limits(given[name]) for name in OF_MACHINES if name != "quota"):
         raise CloudMisbehaved("the decision limits as machines what is none", field="granted")
+    if shape.wind_down_s is not None and shape.on_end is None:
+        raise CloudMisbehaved("the decision says how long machines stay, and not what becomes of them", field="granted")
     try:
-        reached = destinations(grant.destinations)
+        reached = destinations(shape.destinations)
     except InvalidValue as error:
         raise CloudMisbehaved(
             "the decision grants a destination that nobody is forwarded to", field="granted"
         ) from error
-    return GrantedCapability(
-        capability=grant.capability,
-        verbs=tuple(grant.verbs),
-        quota=grant.quota,
-        expires_at_s=grant.expires_at_s,
-        destinations=reached,
-        scope=grant.scope.scope(),
-        cores=grant.cores,
-        memory_gib=grant.memory_gib,
-    )
+    values = {
+        "verbs": tuple(shape.verbs),
+        "destinations": reached,
+        "scope": shape.scope.scope(),
+        "on_end": None if shape.on_end is None else EndRule(shape.on_end),
+    }
+    return GrantedCapability(capability=shape.capability, **{**given, **values})
+
+
+def _limits(term: object) -> bool:
+    return bool(term) and term != ScopeShape()
 
 
 def _same_nonce(answer: _Answer, nonce: str) -> None:
@@ -318,24 +334,9 @@ def request_json(request: AuthorizationRequest) -> dict[str, Any]:
 
 def granted_json(granted: GrantedCapability) -> dict[str, Any]:
     """Return one granted capability as JSON values; what older readers do not know, only where there is any."""
-    newer: dict[str, Any] = {
-        "destinations": list(granted.destinations),
-        "scope": scope_json(granted.scope),
-        "cores": granted.cores,
-        "memory_gib": granted.memory_gib,
-    }
-    return {
-        "capability": granted.capability,
-        "verbs": list(granted.verbs),
-        "quota": granted.quota,
-        "expires_at_s": granted.expires_at_s,
-        **{name: value for name, value in newer.items() if value},
-    }
-
-
-def scope_json(scope: Scope) -> dict[str, list[str]]:
-    """Return ``scope`` as JSON values; {} = everything."""
-    return {name: list(patterns) for name, patterns in asdict(scope).items() if patterns}
+    terms = terms_json(granted)
+    told = {name: value for name, value in terms.items() if value or name in _ALWAYS_TOLD}
+    return {"capability": granted.capability, **told}
 
 
 def _information(shape: _InformationShape) -> ServiceInformation:

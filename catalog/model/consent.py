@@ -71,7 +71,7 @@ class Side(StrEnum):
 
 
 class Grant(Row, table=True):
-    """One capability of one platform: which verbs, how many machines at once, until when."""
+    """One capability of one platform, and the terms of it: see ``catalog.model.terms``."""
 
     # "grant" is an SQL keyword
     __tablename__ = "capability_grant"
@@ -89,12 +89,17 @@ class Grant(Row, table=True):
     scope: dict[str, list[str]] = json_column()  # "regions", "sizes", "images": patterns; absent = any
     cores: int | None = None
     memory_gib: int | None = None
+    calls_per_minute: int | None = None
+    on_end: str | None = None  # an EndRule
+    wind_down_s: float | None = None
     state: GrantState = enum_column(GrantState, GrantState.REQUESTED, index=True)
     suspended_by: list[str] = json_column(list)  # the sides that hold it back; none unless SUSPENDED
     evidence: str = ""  # the owner's signed answer as it came
     serial: int = Field(default=0, sa_type=BigInteger)  # of the newest answer that granted it, 0 = not numbered
     # Grows whenever the grant ends or is held back: work that was begun under a smaller one is refused.
     epoch: int = 0
+    # Until when what is left of it may be read and destroyed, once it has ended; None: for as long as there is any.
+    wind_down_until_s: float | None = None
     # [{"request", "allowed", "detail", "at_s"}], newest last: what the account could really do
     proofs: list[dict[str, object]] = json_column(list)
 

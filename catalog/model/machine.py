@@ -78,6 +78,7 @@ class Machine(Row, table=True):
     attempt: int = 1
     reason: str = ""
     epoch: int = 0  # of the grant under which its creation was asked for
+    ends_at_s: float | None = None  # when it is destroyed because its grant has ended
     notice: str = ""  # what its holder should know of the grant behind it: that it has ended, and what follows
     lease_ends_at_s: float | None = Field(default=None, index=True)  # when its project loses it; None = never
     lease_set_at_s: float | None = None  # when somebody last said so

@@ -72,7 +72,8 @@ def place(
         lease_s=lease_for(tx, project_id, lease_s),
         price=_price(tx, chosen.platform_id, wanted, now_s),
     )
-    refuse_outside(tx, grant, Wanted(size=order.size, image=order.image, location=order.location))
+    asked = Wanted(size=order.size, image=order.image, location=order.location, project=project_id)
+    refuse_outside(tx, grant, asked)
     quotas.refuse_beyond(tx, project_id, weight(tx, chosen.platform_id, order.size))
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)

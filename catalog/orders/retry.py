@@ -8,7 +8,7 @@ import logging
 from sqlmodel import Session
 
 from catalog import consent
-from catalog.allowance import Wanted, refuse_outside, refuse_retry_beyond
+from catalog.allowance import refuse_outside, refuse_retry_beyond, wanted
 from catalog.connections import record_step
 from catalog.errors import Denied, NotFound, QuotaExceeded
 from catalog.machines import ask_creation, dispose
@@ -63,7 +63,7 @@ def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None
     machine = rows.by_id(tx, Machine, str(order.machine_id))
     try:
         grant = consent.allowed(tx, machine.platform_id, MACHINE, "create", now_s)
-        refuse_outside(tx, grant, Wanted(size=machine.size, image=machine.image, location=machine.location))
+        refuse_outside(tx, grant, wanted(machine))
         refuse_retry_beyond(tx, grant, machine)
     except (Denied, QuotaExceeded) as error:
         dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=str(error))

@@ -19,6 +19,7 @@ from catalog.model.platform import Endpoint, Platform
 from catalog.model.quota import Quota
 from catalog.model.right import Right, RightState
 from catalog.model.rows import Row
+from catalog.model.terms import TERMS
 from catalog.model.webhook import Webhook
 
 
@@ -77,7 +78,6 @@ def _connection(row: Connection) -> Telling:
 
 
 def _grant(row: Grant) -> Telling:
-    terms = {"verbs": row.verbs, "quota": row.quota, "expires_at_s": row.expires_at_s}
     return Telling(
         noun="grant",
         standing=row.state,
@@ -85,11 +85,8 @@ def _grant(row: Grant) -> Telling:
         platform_id=row.platform_id,
         facts={
             "capability": row.capability,
-            **terms,
-            "destinations": row.destinations,
-            "scope": row.scope,
-            "cores": row.cores,
-            "memory_gib": row.memory_gib,
+            **{name: getattr(row, name) for name in TERMS},
+            "wind_down_until_s": row.wind_down_until_s,
             "suspended_by": row.suspended_by,
         },
     )
@@ -134,6 +131,7 @@ def _machine(row: Machine) -> Telling:
             "reason": row.reason,
             "notice": row.notice,
             "lease_ends_at_s": row.lease_ends_at_s,
+            "ends_at_s": row.ends_at_s,
         },
     )
 

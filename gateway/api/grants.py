@@ -11,6 +11,7 @@ from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantRule, GrantState, GrantTerms, Side
 from catalog.model.ids import GrantId
 from catalog.model.platform import Platform
+from catalog.model.terms import TERMS
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -26,7 +27,8 @@ ANY = "*"
 class GrantOut(Resource):
     """One capability of one platform, from request to offer.
 
-    ``scope``: patterns of regions, sizes and images, {} = any. ``proofs``: what the account could really do.
+    ``scope``: patterns of regions, sizes, images and projects, {} = any. ``on_end``: what becomes of machines when it
+    ends; ``wind_down_until``: until when those are read and destroyed. ``proofs``: what the account could really do.
     """
 
     platform: str
@@ -39,6 +41,10 @@ class GrantOut(Resource):
     scope: dict[str, list[str]]
     cores: int | None
     memory_gib: int | None
+    calls_per_minute: int | None
+    on_end: str | None
+    wind_down_s: float | None
+    wind_down_until: Time | None
     state: str
     suspended_by: list[str]
     proofs: list[dict[str, Any]]
@@ -106,7 +112,7 @@ def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     summary="Take a grant back; its offer is withdrawn at once",
 )
 def revoke_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
-    """Return the revoked grant. Machines that exist stay until somebody ends them."""
+    """Return the revoked grant. What becomes of machines that exist is what its terms say: ``on_end``."""
     return _out(tx, consent.revoke(tx, GrantId(_own(tx, call).id), call.now_s))
 
 
@@ -236,13 +242,9 @@ def _out(tx: Tx, row: Grant) -> GrantOut:
         platform=rows.by_id(tx, Platform, row.platform_id).name,
         connection=row.connection_id,
         capability=row.capability,
-        verbs=row.verbs,
-        quota=row.quota,
+        **{name: rows.value(row, name) for name in TERMS if name != "expires_at_s"},
         expires_at=row.expires_at_s,
-        destinations=row.destinations,
-        scope=row.scope,
-        cores=row.cores,
-        memory_gib=row.memory_gib,
+        wind_down_until=row.wind_down_until_s,
         state=row.state.value,
         suspended_by=row.suspended_by,
         proofs=list(row.proofs),

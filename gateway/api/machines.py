@@ -33,7 +33,10 @@ class ExtensionIn(Body):
 
 
 class MachineOut(Resource):
-    """One machine. ``addresses`` are its own, as its cloud tells them; ``notice`` says when its grant has ended."""
+    """One machine. ``addresses`` are its own, as its cloud tells them.
+
+    ``notice`` says that the grant behind it has ended, and ``ends_at`` when it is destroyed because of that.
+    """
 
     name: str
     platform: str
@@ -52,6 +55,7 @@ class MachineOut(Resource):
     reason: str
     lease_ends_at: Time | None = Field(description="When its project loses it; null: never.")
     notice: str
+    ends_at: Time | None
 
 
 @routes.plain(
@@ -160,4 +164,5 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         reason=row.reason,
         lease_ends_at=row.lease_ends_at_s,
         notice=row.notice,
+        ends_at=row.ends_at_s,
     )

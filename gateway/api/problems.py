@@ -75,6 +75,7 @@ STATUS: Mapping[str, int] = {
     "hop-refused": 502,
     "host-key-mismatch": 502,
     "cloud-unavailable": 503,
+    "calls-exhausted": 429,
     "cloud-disconnected": 503,
     "link-unmeasured": 503,
     "raw-sockets-refused": 503,

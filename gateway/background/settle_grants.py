@@ -14,6 +14,7 @@ from catalog.publish import outdated
 from catalog.store.consent import ending
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
+from catalog.winding_down import end_due
 from gateway.background.backoff import Backoff
 from gateway.background.renewals import Renewals
 from gateway.background.runner import contained
@@ -48,7 +49,7 @@ class SettleGrants:
     async def run_once(self) -> None:
         """Do what is due. May be repeated at any time."""
         now_s = self.clock.now_s()
-        await self.database.write(lambda tx: expire_due(tx, now_s))
+        await self.database.write(lambda tx: (expire_due(tx, now_s), end_due(tx, now_s)))
         unanswered, ending, unpublished = await self.database.read(lambda tx: _due(tx, now_s, self.read_again_s))
         renew = self.renewals.due(ending, now_s)
         wanted = unanswered | renew.keys() | self._due_to_publish(unpublished, now_s)

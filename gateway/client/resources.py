@@ -336,6 +336,10 @@ class Grant(Stateful):
     scope: dict[str, list[str]]
     cores: int | None
     memory_gib: int | None
+    calls_per_minute: int | None
+    on_end: str | None
+    wind_down_s: float | None
+    wind_down_until: str | None
     suspended_by: list[str]
     proofs: list[dict[str, object]]
 

@@ -1,4 +1,4 @@
-"""What passages note in the audit log: calls that are refused or may change something, and streams."""
+"""What is noted in the audit log beside calls of the API: calls in passages, streams, what is done to wind down."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,8 @@ from catalog.access import Principal
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import CatalogError
 from catalog.model.connection import Connection
+from catalog.model.consent import Grant
+from catalog.model.ids import ConnectionId
 from catalog.model.passage import Passage
 from catalog.ports import Asked, PassageCall
 from catalog.store.database import Tx
@@ -58,3 +60,19 @@ def note_shut_out(
         data=data,
     )
     audit.record(tx, deed, now_s)
+
+
+def note_wind_down(  # noqa: PLR0917 read as one sentence
+    tx: Tx, grant: Grant, connection_id: ConnectionId, deed: str, machine: str, now_s: float
+) -> None:
+    """Append that a machine that an ended grant left behind is found, read or destroyed by the gateway itself."""
+    connection = by_id(tx, Connection, connection_id)
+    told = Deed(
+        actor=Actor(key="gateway", name="winding down"),
+        action=f"wind_down_{deed}",
+        subject=grant.id,
+        result=Result.PASSED,
+        via={"connection": connection.id, "route": connection.route, "platform": grant.platform_id},
+        data={"machine": machine},
+    )
+    audit.record(tx, told, now_s)

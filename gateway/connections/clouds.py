@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from catalog.allowance import Wanted, refuse_outside
+from catalog.connections import count_call
 from catalog.consent import allowed, standing
 from catalog.errors import CloudRefused, Denied
-from catalog.machines import made_by_us
+from catalog.machines import TAG_MACHINE, made_by_us
 from catalog.messages.handshake import Capability, ServiceInformation
+from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
-from catalog.model.machine import Machine
 from catalog.platforms import cloud_account
 from catalog.ports import (
     Clock,
@@ -28,15 +29,25 @@ from catalog.ports import (
 )
 from catalog.secrets import Sealer
 from catalog.store.database import Database, Tx
-from catalog.store.rows import first
+from catalog.winding_down import session_of
+from gateway.connections.auditing import note_wind_down
+from gateway.connections.call_rates import CallRates
 from gateway.connections.running_calls import RunningCalls
-from gateway.connections.sessions import Sessions
 from gateway.connections.tunnels import LiveConnections, TunnelDialer
 from gateway.connections.watched import GrantedCheck
 
 T = TypeVar("T")
 
 BuildDriver = Callable[[CloudAccount, Dialer], CloudDriver]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is done ("find", "read", "destroy") with which machine that an ended grant left behind."""
+
+    deed: str
+    machine: str
+    counts: bool = True  # as a call of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,6 @@ class RoutedClouds:
         database: Database,
         sealer: Sealer,
         live: LiveConnections,
-        sessions: Sessions,
         build_driver: BuildDriver,
         clock: Clock,
     ) -> None:
@@ -62,10 +72,10 @@ class RoutedClouds:
         self._database = database
         self._sealer = sealer
         self._live = live
-        self._sessions = sessions
         self._build_driver = build_driver
         self._clock = clock
         self.calls = RunningCalls()
+        self.rates = CallRates()
         self._held: dict[PlatformId, _Held] = {}
         self._building = asyncio.Lock()
 
@@ -90,31 +100,55 @@ class RoutedClouds:
                 await held.driver.close()
             return fresh.driver
 
-    async def covered(self, platform: PlatformId, check: GrantedCheck, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what ``call`` returns, counted, while ``check`` holds.
+    async def covered(
+        self,
+        platform: PlatformId,
+        check: GrantedCheck,
+        call: Callable[[], Awaitable[T]],
+        *,
+        capability: Capability = Capability.MACHINE,
+        left: Left | None = None,
+    ) -> T:
+        """Return what ``call`` of ``capability`` returns, counted, while ``check`` holds.
 
-        Raises CloudRefused, and nothing is sent, when it does not hold; CloudTimedOut when it ceases to meanwhile.
+        ``left`` is what the call would do to machines that an ended grant left behind: then that is audited.
+        Raises CloudRefused, and nothing is sent, when it does not hold, and CallsExhausted when the grant admits no
+        further call now; CloudTimedOut when it ceases to hold meanwhile.
         """
         with self.calls.watched(check) as watched:
             now_s = self._clock.now_s()
+
+            def look(tx: Tx) -> Grant | None:
+                check(tx, now_s)
+                return standing(tx, platform, capability, now_s)
+
             try:
-                await self._database.read(lambda tx: check(tx, now_s))
+                grant = await self._database.read(look)
             except Denied as error:
                 raise _not_granted(str(error)) from error
-            await self.count(platform)
+            self.rates.take(grant, now_s)
+            await self.count(platform, left)
             if watched.ended.is_set():
                 raise _not_granted(watched.reason)
             async with watched.while_allowed():
                 return await call()
 
     async def ended(self, platform: PlatformId) -> bool:
-        """Tell whether a machine grant under which we made machines is over: revoked, expired, or asked for anew."""
+        """Tell whether a machine grant under which we made machines is over, and its wind-down not yet."""
         now_s = self._clock.now_s()
-        return await self._database.read(lambda tx: _ended(tx, platform, now_s))
+        return await self._database.read(lambda tx: session_of(tx, platform, now_s) is not None)
 
-    async def count(self, platform: PlatformId) -> None:
-        """Count one business call."""
-        await self._sessions.count(self._live.to_platform(platform).connection)
+    async def count(self, platform: PlatformId, left: Left | None = None) -> None:
+        """Count one business call, and note what it does with what an ended grant ``left``."""
+        connection, now_s = self._live.to_platform(platform).connection, self._clock.now_s()
+
+        def note(tx: Tx) -> None:
+            if left is None or left.counts:
+                count_call(tx, connection)
+            if left is not None and (grant := session_of(tx, platform, now_s)) is not None:
+                note_wind_down(tx, grant, connection, left.deed, left.machine, now_s)
+
+        await self._database.write(note)
 
     async def is_ours(
         self, platform: PlatformId, *, cloud_id: str | None = None, tags: Mapping[str, str], name: str = ""
@@ -159,7 +193,8 @@ class GrantedDriver:
         """Prove one granted capability."""
         verbs = ("list", "create") if capability == Capability.MACHINE else ("list",)
         check = self._any_of(Capability(capability), *verbs)
-        return await self.clouds.covered(self.platform, check, lambda: self.inner.prove(capability))
+        call = self.clouds.covered
+        return await call(self.platform, check, lambda: self.inner.prove(capability), capability=Capability(capability))
 
     async def rights(self) -> Sequence[Proof]:
         """Return what the account could do: allowed before any grant, and not a business call."""
@@ -167,41 +202,42 @@ class GrantedDriver:
 
     async def listing(self, capability: str) -> Listing:
         """Return the whole list of one granted capability."""
-        check = self._any_of(Capability(capability), "list")
-        return await self.clouds.covered(self.platform, check, lambda: self.inner.listing(capability))
+        return await self._listed(Capability(capability), lambda: self.inner.listing(capability))
 
     async def sizes(self) -> Sequence[CloudSize]:
         """Return the sizes."""
-        return await self.clouds.covered(self.platform, self._any_of(Capability.SIZE, "list"), self.inner.sizes)
+        return await self._listed(Capability.SIZE, self.inner.sizes)
 
     async def images(self) -> Sequence[CloudItem]:
         """Return the images."""
-        return await self.clouds.covered(self.platform, self._any_of(Capability.IMAGE, "list"), self.inner.images)
+        return await self._listed(Capability.IMAGE, self.inner.images)
 
     async def locations(self) -> Sequence[CloudItem]:
         """Return the locations."""
-        return await self.clouds.covered(self.platform, self._any_of(Capability.LOCATION, "list"), self.inner.locations)
+        return await self._listed(Capability.LOCATION, self.inner.locations)
 
     async def key_pairs(self) -> Sequence[CloudItem]:
         """Return the key pairs."""
-        return await self.clouds.covered(self.platform, self._any_of(Capability.KEY_PAIR, "list"), self.inner.key_pairs)
+        return await self._listed(Capability.KEY_PAIR, self.inner.key_pairs)
 
     async def volumes(self) -> Sequence[CloudItem]:
         """Return the volumes."""
-        return await self.clouds.covered(self.platform, self._any_of(Capability.VOLUME, "list"), self.inner.volumes)
+        return await self._listed(Capability.VOLUME, self.inner.volumes)
 
     async def machines(self) -> Sequence[CloudMachine]:
         """Return every machine of the account."""
-        return await self.clouds.covered(self.platform, self._any_of(Capability.MACHINE, "list"), self.inner.machines)
+        return await self._listed(Capability.MACHINE, self.inner.machines)
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
         """Return our machines by tag; who may create may also look for what was created, then and later."""
 
         def check(tx: Tx, now_s: float) -> None:
-            if not (_ended(tx, self.platform, now_s) and made_by_us(tx, self.platform, tags=tags)):
+            winding_down = session_of(tx, self.platform, now_s) is not None
+            if not (winding_down and made_by_us(tx, self.platform, tags=tags)):
                 self._looking(tx, now_s)
 
-        return await self.clouds.covered(self.platform, check, lambda: self.inner.find_machines(tags))
+        left = Left("find", tags.get(TAG_MACHINE, ""))
+        return await self.clouds.covered(self.platform, check, lambda: self.inner.find_machines(tags), left=left)
 
     async def create_machine(self, spec: MachineSpec) -> CloudMachine:
         """Create a machine that the grant has in its scope, unless it ended since that was asked for."""
@@ -224,11 +260,15 @@ class GrantedDriver:
     async def act(self, cloud_id: str, action: MachineAction) -> None:
         """Start, stop, reboot or destroy; after the grant's end only destroy, and only what is ours."""
         if action is MachineAction.DESTROY and await self.clouds.ended(self.platform):
+            left = Left("destroy", cloud_id, counts=False)
             if await self._own(cloud_id) is not None:
-                await self.inner.act(cloud_id, action)
+                await self._winding_down(lambda: self.inner.act(cloud_id, action), left)
             return
         check = self._any_of(Capability.MACHINE, action.value)
         await self.clouds.covered(self.platform, check, lambda: self.inner.act(cloud_id, action))
+
+    async def _listed(self, capability: Capability, call: Callable[[], Awaitable[T]]) -> T:
+        return await self.clouds.covered(self.platform, self._any_of(capability, "list"), call, capability=capability)
 
     def _any_of(self, capability: Capability, *verbs: str) -> GrantedCheck:
         """Return the check that any of ``verbs`` is granted."""
@@ -246,11 +286,19 @@ class GrantedDriver:
 
     async def _own(self, cloud_id: str) -> CloudMachine | None:
         """Return a machine that we made, None when it is gone. Raises CloudRefused when it is not ours."""
-        await self.clouds.count(self.platform)
-        seen = await self.inner.machine(cloud_id)
+        seen = await self._winding_down(lambda: self.inner.machine(cloud_id), Left("read", cloud_id))
         if seen is None or await self.clouds.is_ours(self.platform, cloud_id=cloud_id, tags=seen.tags, name=seen.name):
             return seen
         raise CloudRefused("the grant has ended, and this machine is not one of ours", field="capability")
+
+    async def _winding_down(self, call: Callable[[], Awaitable[T]], left: Left) -> T:
+        """Return what ``call`` returns while the wind-down lasts; a grant that stands again is as good."""
+
+        def check(tx: Tx, now_s: float) -> None:
+            if session_of(tx, self.platform, now_s) is None:
+                self._looking(tx, now_s)
+
+        return await self.clouds.covered(self.platform, check, call, left=left)
 
     async def close(self) -> None:
         """Do nothing: the driver is shared, and closed by RoutedClouds."""
@@ -258,8 +306,3 @@ class GrantedDriver:
 
 def _not_granted(reason: str) -> CloudRefused:
     return CloudRefused(reason, fix="the platform's owner grants it, and an admin accepts")
-
-
-def _ended(tx: Tx, platform: PlatformId, now_s: float) -> bool:
-    over = standing(tx, platform, Capability.MACHINE, now_s) is None
-    return over and first(tx, Machine, platform_id=platform) is not None

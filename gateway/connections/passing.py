@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from catalog.connections import count_call
-from catalog.errors import Denied, NotFound, TooManyCalls
+from catalog.consent import standing
+from catalog.errors import CallsExhausted, CatalogError, Denied, NotFound, TooManyCalls
 from catalog.model.passage import Passage, PassageKind
 from catalog.model.platform import Platform
 from catalog.passages import record_answer, record_call, require_any_grant, require_covered, why_over
@@ -33,11 +34,14 @@ from catalog.secrets import Sealer, Secret
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, find
 from gateway.connections.auditing import may_change, note_passed
+from gateway.connections.call_rates import CallRates
 from gateway.connections.passages import OpenPassage, OpenPassages
 from gateway.connections.watched import has_ended
 from gateway.errors import Unauthenticated
 
-_DENIED_STATUS = 403  # what the holder is told of a call that is not covered
+# What the holder is told of a call that is not covered, and of one too many in this minute.
+_DENIED_STATUS = 403
+_EXHAUSTED_STATUS = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Passing:
         passages: OpenPassages,
         open_native: OpenNative,
         policy: PassingPolicy | None = None,
+        rates: CallRates | None = None,
     ) -> None:
         """Take what calls need. Passages' secrets are derived from a key that only this process has; none is kept."""
         self._database = database
@@ -81,6 +86,7 @@ class Passing:
         self._passages = passages
         self._open_native = open_native
         self._policy = policy or PassingPolicy()
+        self._rates = CallRates() if rates is None else rates
         self._key = secrets.token_bytes(32)
         self._running: Counter[str] = Counter()
 
@@ -173,9 +179,10 @@ class Passing:
         def work(tx: Tx) -> tuple[int, Exception | None]:
             if reason := why_over(tx, held.id, now_s):
                 return 0, has_ended(reason)
-            refused = denied or _uncovered(tx, held, asked, now_s)
+            refused = denied or self._uncovered(tx, held, asked, now_s)
             needed = f"{asked.capability}:{asked.verb}" if asked.capability else ""
-            status = _DENIED_STATUS if refused else None
+            exhausted = isinstance(refused, CallsExhausted)
+            status = None if refused is None else _EXHAUSTED_STATUS if exhausted else _DENIED_STATUS
             kept = record_call(tx, held.id, asked.what, needed, now_s, refused=refused is not None, status=status)
             if refused is not None or may_change(call, asked):
                 # In its own words and not by the call's row: of those, only a passage's newest thousand are kept.
@@ -191,6 +198,15 @@ class Passing:
         if refused is not None:
             raise refused
         return asked, kept
+
+    def _uncovered(self, tx: Tx, held: OpenPassage, asked: Asked, now_s: float) -> CatalogError | None:
+        try:
+            require_covered(tx, held.platform, asked, now_s)
+            if asked.capability and not asked.is_local:
+                self._rates.take(standing(tx, held.platform, asked.capability, now_s), now_s)
+        except (Denied, CallsExhausted) as error:
+            return error
+        return None
 
     async def _note_answer(self, kept: int, status: int) -> None:
         now_s = self._clock.now_s()
@@ -214,14 +230,6 @@ def _looked_at(native: NativePassage, call: PassageCall) -> tuple[Asked, Denied 
         return native.asked(call), None
     except Denied as error:
         return Asked(what=f"{call.method} {call.path}"), error
-
-
-def _uncovered(tx: Tx, held: OpenPassage, asked: Asked, now_s: float) -> Denied | None:
-    try:
-        require_covered(tx, held.platform, asked, now_s)
-    except Denied as error:
-        return error
-    return None
 
 
 async def _counting(body: AsyncIterator[bytes], held: OpenPassage) -> AsyncIterator[bytes]:

@@ -4,10 +4,11 @@ Pure: no I/O, no clock. What is denied is absent from the decision: only a grant
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, Scope, ServiceInformation
+from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, ServiceInformation
+from catalog.model.terms import TERMS, Terms
 
 
 class Verdict(StrEnum):
@@ -19,22 +20,15 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Terms):
     """The owner's rule for one capability: the most that is ever granted.
 
-    ``quota``, ``cores`` and ``memory_gib`` count over all machines at once, None = unlimited. At most one of
-    ``expires_after_s`` (from the moment of the grant) and ``expires_at_s`` (epoch seconds) is given; neither = no end.
+    At most one of ``expires_after_s`` (from the moment of the grant) and ``expires_at_s`` (epoch seconds) is given;
+    neither = no end.
     """
 
     verdict: Verdict
-    verbs: tuple[str, ...]
-    quota: int | None = None
     expires_after_s: float | None = None
-    expires_at_s: float | None = None
-    destinations: tuple[str, ...] = ()  # where may be forwarded to, see catalog.destinations
-    scope: Scope = field(default_factory=Scope)
-    cores: int | None = None
-    memory_gib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +67,5 @@ def _is_over(rule: Rule, now_s: float) -> bool:
 
 def _grant(capability: str, verbs: tuple[str, ...], rule: Rule, now_s: float) -> GrantedCapability:
     ends_at_s = now_s + rule.expires_after_s if rule.expires_after_s is not None else rule.expires_at_s
-    return GrantedCapability(
-        capability=capability,
-        verbs=verbs,
-        quota=rule.quota,
-        expires_at_s=ends_at_s,
-        destinations=rule.destinations,
-        scope=rule.scope,
-        cores=rule.cores,
-        memory_gib=rule.memory_gib,
-    )
+    terms = {name: getattr(rule, name) for name in TERMS}
+    return GrantedCapability(capability=capability, **{**terms, "verbs": verbs, "expires_at_s": ends_at_s})

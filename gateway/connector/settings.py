@@ -18,8 +18,9 @@ from pydantic_core import ErrorDetails
 
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
-from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Scope, ServiceInformation
-from catalog.messages.handshake_json import Count, OptionalText, ScopeShape, Text
+from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
+from catalog.messages.handshake_json import Calls, Count, Lasting, OptionalText, ScopeShape, Text
+from catalog.model.terms import EndRule, Scope
 from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward
 from gateway.connector.policy import Policy, Rule, Verdict
 
@@ -93,6 +94,9 @@ class _RuleTable(Table):
     quota: Count | None = None
     cores: Count | None = None
     memory_gib: Count | None = None
+    calls_per_minute: Calls | None = None
+    on_end: Literal["keep", "drain", "destroy"] | None = None
+    wind_down_s: Lasting | None = None
     scope: ScopeShape | None = None
     expires_after_s: Annotated[float, Field(gt=0, le=_TEN_YEARS_S)] | None = None
     expires_at: AwareDatetime | None = None
@@ -110,6 +114,8 @@ class _RuleTable(Table):
     def _one_end(self) -> Self:
         if self.expires_after_s is not None and self.expires_at is not None:
             raise ValueError("give expires_after_s or expires_at, not both")
+        if self.wind_down_s is not None and self.on_end is None:
+            raise ValueError("wind_down_s is missing its on_end; say what becomes of machines: keep, drain or destroy")
         return self
 
 
@@ -153,6 +159,7 @@ def _misfits(name: CapabilityName, rule: _RuleTable, services: Sequence[str]) ->
             f"policy.{name}.{key}: only machines are counted; remove it" for key, value in counted.items() if value
         ]
         faults += [f"policy.{name}.scope: only machines have a scope; remove it"] if rule.scope else []
+        faults += [f"policy.{name}.on_end: only machines are left at the end; remove it"] if rule.on_end else []
     if (rule.destinations is not None) != (name == "forward") and rule.decision != "deny":
         right = "is missing; say where may be forwarded to" if name == "forward" else "is for forward only; remove it"
         faults.append(f"policy.{name}.destinations: {right}")
@@ -215,6 +222,9 @@ def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
         scope=table.scope.scope() if table.scope else Scope(),
         cores=table.cores,
         memory_gib=table.memory_gib,
+        calls_per_minute=table.calls_per_minute,
+        on_end=EndRule(table.on_end) if table.on_end else None,
+        wind_down_s=table.wind_down_s,
     )
 
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability
-from catalog.messages.handshake_json import ScopeShape, granted_json
+from catalog.messages.handshake_json import GrantedShape, granted_from, granted_json
 from catalog.messages.signing_key import refuse_wide_mode
 from gateway.connector.policy import Policy, Verdict, decide
 
@@ -191,9 +190,4 @@ def _dump(granted: GrantedCapability | None) -> str | None:
 
 
 def _load(text: str | None) -> GrantedCapability | None:
-    if text is None:
-        return None
-    raw: dict[str, Any] = json.loads(text)
-    lists = {"verbs": tuple(raw["verbs"]), "destinations": tuple(raw.get("destinations", ()))}
-    within = ScopeShape.model_validate(raw.get("scope", {})).scope()
-    return GrantedCapability(**raw | lists | {"scope": within})
+    return None if text is None else granted_from(GrantedShape.model_validate_json(text))

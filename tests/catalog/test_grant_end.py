@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from catalog import consent
 from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, MachineDestroyed, from_json
-from catalog.messages.handshake import Decision, GrantedCapability, Scope
+from catalog.messages.handshake import Decision, GrantedCapability
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, Side
 from catalog.model.event import Event
@@ -19,6 +19,7 @@ from catalog.model.ids import MachineId, MessageId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState
 from catalog.model.offering import Offer
 from catalog.model.order import Order, OrderState
+from catalog.model.terms import Scope
 from catalog.orders.settle import settle
 from catalog.store import outbox, rows
 from tests.support.clocks import ManualClock

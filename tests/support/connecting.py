@@ -136,7 +136,6 @@ class Connecting:
             database=database,
             sealer=self.store.sealer,
             live=self.live,
-            sessions=self.sessions,
             build_driver=self._build_driver,
             clock=clock,
         )

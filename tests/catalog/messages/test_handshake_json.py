@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from catalog.errors import CloudMisbehaved
 from catalog.messages import handshake_json as wire
-from catalog.messages.handshake import AuthorizationRequest, GrantedCapability, Scope, ServiceInformation
+from catalog.messages.handshake import AuthorizationRequest, GrantedCapability, ServiceInformation
+from catalog.model.terms import Scope
 
 NONCE = "n" * 32
 INFORMATION = ServiceInformation(provider="ec2", region="", services=("machine",), facts={"a": "b c"})

@@ -209,6 +209,7 @@ def test_an_order_needs_an_offer_and_a_grant(
     [
         pytest.param({"scope": {"sizes": ["large"]}}, Denied, "size", id="scope of sizes"),
         pytest.param({"scope": {"images": ["ubuntu-*"]}}, Denied, "image", id="scope of images"),
+        pytest.param({"scope": {"projects": ["owner-of-project_U/*"]}}, Denied, "project", id="scope of projects"),
         pytest.param({"scope": {"regions": ["eu-*"]}}, Denied, "location", id="scope of regions"),
         pytest.param({"cores": 1}, QuotaExceeded, "offer", id="cores that cannot be counted"),
         pytest.param({"memory_gib": 1}, QuotaExceeded, "offer", id="memory that cannot be counted"),

@@ -184,16 +184,38 @@ def test_what_is_not_granted_is_refused_in_the_cloud_s_words(
     run(tmp_path, story)
 
 
-def test_a_quota_leaves_creating_to_orders(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "limit",
+    [{"quota": 5}, {"cores": 8}, {"memory_gib": 64}, {"scope": {"sizes": ["small"]}}],
+    ids=str,
+)
+def test_a_quota_leaves_creating_to_orders(tmp_path: Path, limit: dict[str, object]) -> None:
     """Without a quota a machine may be created natively, with one it may not, because nobody would count it."""
 
     async def story(it: World) -> None:
         await it.open()
         create = {"Action": "RunInstances", "ImageId": "ami-1", "MinCount": "1", "MaxCount": "1"}
         assert (await it.call(create)).status == 200
-        await it.write(lambda tx: rows.update(tx, it.grant(tx), {"quota": 5}, 0))
+        await it.write(lambda tx: rows.update(tx, it.grant(tx), limit, 0))
         reply = await it.call(create)
         assert (reply.status, "created by orders" in reply.text) == (403, True)
+        assert (await it.call(LISTING)).status == 200
+
+    run(tmp_path, story)
+
+
+def test_calls_beyond_those_of_a_minute_are_refused_and_not_sent(tmp_path: Path) -> None:
+    """The cloud's own error says when there is another; it is written down, and in a minute the next one passes."""
+
+    async def story(it: World) -> None:
+        await it.open()
+        await it.write(lambda tx: rows.update(tx, it.grant(tx), {"calls_per_minute": 1}, 0))
+        assert (await it.call(LISTING)).status == 200
+        reply = await it.call(LISTING)
+        assert (reply.status, "1 calls of 'machine' a minute (again in 60 s)" in reply.text) == (429, True)
+        assert len(it.carrier.sent) == 1
+        assert [each[2:] for each in await it.kept()].count((True, 429)) == 1
+        it.api.clock.advance(60)
         assert (await it.call(LISTING)).status == 200
 
     run(tmp_path, story)

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from catalog import consent
 from catalog.errors import CloudRefused
+from catalog.model.audit import AuditRecord
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId
 from catalog.model.machine import Machine
 from catalog.model.offering import Offer
+from catalog.model.terms import EndRule
 from catalog.ports import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.store import rows
+from catalog.winding_down import CLEARING_S
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 
@@ -34,10 +38,11 @@ REFUSED: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
 }
 
 
-async def machines_left(world: Connecting, end: str, *, reported: bool = True) -> CloudDriver:
+async def machines_left(world: Connecting, end: str, *, reported: bool = True, **terms: Any) -> CloudDriver:
     """Make a machine of ours (vm-0001) and one of somebody's (vm-0002), end the grant, and return the driver."""
     await asyncio.to_thread(world.accept_everything)
-    world.link.policy = granting(Verdict.GRANT, expires_after_s=LIFETIME_S)
+    policy = granting(Verdict.GRANT, expires_after_s=LIFETIME_S)
+    world.link.policy = replace(policy, rules={**policy.rules, "machine": replace(policy.rules["machine"], **terms)})
     connection = await asyncio.to_thread(world.request)
     await world.begin(connection)
     await world.establisher.run(connection)
@@ -96,6 +101,67 @@ def test_everything_else_is_refused(world: Connecting, end: str, call: str) -> N
                 await REFUSED[call](driver)
             assert (len(world.cloud.ledger), world.cloud.destroyed) == (2, [])
             assert {each.status for each in world.cloud.present} <= {MachineStatus.PENDING, MachineStatus.RUNNING}
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+CLEANING: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
+    "find": lambda driver: driver.find_machines(TAGS),
+    "read": lambda driver: driver.machine("vm-0001"),
+    "destroy": lambda driver: driver.act("vm-0001", MachineAction.DESTROY),
+}
+
+
+@pytest.mark.parametrize("call", CLEANING)
+def test_the_session_ends_with_its_deadline(world: Connecting, call: str) -> None:
+    """Until the deadline the call goes through; from that second on it is refused, and the cloud hears nothing."""
+
+    async def run() -> None:
+        async with world.target():
+            driver = await machines_left(world, "revoked", on_end=EndRule.DRAIN, wind_down_s=600.0)
+            world.store.clock.advance(600.0 + CLEARING_S - 1)
+            await driver.find_machines(TAGS)
+            world.store.clock.advance(1)
+            with pytest.raises(CloudRefused):
+                await CLEANING[call](driver)
+            assert world.cloud.destroyed == []
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_every_use_of_the_session_is_audited(world: Connecting) -> None:
+    """What is found, read and destroyed after the end is in the audit log: by whom, which machine, on which way."""
+
+    async def run() -> None:
+        async with world.target():
+            driver = await machines_left(world, "revoked")
+            for call in CLEANING.values():
+                await call(driver)
+            noted = await world.store.database.read(lambda tx: rows.where(tx, AuditRecord))
+            assert [(each.action, each.data["machine"]) for each in noted] == [
+                ("wind_down_find", OURS),
+                ("wind_down_read", "vm-0001"),
+                ("wind_down_read", "vm-0001"),
+                ("wind_down_destroy", "vm-0001"),
+            ]
+            assert {(each.actor, each.result) for each in noted} == {("gateway", "passed")}
+            assert {each.via["platform"] for each in noted} == {world.platform}
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_what_a_standing_grant_covers_is_no_winding_down(world: Connecting) -> None:
+    """The same calls under the grant leave no such record."""
+
+    async def run() -> None:
+        async with world.target():
+            driver = await machines_left(world, "stands")
+            for call in CLEANING.values():
+                await call(driver)
+            assert await world.store.database.read(lambda tx: rows.where(tx, AuditRecord)) == []
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from catalog import platforms
-from catalog.errors import CloudRefused, CloudUnavailable
+from catalog.errors import CallsExhausted, CloudRefused, CloudUnavailable
 from catalog.ports import CloudDriver, MachineAction, MachineSpec
 from catalog.secrets import Secret
 from gateway.connector.policy import Verdict
@@ -97,6 +97,30 @@ def test_a_verb_that_was_not_granted_is_refused(world: Connecting) -> None:
             with pytest.raises(CloudRefused):
                 await driver.act(made.cloud_id, MachineAction.DESTROY)
             assert world.cloud.destroyed == []
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_calls_beyond_those_of_a_minute_are_refused_and_not_sent(world: Connecting) -> None:
+    """The cloud hears nothing, the sessions count nothing, and the error says when to come again; then it passes."""
+    world.accept_everything()
+    world.link.policy = granting(calls_per_minute=10)
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            world.store.clock.advance(60)
+            for _ in range(5):  # so many of ten a minute at once
+                await driver.sizes()
+            before = await counts(world)
+            with pytest.raises(CallsExhausted) as refused:
+                await driver.sizes()
+            assert refused.value.retry_after_s == 10  # the others evenly: six in a minute
+            await driver.images()
+            assert (world.cloud.calls, await counts(world)) == (["sizes"] * 5 + ["images"], [n + 1 for n in before])
+            world.store.clock.advance(10)
+            await driver.sizes()
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())

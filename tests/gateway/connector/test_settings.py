@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import InvalidValue
-from catalog.messages.handshake import Scope
+from catalog.model.terms import Scope
 from gateway.connector.policy import Rule, Verdict
 from gateway.connector.settings import read_settings
 from tests.support.platform_links import SERVICE, write_config

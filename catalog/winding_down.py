@@ -1,0 +1,119 @@
+"""What becomes of machines when their grant ends: kept, drained or destroyed, as its terms say, and until when.
+
+For that a session is left, only to read and destroy what was made under the grant, until its deadline. Whoever does
+not say what becomes of machines leaves them to their holders, and the session has no deadline.
+"""
+
+from dataclasses import dataclass
+
+from catalog import parting
+from catalog.machines import dispose
+from catalog.messages.handshake import Capability
+from catalog.model.consent import Grant, GrantState
+from catalog.model.ids import PlatformId
+from catalog.model.machine import Machine, MachineEvent, MachineState
+from catalog.model.terms import EndRule
+from catalog.store import rows
+from catalog.store.database import Tx
+
+# What a deadline leaves for destroying: clouds may be away for a while.
+CLEARING_S = 3600.0
+DEFAULT_S = 86_400.0
+TIME_IS_OVER = "its grant has ended, and so has the time for which machines are kept"
+_HELD = frozenset({MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED})
+_UNUSED = frozenset({MachineState.IDLE, MachineState.RETURNED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindingDown:
+    """What an end rule comes to: which machines go at once, when the others go, and when the session ends."""
+
+    at_once: frozenset[MachineState] = frozenset()
+    ends_at_s: float | None = None
+    until_s: float | None = None
+
+
+def plan(rule: EndRule | None, *, expires_at_s: float | None, wind_down_s: float | None, now_s: float) -> WindingDown:
+    """Return what follows for machines when their grant ends ``now_s``. Pure.
+
+    Kept are machines until the grant would have expired, if that is still to come, and else for ``wind_down_s``.
+    """
+    ends_at_s = now_s + (DEFAULT_S if wind_down_s is None else wind_down_s)
+    match rule:
+        case None:
+            return WindingDown()
+        case EndRule.KEEP:
+            if expires_at_s is not None and expires_at_s > now_s:
+                ends_at_s = expires_at_s
+            return WindingDown(ends_at_s=ends_at_s, until_s=ends_at_s + CLEARING_S)
+        case EndRule.DRAIN:
+            return WindingDown(at_once=_UNUSED, ends_at_s=ends_at_s, until_s=ends_at_s + CLEARING_S)
+        case EndRule.DESTROY:
+            return WindingDown(at_once=_HELD, ends_at_s=now_s, until_s=max(ends_at_s, now_s + CLEARING_S))
+
+
+def begin(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
+    """Do what the rule of ``grant``, which has just ended, says, and tell who holds a machine of it."""
+    if grant.capability != Capability.MACHINE:
+        return
+    rule = None if grant.on_end is None else EndRule(grant.on_end)
+    planned = plan(rule, expires_at_s=grant.expires_at_s, wind_down_s=grant.wind_down_s, now_s=now_s)
+    rows.update(tx, grant, {"wind_down_until_s": planned.until_s}, now_s)
+    for machine in _held(tx, grant.platform_id):
+        if machine.state in planned.at_once:
+            dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=reason)
+        else:
+            follows = "can still be destroyed" if planned.ends_at_s is None else "is destroyed when its time is over"
+            told = {"notice": f"{reason}; the machine {follows}", "ends_at_s": planned.ends_at_s}
+            rows.update(tx, machine, told, now_s)
+
+
+def tell(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
+    """Tell who holds a machine that the grant is held back; nothing becomes of the machine."""
+    if grant.capability == Capability.MACHINE:
+        for machine in _held(tx, grant.platform_id):
+            rows.update(tx, machine, {"notice": f"{reason}; the machine can still be destroyed"}, now_s)
+
+
+def call_off(tx: Tx, grant: Grant, now_s: float) -> None:
+    """Leave the machines that are still there to the grant, which stands again."""
+    if grant.capability != Capability.MACHINE:
+        return
+    if grant.wind_down_until_s is not None:
+        rows.update(tx, grant, {"wind_down_until_s": None}, now_s)
+    for machine in _held(tx, grant.platform_id):
+        if machine.notice or machine.ends_at_s is not None:
+            rows.update(tx, machine, {"notice": "", "ends_at_s": None}, now_s)
+
+
+def end_due(tx: Tx, now_s: float) -> int:
+    """Destroy the machines whose time is over, end the sessions whose deadline has passed, and return how many."""
+    due = [each for each in rows.where(tx, Machine, state=_HELD) if _over(each.ends_at_s, now_s)]
+    for machine in due:
+        dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=TIME_IS_OVER)
+    ended = [
+        grant.platform_id
+        for grant in rows.where(tx, Grant, capability=str(Capability.MACHINE), state=GrantState.REVOKED)
+        if _over(grant.wind_down_until_s, now_s)
+    ]
+    return len(due) + sum(parting.part_if_nothing_is_left(tx, platform_id, now_s) for platform_id in ended)
+
+
+def session_of(tx: Tx, platform_id: PlatformId, now_s: float) -> Grant | None:
+    """Return the grant whose machines may be read and destroyed now though it does not stand; None when there is none.
+
+    There is none where we made no machine, and none after the deadline.
+    """
+    grant = rows.first(tx, Grant, platform_id=platform_id, capability=str(Capability.MACHINE))
+    if grant is None or rows.first(tx, Machine, platform_id=platform_id) is None:
+        return None
+    stands = grant.state is GrantState.ACCEPTED and not _over(grant.expires_at_s, now_s)
+    return None if stands or _over(grant.wind_down_until_s, now_s) else grant
+
+
+def _held(tx: Tx, platform_id: PlatformId) -> list[Machine]:
+    return list(rows.where(tx, Machine, platform_id=platform_id, state=_HELD))
+
+
+def _over(end_s: float | None, now_s: float) -> bool:
+    return end_s is not None and end_s <= now_s

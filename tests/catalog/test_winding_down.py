@@ -1,0 +1,167 @@
+"""What becomes of machines when their grant ends: what its terms said, until the deadline, and nothing after it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import Session
+
+from catalog import consent, winding_down
+from catalog.messages.contracts import DestroyMachine, from_json
+from catalog.model.connection import Connection, ConnectionState
+from catalog.model.consent import Grant, GrantState, Side
+from catalog.model.ids import MachineId
+from catalog.model.machine import Machine, MachineState
+from catalog.model.terms import EndRule
+from catalog.store import outbox, rows
+from catalog.winding_down import CLEARING_S, DEFAULT_S, plan
+from tests.support.clocks import ManualClock
+from tests.support.ordering import OFFER, PLATFORM, PROJECT, seeded_database
+
+NOW_S = 1_800_000_000.0
+HELD = (MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expires_at_s", "wind_down_s", "ends_at_s", "until_s", "at_once"),
+    [
+        pytest.param(None, 500, None, None, None, "", id="nothing said"),
+        pytest.param(EndRule.KEEP, 500, 50, 500, 500 + CLEARING_S, "", id="kept until it would have expired"),
+        pytest.param(EndRule.KEEP, 90, 50, 150, 150 + CLEARING_S, "", id="it has expired: kept for the time"),
+        pytest.param(EndRule.KEEP, None, 50, 150, 150 + CLEARING_S, "", id="it never would: kept for the time"),
+        pytest.param(EndRule.KEEP, None, None, 100 + DEFAULT_S, 100 + DEFAULT_S + CLEARING_S, "", id="no time: a day"),
+        pytest.param(EndRule.DRAIN, 500, 50, 150, 150 + CLEARING_S, "idle returned", id="drained"),
+        pytest.param(EndRule.DESTROY, 500, 50, 100, 100 + CLEARING_S, "idle in-use returned", id="destroyed"),
+        pytest.param(EndRule.DESTROY, 500, 9000, 100, 9100, "idle in-use returned", id="destroyed, with more time"),
+    ],
+)
+def test_a_rule_comes_to_moments(  # noqa: PLR0917 the columns of the table
+    rule: EndRule | None,
+    expires_at_s: float | None,
+    wind_down_s: float | None,
+    ends_at_s: float | None,
+    until_s: float | None,
+    at_once: str,
+) -> None:
+    """Ended at second 100: when the others are destroyed, until when there is a session, and which go at once."""
+    planned = plan(rule, expires_at_s=expires_at_s, wind_down_s=wind_down_s, now_s=100)
+    assert (planned.ends_at_s, planned.until_s) == (ends_at_s, until_s)
+    assert sorted(planned.at_once) == at_once.split()
+
+
+def in_tx(folder: Path, *works: Callable[[Session], Any]) -> None:
+    """Run each of ``works`` in a transaction of its own."""
+
+    async def run() -> None:
+        async with seeded_database(folder, ManualClock()) as database:
+            for work in works:
+                await database.write(work)
+
+    asyncio.run(run())
+
+
+def prepared(tx: Session, rule: EndRule | None, **terms: Any) -> None:
+    """Let the grant say ``rule``, and have one machine in each state in which it is held."""
+    grant = rows.by_id(tx, Grant, "grant_M")
+    rows.update(tx, grant, {"on_end": rule and rule.value, "wind_down_s": 600.0, **terms}, NOW_S)
+    for state in HELD:
+        machine = Machine(
+            id=MachineId(f"machine_{state}"), platform_id=PLATFORM, offer_id=OFFER, state=state, name=str(state),
+            size="s1", image="i1", project_id=PROJECT if state is MachineState.IN_USE else None,
+        )  # fmt: skip
+        rows.insert(tx, machine, NOW_S)
+
+
+def left(tx: Session) -> set[str]:
+    """Return the machines that are held as before."""
+    return {each.name for each in rows.where(tx, Machine, state=set(HELD))}
+
+
+def destroyed(tx: Session) -> set[str]:
+    """Return the machines that the provisioner was asked to destroy."""
+    asked = [from_json(each.body) for each in outbox.unsent(tx, 100)]
+    return {each.machine.removeprefix("machine_") for each in asked if isinstance(each, DestroyMachine)}
+
+
+ALL = {"idle", "in-use", "returned"}
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+@pytest.mark.parametrize(
+    ("rule", "at_once"),
+    [(None, set()), (EndRule.KEEP, set()), (EndRule.DRAIN, {"idle", "returned"}), (EndRule.DESTROY, ALL)],
+    ids=["nothing said", "keep", "drain", "destroy"],
+)
+def test_what_goes_at_once_and_what_when_its_time_is_over(
+    tmp_path: Path, rule: EndRule | None, at_once: set[str], end: str
+) -> None:
+    """In the transaction of the end; the rest 600 s later, unless nothing was said: then nobody touches it."""
+
+    def at_the_end(tx: Session) -> None:
+        prepared(tx, rule, expires_at_s=NOW_S if end == "expired" else None)
+        if end == "revoked":
+            consent.revoke(tx, "grant_M", NOW_S)
+        else:
+            assert consent.expire_due(tx, NOW_S) == 1
+        assert (destroyed(tx), left(tx)) == (at_once, ALL - at_once)
+        if "in-use" in left(tx):
+            held = rows.by_id(tx, Machine, "machine_in-use")
+            assert held.ends_at_s == (None if rule is None else NOW_S + 600)
+            assert ("when its time is over" in held.notice) == (rule is not None)
+
+    def later(tx: Session) -> None:
+        winding_down.end_due(tx, NOW_S + 599)
+        assert destroyed(tx) == at_once
+        winding_down.end_due(tx, NOW_S + 600)
+        assert destroyed(tx) == (set() if rule is None else ALL)
+
+    in_tx(tmp_path, at_the_end, later)
+
+
+def test_a_grant_that_stands_again_keeps_its_machines(tmp_path: Path) -> None:
+    """Asked for, granted and accepted anew before the time is over: nothing is destroyed, nothing is said any more."""
+
+    def work(tx: Session) -> None:
+        prepared(tx, EndRule.KEEP)
+        consent.revoke(tx, "grant_M", NOW_S)
+        grant = rows.by_id(tx, Grant, "grant_M")
+        rows.update(tx, grant, {"state": GrantState.GRANTED}, NOW_S)  # asking and answering is another test's
+        consent.accept(tx, "grant_M", NOW_S + 1)
+        assert rows.by_id(tx, Grant, "grant_M").wind_down_until_s is None
+        assert {(each.notice, each.ends_at_s) for each in rows.where(tx, Machine)} == {("", None)}
+        winding_down.end_due(tx, NOW_S + 1e6)
+        assert destroyed(tx) == set()
+
+    in_tx(tmp_path, work)
+
+
+def test_a_suspended_grant_destroys_nothing(tmp_path: Path) -> None:
+    """Held back is not ended: the machines stay, whatever the rule."""
+
+    def work(tx: Session) -> None:
+        prepared(tx, EndRule.DESTROY)
+        consent.suspend(tx, "grant_M", Side.GATEWAY, NOW_S)
+        winding_down.end_due(tx, NOW_S + 1e6)
+        assert (destroyed(tx), left(tx)) == (set(), ALL)
+
+    in_tx(tmp_path, work)
+
+
+def test_the_session_lasts_until_its_deadline_and_then_the_connection_ends(tmp_path: Path) -> None:
+    """Until an hour after the machines' time they may be destroyed; what is left after that is not ours to reach."""
+    deadline_s = NOW_S + 600 + CLEARING_S
+
+    def work(tx: Session) -> None:
+        prepared(tx, EndRule.KEEP)
+        assert winding_down.session_of(tx, PLATFORM, NOW_S) is None, "it stands"
+        consent.revoke(tx, "grant_M", NOW_S)
+        assert winding_down.session_of(tx, PLATFORM, deadline_s - 1) is not None
+        assert winding_down.session_of(tx, PLATFORM, deadline_s) is None
+        for now_s, state in ((deadline_s - 1, ConnectionState.ESTABLISHED), (deadline_s, ConnectionState.FAILED)):
+            winding_down.end_due(tx, now_s)
+            (connection,) = rows.where(tx, Connection)
+            assert connection.state is state
+
+    in_tx(tmp_path, work)
