@@ -87,6 +87,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "connection:consent": frozenset({Role.PLATFORM}),
     "grant:read": _PLATFORM_SEEN,
     "grant:revoke": _PLATFORM,
+    # What a platform grants is its owner's word alone.
+    "grant:answer": frozenset({Role.PLATFORM}),
     "grant:write": _ADMIN,
     # Tenants are not among them: a native session shows the whole account, other tenants' machines included.
     "passage:read": _PLATFORM | {Role.AUDITOR},

@@ -3,10 +3,11 @@
 A grant never exceeds what was asked for, never comes back by itself, and ends at once when either side ends it.
 """
 
+import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from catalog import grant_end, parting, publish, terms_kept, winding_down
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
@@ -14,7 +15,7 @@ from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, G
 from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
 from catalog.model.platform import Platform
-from catalog.model.terms import NO_TERMS, terms_json
+from catalog.model.terms import NO_TERMS, Terms, terms_json
 from catalog.ports import Proof
 from catalog.store import consent as store
 from catalog.store import rows
@@ -25,6 +26,14 @@ log = logging.getLogger(__name__)
 ANY = "*"
 PROOFS_KEPT = 20
 _STANDING = frozenset({GrantState.GRANTED, GrantState.ACCEPTED, GrantState.SUSPENDED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What shows that the owner said it, and which of its connector's answers was the newest by then."""
+
+    evidence: str
+    serial: int
 
 
 def propose(
@@ -45,6 +54,70 @@ def propose(
         _propose(tx, platform_id, connection_id, request_id, capability, _known(capability, verbs), now_s)
         for capability, verbs in sorted(wanted.items())
     ]
+
+
+def suggest(
+    tx: Tx, *, platform_id: PlatformId, connection_id: ConnectionId, capabilities: Iterable[str], now_s: float
+) -> list[Grant]:
+    """Return a new grant, PROPOSED, for each of ``capabilities`` of which the platform has none in any state.
+
+    The owner hears nothing of it until somebody asks.
+    """
+    known = {grant.capability for grant in rows.where(tx, Grant, platform_id=platform_id)}
+    return [
+        rows.insert(
+            tx,
+            Grant(
+                id=GrantId(new_id("grant", now_s)),
+                platform_id=platform_id,
+                capability=capability,
+                verbs=list(CAPABILITY_VERBS[Capability(capability)]),
+                connection_id=connection_id,
+                request_id="",
+                state=GrantState.PROPOSED,
+            ),
+            now_s,
+        )
+        for capability in sorted(set(capabilities) - known)
+    ]
+
+
+def ask(tx: Tx, grant_id: str, now_s: float) -> Grant:
+    """Ask the owner for all verbs of what was proposed, denied or has ended, under a request of its own or an open one.
+
+    Raises WrongState for a grant that stands, NotFound. One that is asked for already stays so.
+    """
+    grant = rows.by_id(tx, Grant, grant_id)
+    if grant.state is GrantState.REQUESTED:
+        return grant
+    if grant.state in _STANDING:
+        raise WrongState("the grant stands", field="state", fix="its owner may change its terms")
+    request_id = open_request(tx, grant.platform_id) or new_id("request", now_s)
+    verbs = list(CAPABILITY_VERBS[Capability(grant.capability)])
+    return _propose(tx, grant.platform_id, grant.connection_id, request_id, grant.capability, verbs, now_s)
+
+
+def answer(tx: Tx, grant_id: str, terms: Terms | None, *, by: str, now_s: float) -> Grant:
+    """Record the owner's word on one grant, given with the token ``by``: new terms, or None = not (any longer).
+
+    As with a connector's answer, verbs beyond those that are asked for, or stand, are not granted. Raises WrongState
+    for a grant that is neither asked for nor stands, InvalidValue when no verb is left or its time is over, NotFound.
+    """
+    grant = rows.by_id(tx, Grant, grant_id)
+    if grant.state not in _STANDING | {GrantState.REQUESTED}:
+        fix = "the gateway's admin asks for it"
+        raise WrongState(f"the grant is '{grant.state.value}': nobody asks for it", field="state", fix=fix)
+    if terms is None:
+        _end(tx, grant, "the platform's owner does not grant it any more", now_s)
+        return grant
+    verbs = [verb for verb in grant.verbs if verb in terms.verbs]
+    if not verbs:
+        raise InvalidValue("no such verb is asked for", field="verbs", fix=f"some of {', '.join(grant.verbs)}")
+    if _over(terms.expires_at_s, now_s):
+        raise InvalidValue("that time is over", field="expires_at_s", fix="a later one")
+    told = json.dumps({"by": by, "at_s": now_s, "terms": terms_json(terms)}, sort_keys=True)
+    _grant(tx, grant, terms, verbs, Said(evidence=told, serial=grant.serial), now_s)
+    return grant
 
 
 def open_request(tx: Tx, platform_id: PlatformId) -> str | None:
@@ -70,7 +143,8 @@ def record_decision(tx: Tx, *, platform_id: PlatformId, decision: Decision, now_
         if grant.state not in _STANDING | {GrantState.REQUESTED}:
             continue
         if terms and verbs and not _over(terms.expires_at_s, now_s):
-            _grant(tx, grant, terms, verbs, decision, now_s)
+            said = Said(evidence=decision.signed, serial=decision.serial or 0)
+            _grant(tx, grant, terms, verbs, said, now_s)
         elif grant.capability not in decision.pending:
             _end(tx, grant, "the platform's owner does not grant it any more", now_s)
     ignored = sorted(set(granted) - {grant.capability for grant in about})
@@ -238,13 +312,13 @@ def _propose(  # noqa: PLR0917 a helper of one caller
 
 
 def _grant(  # noqa: PLR0917 a helper of one caller
-    tx: Tx, grant: Grant, terms: GrantedCapability, verbs: list[str], decision: Decision, now_s: float
+    tx: Tx, grant: Grant, terms: Terms, verbs: list[str], said: Said, now_s: float
 ) -> None:
     given: dict[str, object] = {
         **terms_json(terms),
         "verbs": verbs,
-        "evidence": decision.signed,
-        "serial": decision.serial or 0,
+        "evidence": said.evidence,
+        "serial": said.serial,
     }
     if grant.state is GrantState.REQUESTED:
         rows.move(tx, grant, GRANT_TRANSITIONS, GrantEvent.GRANT, now_s, given)

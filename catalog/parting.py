@@ -15,7 +15,7 @@ from catalog.store.database import Tx
 NOTHING_GRANTED = "nothing-granted"
 REASON = "all that the platform granted was taken back"
 # An expired grant is renewed over the connection, and what is not answered is asked for again.
-_OVER = frozenset({GrantState.DENIED, GrantState.REFUSED, GrantState.REVOKED})
+_OVER = frozenset({GrantState.PROPOSED, GrantState.DENIED, GrantState.REFUSED, GrantState.REVOKED})
 
 
 def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> int:

@@ -13,6 +13,7 @@ from catalog.model.rows import Row, enum_column, json_column
 class GrantState(StrEnum):
     """Where a grant stands; only ACCEPTED ones become offers."""
 
+    PROPOSED = "proposed"  # found to be there; nobody has asked the owner for it yet
     REQUESTED = "requested"
     GRANTED = "granted"
     DENIED = "denied"
@@ -40,6 +41,7 @@ class GrantEvent(StrEnum):
 _S, _E = GrantState, GrantEvent
 
 GRANT_TRANSITIONS: Transitions[GrantState, GrantEvent] = {
+    _S.PROPOSED: {_E.ASK_AGAIN: _S.REQUESTED, _E.REFUSE: _S.REFUSED},
     _S.REQUESTED: {_E.GRANT: _S.GRANTED, _E.DENY: _S.DENIED, _E.ASK_AGAIN: _S.REQUESTED},
     _S.GRANTED: {
         _E.ACCEPT: _S.ACCEPTED,

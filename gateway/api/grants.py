@@ -66,13 +66,13 @@ def list_grants(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of grants: a platform's own, an admin's all."""
     mine = {} if call.sees_all else {"platform_id": call.principal.subject_id}
     found = page(tx, Grant, limit=call.limit, token=call.page_token, where={**mine, **call.filters})
-    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
+    return Listing(items=[grant_out(tx, row) for row in found.items], next_token=found.next_token)
 
 
 @routes.plain("GET", "/v1/grants/{id}", permission="grant:read", answer=GrantOut, summary="Show or watch a grant")
 def get_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the grant."""
-    return _out(tx, _own(tx, call))
+    return grant_out(tx, own_grant(tx, call))
 
 
 @routes.plain(
@@ -86,7 +86,7 @@ def get_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
 )
 def accept_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the accepted grant."""
-    return _out(tx, consent.accept(tx, GrantId(_own(tx, call).id), call.now_s))
+    return grant_out(tx, consent.accept(tx, GrantId(own_grant(tx, call).id), call.now_s))
 
 
 @routes.plain(
@@ -99,7 +99,7 @@ def accept_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
 )
 def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the refused grant."""
-    return _out(tx, consent.refuse(tx, GrantId(_own(tx, call).id), call.now_s))
+    return grant_out(tx, consent.refuse(tx, GrantId(own_grant(tx, call).id), call.now_s))
 
 
 @routes.plain(
@@ -113,7 +113,7 @@ def refuse_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
 )
 def revoke_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the revoked grant. What becomes of machines that exist is what its terms say: ``on_end``."""
-    return _out(tx, consent.revoke(tx, GrantId(_own(tx, call).id), call.now_s))
+    return grant_out(tx, consent.revoke(tx, GrantId(own_grant(tx, call).id), call.now_s))
 
 
 @routes.plain(
@@ -127,7 +127,7 @@ def revoke_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
 )
 def suspend_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the suspended grant; the side that holds it back may resume it."""
-    return _out(tx, consent.suspend(tx, _own(tx, call).id, _side(call), call.now_s))
+    return grant_out(tx, consent.suspend(tx, own_grant(tx, call).id, _side(call), call.now_s))
 
 
 @routes.plain(
@@ -141,7 +141,7 @@ def suspend_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
 )
 def resume_grant(tx: Tx, call: Call[Nothing]) -> GrantOut:
     """Return the grant, accepted again unless the other side holds it back too."""
-    return _out(tx, consent.resume(tx, _own(tx, call).id, _side(call), call.now_s))
+    return grant_out(tx, consent.resume(tx, own_grant(tx, call).id, _side(call), call.now_s))
 
 
 class TermsOut(Resource):
@@ -165,7 +165,7 @@ class TermsOut(Resource):
 )
 def list_terms(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of versions, oldest first; the one in force is not superseded."""
-    found = page(tx, GrantTerms, limit=call.limit, token=call.page_token, where={"grant_id": _own(tx, call).id})
+    found = page(tx, GrantTerms, limit=call.limit, token=call.page_token, where={"grant_id": own_grant(tx, call).id})
     return Listing(items=[_terms(row) for row in found.items], next_token=found.next_token)
 
 
@@ -229,14 +229,16 @@ def remove_grant_rule(tx: Tx, call: Call[Nothing]) -> None:
     consent.remove_rule(tx, int(text))
 
 
-def _own(tx: Tx, call: Call[Any]) -> Grant:
+def own_grant(tx: Tx, call: Call[Any]) -> Grant:
+    """Return the grant of the path. Raises NotFound also for one that is not the caller's."""
     row = rows.find(tx, Grant, call.path["id"])
     if row is None or not owns(call.principal, row.platform_id):
         raise NotFound(f"there is no grant '{call.path['id']}'")
     return row
 
 
-def _out(tx: Tx, row: Grant) -> GrantOut:
+def grant_out(tx: Tx, row: Grant) -> GrantOut:
+    """Return the grant as the API shows it."""
     return GrantOut(
         **stamp(row),
         platform=rows.by_id(tx, Platform, row.platform_id).name,

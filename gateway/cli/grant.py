@@ -56,6 +56,41 @@ def accept(door: Door, *, grant: Keys) -> None:
     door.each(grant, door.client.grants.accept, _GRANTS)
 
 
+@remote(grants, "ask")
+def ask(door: Door, *, grant: Keys) -> None:
+    """Ask the owner for grants that were proposed, denied or have ended."""
+    door.each(grant, door.client.grants.ask, _GRANTS)
+
+
+@remote(grants, "answer")
+def answer(
+    door: Door,
+    *,
+    grant: Key,
+    decision: Annotated[str, typer.Argument(metavar="grant|deny")],
+    verb: Annotated[list[str] | None, typer.Option("--verb", help="Only these; left out, all.")] = None,
+    quota: Annotated[int | None, typer.Option(min=1, help="Machines at once.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="vCPU over all machines at once.")] = None,
+    memory_gib: Annotated[int | None, typer.Option(min=1, help="Memory over all machines at once.")] = None,
+    calls_per_minute: Annotated[int | None, typer.Option(min=10, help="Calls of this capability.")] = None,
+    expires_after_s: Annotated[float | None, typer.Option(min=1, help="From now; left out, no end.")] = None,
+    on_end: Annotated[str | None, typer.Option(help="What becomes of machines: keep, drain or destroy.")] = None,
+    wind_down_s: Annotated[float | None, typer.Option(min=1, help="How long they may stay.")] = None,
+) -> None:
+    """Grant, narrow or deny, as the platform's owner; it takes effect at once."""
+    terms = {
+        "verbs": verb,
+        "quota": quota,
+        "cores": cores,
+        "memory_gib": memory_gib,
+        "calls_per_minute": calls_per_minute,
+        "expires_after_s": expires_after_s,
+        "on_end": on_end,
+        "wind_down_s": wind_down_s,
+    }
+    door.show(door.client.grants.answer(grant, decision, **terms))
+
+
 @remote(grants, "refuse")
 def refuse(door: Door, *, grant: Keys) -> None:
     """Refuse grants."""

@@ -89,6 +89,14 @@ class Grants(Collection[Grant]):
         """Let go of a grant that the caller's side holds back."""
         return self._act(key, "resume")
 
+    def ask(self, key: str) -> Grant:
+        """Ask the owner for a grant that was proposed, denied or has ended."""
+        return self._act(key, "ask")
+
+    def answer(self, key: str, decision: str, **terms: object) -> Grant:
+        """Say ``grant`` (on these terms) or ``deny``, as the platform's owner; see ``AnswerIn`` in the API."""
+        return self._act(key, "answer", body={"decision": decision, **given(**terms)})
+
     def history(self, key: str) -> Iterator[GrantTerms]:
         """Yield every version of the grant's terms, oldest first."""
         return Collection[GrantTerms](self._wire, self._at(key, "history")).list()

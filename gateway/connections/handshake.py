@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from catalog.consent import apply_rules, open_request, propose, record_decision
+from catalog.consent import apply_rules, open_request, propose, record_decision, suggest
 from catalog.errors import CloudRefused, CloudUnavailable
 from catalog.messages.handshake import (
     CAPABILITY_VERBS,
@@ -90,6 +90,8 @@ class Handshake:
         now_s = self.clock.now_s()
 
         def record(tx: Tx) -> list[Grant]:
+            # What is there besides, and nobody asked for: another renewal is no reason to ask the owner for it.
+            suggest(tx, platform_id=platform.id, connection_id=live.connection, capabilities=matching, now_s=now_s)
             record_decision(tx, platform_id=platform.id, decision=decision, now_s=now_s)
             return apply_rules(tx, platform.id, now_s)
 

@@ -40,6 +40,60 @@ def ordered(world: SmallWorld, tenant: Client, choice: Mapping[str, str]) -> str
     return order
 
 
+def fulfilled(world: SmallWorld, tenant: Client) -> bool:
+    """Order a machine as soon as there is an offer of some, and tell whether it was handed over."""
+    wait_until(lambda: world.machine_choice() is not None, "machines are on offer", patience_s=PATIENCE_S)
+    choice = world.machine_choice()
+    assert choice is not None
+    order = tenant.orders.create(**choice)["id"]
+    done = tenant.orders.wait(order, until=lambda each: each["finished_at"] is not None, timeout_s=PATIENCE_S)
+    return done["state"] == "fulfilled"
+
+
+def test_granted_narrowed_expired_revoked_and_granted_again_while_orders_run(tmp_path: Path) -> None:
+    """Each change of the owner's mind ends what runs outside of it, with the reason, and nothing else.
+
+    Narrowed and revoked by the owner through the API; expired, and granted anew by the connector when the gateway asks.
+    """
+    with small_world(tmp_path) as world:
+        world.start_gateway()
+        world.declare_network()
+        world.enrol()
+        world.admin.grant_rules.create(platform="*", capability="*")
+        world.connect()
+        tenant = world.tenant()
+        assert fulfilled(world, tenant)
+        choice = world.machine_choice()
+        assert choice is not None
+        machine = grants(world)["machine"]["id"]
+
+        outside = ordered(world, tenant, {**choice, "size": "s1"})
+        world.platform.grants.answer(machine, "grant", scope={"sizes": ["s4"]})
+        told = tenant.orders.get(outside)
+        assert (told["state"], told["code"]) == ("failed", "grant-ended")
+        assert "grants less" in told["reason"]
+        world.cloud.faults()
+        with pytest.raises(ApiProblem, match="size is not granted"):
+            tenant.orders.create(**{**choice, "size": "s1"})
+        assert fulfilled(world, tenant), "what is within goes on"
+
+        running = ordered(world, tenant, choice)
+        world.platform.grants.answer(machine, "grant", expires_after_s=1.0)
+        ended = tenant.orders.wait(running, until=lambda each: each["finished_at"] is not None, timeout_s=PATIENCE_S)
+        assert (ended["code"], ended["reason"]) == ("grant-ended", "the grant has expired")
+        world.cloud.faults()
+        assert fulfilled(world, tenant), "the owner's connector grants it anew"
+
+        running = ordered(world, tenant, choice)
+        revoke(world, "machine")
+        assert tenant.orders.get(running)["reason"] == "the grant was revoked"
+        world.cloud.faults()
+        world.admin.grants.ask(machine)
+        assert fulfilled(world, tenant), "asked for and granted again"
+        versions = [each["reason"] for each in world.admin.grants.history(machine)]
+        assert versions[:4] == ["the owner gave other terms"] * 2 + ["the grant has expired", "the grant was revoked"]
+
+
 def test_revoked_while_a_machine_is_made_and_granted_again(tmp_path: Path) -> None:
     """The order ends and says why; nothing of it is left at the cloud; then all ends, and a new grant works again.
 

@@ -17,7 +17,7 @@ Table = Mapping[StrEnum, Mapping[StrEnum, StrEnum]]
 
 TABLES = [
     pytest.param(CONNECTION_TRANSITIONS, ConnectionState.REQUESTED, ConnectionEvent, id="connection"),
-    pytest.param(GRANT_TRANSITIONS, GrantState.REQUESTED, GrantEvent, id="grant"),
+    pytest.param(GRANT_TRANSITIONS, GrantState.PROPOSED, GrantEvent, id="grant"),
     pytest.param(MACHINE_TRANSITIONS, MachineState.BUILDING, MachineEvent, id="machine"),
     pytest.param(ORDER_TRANSITIONS, OrderState.PLACED, OrderEvent, id="order"),
 ]

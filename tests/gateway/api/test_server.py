@@ -80,6 +80,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "act_on_machine": {"action": "reboot"},
     "create_webhook": {"url": "https://hooks.example.net/crossway"},
     "replay_webhook": {"since": 0},
+    "answer_grant": {"decision": "grant"},
     "open_passage": {"platform": "platform", "purpose": "aws", "gateway_url": "http://127.0.0.1:8780"},
 }
 
