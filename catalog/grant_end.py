@@ -1,7 +1,7 @@
 """What the end of a grant, or its narrowing, does at once to what was begun under it, and what people are told of it.
 
-A machine that is being made is given up: its order ends with the reason, and whatever the cloud has of it is destroyed.
-What becomes of the others is the grant's end rule, see ``catalog.winding_down``.
+A machine that is being made is given up: its order goes elsewhere or ends with the reason, and whatever the cloud has
+of it is destroyed. What becomes of the others is the grant's end rule, see ``catalog.winding_down``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from catalog.model.consent import Grant
 from catalog.model.ids import MessageId, new_id
 from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.model.order import Order, OrderState
-from catalog.orders.settle import fail
+from catalog.orders.ending import move_on_or_fail
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
 
@@ -89,4 +89,4 @@ def _give_up(tx: Tx, machines: Sequence[Machine], reason: str, now_s: float) -> 
         dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=reason)
         order = rows.find(tx, Order, machine.order_id) if machine.order_id else None
         if order is not None and order.state is OrderState.CREATING:
-            fail(tx, order, GRANT_ENDED, reason, now_s)
+            move_on_or_fail(tx, order, code=GRANT_ENDED, reason=reason, now_s=now_s)

@@ -38,7 +38,7 @@ def fulfil(
     claimed = claim(tx, order, now_s)
     if claimed is None:
         refuse_beyond(tx, grant, order.size)
-        _begin_creation(tx, order, offer, grant, machine_name, now_s=now_s, policy=policy)
+        begin_creation(tx, order, offer, grant, OrderEvent.CREATE, machine_name, now_s=now_s, policy=policy)
         checkpoint.reached("order.dispatched")
         return order
     quotas.refuse_over(tx, order.project_id)
@@ -52,16 +52,21 @@ def fulfil(
     return order
 
 
-def _begin_creation(
+def begin_creation(  # noqa: PLR0917 read as one sentence
     tx: Session,
     order: Order,
     offer: Offer,
     grant: Grant,
-    machine_name: str | None,
+    event: OrderEvent,
+    machine_name: str | None = None,
     *,
     now_s: float,
     policy: RetryPolicy,
 ) -> None:
+    """Take ``order`` along ``event`` with a new machine of its own at ``offer``, whose creation is in the outbox.
+
+    Whoever calls has seen that ``grant`` and the quotas admit it, and that no other machine of this order is left.
+    """
     machine_id = MachineId(new_id("machine", now_s))
     counts_for = weight(tx, offer.platform_id, order.size)
     machine = Machine(
@@ -81,6 +86,6 @@ def _begin_creation(
     )
     rows.insert(tx, machine, now_s)
     changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}
-    rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CREATE, now_s, changes)
+    rows.move(tx, order, ORDER_TRANSITIONS, event, now_s, changes)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)
     record_step(tx, order.id, "order.dispatched", "done", now_s, detail=machine_id)

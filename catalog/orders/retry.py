@@ -15,9 +15,11 @@ from catalog.machines import ask_creation, dispose
 from catalog.model.ids import OrderId, ProjectId
 from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
+from catalog.orders import fall
 from catalog.orders.choose import MACHINE
+from catalog.orders.ending import NOT_HEARD_OF, give_up, move_on_or_fail
 from catalog.orders.policy import RetryPolicy
-from catalog.orders.settle import fail, in_words
+from catalog.orders.settle import in_words
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
 from catalog.store import orders, rows
@@ -25,7 +27,6 @@ from catalog.store import orders, rows
 log = logging.getLogger(__name__)
 
 BATCH = 100
-NOT_HEARD_OF = "not-heard-of"
 MACHINE_GONE = "machine-gone"
 
 
@@ -37,7 +38,10 @@ def retry_due(tx: Session, now_s: float, policy: RetryPolicy, *, checkpoint: Che
     """
     in_vain = orders.stranded(tx, BATCH)
     for order in in_vain:
-        fail(tx, order, MACHINE_GONE, "its machine was destroyed before it was handed over", now_s)
+        _stranded(tx, order, now_s, policy)
+    stuck = orders.moving_since(tx, now_s - policy.creation_deadline_s - policy.silence_s, BATCH)
+    for order in stuck:
+        fall.end_moving(tx, order, now_s)
     silent = orders.unheard_of(tx, now_s - policy.creation_deadline_s - policy.silence_s, BATCH)
     for order in silent:
         _unheard_of(tx, order, now_s, policy)
@@ -45,7 +49,13 @@ def retry_due(tx: Session, now_s: float, policy: RetryPolicy, *, checkpoint: Che
     for order in due:
         _again(tx, order, now_s, policy)
         checkpoint.reached("order.retried")
-    return len(in_vain) + len(silent) + len(due)
+    return len(in_vain) + len(stuck) + len(silent) + len(due)
+
+
+def _stranded(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
+    reason = "its machine was destroyed before it was handed over"
+    move_on_or_fail(tx, order, code=MACHINE_GONE, reason=reason, now_s=now_s)
+    fall.proceed(tx, rows.by_id(tx, Machine, str(order.machine_id)), now_s, policy)
 
 
 def _unheard_of(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
@@ -55,8 +65,8 @@ def _unheard_of(tx: Session, order: Order, now_s: float, policy: RetryPolicy) ->
     if order.attempts < policy.attempts_limit:
         _again(tx, order, now_s, policy)
         return
-    dispose(tx, rows.by_id(tx, Machine, str(order.machine_id)), MachineEvent.BUILD_FAILED, now_s, reason=reason)
-    fail(tx, order, NOT_HEARD_OF, in_words(order.attempts, reason), now_s)
+    machine, reason = rows.by_id(tx, Machine, str(order.machine_id)), in_words(order.attempts, reason)
+    give_up(tx, order, machine, code=NOT_HEARD_OF, reason=reason, now_s=now_s)
 
 
 def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
@@ -66,8 +76,7 @@ def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None
         refuse_outside(tx, grant, wanted(machine))
         refuse_retry_beyond(tx, grant, machine)
     except (Denied, QuotaExceeded) as error:
-        dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=str(error))
-        fail(tx, order, error.code, str(error), now_s)
+        give_up(tx, order, machine, code=error.code, reason=str(error), now_s=now_s)
         return
     rows.update(tx, machine, {"attempt": machine.attempt + 1, "epoch": grant.epoch}, now_s)
     again = {"attempts": order.attempts + 1, "next_attempt_at_s": None}

@@ -22,6 +22,8 @@ from catalog.messages.contracts import (
 )
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
+from catalog.orders import fall
+from catalog.orders.ending import give_up
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint, Clock, MessageQueue
@@ -75,7 +77,7 @@ def settle(
         case MachineFailed():
             _failed(tx, message, now_s, policy)
         case MachineDestroyed():
-            _destroyed(tx, message, now_s)
+            _destroyed(tx, message, now_s, policy)
         case MachineProgress():
             _progressed(tx, message, now_s)
         case _:
@@ -125,27 +127,21 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
         rows.update(tx, order, waiting, now_s)
         record_step(tx, order.id, "order.settled", "failed", now_s, detail=f"{message.code}: {message.reason}")
         return
+    if order is not None and waits:
+        reason = in_words(order.attempts, message.reason)
+        give_up(tx, order, machine, code=message.code, reason=reason, now_s=now_s)
+        return
     dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=message.reason)
     if order is None:
         pool = rows.find(tx, Pool, machine.pool_id) if machine.pool_id else None
         _note_on_pool(tx, machine, now_s, failures=pool.failures_in_a_row + 1 if pool else 0, reason=message.reason)
-        return
-    if waits:
-        fail(tx, order, message.code, in_words(order.attempts, message.reason), now_s)
 
 
-def fail(tx: Session, order: Order, code: str, reason: str, now_s: float) -> None:
-    """End ``order`` without a machine, with ``reason`` in the tenant's words."""
-    ended = {"code": code, "reason": reason, "finished_at_s": now_s, "next_attempt_at_s": None}
-    rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.FAIL, now_s, ended)
-    record_step(tx, order.id, "order.settled", "failed", now_s, detail=f"{code}: {reason}")
-    log.warning("order failed", extra={"order": order.id, "code": code})
-
-
-def _destroyed(tx: Session, message: MachineDestroyed, now_s: float) -> None:
+def _destroyed(tx: Session, message: MachineDestroyed, now_s: float, policy: RetryPolicy) -> None:
     machine = rows.find(tx, Machine, message.machine)
     if machine is not None and machine.state is MachineState.DESTROYING:
         rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, now_s, {"addresses": []})
+        fall.proceed(tx, machine, now_s, policy)
         parting.part_if_nothing_is_left(tx, machine.platform_id, now_s)
 
 

@@ -66,8 +66,12 @@ def find(
     limit: int = 50,
     token: str | None = None,
     with_facets: bool = True,
+    one_per_offer: bool = False,
 ) -> Found:
-    """Return what ``query`` finds. Raises InvalidValue for a token that this search did not give."""
+    """Return what ``query`` finds; ``one_per_offer``: the best row of each offer alone.
+
+    Raises InvalidValue for a token that this search did not give.
+    """
     whole = index.whole(tx, now_s)
     columns, words = whole.columns, index.words
     currency = query.currency or _usual_currency(columns, words)
@@ -90,7 +94,8 @@ def find(
     if query.sort == "rtt_ms":
         by["rtt_ms"] = _spread([_known(each.known("rtt_ms", now_s)) for each in whole.offers], offers)
     keys, priced = columns.key[rows], columns.price_id[rows]
-    chosen, next_token = _page(keys, by[query.sort], query, limit=limit, token=token)
+    alone = _best_of_each(offers, keys, by[query.sort], query) if one_per_offer else None
+    chosen, next_token = _page(keys, by[query.sort], query, limit=limit, token=token, among=alone)
     items = search.items_by_id(tx, [int(keys[place]) for place in chosen if keys[place] >= 0])
     prices = search.prices_by_id(tx, {int(priced[place]) for place in chosen} - {0})
     return Found(
@@ -192,20 +197,36 @@ def _counted(codes: Codes, words: Words) -> Counter[str]:
     return Counter({words.texts[code]: int(counts[code]) for code in np.nonzero(counts)[0]})
 
 
-def _page(keys: Keys, values: Floats, query: Query, *, limit: int, token: str | None) -> tuple[list[int], str | None]:
+def _page(
+    keys: Keys, values: Floats, query: Query, *, limit: int, token: str | None, among: Mask | None
+) -> tuple[list[int], str | None]:
     """Return the places after ``token``, best first and equal ones by key, and the token of what follows."""
-    # The last of all is what is not known, whichever way the rest is sorted.
-    order = np.where(np.isnan(values), np.inf, -values if query.is_descending else values)
-    places = np.arange(len(keys))
+    order = _order(values, query)
+    mask = np.ones(len(keys), dtype=np.bool_) if among is None else among
     if token is not None:
         last, key = _after(token, query)
-        places = np.nonzero((order > last) | ((order == last) & (keys > key)))[0]
+        mask = mask & ((order > last) | ((order == last) & (keys > key)))
+    places = np.nonzero(mask)[0]
     more = len(places) > limit
     if more:
         worst = np.partition(order[places], limit)[limit]
         places = places[order[places] <= worst]
     chosen = [int(place) for place in places[np.lexsort((keys[places], order[places]))][:limit]]
     return chosen, _token(query, float(order[chosen[-1]]), int(keys[chosen[-1]])) if more else None
+
+
+def _order(values: Floats, query: Query) -> Floats:
+    """Return what sorts ``values`` as ``query`` wants them: what is not known last of all, whichever way."""
+    found: Floats = np.where(np.isnan(values), np.inf, -values if query.is_descending else values)
+    return found
+
+
+def _best_of_each(offers: Codes, keys: Keys, values: Floats, query: Query) -> Mask:
+    ordered = np.lexsort((keys, _order(values, query)))
+    _, first = np.unique(offers[ordered], return_index=True)
+    mask: Mask = np.zeros(len(keys), dtype=np.bool_)
+    mask[ordered[first]] = True
+    return mask
 
 
 def _token(query: Query, place: float, key: int) -> str:

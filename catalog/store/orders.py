@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, select
 
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer
 from catalog.model.order import Order, OrderState
+from catalog.model.placement import Placement
 from catalog.model.platform import Platform
 from catalog.store.rows import column
+
+# Orders that wait for the end of what was begun for them before they go elsewhere.
+_MOVING = sql_select(column(Placement, "order_id")).where(column(Placement, "moving_since_s").is_not(None))
 
 
 def due_for_retry(tx: Session, now_s: float, limit: int) -> Sequence[Order]:
@@ -29,7 +34,7 @@ def stranded(tx: Session, limit: int) -> Sequence[Order]:
     return tx.exec(
         select(Order)
         .join(Machine, column(Machine, "id") == column(Order, "machine_id"))
-        .where(column(Order, "state") == OrderState.CREATING, lost)
+        .where(column(Order, "state") == OrderState.CREATING, lost, column(Order, "id").not_in(_MOVING))
         .order_by(column(Order, "id"))
         .limit(limit)
     ).all()
@@ -42,9 +47,21 @@ def unheard_of(tx: Session, since_s: float, limit: int) -> Sequence[Order]:
         .where(
             column(Order, "state") == OrderState.CREATING,
             column(Order, "next_attempt_at_s").is_(None),
+            column(Order, "id").not_in(_MOVING),
             column(Order, "updated_at_s") <= since_s,
         )
         .order_by(column(Order, "updated_at_s"), column(Order, "id"))
+        .limit(limit)
+    ).all()
+
+
+def moving_since(tx: Session, since_s: float, limit: int) -> Sequence[Order]:
+    """Return up to ``limit`` orders that have waited since ``since_s`` for the end of what was begun, oldest first."""
+    return tx.exec(
+        select(Order)
+        .join(Placement, column(Placement, "order_id") == column(Order, "id"))
+        .where(column(Order, "state") == OrderState.CREATING, column(Placement, "moving_since_s") <= since_s)
+        .order_by(column(Order, "id"))
         .limit(limit)
     ).all()
 

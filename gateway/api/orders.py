@@ -10,12 +10,15 @@ from catalog.connections import steps
 from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.ids import OrderId
 from catalog.model.order import Order, OrderState
+from catalog.model.placement import Placement
+from catalog.orders.by_needs import place_by_needs
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
 from catalog.store import scoped
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Name, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
+from gateway.api.needs import NeedsIn, PlacementOut, placement_out
 from gateway.api.prices import KeptPriceOut
 from gateway.api.services import Wakes
 from gateway.api.trace import StepOut, step_out
@@ -24,11 +27,14 @@ routes = Routes("orders")
 
 
 class OrderIn(Body):
-    """One machine, please."""
+    """One machine, please: of this offer, size and image, or whatever fits these needs best."""
 
-    offer: Reference = Field(description="An offer's id, or the name of a platform that offers machines.")
-    size: Word = Field(description="Id or name of one of the offer's sizes.")
-    image: Word = Field(description="Id or name of one of the offer's images.")
+    offer: Reference | None = Field(
+        default=None, description="An offer's id, or the name of a platform that offers machines."
+    )
+    size: Word | None = Field(default=None, description="Id or name of one of the offer's sizes.")
+    image: Word | None = Field(default=None, description="Id or name of one of the offer's images.")
+    needs: NeedsIn | None = Field(default=None, description="Instead of offer, size and image: the best that fits.")
     location: Word | None = Field(
         default=None, description="Id or name of one of the platform's locations; else the cloud chooses."
     )
@@ -80,12 +86,14 @@ class OrderOut(Resource):
 def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     """Return the accepted order; it may already be fulfilled, from a pool."""
     wanted = call.body
+    if wanted.needs is not None:
+        return _out(_place_needed(tx, call, wanted.needs))
     order = place(
         tx,
         project_id=tenancy.working_project(tx, call.principal, call.permission, wanted.project),
-        offer=wanted.offer,
-        size=wanted.size,
-        image=wanted.image,
+        offer=_named("offer", wanted.offer),
+        size=_named("size", wanted.size),
+        image=_named("image", wanted.image),
         name=wanted.name,
         location=wanted.location,
         key_pair=wanted.key_pair,
@@ -132,6 +140,22 @@ def list_order_steps(tx: Tx, call: Call[Nothing]) -> Listing:
 
 
 @routes.plain(
+    "GET",
+    "/v1/orders/{id}/placement",
+    permission="order:read",
+    answer=PlacementOut,
+    summary="Show why an order by needs went where it did, and where else it may go",
+)
+def get_placement(tx: Tx, call: Call[Nothing]) -> PlacementOut:
+    """Return the choice and the runners-up as they were judged; an order that named its offer has none."""
+    order = _own(tx, call)
+    placement = rows.find(tx, Placement, order.id)
+    if placement is None:
+        raise NotFound("this order named its offer: nothing was chosen for it")
+    return placement_out(placement)
+
+
+@routes.plain(
     "POST",
     "/v1/orders/{id}/cancel",
     permission="order:cancel",
@@ -145,6 +169,30 @@ def cancel_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
     """Return the cancelled order; what was begun for it is destroyed."""
     order = _own(tx, call)
     return _out(cancel(tx, OrderId(order.id), call.now_s, checkpoint=call.services.checkpoint))
+
+
+def _place_needed(tx: Tx, call: Call[OrderIn], needs: NeedsIn) -> Order:
+    """Return the order placed where its needs are met best."""
+    wanted = call.body
+    for field in ("offer", "size", "image", "location", "key_pair"):
+        if getattr(wanted, field) is not None:
+            raise InvalidValue("an order by needs leaves this to the choice", field=field, fix="leave it out, or needs")
+    return place_by_needs(
+        tx,
+        project_id=tenancy.working_project(tx, call.principal, call.permission, wanted.project),
+        needs=needs.told(),
+        index=call.services.search,
+        name=wanted.name,
+        now_s=call.now_s,
+        policy=call.services.retry_policy,
+        checkpoint=call.services.checkpoint,
+    )
+
+
+def _named(field: str, value: str | None) -> str:
+    if value is None:
+        raise InvalidValue("an order names offer, size and image, or needs", field=field, fix=f"give {field}, or needs")
+    return value
 
 
 def _own(tx: Tx, call: Call[Nothing]) -> Order:

@@ -8,7 +8,9 @@ from gateway.cli.connection import STEPS
 from gateway.cli.door import Door, IdempotencyKey, Key, Limit, State, Timeout, Wait, remote
 from gateway.cli.durations import seconds_of
 from gateway.cli.exits import CliError, ExitCode
-from gateway.cli.output import Column, note
+from gateway.cli.output import Column, Format, note
+from gateway.cli.pairs import numbers_of, pairs_of
+from gateway.cli.search import price_text, why_text
 from gateway.client.orders import ENDED
 from gateway.client.resources import Order
 
@@ -25,15 +27,43 @@ _ORDERS = (
 )
 
 
+_CANDIDATES = (
+    Column("PLATFORM", "platform"),
+    Column("SIZE", "size_name"),
+    Column("IMAGE", "image_name"),
+    Column("PRICE", lambda each: price_text(each.get("price"))),
+    Column("RTT MS", "rtt_ms"),
+    Column("ROOM", "room"),
+    Column("SCORE", lambda each: f"{each['score']:.3f}"),
+    Column("WHY", lambda each: why_text(each.get("terms"))),
+    Column("OUTCOME", "outcome"),
+    Column("REASON", "reason"),
+)
+_NUMBERS = ("vcpu", "memory_gib", "disk_gib", "gpu", "max_rtt_ms", "max_price")
+
+
 @remote(orders, "create")
 def create_order(
     door: Door,
     *,
     offer: Annotated[
-        str, typer.Argument(metavar="OFFER", help="An offer's id, or the name of a platform that offers machines.")
-    ],
-    size: Annotated[str, typer.Option(help="One of the offer's sizes, by id or name.")],
-    image: Annotated[str, typer.Option(help="One of the offer's images, by id or name.")],
+        str | None,
+        typer.Argument(metavar="[OFFER]", help="An offer's id, or the name of a platform that offers machines."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="One of the offer's sizes, by id or name.")] = None,
+    image: Annotated[str | None, typer.Option(help="One of the offer's images, by id or name.")] = None,
+    need: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Instead of offer, size and image, repeatable: os='debian 12', vcpu=4, memory_gib=8, disk_gib, gpu, "
+            "architecture, platform, provider, region, country, continent=Europe, label, max_rtt_ms=60, max_price, "
+            "currency.",
+        ),
+    ] = None,
+    prefer: Annotated[
+        str | None, typer.Option(help="With --need: price, reachability, fit, availability or balanced.")
+    ] = None,
     location: Annotated[
         str | None, typer.Option(help="One of the platform's locations, by id or name; else the cloud chooses.")
     ] = None,
@@ -54,6 +84,7 @@ def create_order(
         offer=offer,
         size=size,
         image=image,
+        needs=_needs(need, prefer),
         location=location,
         key_pair=key_pair,
         lease_s=None if lease is None else seconds_of(lease),
@@ -81,10 +112,32 @@ def steps(door: Door, *, order: Key) -> None:
     door.show_list(door.client.orders.steps(order), STEPS)
 
 
+@remote(orders, "explain")
+def explain(door: Door, *, order: Key) -> None:
+    """Say why an order by needs went where it did, and where else it may go."""
+    placement = door.client.orders.placement(order)
+    if door.format is not Format.TABLE:
+        door.show(placement)
+        return
+    door.show(placement["candidates"], _CANDIDATES)
+    note("needed: " + ", ".join(f"{name} {value}" for name, value in placement["needs"].items()))
+    if placement["moving_since"]:
+        note(f"waits since {placement['moving_since']} for the end of what was begun, then goes to the next")
+
+
 @remote(orders, "cancel")
 def cancel(door: Door, *, order: Key) -> None:
     """Cancel an order that has not ended."""
     door.show(door.client.orders.cancel(order))
+
+
+def _needs(need: list[str] | None, prefer: str | None) -> dict[str, object] | None:
+    """Return the needs as the API has them: those that are numbers as numbers."""
+    if need is None:
+        return None
+    told = pairs_of(need, what="need") or {}
+    numbers = numbers_of([f"{name}={told[name]}" for name in _NUMBERS if name in told], what="need")
+    return {**told, **numbers, **({"prefer": prefer} if prefer else {})}
 
 
 def _show_ended(door: Door, order: Order, *, wait: bool, timeout_s: float) -> None:

@@ -21,11 +21,11 @@ _HITS = (
     Column("ITEM", "item"),
     Column("VCPU", "vcpu"),
     Column("GIB", "memory_gib"),
-    Column("PRICE", lambda hit: _price(hit.get("price"))),
+    Column("PRICE", lambda hit: price_text(hit.get("price"))),
     Column("ROOM", "room"),
     Column("RTT MS", lambda hit: _rtt(hit.get("reachability"))),
     Column("SCORE", lambda hit: f"{hit['score']:.3f}"),
-    Column("WHY", lambda hit: _why(hit.get("terms"))),
+    Column("WHY", lambda hit: why_text(hit.get("terms"))),
     Column("STATE", "state"),
 )
 _SAVED = (Column("NAME", "name"), Column("SEARCH", "query"), Column("ID", "id"))
@@ -98,7 +98,8 @@ def _query(terms: list[str] | None, saved: str | None) -> Mapping[str, str]:
     return {**query, **({"text": " ".join(words)} if words else {}), **({"saved": saved} if saved else {})}
 
 
-def _price(price: object) -> str:
+def price_text(price: object) -> str:
+    """Return a price as people write it."""
     return f"{price['amount']} {price['currency']}/{price['unit']}" if isinstance(price, dict) else "-"
 
 
@@ -106,7 +107,7 @@ def _rtt(reach: object) -> str:
     return f"{reach['rtt_ms']:g}" if isinstance(reach, dict) and reach["rtt_ms"] is not None else "-"
 
 
-def _why(terms: object) -> str:
+def why_text(terms: object) -> str:
     """Return the terms by what they add, such as "price 48 %, fit 30 %"; unknown ones are told as such."""
     listed = terms if isinstance(terms, list) else []
     told = sorted((term for term in listed if term["weight"]), key=lambda term: -float(term["share"]))

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from gateway.client.collection import Collection, given
-from gateway.client.resources import Entry, Machine, Offer, Order, Pool, Step
+from gateway.client.collection import Collection, body_of, given
+from gateway.client.resources import Entry, Machine, Offer, Order, Placement, Pool, Step
 
 # A gateway waits so long for a cloud before it answers (api.services.ApiLimits.action_s).
 CLOUD_WAIT_S = 60.0
@@ -29,23 +29,33 @@ class Orders(Collection[Order]):
     def create(
         self,
         *,
-        offer: str,
-        size: str,
-        image: str,
+        offer: str | None = None,
+        size: str | None = None,
+        image: str | None = None,
+        needs: Mapping[str, object] | None = None,
         location: str | None = None,
         key_pair: str | None = None,
         lease_s: float | None = None,
         name: str | None = None,
         idempotency_key: str | None = None,
     ) -> Order:
-        """Order a machine; repeating the call with the same ``idempotency_key`` orders it once."""
-        wanted = given(offer=offer, size=size, image=image, location=location, key_pair=key_pair, name=name)
+        """Order a machine: of ``offer``, ``size`` and ``image``, or what meets ``needs`` best.
+
+        Repeating the call with the same ``idempotency_key`` orders it once.
+        """
+        wanted = given(
+            offer=offer, size=size, image=image, needs=needs, location=location, key_pair=key_pair, name=name
+        )
         wanted |= given(lease_s=lease_s)
         return self._create(wanted, idempotency_key=idempotency_key)
 
     def steps(self, key: str) -> Iterator[Step]:
         """Yield what happened, oldest first."""
         return Collection[Step](self._wire, self._at(key, "steps")).list()
+
+    def placement(self, key: str) -> Placement:
+        """Return why an order by needs went where it did. Raises ApiProblem with status 404 for any other."""
+        return body_of(self._wire.call("GET", self._at(key, "placement")), self._wire)
 
     def cancel(self, key: str) -> Order:
         """Cancel an order that has not ended."""

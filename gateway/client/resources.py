@@ -405,6 +405,15 @@ class Order(Stateful):
     finished_at: str | None
 
 
+class Placement(Resource):
+    """Why an order by needs went where it did: the candidates, best first, and what became of each."""
+
+    needs: dict[str, Any]
+    position: int
+    moving_since: str | None
+    candidates: list[dict[str, Any]]
+
+
 class Pool(Named):
     """Machines kept ready, and how many there are now."""
 

@@ -1,0 +1,122 @@
+"""Place an order that names what it needs: the best offer that takes it, with the runners-up kept beside it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from catalog import allowance
+from catalog.errors import CatalogError, Denied, InvalidValue, QuotaExceeded, WrongState
+from catalog.messages.handshake import Capability
+from catalog.model.ids import ProjectId
+from catalog.model.offering import InventoryItem, OfferState
+from catalog.model.order import Order
+from catalog.model.placement import Placement
+from catalog.orders import candidates
+from catalog.orders.candidates import System
+from catalog.orders.place import place
+from catalog.orders.policy import RetryPolicy
+from catalog.orders.steps import UNWATCHED
+from catalog.ports import Checkpoint
+from catalog.search.find import Found, find
+from catalog.search.index import SearchIndex
+from catalog.search.query import read, system
+from catalog.store import rows
+
+# What is preferred -> how a search says it. The cheapest and the nearest are just that; the others weigh more.
+PREFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
+    "balanced": {},
+    "price": {"sort": "price"},
+    "reachability": {"sort": "rtt_ms"},
+    "fit": {"weights": "fit=5"},
+    "availability": {"weights": "availability=5"},
+}
+PARTS: Final = (
+    *("vcpu_min", "memory_gib_min", "disk_gib_min", "gpu_min", "architecture", "platform", "provider", "region"),
+    *("country", "continent", "label", "rtt_max_ms", "price_max", "currency"),
+)
+_REFUSALS = (Denied, QuotaExceeded, WrongState, InvalidValue)
+
+
+def place_by_needs(
+    tx: Session,
+    *,
+    project_id: ProjectId,
+    needs: Mapping[str, str],
+    index: SearchIndex,
+    name: str | None,
+    now_s: float,
+    policy: RetryPolicy | None = None,
+    checkpoint: Checkpoint = UNWATCHED,
+) -> Order:
+    """Return the accepted order, as ``place`` does, at the best candidate that takes it.
+
+    ``needs``: "os", "prefer" (see PREFERENCES), and any of PARTS, as a search has them. Raises InvalidValue when
+    nothing fits, saying which need keeps out the most, and what the best candidate raised when none takes the order.
+    """
+    found = _candidates(tx, index, needs, now_s)
+    refusals: list[CatalogError] = []
+    for position, each in enumerate(found):
+        try:
+            with tx.begin_nested():
+                order = place(
+                    tx,
+                    project_id=project_id,
+                    offer=each["offer"],
+                    size=each["size"],
+                    image=each["image"],
+                    name=name,
+                    now_s=now_s,
+                    policy=policy,
+                    checkpoint=checkpoint,
+                )
+        except _REFUSALS as error:
+            if error.field in {"name", "quota"}:
+                raise  # no other platform would change the order's name or the project's quota
+            refusals.append(error)
+            found = candidates.noted(found, position, candidates.REFUSED, str(error))
+            continue
+        found = candidates.noted(found, position, candidates.CHOSEN)
+        kept = Placement(order_id=order.id, needs=dict(needs), candidates=found, position=position)
+        rows.insert(tx, kept, now_s)
+        return order
+    raise refusals[0]
+
+
+def _candidates(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> list[dict[str, Any]]:
+    family, version = system(needs["os"], name="needs.os")
+    found = _found(tx, index, needs, now_s)
+    images: dict[str, list[InventoryItem]] = {
+        hit.standing.platform_id: [
+            item
+            for item in rows.where(tx, InventoryItem, platform_id=hit.standing.platform_id, kind="image")
+            if allowance.admits(hit.standing.scope, "images", (item.cloud_id, item.name))
+        ]
+        for hit in found.hits
+    }
+    chosen = candidates.chosen(found.hits, images, System(family=family, version=version))
+    if not chosen:
+        raise InvalidValue("nothing on offer fits these needs", field="needs", fix=_fix(tx, index, needs, now_s))
+    return chosen
+
+
+def _found(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> Found:
+    asked = {name: text for name, text in needs.items() if name in PARTS or name == "os"}
+    usual = {"kind": "size", "capability": Capability.MACHINE.value, "state": OfferState.OFFERED.value}
+    query = read({**asked, **usual, **PREFERENCES[needs.get("prefer", "balanced")]})
+    # Twice as many as are kept: some may have no fitting image.
+    limit = 2 * candidates.CANDIDATES
+    return find(tx, index, query, now_s=now_s, limit=limit, with_facets=False, one_per_offer=True)
+
+
+def _fix(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> str:
+    """Return which single need, left out, leaves the most, and how many."""
+    left = {}
+    for name in needs:
+        if name in PARTS and name != "currency":
+            fewer = {each: text for each, text in needs.items() if each != name}
+            left[name] = _found(tx, index, fewer, now_s).total
+    best = max(left, key=lambda name: left[name], default="")
+    if not best or not left[best]:
+        return "ask for less: no single need is to blame"
+    return f"without {best} there would be {left[best]}"

@@ -1,0 +1,69 @@
+"""Begin the next candidate of an order whose last attempt is known to be gone (``ending`` had it destroyed)."""
+
+from typing import Any
+
+from sqlmodel import Session
+
+from catalog import consent, quotas
+from catalog.allowance import Wanted, refuse_beyond, refuse_outside, weight
+from catalog.errors import Denied, QuotaExceeded, WrongState
+from catalog.model.machine import Machine, MachineState
+from catalog.model.offering import Offer, OfferState
+from catalog.model.order import Order, OrderEvent, OrderState
+from catalog.model.placement import Placement
+from catalog.orders import candidates
+from catalog.orders.choose import MACHINE
+from catalog.orders.ending import NOT_HEARD_OF, fail
+from catalog.orders.fulfil import begin_creation
+from catalog.orders.policy import RetryPolicy
+from catalog.store import rows
+
+
+def proceed(tx: Session, machine: Machine, now_s: float, policy: RetryPolicy) -> bool:
+    """Begin the next candidate of the order that waited for the end of ``machine``, which is GONE now; False: none did.
+
+    A candidate that is not on offer any more, or does not admit it, is passed over; after the last one the order ends.
+    """
+    order = rows.find(tx, Order, machine.order_id) if machine.order_id else None
+    placement = rows.find(tx, Placement, order.id) if order is not None else None
+    if order is None or placement is None or placement.moving_since_s is None or machine.state is not MachineState.GONE:
+        return False
+    if order.state is not OrderState.CREATING or order.machine_id != machine.id:
+        return False
+    told, code, reason = list(placement.candidates), order.code, order.reason
+    for position in range(placement.position + 1, len(told)):
+        try:
+            with tx.begin_nested():
+                _begin(tx, order, told[position], now_s, policy)
+        except (Denied, QuotaExceeded, WrongState) as error:
+            code, reason = error.code, str(error)
+            told = candidates.noted(told, position, candidates.REFUSED, reason)
+            continue
+        told = candidates.noted(told, position, candidates.CHOSEN)
+        rows.update(tx, placement, {"candidates": told, "position": position, "moving_since_s": None}, now_s)
+        return True
+    rows.update(tx, placement, {"candidates": told, "moving_since_s": None}, now_s)
+    fail(tx, order, code, reason, now_s)
+    return True
+
+
+def end_moving(tx: Session, order: Order, now_s: float) -> None:
+    """End an order that waited in vain for the end of what was begun for it: it could become two machines."""
+    placement = rows.by_id(tx, Placement, order.id)
+    rows.update(tx, placement, {"moving_since_s": None}, now_s)
+    fail(tx, order, NOT_HEARD_OF, f"nothing was heard of the end of its last attempt: {order.reason}", now_s)
+
+
+def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, policy: RetryPolicy) -> None:
+    offer = rows.find(tx, Offer, candidate["offer"])
+    if offer is None or offer.state is not OfferState.OFFERED:
+        raise WrongState("the offer takes no orders any more", field="offer")
+    grant = consent.allowed(tx, offer.platform_id, MACHINE, "create", now_s)
+    refuse_outside(tx, grant, Wanted(size=candidate["size"], image=candidate["image"]))
+    refuse_beyond(tx, grant, candidate["size"])
+    quotas.refuse_beyond(tx, order.project_id, weight(tx, offer.platform_id, candidate["size"]))
+    # What it costs there is what it cost when it was ordered.
+    there = {"offer_id": offer.id, "location": None, "key_pair": None}
+    there |= {name: candidate[name] for name in ("size", "image", "price")}
+    rows.update(tx, order, {**there, "code": "", "reason": ""}, now_s)
+    begin_creation(tx, order, offer, grant, OrderEvent.CREATE_AGAIN, now_s=now_s, policy=policy)

@@ -1,0 +1,293 @@
+"""Orders by needs: the choice follows from what is known, is kept with its runners-up, and falls to the next one."""
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from catalog import consent
+from catalog.errors import Denied, InvalidValue, QuotaExceeded
+from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, Message
+from catalog.model.consent import Grant
+from catalog.model.ids import MachineId, MessageId, ProjectId
+from catalog.model.machine import Machine, MachineState
+from catalog.model.offering import InventoryItem
+from catalog.model.order import Order, OrderState
+from catalog.model.placement import Placement
+from catalog.model.tenancy import Project
+from catalog.orders.by_needs import place_by_needs
+from catalog.orders.candidates import System, best_image
+from catalog.orders.policy import RetryPolicy
+from catalog.orders.retry import cancel, retry_due
+from catalog.orders.settle import settle
+from catalog.search.index import SearchIndex
+from catalog.store import rows
+from catalog.store.database import Tx
+from tests.support.markets import NOW_S, add_market
+from tests.support.ordering import a_project
+from tests.support.stores import Store
+
+POLICY = RetryPolicy(attempts_limit=1)
+NEEDS = {"os": "debian 12", "vcpu_min": "4", "memory_gib_min": "8", "prefer": "price"}
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def market(store: Store) -> Store:
+    """Return a database with a project and 4 platforms, of which 1 and 2 are measured: 5 and 10 ms away."""
+    store.write(lambda tx: (a_project(tx, NOW_S), add_market(tx, range(4), sizes=8, images=4)))
+    return store
+
+
+def project(store: Store) -> ProjectId:
+    """Return the buyer's id."""
+    return store.read(lambda tx: rows.where(tx, Project))[0].id
+
+
+def ordered(store: Store, **needs: str) -> Order:
+    """Order what meets NEEDS with ``needs`` in their place."""
+    whose = project(store)
+    return store.write(
+        lambda tx: place_by_needs(
+            tx, project_id=whose, needs={**NEEDS, **needs}, index=SearchIndex(), name=None, now_s=NOW_S, policy=POLICY
+        )
+    )
+
+
+def placement(store: Store, order: Order) -> Placement:
+    """Return where it was placed."""
+    return store.read(lambda tx: rows.by_id(tx, Placement, order.id))
+
+
+def now(store: Store, order: Order) -> Order:
+    """Return the order as it is now."""
+    return store.read(lambda tx: rows.by_id(tx, Order, order.id))
+
+
+def machine(store: Store, order: Order) -> Machine:
+    """Return the order's present machine."""
+    return store.read(lambda tx: rows.by_id(tx, Machine, str(rows.by_id(tx, Order, order.id).machine_id)))
+
+
+def tell(store: Store, kind: str, held: Machine) -> None:
+    """Settle a report about the machine."""
+    facts = {"id": MessageId(f"message_{next(NUMBERS)}"), "created_at_s": NOW_S, "machine": MachineId(held.id)}
+    message: Message
+    match kind:
+        case "created":
+            message = MachineCreated(
+                **facts, platform=held.platform_id, attempt=held.attempt, cloud_id="vm", addresses=()
+            )  # type: ignore[arg-type]
+        case "failed":
+            message = MachineFailed(
+                **facts,  # type: ignore[arg-type]
+                platform=held.platform_id,
+                attempt=held.attempt,
+                code="cloud-refused",
+                reason="no capacity",
+                retryable=False,
+            )
+        case _:
+            message = MachineDestroyed(**facts, platform=held.platform_id)  # type: ignore[arg-type]
+    store.write(lambda tx: settle(tx, message, NOW_S, POLICY))
+
+
+def alive(tx: Tx, order: Order) -> list[Machine]:
+    """Return the order's machines of which something may be left."""
+    return [each for each in rows.where(tx, Machine, order_id=order.id) if each.state is not MachineState.GONE]
+
+
+def test_the_cheapest_within_reach_is_chosen_and_the_runner_up_is_kept(market: Store) -> None:
+    """Within 60 ms are cloud-001 and cloud-002; s2, 4 vCPU for x86_64, costs 0.0404 there and 0.0408 at the other.
+
+    cloud-000 is cheaper and not measured, so it does not fit.
+    """
+    order = ordered(market, rtt_max_ms="60")
+    kept = placement(market, order)
+    assert [each["platform"] for each in kept.candidates] == ["cloud-001", "cloud-002"]
+    assert [each["outcome"] for each in kept.candidates] == ["chosen", ""]
+    assert [each["price"]["amount"] for each in kept.candidates] == ["0.0404", "0.0408"]
+    assert (order.offer_id, order.size, order.image) == ("offer_machine_001", "s2", "i0")
+    assert order.price is not None
+    assert order.price["amount"] == "0.0404"
+    assert kept.needs == {**NEEDS, "rtt_max_ms": "60"}
+    assert {term["name"] for term in kept.candidates[1]["terms"]} == {"price", "fit", "availability", "reachability"}
+
+
+def test_what_is_preferred_decides(market: Store) -> None:
+    """The nearest is cloud-001, the cheapest cloud-000."""
+    found = {
+        prefer: placement(market, ordered(market, prefer=prefer)).candidates[0]["platform"]
+        for prefer in ("price", "reachability")
+    }
+    assert found == {"price": "cloud-000", "reachability": "cloud-001"}
+
+
+def test_nothing_that_fits_names_the_need_that_is_to_blame(market: Store) -> None:
+    """10,000 GiB are nowhere; without that need the three other sizes of enough cores would do."""
+    with pytest.raises(InvalidValue) as caught:
+        ordered(market, memory_gib_min="10000")
+    assert caught.value.field == "needs"
+    assert (caught.value.fix or "").startswith("without memory_gib_min there would be")
+    assert market.read(lambda tx: rows.where(tx, Order)) == []
+
+
+def test_a_platform_that_refuses_is_passed_over_with_the_reason(market: Store) -> None:
+    """cloud-000 has no room left: it comes last, and the order goes to cloud-001; a full market refuses as a whole."""
+
+    def fill(tx: Tx, *numbers: int) -> None:
+        for number in numbers:
+            grant = rows.by_id(tx, Grant, f"grant_machine_{number:03}")
+            rows.update(tx, grant, {"quota": 0}, NOW_S)
+
+    market.write(lambda tx: fill(tx, 0))
+    kept = placement(market, ordered(market))
+    assert [each["platform"] for each in kept.candidates] == ["cloud-001", "cloud-002", "cloud-003", "cloud-000"]
+    market.write(lambda tx: fill(tx, 1, 2, 3))
+    with pytest.raises(QuotaExceeded):
+        ordered(market)
+
+
+def test_a_failed_attempt_falls_to_the_next_once_nothing_is_left_of_it(market: Store) -> None:
+    """Failed: nothing is begun. Destroyed: the next one is, at its own offer and the price of the order's moment."""
+    order = ordered(market)
+    first = machine(market, order)
+    tell(market, "failed", first)
+    assert (now(market, order).state, now(market, order).machine_id) == (OrderState.CREATING, first.id)
+    assert placement(market, order).moving_since_s == NOW_S
+    assert market.write(lambda tx: retry_due(tx, NOW_S + 1000, POLICY)) == 0
+    tell(market, "destroyed", first)
+    second = machine(market, order)
+    assert (second.platform_id, second.state, second.order_id) == ("platform_001", MachineState.BUILDING, order.id)
+    kept, held = placement(market, order), now(market, order)
+    assert (kept.position, kept.moving_since_s) == (1, None)
+    assert [each["outcome"] for each in kept.candidates] == ["failed", "chosen", "", ""]
+    assert "no capacity" in kept.candidates[0]["reason"]
+    assert held.price is not None
+    assert (held.offer_id, held.price["amount"], held.reason) == ("offer_machine_001", "0.0404", "")
+    tell(market, "created", second)
+    assert now(market, order).state is OrderState.FULFILLED
+    tell(market, "destroyed", first)
+    tell(market, "created", first)
+    assert now(market, order).machine_id == second.id
+
+
+def test_after_the_last_candidate_the_order_ends_with_the_last_reason(market: Store) -> None:
+    """Two candidates, both fail: FAILED, and nothing is begun any more."""
+    order = ordered(market, rtt_max_ms="60")
+    for _ in range(2):
+        held = machine(market, order)
+        tell(market, "failed", held)
+        tell(market, "destroyed", held)
+    ended = now(market, order)
+    assert (ended.state, ended.code) == (OrderState.FAILED, "cloud-refused")
+    assert market.read(lambda tx: alive(tx, order)) == []
+
+
+def test_a_grant_that_ends_meanwhile_moves_the_order_on(market: Store) -> None:
+    """The platform takes its grant back while it builds: the next one is begun when nothing is left there."""
+    order = ordered(market)
+    first = machine(market, order)
+    market.write(lambda tx: consent.revoke(tx, "grant_machine_000", NOW_S))
+    market.write(lambda tx: consent.revoke(tx, "grant_machine_001", NOW_S))
+    market.write(lambda tx: retry_due(tx, NOW_S, POLICY))
+    assert now(market, order).state is OrderState.CREATING
+    tell(market, "destroyed", first)
+    assert machine(market, order).platform_id == "platform_002"
+    assert [each["outcome"] for each in placement(market, order).candidates] == ["failed", "refused", "chosen", ""]
+
+
+def test_an_order_that_was_cancelled_while_it_moved_stays_so(market: Store) -> None:
+    """The report that nothing is left begins nothing."""
+    order = ordered(market)
+    first = machine(market, order)
+    tell(market, "failed", first)
+    market.write(lambda tx: cancel(tx, order.id, NOW_S))
+    tell(market, "destroyed", first)
+    assert now(market, order).state is OrderState.CANCELLED
+    assert market.read(lambda tx: alive(tx, order)) == []
+
+
+def test_no_order_waits_for_ever_for_the_end_of_an_attempt(market: Store) -> None:
+    """Nothing is heard within a creation's deadline and silence: FAILED; the late report begins nothing."""
+    order = ordered(market)
+    first = machine(market, order)
+    tell(market, "failed", first)
+    late_s = NOW_S + POLICY.creation_deadline_s + POLICY.silence_s
+    assert market.write(lambda tx: retry_due(tx, late_s - 1, POLICY)) == 0
+    assert market.write(lambda tx: retry_due(tx, late_s, POLICY)) == 1
+    assert (now(market, order).state, now(market, order).code) == (OrderState.FAILED, "not-heard-of")
+    tell(market, "destroyed", first)
+    assert market.read(lambda tx: alive(tx, order)) == []
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reports=st.lists(st.tuples(st.sampled_from(["failed", "destroyed", "created"]), st.integers(0, 3)), max_size=14))
+def test_whatever_is_reported_in_whatever_order_there_is_one_machine_at_most(
+    market: Store, reports: list[tuple[str, int]]
+) -> None:
+    """Reports of any kind about any of the order's machines, repeated and late ones too."""
+    order = ordered(market)
+    for kind, which in reports:
+        made = sorted(market.read(lambda tx: rows.where(tx, Machine, order_id=order.id)), key=lambda each: each.id)
+        held = made[which % len(made)]
+        # A provisioner says "destroyed" only of what it was asked to destroy.
+        if kind == "destroyed" and held.state is not MachineState.DESTROYING:
+            continue
+        tell(market, kind, held)
+        assert len(market.read(lambda tx: alive(tx, order))) <= 1
+
+
+def image(name: str, version: str | None, architecture: str | None = None, family: str = "debian") -> InventoryItem:
+    """Return an image."""
+    return InventoryItem(
+        platform_id="p",  # type: ignore[arg-type]
+        kind="image",
+        cloud_id=name,
+        name=name,
+        os_family=family,
+        os_version=version,
+        architecture=architecture,
+    )
+
+
+IMAGES = [
+    image("a", "9"),
+    image("b", "12", "arm64"),
+    image("c", "12"),
+    image("d", "12", "x86_64"),
+    image("e", "13", "arm64"),
+]
+
+
+@pytest.mark.parametrize(
+    ("system", "architecture", "expected"),
+    [
+        pytest.param(
+            System(family="debian", version="12"), "x86_64", "d", id="the same architecture before an unknown one"
+        ),
+        pytest.param(System(family="debian"), "x86_64", "d", id="12 is newer than 9"),
+        pytest.param(System(family="debian"), "arm64", "e", id="the newest"),
+        pytest.param(System(family="debian", version="12"), None, "c", id="nobody knows either"),
+        pytest.param(System(family="debian", version="11"), None, None, id="no such version"),
+        pytest.param(System(family="rocky"), None, None, id="no such family"),
+        pytest.param(System(family="debian", version="13"), "x86_64", None, id="another architecture"),
+    ],
+)
+def test_the_best_image(system: System, architecture: str | None, expected: str | None) -> None:
+    """The newest that runs; the same architecture said outright comes before one that nobody knows."""
+    found = best_image(IMAGES, system, architecture)
+    assert (found.cloud_id if found else None) == expected
+
+
+def test_denied_is_a_refusal_too(market: Store) -> None:
+    """Every grant without the verb: the order is refused as its best candidate refuses it."""
+
+    def narrow(tx: Tx) -> None:
+        for grant in rows.where(tx, Grant, capability="machine"):
+            rows.update(tx, grant, {"verbs": ["list"]}, NOW_S)
+
+    market.write(narrow)
+    with pytest.raises(Denied):
+        ordered(market)
