@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from catalog import allowance
-from catalog.errors import CatalogError, Denied, InvalidValue, QuotaExceeded, WrongState
+from catalog.errors import CatalogError, Denied, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.messages.handshake import Capability
 from catalog.model.ids import ProjectId
 from catalog.model.offering import InventoryItem, OfferState
@@ -45,6 +45,7 @@ def place_by_needs(
     needs: Mapping[str, str],
     index: SearchIndex,
     name: str | None,
+    lease_s: float | None = None,
     now_s: float,
     policy: RetryPolicy | None = None,
     checkpoint: Checkpoint = UNWATCHED,
@@ -66,12 +67,13 @@ def place_by_needs(
                     size=each["size"],
                     image=each["image"],
                     name=name,
+                    lease_s=lease_s,
                     now_s=now_s,
                     policy=policy,
                     checkpoint=checkpoint,
                 )
         except _REFUSALS as error:
-            if error.field in {"name", "quota"}:
+            if error.field in {"name", "quota", "lease_s"}:
                 raise  # no other platform would change the order's name or the project's quota
             refusals.append(error)
             found = candidates.noted(found, position, candidates.REFUSED, str(error))
@@ -81,6 +83,14 @@ def place_by_needs(
         rows.insert(tx, kept, now_s)
         return order
     raise refusals[0]
+
+
+def placement_of(tx: Session, order: Order) -> Placement:
+    """Return where the order was placed and why. Raises NotFound for one that named its offer."""
+    placement = rows.find(tx, Placement, order.id)
+    if placement is None:
+        raise NotFound("this order named its offer: nothing was chosen for it")
+    return placement
 
 
 def _candidates(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> list[dict[str, Any]]:

@@ -10,8 +10,7 @@ from catalog.connections import steps
 from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.ids import OrderId
 from catalog.model.order import Order, OrderState
-from catalog.model.placement import Placement
-from catalog.orders.by_needs import place_by_needs
+from catalog.orders.by_needs import place_by_needs, placement_of
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
 from catalog.store import scoped
@@ -148,11 +147,7 @@ def list_order_steps(tx: Tx, call: Call[Nothing]) -> Listing:
 )
 def get_placement(tx: Tx, call: Call[Nothing]) -> PlacementOut:
     """Return the choice and the runners-up as they were judged; an order that named its offer has none."""
-    order = _own(tx, call)
-    placement = rows.find(tx, Placement, order.id)
-    if placement is None:
-        raise NotFound("this order named its offer: nothing was chosen for it")
-    return placement_out(placement)
+    return placement_out(placement_of(tx, _own(tx, call)))
 
 
 @routes.plain(
@@ -183,6 +178,7 @@ def _place_needed(tx: Tx, call: Call[OrderIn], needs: NeedsIn) -> Order:
         needs=needs.told(),
         index=call.services.search,
         name=wanted.name,
+        lease_s=wanted.lease_s,
         now_s=call.now_s,
         policy=call.services.retry_policy,
         checkpoint=call.services.checkpoint,
