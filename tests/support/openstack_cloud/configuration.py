@@ -149,7 +149,7 @@ def _verifying(places: Places) -> Section:
     """How a service asks Keystone about the tokens that it is shown."""
     return {
         **_account(places), "www_authenticate_uri": places.public("keystone"), "service_token_roles": "service",
-        "service_token_roles_required": True,
+        "service_token_roles_required": True, "http_request_max_retries": 10,
     }  # fmt: skip
 
 
