@@ -1,6 +1,6 @@
 """Begin and end machines: the row changes and the message to the provisioner leave in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlmodel import Session
 
@@ -74,6 +74,12 @@ def made_by_us(
         for column, value in told.items()
         if value is not None
     )
+
+
+def ours_among(tx: Session, platform: PlatformId, cloud_ids: Collection[str]) -> dict[str, MachineId]:
+    """Return which of ``cloud_ids`` at ``platform`` are machines of ours, and which ones."""
+    found = rows.where(tx, Machine, platform_id=platform, cloud_id=set(cloud_ids))
+    return {machine.cloud_id: machine.id for machine in found if machine.cloud_id is not None}
 
 
 def tags(machine: Machine) -> dict[str, str]:

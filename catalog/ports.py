@@ -214,7 +214,10 @@ class MachineStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudMachine:
-    """One machine as a cloud reports it. ``tags`` holds what we wrote at its creation."""
+    """One machine as a cloud reports it. ``tags`` holds what we wrote at its creation.
+
+    ``size`` and ``image`` are ids, "" where the cloud does not say.
+    """
 
     cloud_id: str
     name: str
@@ -222,6 +225,8 @@ class CloudMachine:
     addresses: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""  # the cloud's own words when status is FAILED, control characters removed
+    size: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,7 @@ class Machine(Row, table=True):
     memory_mib: int | None = None
     cloud_id: str | None = None
     addresses: list[str] = json_column(list)
+    drift: list[dict[str, str]] = json_column(list)  # where its cloud says another thing, see ``catalog.drift``
     attempt: int = 1
     reason: str = ""
     epoch: int = 0  # of the grant under which its creation was asked for

@@ -130,6 +130,7 @@ def _machine(row: Machine) -> Telling:
             "order": row.order_id,
             "reason": row.reason,
             "notice": row.notice,
+            "drift": row.drift,
             "lease_ends_at_s": row.lease_ends_at_s,
             "ends_at_s": row.ends_at_s,
         },

@@ -1,7 +1,7 @@
 """What libcloud's objects say, in the catalog's words: ids must look like ids, texts are cleaned and shortened."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from libcloud.compute.base import KeyPair, Node, NodeImage, NodeLocation, NodeSize, StorageVolume
@@ -11,6 +11,9 @@ from catalog.errors import CloudMisbehaved
 from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineStatus
 from drivers.clouds.libcloud_bridge import Bridge
 
+# Where libcloud's drivers put what a machine was made of.
+_SIZE_KEYS: Final = ("instance_type", "flavorId", "size")
+_IMAGE_KEYS: Final = ("image_id", "imageId", "image")
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _STATUSES: Final[Mapping[str, MachineStatus]] = {
     NodeState.PENDING: MachineStatus.PENDING,
@@ -40,7 +43,13 @@ class Parsing:
             addresses=tuple(self._text(address, 64) for address in addresses),
             tags={self._tag(key): self._tag(value) for key, value in tags.items()},
             reason=self._text(self._reason(node)),
+            size=self._told_id(extra, _SIZE_KEYS),
+            image=self._told_id(extra, _IMAGE_KEYS),
         )
+
+    def _told_id(self, extra: Mapping[str, object], keys: Sequence[str]) -> str:
+        told = next((extra[key] for key in keys if extra.get(key)), "")
+        return self._text(told) if isinstance(told, str | int) else ""
 
     def _size(self, size: NodeSize) -> CloudSize:
         told = size.extra or {}

@@ -148,7 +148,7 @@ class SimulatedNodeDriver(NodeDriver):
     def _node(self, row: dict[str, Any]) -> Node:
         return Node(
             row["id"], row["name"], self._STATES.get(row["state"], NodeState.UNKNOWN), row["addresses"], [], self,
-            extra={"tags": row["tags"], "reason": row["reason"]},
+            extra={"tags": row["tags"], "reason": row["reason"], "size": row["size"], "image": row["image"]},
         )  # fmt: skip
 
     def _object(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from catalog.pool.give_back import destroy, give_back
 from catalog.ports import MachineAction
 from catalog.store import rows, scoped
 from catalog.store.database import Tx
-from gateway.api.bodies import Body, Lifetime, Nothing, Resource, Time, stamp
+from gateway.api.bodies import Body, Lifetime, Nothing, Out, Resource, Time, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.services import Wakes
 
@@ -30,6 +30,14 @@ class ExtensionIn(Body):
     """Until when the machine is lent now."""
 
     lease_s: Lifetime | None = Field(description="So long from now; null: for as long as is allowed.")
+
+
+class DriftOut(Out):
+    """One field about which catalog and cloud differ."""
+
+    field: str
+    catalog: str
+    cloud: str
 
 
 class MachineOut(Resource):
@@ -51,6 +59,7 @@ class MachineOut(Resource):
     key_pair: str | None
     cloud_id: str | None
     addresses: list[str]
+    drift: list[DriftOut] = Field(description="Where its cloud says another thing, as of the newest whole list.")
     attempt: int
     reason: str
     lease_ends_at: Time | None = Field(description="When its project loses it; null: never.")
@@ -160,6 +169,7 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         key_pair=row.key_pair,
         cloud_id=row.cloud_id,
         addresses=row.addresses,
+        drift=[DriftOut(**each) for each in row.drift],
         attempt=row.attempt,
         reason=row.reason,
         lease_ends_at=row.lease_ends_at_s,

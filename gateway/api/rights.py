@@ -1,9 +1,13 @@
-"""What a platform's account can do, as it was last proved, whether or not anybody granted it."""
+"""What a platform's account can do, as last proved, and the machines that are there, as last listed."""
 
 from pydantic import Field
 
 from catalog import rights
+from catalog.machines import ours_among
+from catalog.messages.handshake import Capability
+from catalog.model.offering import InventoryItem
 from catalog.store.database import Tx
+from catalog.store.paging import page
 from gateway.api.bodies import Nothing, Out, Time
 from gateway.api.endpoints import Call, Listing, Routes
 from gateway.api.platforms import own_platform
@@ -47,3 +51,46 @@ def list_rights(tx: Tx, call: Call[Nothing]) -> Listing:
         for each in rights.of_platform(tx, row.id)
     ]
     return Listing(items=items)
+
+
+class CloudMachineOut(Out):
+    """A machine at a platform, as its cloud listed it last."""
+
+    cloud_id: str
+    name: str
+    status: str
+    size: str = Field(description="Empty where the cloud does not say.")
+    image: str
+    addresses: list[str]
+    machine: str | None = Field(description="The id of our machine that it is; null for somebody else's.")
+    seen_at: Time = Field(description="When this was first listed as it is now.")
+
+
+@routes.plain(
+    "GET",
+    "/v1/platforms/{ref}/machines",
+    permission="platform:read",
+    answer=CloudMachineOut,
+    many=True,
+    summary="List the machines at a platform, ours and others', as its cloud listed them last",
+)
+def list_cloud_machines(tx: Tx, call: Call[Nothing]) -> Listing:
+    """Return one page of them."""
+    row = own_platform(tx, call)
+    where = {"platform_id": row.id, "kind": Capability.MACHINE.value}
+    found = page(tx, InventoryItem, limit=call.limit, token=call.page_token, where=where)
+    ours = ours_among(tx, row.id, {item.cloud_id for item in found.items})
+    items = [
+        CloudMachineOut(
+            cloud_id=item.cloud_id,
+            name=item.name,
+            status=str(item.facts.get("status", "")),
+            size=str(item.facts.get("size", "")),
+            image=str(item.facts.get("image", "")),
+            addresses=[str(each) for each in item.facts.get("addresses", ())],
+            machine=ours.get(item.cloud_id),
+            seen_at=item.updated_at_s,
+        )
+        for item in found.items
+    ]
+    return Listing(items=items, next_token=found.next_token)

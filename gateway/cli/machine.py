@@ -20,6 +20,14 @@ _MACHINES = (
     Column("ADDRESSES", "addresses"),
     Column("LENT UNTIL", "lease_ends_at"),
 )
+_DRIFT = (
+    Column("MACHINE", "id"),
+    Column("NAME", "name"),
+    Column("PLATFORM", "platform"),
+    Column("FIELD", "field"),
+    Column("CATALOG", "catalog"),
+    Column("CLOUD", "cloud"),
+)
 
 
 @remote(machines, "list")
@@ -32,6 +40,17 @@ def list_machines(door: Door, *, state: State = None, limit: Limit = None) -> No
 def show_machine(door: Door, *, machine: Key) -> None:
     """Show one machine."""
     door.show(door.client.machines.get(machine))
+
+
+@remote(machines, "drift")
+def drift(door: Door, *, limit: Limit = None) -> None:
+    """List where catalog and cloud differ about a machine, field by field."""
+    found = (
+        {"id": machine["id"], "name": machine["name"], "platform": machine["platform"], **each}
+        for machine in door.client.machines.list()
+        for each in machine["drift"]
+    )
+    door.show_list(found, _DRIFT, limit)
 
 
 @remote(machines, "start")

@@ -24,6 +24,14 @@ _PLATFORMS = (
     Column("ACCOUNT", "account"),
     Column("ID", "id"),
 )
+_MACHINES = (
+    Column("CLOUD ID", "cloud_id"),
+    Column("NAME", "name"),
+    Column("STATUS", "status"),
+    Column("SIZE", "size"),
+    Column("ADDRESSES", "addresses"),
+    Column("MACHINE", "machine"),
+)
 _RIGHTS = (
     Column("CAPABILITY", "capability"),
     Column("STATE", "state"),
@@ -142,6 +150,12 @@ def show_platform(door: Door, *, platform: NameOrId) -> None:
 def show_rights(door: Door, *, platform: NameOrId) -> None:
     """Show what a platform's account can do, as it was last proved, and what could be asked for."""
     door.show_list(door.client.platforms.rights(platform), _RIGHTS)
+
+
+@remote(platforms, "machines")
+def show_machines(door: Door, *, platform: NameOrId, limit: Limit = None) -> None:
+    """List the machines at a platform, ours and others', as its cloud listed them last."""
+    door.show_list(door.client.platforms.machines(platform), _MACHINES, limit)
 
 
 @remote(platforms, "approve-endpoint")

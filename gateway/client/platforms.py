@@ -6,7 +6,7 @@ Secrets go into a request body and nowhere else: no method here logs, and no err
 from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Enrolment, Platform, Right
+from gateway.client.resources import CloudMachine, Enrolment, Platform, Right
 from gateway.client.wire import Wire
 
 
@@ -71,6 +71,10 @@ class Platforms(Collection[Platform]):
     def rights(self, key: str) -> Iterator[Right]:
         """Yield what the platform's account can do, as it was last proved, by capability."""
         return Collection[Right](self._wire, self._at(key, "rights")).list()
+
+    def machines(self, key: str) -> Iterator[CloudMachine]:
+        """Yield the machines at the platform, ours and others', as its cloud listed them last."""
+        return Collection[CloudMachine](self._wire, self._at(key, "machines")).list()
 
     def remove(self, key: str) -> None:
         """Retire a platform: its sealed credential is deleted, its tokens are revoked, it stays listed."""

@@ -193,6 +193,19 @@ class Provider(TypedDict):
     needs: list[str]
 
 
+class CloudMachine(TypedDict):
+    """A machine at a platform, as its cloud listed it last; ``machine`` is ours that it is, if any."""
+
+    cloud_id: str
+    name: str
+    status: str
+    size: str
+    image: str
+    addresses: list[str]
+    machine: str | None
+    seen_at: str
+
+
 class Right(TypedDict):
     """One capability of a platform's account, as it was last proved: held, proposed, lost or absent."""
 
@@ -445,3 +458,4 @@ class Machine(Stateful):
     cloud_id: str | None
     lease_ends_at: str | None
     addresses: list[str]
+    drift: list[dict[str, str]]

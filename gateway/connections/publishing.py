@@ -3,10 +3,10 @@
 import logging
 from dataclasses import dataclass
 
-from catalog import rights
+from catalog import drift, rights
 from catalog.consent import add_proof
 from catalog.errors import CloudError, WrongState
-from catalog.messages.handshake import OF_THE_OWNER
+from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId, new_id
 from catalog.ports import Clock, CloudDriver, Clouds, Proof
@@ -60,8 +60,9 @@ class Publisher:
         """Publish one grant and tell whether it is on offer. Raises WrongState when it is not accepted any more."""
         try:
             proof = await _proof(driver, grant)
+            began_s = self.clock.now_s()
             sync_id = await self._read(driver, grant) if proof.allowed and _is_listed(grant) else None
-            await self._publish(grant, proof, sync_id)
+            await self._publish(grant, proof, sync_id, began_s)
         except CloudError as error:
             if error.retryable:
                 raise
@@ -81,8 +82,8 @@ class Publisher:
             await self.database.write(lambda tx, batch=batch: incoming.put(tx, sync_id, batch, now_s))  # type: ignore[misc]
         return sync_id
 
-    async def _publish(self, grant: Grant, proof: Proof, sync_id: str | None) -> None:
-        """Offer the grant with what was put away under ``sync_id``, all in one moment."""
+    async def _publish(self, grant: Grant, proof: Proof, sync_id: str | None, began_s: float) -> None:
+        """Offer the grant with what was put away under ``sync_id`` since ``began_s``, all in one moment."""
         now_s = self.clock.now_s()
 
         def work(tx: Tx) -> None:
@@ -94,6 +95,8 @@ class Publisher:
                 degrade(tx, grant.id, f"the account may not do this: {proof.request}", now_s)
             elif sync_id is not None:
                 settle_inventory(tx, grant.platform_id, grant.capability, sync_id, now_s)
+                if grant.capability == Capability.MACHINE:
+                    drift.note(tx, grant.platform_id, read_from_s=began_s, now_s=now_s)
 
         await self.database.write(work)
 

@@ -1,10 +1,12 @@
 """A right is removed at the cloud and the offer turns degraded; it is given back, and the offer is open again."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from catalog.ports import MachineAction
 from tests.support.clouds import DEBIAN, REGION, moto_cloud
 from tests.support.small_world import SmallWorld, small_world
 from tests.support.sshd import wait_until
@@ -56,3 +58,35 @@ def test_a_right_that_is_removed_degrades_its_offer_and_one_given_back_opens_it(
     assert offer(world)["id"] == before
     told = [event["kind"] for event in world.platform.events.list() if event["kind"].startswith("right.")]
     assert "right.lost" in told
+
+
+def test_what_somebody_does_to_a_machine_at_the_cloud_is_told_field_by_field(world: SmallWorld) -> None:
+    """The machine is listed with the platform as ours; ended behind our back, its drift says so, and an event does."""
+    tenant, choice = world.tenant(), world.machine_choice()
+    assert choice is not None
+    order = tenant.orders.create(**choice)
+    done = tenant.orders.wait(order["id"], until=lambda each: each["state"] in {"fulfilled", "failed"}, timeout_s=60)
+    assert done["state"] == "fulfilled"
+    machine = str(done["machine"])
+    cloud_id = str(tenant.machines.get(machine)["cloud_id"])
+
+    def listed() -> dict[str, Any]:
+        found = [dict(each) for each in world.platform.platforms.machines("private") if each["cloud_id"] == cloud_id]
+        return found[0] if found else {}
+
+    wait_until(lambda: listed().get("machine") == machine, "the machine is listed with its platform")
+    assert tenant.machines.get(machine)["drift"] == []
+    driver = world.cloud.driver(region=REGION)
+    asyncio.run(ended(driver, cloud_id))
+    wait_until(lambda: tenant.machines.get(machine)["drift"] != [], "the drift is known")
+    assert tenant.machines.get(machine)["drift"] == [{"field": "status", "catalog": "in-use", "cloud": "gone"}]
+    told = [event["data"]["drift"] for event in tenant.events.list() if event["kind"].startswith("machine.")]
+    assert told[-1] == [{"field": "status", "catalog": "in-use", "cloud": "gone"}]
+
+
+async def ended(driver: Any, cloud_id: str) -> None:
+    """Destroy the machine past the gateway."""
+    try:
+        await driver.act(cloud_id, MachineAction.DESTROY)
+    finally:
+        await driver.close()
