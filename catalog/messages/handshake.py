@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from catalog.errors import CloudMisbehaved
+from catalog.messages.approvals import Approvals
 from catalog.model.terms import Terms
 
 DOMAIN = b"crossway-handshake-v1\n"
@@ -73,9 +74,10 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantedCapability(Terms):
-    """One granted capability, and the terms of it."""
+    """One granted capability, and the terms of it; with ``approvals`` where the owner's policy wants some."""
 
     capability: str
+    approvals: Approvals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

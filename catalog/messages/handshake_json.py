@@ -5,7 +5,8 @@ no control or other unprintable characters, known names. Errors never repeat wha
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from catalog.destinations import destinations
 from catalog.errors import CloudMisbehaved, InvalidValue
+from catalog.messages.approvals import Approval, Approvals, Quorum, approval_bytes, require
 from catalog.messages.handshake import (
     AuthorizationRequest,
     Capability,
@@ -154,6 +156,28 @@ class ScopeShape(_Shape):
         return Scope(**{kind: tuple(patterns) for kind, patterns in self})
 
 
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+
+
+class _ApprovalShape(_Shape):
+    key: Key
+    signature: Signature
+
+
+class ApprovalsShape(_Shape):
+    """How many approvals it takes, whose, and which were given; see ``catalog.messages.approvals``."""
+
+    need: Annotated[int, Field(ge=1, le=16)]
+    of: Annotated[list[Key], Field(min_length=1, max_length=16)]
+    given: Annotated[list[_ApprovalShape], Field(max_length=16)] = []
+
+    def approvals(self) -> Approvals:
+        """Return the value."""
+        given = tuple(Approval(key=each.key, signature=each.signature) for each in self.given)
+        return Approvals(quorum=Quorum(need=self.need, of=tuple(self.of)), given=given)
+
+
 class GrantedShape(_Shape):
     """One granted capability as it is signed; its terms are ``catalog.model.terms.Terms``."""
 
@@ -169,6 +193,7 @@ class GrantedShape(_Shape):
     calls_per_minute: Calls | None = None
     on_end: Literal["keep", "drain", "destroy"] | None = None
     wind_down_s: Lasting | None = None
+    approvals: ApprovalsShape | None = None
 
 
 class _DecisionAnswer(_Answer):
@@ -256,6 +281,7 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
         if not set(grant.verbs) <= set(request.wanted[grant.capability]):
             raise CloudMisbehaved("the decision grants a verb that was not asked for", field="granted")
     granted = tuple(granted_from(grant) for grant in answer.granted)
+    _require_approved(granted, request.request_id, request.platform, request.gateway)
     return Decision(
         request_id=answer.request_id,
         granted=granted,
@@ -271,12 +297,14 @@ def read_evidence(payload: dict[str, Any]) -> Evidence:
     answer = read(_DecisionAnswer, payload)
     if answer.platform is None or answer.gateway is None or answer.issued_at_s is None or answer.serial is None:
         raise CloudMisbehaved("the decision does not say whose it is, for whom, and when", field="serial")
+    granted = tuple(granted_from(grant) for grant in answer.granted)
+    _require_approved(granted, answer.request_id, answer.platform, answer.gateway)
     return Evidence(
         platform=answer.platform,
         gateway=answer.gateway,
         issued_at_s=answer.issued_at_s,
         serial=answer.serial,
-        granted=tuple(granted_from(grant) for grant in answer.granted),
+        granted=granted,
     )
 
 
@@ -299,7 +327,8 @@ def granted_from(shape: GrantedShape) -> GrantedCapability:
         "scope": shape.scope.scope(),
         "on_end": None if shape.on_end is None else EndRule(shape.on_end),
     }
-    return GrantedCapability(capability=shape.capability, **{**given, **values})
+    approvals = None if shape.approvals is None else shape.approvals.approvals()
+    return GrantedCapability(capability=shape.capability, approvals=approvals, **{**given, **values})
 
 
 def _limits(term: object) -> bool:
@@ -336,7 +365,26 @@ def granted_json(granted: GrantedCapability) -> dict[str, Any]:
     """Return one granted capability as JSON values; what older readers do not know, only where there is any."""
     terms = terms_json(granted)
     told = {name: value for name, value in terms.items() if value or name in _ALWAYS_TOLD}
-    return {"capability": granted.capability, **told}
+    approvals = {} if granted.approvals is None else {"approvals": _approvals_json(granted.approvals)}
+    return {"capability": granted.capability, **told, **approvals}
+
+
+def shown_to_approvers(granted: GrantedCapability, *, request_id: str, platform: str, gateway: str) -> bytes:
+    """Return what approvers sign of ``granted``."""
+    terms = granted_json(replace(granted, approvals=None))
+    return approval_bytes(request_id=request_id, platform=platform, gateway=gateway, granted=terms)
+
+
+def _approvals_json(approvals: Approvals) -> dict[str, Any]:
+    given = [{"key": each.key, "signature": each.signature} for each in approvals.given]
+    return {"need": approvals.quorum.need, "of": list(approvals.quorum.of), "given": given}
+
+
+def _require_approved(granted: Sequence[GrantedCapability], request_id: str, platform: str, gateway: str) -> None:
+    for each in granted:
+        if each.approvals is not None:
+            shown = shown_to_approvers(each, request_id=request_id, platform=platform, gateway=gateway)
+            require(each.approvals, shown)
 
 
 def _information(shape: _InformationShape) -> ServiceInformation:

@@ -34,6 +34,14 @@ def load_or_create_key(path: Path) -> Ed25519PrivateKey:
     return _load(path)
 
 
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key in ``path``. Raises InvalidValue as ``load_or_create_key``, and when there is no such file."""
+    try:
+        return _load(path)
+    except FileNotFoundError as error:
+        raise InvalidValue(f"there is no {path}", field="key_file", fix="make one: approver-key") from error
+
+
 def _load(path: Path) -> Ed25519PrivateKey:
     try:
         with path.open("rb") as file:

@@ -145,7 +145,7 @@ def _verify(file: Path, *, key: str, platform: str | None, gateway: str | None, 
         raise CliError(f"NOT PROVEN: {error}", code=ExitCode.FAILED) from error
     except OSError as error:
         raise CliError(f"{error.filename} cannot be read: {error.strerror}") from error
-    lines = ", ".join(f"{line.capability} ({' '.join(line.verbs)})" for line in proved.granted)
+    lines = ", ".join(grant_file.in_words(line) for line in proved.granted)
     print(f"proven: {proved.platform} grants {lines} to {proved.gateway}, number {proved.serial}")
 
 

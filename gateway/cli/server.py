@@ -5,6 +5,7 @@ Each imports its implementation when it runs; whatever else starts must not pay 
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -123,6 +124,38 @@ def connector_answer(
     _connector("answer", config, request, capability, decision)
 
 
+@connector.command("shown")
+def connector_shown(
+    config: ConnectorConfig,
+    request: Annotated[str, typer.Argument(metavar="REQUEST")],
+    capability: Annotated[str, typer.Argument(metavar="CAPABILITY")],
+) -> None:
+    """Print what the approvers of a request sign, byte by byte: the terms, and between whom."""
+    _connector("shown", config, request, capability)
+
+
+@connector.command("approve")
+def connector_approve(
+    config: ConnectorConfig,
+    request: Annotated[str, typer.Argument(metavar="REQUEST")],
+    capability: Annotated[str, typer.Argument(metavar="CAPABILITY")],
+    *,
+    key_file: Annotated[Path | None, typer.Option("--key-file", help="Sign here, with this key (PEM, 0600).")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="The approver's public key, in base64.")] = None,
+    signature: Annotated[str | None, typer.Option("--signature", help="Of what `shown` prints.")] = None,
+) -> None:
+    """Approve a request whose rule takes several approvals; with enough of them it is granted when asked next."""
+    given = {"--key-file": key_file and str(key_file), "--key": key, "--signature": signature}
+    options = [f"{name}={value}" for name, value in given.items() if value]
+    _connector("approve", config, request, capability, options=options)
+
+
+@connector.command("approver-key")
+def connector_approver_key(config: ConnectorConfig, *, key_file: Annotated[Path, typer.Option("--key-file")]) -> None:
+    """Print an approver's public key, for `approvals` in the policy; it is made if there is none."""
+    _connector("approver-key", config, options=[f"--key-file={key_file}"])
+
+
 @connector.command("key")
 def connector_key(config: ConnectorConfig) -> None:
     """Print the platform's public key, for its enrolment; it is made if there is none."""
@@ -135,9 +168,9 @@ def connector_dial_key(config: ConnectorConfig) -> None:
     _connector("dial-key", config)
 
 
-def _connector(verb: str, config: Path, *words: str) -> None:
+def _connector(verb: str, config: Path, *words: str, options: Sequence[str] = ()) -> None:
     from gateway.connector import commands  # noqa: PLC0415
 
     # Words of the user's come after "--", so that none of them is read as an option.
     sys.stdout.flush()
-    raise typer.Exit(commands.main([verb, "--config", str(config), *(["--", *words] if words else [])]))
+    raise typer.Exit(commands.main([verb, "--config", str(config), *options, *(["--", *words] if words else [])]))

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.errors import CatalogError, InvalidValue
+from catalog.messages.approvals import Approval
+from catalog.messages.approvals import approve as sign_approval
 from catalog.messages.handshake import public_text
-from catalog.messages.signing_key import load_or_create_key
+from catalog.messages.signing_key import load_key, load_or_create_key
 from gateway.clock import SystemClock
 from gateway.connector import first_file
 from gateway.connector.first_file import FirstFile
@@ -66,6 +68,16 @@ def answer(config_path: Path, request_id: str, capability: str, decision: str) -
     state.answer(request_id=request_id, capability=capability, verdict=Verdict(decision), now_s=SystemClock().now_s())
 
 
+def shown(config_path: Path, request_id: str, capability: str) -> bytes:
+    """Return what approvers sign. Raises NotFound unless the request waits for approvals."""
+    return State(read_settings(config_path).state_file).shown(request_id, capability)
+
+
+def approve(config_path: Path, request_id: str, capability: str, approval: Approval) -> None:
+    """Keep an approval, given here or elsewhere; see ``State.approve``."""
+    State(read_settings(config_path).state_file).approve(request_id, capability, approval)
+
+
 def public_key(config_path: Path) -> str:
     """Return the platform's public key in base64, as its enrolment wants it; creates the key if there is none."""
     return public_text(load_or_create_key(read_settings(config_path).key_file).public_key())
@@ -117,8 +129,22 @@ def _parser() -> argparse.ArgumentParser:
     decide.add_argument("request")
     decide.add_argument("capability")
     decide.add_argument("decision", choices=("grant", "deny"))
+    look = commands.add_parser("shown", help="print what approvers of a request sign, byte by byte")
+    look.add_argument("request")
+    look.add_argument("capability")
+    sign = commands.add_parser("approve", help="approve a request: sign here, or bring a signature made elsewhere")
+    sign.add_argument("request")
+    sign.add_argument("capability")
+    sign.add_argument("--key-file", type=Path, help="the approver's Ed25519 key (PEM, 0600)")
+    sign.add_argument("--key", help="the approver's public key, in base64, with --signature")
+    sign.add_argument("--signature", help="of what `shown` prints, in base64")
+    make = commands.add_parser("approver-key", help="print an approver's public key; it is made if there is none")
+    make.add_argument("--key-file", type=Path, required=True, help="the approver's Ed25519 key (PEM, 0600)")
     for command in (
         decide,
+        make,
+        look,
+        sign,
         commands.add_parser("serve", help="answer the gateway (the default)"),
         commands.add_parser("pending", help="list what waits for you"),
         commands.add_parser("key", help="print this platform's public key"),
@@ -140,6 +166,12 @@ def _run(arguments: argparse.Namespace) -> None:
             sys.stdout.write(f"{item.request_id}  {item.capability}  {','.join(item.verbs)}  {item.gateway}  {state}\n")
     elif arguments.command == "answer":
         answer(arguments.config, arguments.request, arguments.capability, arguments.decision)
+    elif arguments.command == "approver-key":
+        sys.stdout.write(public_text(load_or_create_key(arguments.key_file).public_key()) + "\n")
+    elif arguments.command == "shown":
+        sys.stdout.buffer.write(shown(arguments.config, arguments.request, arguments.capability))
+    elif arguments.command == "approve":
+        approve(arguments.config, arguments.request, arguments.capability, _approval(arguments))
     elif arguments.command == "key":
         sys.stdout.write(public_key(arguments.config) + "\n")
     elif arguments.command == "dial-key":
@@ -147,6 +179,15 @@ def _run(arguments: argparse.Namespace) -> None:
     else:
         _log_to_stderr()
         serve(arguments.config)
+
+
+def _approval(arguments: argparse.Namespace) -> Approval:
+    if arguments.key_file is not None:
+        key = load_key(arguments.key_file)
+        return sign_approval(key, shown(arguments.config, arguments.request, arguments.capability))
+    if not (arguments.key and arguments.signature):
+        raise InvalidValue("an approval is signed", field="key_file", fix="--key-file, or --key and --signature")
+    return Approval(key=arguments.key, signature=arguments.signature)
 
 
 def _log_to_stderr() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from catalog.messages.approvals import Quorum
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, ServiceInformation
 from catalog.model.terms import TERMS, Terms
 
@@ -29,6 +30,7 @@ class Rule(Terms):
 
     verdict: Verdict
     expires_after_s: float | None = None
+    quorum: Quorum | None = None  # whose approvals it takes; with ASK only, in the place of the owner's answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,11 @@ def decide(request: AuthorizationRequest, policy: Policy, answers: Mapping[str, 
         if rule is None or not verbs or _is_over(rule, now_s):
             continue
         verdict = answers.get(capability, Verdict.ASK) if rule.verdict is Verdict.ASK else rule.verdict
+        if verdict is Verdict.GRANT and rule.quorum is not None:
+            # No single word grants what it takes several to approve.
+            verdict = Verdict.ASK
         if verdict is Verdict.GRANT:
-            granted.append(_grant(capability, verbs, rule, now_s))
+            granted.append(granted_by(rule, capability, verbs, now_s))
         elif verdict is Verdict.ASK:
             pending.append(capability)
     return Decision(request_id=request.request_id, granted=tuple(granted), pending=tuple(pending))
@@ -65,7 +70,8 @@ def _is_over(rule: Rule, now_s: float) -> bool:
     return rule.expires_at_s is not None and rule.expires_at_s <= now_s
 
 
-def _grant(capability: str, verbs: tuple[str, ...], rule: Rule, now_s: float) -> GrantedCapability:
+def granted_by(rule: Rule, capability: str, verbs: tuple[str, ...], now_s: float) -> GrantedCapability:
+    """Return what ``rule`` grants of ``capability`` when it is granted ``now_s``."""
     ends_at_s = now_s + rule.expires_after_s if rule.expires_after_s is not None else rule.expires_at_s
     terms = {name: getattr(rule, name) for name in TERMS}
     return GrantedCapability(capability=capability, **{**terms, "verbs": verbs, "expires_at_s": ends_at_s})

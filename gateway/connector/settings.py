@@ -18,8 +18,9 @@ from pydantic_core import ErrorDetails
 
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
+from catalog.messages.approvals import Quorum
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
-from catalog.messages.handshake_json import Calls, Count, Lasting, OptionalText, ScopeShape, Text
+from catalog.messages.handshake_json import Calls, Count, Key, Lasting, OptionalText, ScopeShape, Text
 from catalog.model.terms import EndRule, Scope
 from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward
 from gateway.connector.policy import Policy, Rule, Verdict
@@ -88,6 +89,17 @@ class _ServiceTable(Table):
     facts: Annotated[dict[Text, OptionalText], Field(default_factory=dict, max_length=64)]
 
 
+class _QuorumTable(Table):
+    need: Annotated[int, Field(ge=1, le=16)]
+    of: Annotated[list[Key], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if len(set(self.of)) < len(self.of) or self.need > len(self.of):
+            raise ValueError("need must be at most as many as there are keys in of, each of them once")
+        return self
+
+
 class _RuleTable(Table):
     decision: Literal["grant", "deny", "ask"]
     verbs: Annotated[list[str], Field(min_length=1)] | None = None  # None = every verb of the capability
@@ -101,6 +113,7 @@ class _RuleTable(Table):
     expires_after_s: Annotated[float, Field(gt=0, le=_TEN_YEARS_S)] | None = None
     expires_at: AwareDatetime | None = None
     destinations: Annotated[list[str], Field(min_length=1)] | None = None
+    approvals: _QuorumTable | None = None
 
     @field_validator("destinations")
     @classmethod
@@ -114,6 +127,8 @@ class _RuleTable(Table):
     def _one_end(self) -> Self:
         if self.expires_after_s is not None and self.expires_at is not None:
             raise ValueError("give expires_after_s or expires_at, not both")
+        if self.approvals is not None and self.decision != "ask":
+            raise ValueError('approvals go with decision = "ask": they are the answer')
         if self.wind_down_s is not None and self.on_end is None:
             raise ValueError("wind_down_s is missing its on_end; say what becomes of machines: keep, drain or destroy")
         return self
@@ -224,6 +239,7 @@ def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
         memory_gib=table.memory_gib,
         calls_per_minute=table.calls_per_minute,
         on_end=EndRule(table.on_end) if table.on_end else None,
+        quorum=Quorum(need=table.approvals.need, of=tuple(table.approvals.of)) if table.approvals else None,
         wind_down_s=table.wind_down_s,
     )
 

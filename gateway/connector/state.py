@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.errors import InvalidValue, NotFound, WrongState
+from catalog.messages.approvals import Approval
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability
 from catalog.messages.handshake_json import GrantedShape, granted_from, granted_json
 from catalog.messages.signing_key import refuse_wide_mode
+from gateway.connector import drafts
 from gateway.connector.policy import Policy, Verdict, decide
 
 _BUSY_S = 2.0  # how long one transaction waits for another process's
@@ -33,6 +35,15 @@ CREATE TABLE IF NOT EXISTS told (one INTEGER PRIMARY KEY CHECK (one = 1), serial
 CREATE TABLE IF NOT EXISTS settled (
     request TEXT NOT NULL REFERENCES request (id), capability TEXT NOT NULL, granted TEXT,
     settled_at_s REAL NOT NULL, PRIMARY KEY (request, capability)
+) STRICT;
+-- The terms that approvers are shown, and what they signed of them.
+CREATE TABLE IF NOT EXISTS draft (
+    request TEXT NOT NULL REFERENCES request (id), capability TEXT NOT NULL, granted TEXT NOT NULL,
+    shown TEXT NOT NULL, PRIMARY KEY (request, capability)
+) STRICT;
+CREATE TABLE IF NOT EXISTS approval (
+    request TEXT NOT NULL, capability TEXT NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL,
+    PRIMARY KEY (request, capability, key)
 ) STRICT;
 """
 
@@ -89,8 +100,10 @@ class State:
             settled = _settled(tx, request.request_id)
             rest = {name: verbs for name, verbs in request.wanted.items() if name not in settled}
             fresh = decide(replace(request, wanted=rest), policy, _answers(tx, request.request_id), now_s)
+            approved = drafts.approved(tx, request, policy, fresh.pending, now_s)
+            fresh = replace(fresh, pending=tuple(name for name in fresh.pending if name not in approved))
             settled |= {name: None for name in rest if name not in fresh.pending}
-            settled |= {grant.capability: grant for grant in fresh.granted}
+            settled |= {grant.capability: grant for grant in fresh.granted} | approved
             tx.executemany(
                 "INSERT INTO settled VALUES (?, ?, ?, ?)",
                 [(request.request_id, name, _dump(settled[name]), now_s) for name in rest if name in settled],
@@ -142,6 +155,19 @@ class State:
             if capability in _settled(tx, request_id):
                 raise WrongState(f"{capability} of this request is already decided", field="capability")
             tx.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?)", (request_id, capability, verdict, now_s))
+
+    def shown(self, request_id: str, capability: str) -> bytes:
+        """Return what an approver of the request signs. Raises NotFound unless it waits for approvals."""
+        with self._transaction() as tx:
+            return drafts.shown(tx, request_id, capability)
+
+    def approve(self, request_id: str, capability: str, approval: Approval) -> None:
+        """Keep an approval of what is shown now; it counts when the gateway asks next. May be repeated.
+
+        Raises NotFound unless the request waits for approvals, InvalidValue for a signature of anything else.
+        """
+        with self._transaction() as tx:
+            drafts.approve(tx, request_id, capability, approval)
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
