@@ -126,10 +126,10 @@ def membership(tx: Tx, principal: Principal, id_: str, permission: str) -> Membe
     return found
 
 
-def seen_where(principal: Principal, permission: str) -> dict[str, object]:
-    """Return which memberships the principal sees, as column values."""
+def seen_by(principal: Principal, permission: str) -> Mapping[str, object] | None:
+    """Return which memberships the principal sees, as column values of which one must hold; None: all."""
     reach = scope(principal, permission)
-    return {} if reach.everything else {"project_id": reach.projects}
+    return None if reach.everything else {"project_id": reach.projects, "organisation_id": principal.owned}
 
 
 def disable_logins(tx: Tx, account: Account, reason: str, now_s: float, *, but: str = "") -> int:

@@ -11,6 +11,7 @@ from gateway.background.order_work import OrderPolicy
 from gateway.connections.choosing import ChoosingPolicy
 from gateway.connections.passing import PassingPolicy
 from gateway.logins.doors import Doors
+from gateway.logins.from_settings import oidc_of
 from gateway.logins.passwords import PasswordPolicy
 from gateway.settings import Settings
 from routing.candidates import CandidatePolicy
@@ -181,7 +182,7 @@ def grant_work_policy(settings: Settings) -> GrantWorkPolicy:
 
 
 def doors(settings: Settings) -> Doors:
-    """Return what lets people in."""
+    """Return what lets people in. Raises InvalidSettings when the identity provider's settings are not whole."""
     login = settings.login
     return Doors(
         PasswordPolicy(
@@ -192,4 +193,5 @@ def doors(settings: Settings) -> Doors:
             waiting=login.waiting_limit_count,
         ),
         LoginPolicy(session_s=login.session_s, idle_s=login.idle_s),
+        oidc_of(settings.oidc, settings.gateway.state_dir),
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, ValidationError
+from pydantic import BaseModel, Field, IPvAnyNetwork, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,19 +22,9 @@ from pydantic_settings import (
 )
 
 from gateway.errors import InvalidSettings
+from gateway.sections import Count, LoginSettings, NotNegative, OidcSettings, Positive, Ratio, Section
 
 PREFIX, DELIMITER = "CROSSWAY_", "__"
-
-Ratio = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """One table of the file: frozen, and nothing unknown in it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class GatewaySettings(Section):
@@ -52,18 +42,6 @@ class ApiSettings(Section):
     body_limit_bytes: Count = 262_144
     read_timeout_s: Positive = 5.0
     connection_limit_count: Count = 512
-
-
-class LoginSettings(Section):
-    """How people log in: what a password's hash costs (RFC 9106), and how long a session lasts."""
-
-    argon2_memory_kib: int = Field(65_536, ge=8_192)
-    argon2_passes_count: Count = 3
-    argon2_lanes_count: int = Field(4, ge=1, le=16)
-    threads_count: int = Field(2, ge=1, le=16)
-    waiting_limit_count: Count = 16
-    session_s: Positive = 604_800.0
-    idle_s: Positive = 43_200.0
 
 
 class DatabaseSettings(Section):
@@ -97,7 +75,7 @@ class RelaySettings(Section):
     port: int = Field(22, ge=1, le=65535)
     user: str
     host_key: str
-    addresses_from: dict[str, str] = {}
+    addresses_from: dict[str, str] = Field(default_factory=dict)
     risk: NotNegative = 0.0
     risk_groups: tuple[str, ...] = ()
 
@@ -280,6 +258,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     api: ApiSettings = ApiSettings()
     login: LoginSettings = LoginSettings()
+    oidc: OidcSettings = OidcSettings()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()
     network: NetworkSettings = NetworkSettings()

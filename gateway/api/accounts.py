@@ -179,10 +179,11 @@ def create_membership(tx: Tx, call: Call[MembershipIn]) -> MembershipOut:
 )
 def list_memberships(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of memberships: an admin's all, an owner's those in the own projects."""
-    where = accounts.seen_where(call.principal, call.permission)
+    where: dict[str, object] = {}
     if "project" in call.filters:
         where["project_id"] = tenancy.visible_project(tx, call.scope, call.filters["project"]).id
-    found = page(tx, Membership, limit=call.limit, token=call.page_token, where=where)
+    seen = accounts.seen_by(call.principal, call.permission)
+    found = page(tx, Membership, limit=call.limit, token=call.page_token, where=where, either=seen)
     return Listing(items=[_membership(row) for row in found.items], next_token=found.next_token)
 
 

@@ -12,12 +12,18 @@ from aiohttp import web
 from gateway.errors import Forbidden
 
 NAME = "__Host-crossway"
+FLOW = "__Host-crossway-oidc"
 _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
 def setting(text: str, lasts_s: float) -> str:
     """Return the Set-Cookie header that keeps ``text`` in the browser for as long as its session may last."""
     return f"{NAME}={text}; Max-Age={int(lasts_s)}; {_ATTRIBUTES}"
+
+
+def flow(binding: str) -> str:
+    """Return the Set-Cookie header by which a browser is known when it comes back from an identity provider."""
+    return f"{FLOW}={binding}; Max-Age=600; {_ATTRIBUTES}"
 
 
 def held_by(request: web.Request) -> str | None:

@@ -19,7 +19,7 @@ from catalog.errors import CatalogError, CloudTimedOut, Denied
 from catalog.secrets import Secret
 from catalog.store.database import Tx
 from gateway import telemetry
-from gateway.api import auditing, auth, idempotency, parse
+from gateway.api import auditing, auth, cookies, idempotency, parse
 from gateway.api.bodies import Nothing
 from gateway.api.endpoints import Call, Door, Endpoint, Listing, Precondition, Raw, Result, Tagged
 from gateway.api.feeds import feed_over
@@ -84,6 +84,7 @@ async def _call(
         permission=endpoint.permission or "",
         address=request.remote or "",
         agent=request.headers.get("User-Agent", ""),
+        flow=request.cookies.get(cookies.FLOW, ""),
     )
 
 

@@ -86,7 +86,8 @@ class Call(Generic[B]):
     """One request as an endpoint sees it: who, what, and the services; nothing of HTTP.
 
     ``resume``: the id of the last event that the reader of a feed has seen. ``request_id`` stands in its log lines,
-    ``permission`` is the one that its endpoint asks for. ``address`` and ``agent`` are where it came from.
+    ``permission`` is the one that its endpoint asks for. ``address`` and ``agent`` are where it came
+    from, ``flow`` is what a browser keeps while it logs in elsewhere.
     """
 
     services: ApiServices
@@ -104,6 +105,7 @@ class Call(Generic[B]):
     permission: str = ""
     address: str = ""
     agent: str = ""
+    flow: str = field(default="", repr=False)
 
     @property
     def principal(self) -> Principal:

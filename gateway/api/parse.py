@@ -33,6 +33,11 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]{1,512}")
 _FILTER = re.compile(REFERENCE)
 _PROJECT = re.compile(PROJECT_REFERENCE)
+# What an identity provider sends back is its own to choose.
+_OF_PROVIDERS = frozenset(
+    {"code", "state", "iss", "error", "error_description", "error_uri", "session_state", "scope", "prompt"}
+)
+_WORDS = re.compile(r"[ -~]{0,4096}")
 
 
 async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits) -> BaseModel:
@@ -198,6 +203,8 @@ def _check_filter(name: str, value: str, wanted: Filter | str) -> None:
 
 def _grammar(parameter: str) -> re.Pattern[str]:
     """Return what a parameter's text looks like: where it may name a project, ORG/PROJECT is one too."""
+    if parameter in _OF_PROVIDERS:
+        return _WORDS
     return _PROJECT if parameter in PROJECT_PARAMETERS else _FILTER
 
 

@@ -80,6 +80,7 @@ STATUS: Mapping[str, int] = {
     "link-unmeasured": 503,
     "raw-sockets-refused": 503,
     "no-route": 503,
+    "identity-provider-unreachable": 503,
     "tunnel-lost": 503,
     "tunnel-full": 503,
     "connections-full": 503,

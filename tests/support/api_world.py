@@ -52,7 +52,7 @@ from gateway.api.services import ApiLimits, ApiServices, Wakes, signs_nothing
 from gateway.connections.explanation import reranked
 from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
-from gateway.logins.doors import Doors
+from gateway.logins.doors import Doors, Oidc
 from gateway.logins.passwords import PasswordPolicy
 from tests.support.clocks import ManualClock
 
@@ -167,6 +167,7 @@ async def api_world(
     listen: str = "127.0.0.1:0",
     passing: Callable[[Database, ManualClock, Sealer], Passing] | None = None,
     sign: Callable[[bytes], bytes] = signs_nothing,
+    oidc: Oidc | None = None,
     database_url: str | None = None,
 ) -> AsyncIterator[ApiWorld]:
     """Serve a freshly seeded API while the context lasts; ``passing`` makes what answers in passages.
@@ -209,7 +210,7 @@ async def api_world(
             network_links=lambda *_asked: LinksPage(links=believed.get("links", []), next_row=believed.get("next_row")),
             what_if=reranked,
             published_prices=published,
-            doors=Doors(CHEAP),
+            doors=Doors(CHEAP, oidc=oidc),
             passing=passing(database, clock, sealer) if passing else None,
             sign=sign,
         )

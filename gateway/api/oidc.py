@@ -1,0 +1,96 @@
+"""Log-in at an identity provider, for browsers: sent there, and back with a session in a cookie."""
+
+from typing import Any
+
+from catalog import audit, external, logins
+from catalog.audit import Actor, Deed, Result
+from catalog.errors import NotFound
+from catalog.model.access import Login
+from catalog.store.database import Tx
+from gateway.api import cookies
+from gateway.api.bodies import Nothing
+from gateway.api.endpoints import Call, Door, Raw, Routes
+from gateway.errors import Unauthenticated
+from gateway.logins.doors import Oidc
+from gateway.logins.oidc import ProviderUnreachable
+
+routes = Routes("sessions")
+
+HOME = "/"
+# What providers send back; only the first three mean anything here.
+_ANSWERS = {
+    "code": "What is exchanged for the id token.",
+    "state": "What the browser was sent away with.",
+    "iss": "The provider (RFC 9207).",
+    **dict.fromkeys(
+        ("error", "error_description", "error_uri", "session_state", "scope", "authuser", "prompt", "hd"),
+        "Sent by some providers; not used.",
+    ),
+}
+
+
+@routes.probe(
+    "/v1/oidc/login",
+    door=Door.ANYONE,
+    errors=(NotFound, ProviderUnreachable),
+    summary="Send a browser to the identity provider to log in",
+    media_type="text/plain",
+)
+async def begin_oidc(call: Call[Nothing]) -> Raw:
+    """Send it away, with a cookie by which it is known when it comes back."""
+    departure = await _oidc(call).provider.depart(call.now_s)
+    headers = {"Location": departure.url, "Set-Cookie": cookies.flow(departure.binding)}
+    return Raw(body=b"", status=302, content_type="text/plain", headers=headers)
+
+
+@routes.probe(
+    "/v1/oidc/callback",
+    door=Door.ANYONE,
+    filters=_ANSWERS,
+    errors=(NotFound, Unauthenticated, ProviderUnreachable),
+    summary="Where the identity provider sends the browser back to",
+    media_type="text/plain",
+)
+async def end_oidc(call: Call[Nothing]) -> Raw:
+    """Let it in if the provider vouches for it, and send it home."""
+    oidc, told = _oidc(call), call.filters
+    if "code" not in told:
+        raise Unauthenticated("the identity provider let nobody in", fix="log in anew", detail=told.get("error", ""))
+    claims = await oidc.provider.arrive(
+        state=told.get("state", ""), code=told["code"], binding=call.flow, issuer=told.get("iss", ""), now_s=call.now_s
+    )
+    login, text = await call.services.database.write(lambda tx: _welcome(tx, call, oidc, claims))
+    headers = {"Location": HOME, "Set-Cookie": cookies.setting(text, login.expires_at_s - call.now_s)}
+    return Raw(body=b"", status=303, content_type="text/plain", headers=headers)
+
+
+def _welcome(tx: Tx, call: Call[Nothing], oidc: Oidc, claims: Any) -> tuple[Login, str]:
+    account = external.welcome(
+        tx, issuer=oidc.issuer, claims=claims, role_claim=oidc.role_claim, rules=oidc.rules, now_s=call.now_s
+    )
+    if account is None:
+        raise Unauthenticated("the log-in at the identity provider is not valid", fix="ask an admin", detail="disabled")
+    login, text = logins.begin(
+        tx,
+        account,
+        way="oidc",
+        address=call.address,
+        agent=call.agent,
+        policy=call.services.doors.logins,
+        now_s=call.now_s,
+    )
+    deed = Deed(
+        actor=Actor(key=f"account:{account.id}", name=account.name, token_id=None),
+        action="end_oidc",
+        subject=login.id,
+        result=Result.DONE,
+        data={"request": call.request_id, "address": call.address},
+    )
+    audit.record(tx, deed, call.now_s)
+    return login, text
+
+
+def _oidc(call: Call[Nothing]) -> Oidc:
+    if call.services.doors.oidc is None:
+        raise NotFound("there is no identity provider here", fix="[oidc] in the settings names one")
+    return call.services.doors.oidc

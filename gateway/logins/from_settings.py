@@ -1,0 +1,50 @@
+"""The identity provider as the settings describe it; reads the file with the secret."""
+
+from pathlib import Path
+
+from catalog.external import RoleRule
+from catalog.model.access import Role
+from catalog.secrets import Secret
+from gateway.errors import InvalidSettings
+from gateway.logins.doors import Oidc
+from gateway.logins.oidc import IdentityProvider, OidcPolicy
+from gateway.sections import OidcSettings
+
+_IN_PROJECT = {"owner", "member", "viewer"}
+
+
+def oidc_of(settings: OidcSettings, state_dir: Path) -> Oidc | None:
+    """Return the identity provider, None when no issuer is set. Raises InvalidSettings naming the setting."""
+    if not settings.issuer:
+        return None
+    for name in ("client_id", "redirect_uri"):
+        if not getattr(settings, name):
+            raise InvalidSettings(f"oidc.{name} is missing", field=f"oidc.{name}", fix="as registered at the provider")
+    rules = []
+    for number, rule in enumerate(settings.roles):
+        if (rule.role in _IN_PROJECT) != bool(rule.project):
+            field = f"oidc.roles[{number}].project"
+            fix = "owner, member and viewer name a project, the others none"
+            raise InvalidSettings(f"{field} does not go with role {rule.role}", field=field, fix=fix)
+        rules.append(RoleRule(value=rule.value, role=Role(rule.role), project=rule.project))
+    policy = OidcPolicy(
+        issuer=settings.issuer,
+        client_id=settings.client_id,
+        client_secret=_secret(state_dir / settings.client_secret_file),
+        redirect_uri=settings.redirect_uri,
+    )
+    return Oidc(
+        provider=IdentityProvider(policy), issuer=settings.issuer, role_claim=settings.role_claim, rules=tuple(rules)
+    )
+
+
+def _secret(path: Path) -> Secret:
+    field = "oidc.client_secret_file"
+    try:
+        if path.stat().st_mode & 0o077:
+            raise InvalidSettings(f"others may read {path}", field=field, fix=f"chmod 600 {path}")
+        return Secret(path.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise InvalidSettings(
+            f"{path} cannot be read: {error.strerror}", field=field, fix="a file of mode 600"
+        ) from error
