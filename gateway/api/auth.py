@@ -40,7 +40,7 @@ async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices
             cookies.require_own_page(request)
         principal = await _bearer(request, services)
     if principal is None:
-        raise _unauthenticated()
+        raise unauthenticated()
     await _note_use(principal, services)
     return principal
 
@@ -62,7 +62,7 @@ def enrolment(request: web.Request) -> Secret:
     """Return the enrolment token of the request; the enrolment itself proves it. Raises Unauthenticated."""
     text = _token_text(request)
     if text is None:
-        raise _unauthenticated()
+        raise unauthenticated()
     return Secret(text)
 
 
@@ -109,7 +109,8 @@ def _token_text(request: web.Request) -> str | None:
     return found.group(1) if found else None
 
 
-def _unauthenticated() -> Unauthenticated:
+def unauthenticated() -> Unauthenticated:
+    """Return the refusal that does not say why."""
     return Unauthenticated(
         "this needs a valid token", field="Authorization", fix="Authorization: Bearer <token>; an admin issues tokens"
     )

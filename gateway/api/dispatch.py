@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, SecretStr
 from pydantic.config import JsonDict
 
+from catalog import access
 from catalog.access import Principal
 from catalog.errors import CatalogError, CloudTimedOut, Denied
 from catalog.secrets import Secret
@@ -97,7 +98,9 @@ async def _read(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> we
     deadline = loop.time() + patience_s
     while True:
         count = changes.count
-        answer = await services.database.read(lambda tx: _answer(endpoint, endpoint.handler(tx, call)))
+        answer = await services.database.read(
+            lambda tx: _answer(endpoint, endpoint.handler(tx, _as_it_is_now(tx, endpoint, call)))
+        )
         if not seen or not _is_seen(answer, seen):
             break
         left_s = deadline - loop.time()
@@ -110,6 +113,20 @@ async def _read(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> we
     if patience_s:
         response.headers["Preference-Applied"] = "wait"
     return response
+
+
+def _as_it_is_now(tx: Tx, endpoint: Endpoint, call: Call[Any]) -> Call[Any]:
+    """Return ``call`` by whoever its caller is in this very transaction: a watch may have waited for a minute.
+
+    Raises Unauthenticated when what proved it is not valid any more, Denied when it may not do this any more.
+    """
+    if call.caller is None or not call.caller.token_id or endpoint.permission is None:
+        return call
+    caller = access.again(tx, call.caller, call.services.clock.now_s())
+    if caller is None:
+        raise auth.unauthenticated()
+    access.require(caller, endpoint.permission)
+    return dataclasses.replace(call, caller=caller)
 
 
 def _is_seen(answer: Answer, seen: frozenset[str]) -> bool:

@@ -3,9 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from gateway.api.openapi import document
 from gateway.api.server import declared
-from tests.support.api_world import ApiWorld, api_world
+from tests.support.api_world import ApiWorld, api_world, until
 
 ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
 
@@ -203,3 +205,26 @@ def test_the_description_tells_which_roles_each_operation_takes() -> None:
         operation = described[endpoint.path][endpoint.method.lower()]
         assert operation.get("x-permission") == endpoint.permission
         assert bool(operation.get("x-roles")) == (endpoint.permission is not None)
+
+
+@pytest.mark.parametrize(("undone", "status"), [("token", 401), ("membership", 404)])
+def test_a_watch_ends_with_the_right_to_it(tmp_path: Path, undone: str, status: int) -> None:
+    """Who waits for an order to change and loses token or role meanwhile is told so, and not what became of it."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world, asyncio.TaskGroup() as tasks:
+            path = f"/v1/orders/{world.ids['order']}"
+            seen = (await world.call("user", "GET", path)).headers["ETag"]
+            headers = {"Prefer": "wait=50", "If-None-Match": seen}
+            watching = tasks.create_task(world.call("user", "GET", path, headers=headers))
+            await until(lambda: world.services.changes.waiting)
+            if undone == "token":
+                gone = await world.call("admin", "DELETE", f"/v1/tokens/{world.ids['user-token']}")
+            else:
+                gone = await world.call("owner", "DELETE", f"/v1/memberships/{world.ids['membership']}")
+            assert gone.status == 204
+            # As a viewer of the neighbouring project she may read orders somewhere: this one does not exist for her.
+            told = await watching
+            assert told.status == status
+
+    asyncio.run(story())
