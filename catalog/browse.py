@@ -6,16 +6,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from catalog import allowance
+from catalog.access import Principal
 from catalog.errors import InvalidValue
+from catalog.model.access import Role
 from catalog.model.consent import Grant
 from catalog.model.ids import EntryId, OfferId, PlatformId
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
 from catalog.model.platform import Platform
 from catalog.model.reachability import Reachability
+from catalog.model.tenancy import Project
 from catalog.normalise import Normalised
 from catalog.store import offering, rows
 from catalog.store.database import Tx
 from catalog.store.paging import Page, page
+from catalog.tenancy import reference_to
 
 SIZE, IMAGE = "size", "image"
 LABEL = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?")
@@ -53,7 +57,8 @@ class ItemView:
 class OfferView:
     """One entry at one platform. ``sizes`` and ``images`` are filled for a single offer only, the counts always.
 
-    Both are what the grant's scope admits; ``is_within``: so is the platform's region, or one of its locations.
+    Both are what the grant's scope admits; ``is_within``: so are the platform's region, or one of its locations, and
+    whoever asks.
     """
 
     id: OfferId
@@ -79,6 +84,17 @@ class OfferView:
     images: tuple[ItemView, ...] = ()
 
 
+def names_of(tx: Tx, principal: Principal) -> tuple[str, ...] | None:
+    """Return the ids and references of the projects that the principal works in, by which grants may be limited.
+
+    None for who sees the whole catalog: those who run the gateway, and platforms.
+    """
+    if principal.is_gateway_wide or principal.role is Role.PLATFORM:
+        return None
+    projects = [rows.by_id(tx, Project, project) for project in principal.works_in]
+    return tuple(name for project in projects for name in (project.id, reference_to(tx, project)))
+
+
 def entries(tx: Tx) -> Sequence[EntryView]:
     """Return every entry, by capability, also those that nobody offers now."""
     counts = offering.platforms_per_entry(tx)
@@ -101,13 +117,14 @@ def offers(
     *,
     capability: str | None = None,
     platform: str | None = None,
+    whose: Sequence[str] | None = None,
     limit: int = 50,
     token: str | None = None,
 ) -> Page[OfferView]:
     """Return a page of the offers that are neither withdrawn nor outside the scopes of their grants.
 
-    Perhaps of one capability or platform (name or id) only; an unknown one has none. Raises InvalidValue for a bad
-    limit or token.
+    Those for the projects called ``whose`` (see ``names_of``), perhaps of one capability or platform (name or id) only;
+    an unknown one has none. Raises InvalidValue for a bad limit or token.
     """
     where: dict[str, object] = {"state": _SHOWN}
     if capability is not None:
@@ -118,14 +135,14 @@ def offers(
         where["platform_id"] = named.id if named else platform
     found = page(tx, Offer, limit=limit, token=token, where=where)
     counts = offering.inventory_counts(tx, {offer.platform_id for offer in found.items})
-    views = (_view(tx, each, counts) for each in found.items)
+    views = (_view(tx, each, counts, whose) for each in found.items)
     return Page(items=tuple(view for view in views if view.is_within), next_token=found.next_token)
 
 
-def offer(tx: Tx, offer_id: str) -> OfferView:
+def offer(tx: Tx, offer_id: str, whose: Sequence[str] | None = None) -> OfferView:
     """Return one offer with its sizes and images, withdrawn or not. Raises NotFound."""
     held = rows.by_id(tx, Offer, offer_id)
-    return _view(tx, held, offering.inventory_counts(tx, {held.platform_id}), inventory=True)
+    return _view(tx, held, offering.inventory_counts(tx, {held.platform_id}), whose, inventory=True)
 
 
 def label(tx: Tx, offer_id: str, labels: Mapping[str, str], now_s: float) -> Offer:
@@ -137,7 +154,14 @@ def label(tx: Tx, offer_id: str, labels: Mapping[str, str], now_s: float) -> Off
     return rows.update(tx, rows.by_id(tx, Offer, offer_id), {"labels": dict(labels)}, now_s)
 
 
-def _view(tx: Tx, held: Offer, counts: Mapping[tuple[PlatformId, str], int], *, inventory: bool = False) -> OfferView:
+def _view(
+    tx: Tx,
+    held: Offer,
+    counts: Mapping[tuple[PlatformId, str], int],
+    whose: Sequence[str] | None,
+    *,
+    inventory: bool = False,
+) -> OfferView:
     # Few entries and platforms stand behind many offers: both come from the transaction's memory after the first.
     entry, platform = tx.get_one(CatalogEntry, held.entry_id), tx.get_one(Platform, held.platform_id)
     scope = tx.get_one(Grant, held.grant_id).scope
@@ -162,7 +186,8 @@ def _view(tx: Tx, held: Offer, counts: Mapping[tuple[PlatformId, str], int], *, 
         version=held.version,
         created_at_s=held.created_at_s,
         updated_at_s=held.updated_at_s,
-        is_within=allowance.has_place(tx, scope, platform.id, platform.region),
+        is_within=allowance.has_place(tx, scope, platform.id, platform.region)
+        and (whose is None or allowance.admits(scope, "projects", whose)),
         sizes=items[SIZE] if inventory else (),
         images=items[IMAGE] if inventory else (),
     )

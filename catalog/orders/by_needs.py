@@ -1,6 +1,6 @@
 """Place an order that names what it needs: the best offer that takes it, with the runners-up kept beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -12,6 +12,7 @@ from catalog.model.ids import ProjectId
 from catalog.model.offering import InventoryItem, OfferState
 from catalog.model.order import Order
 from catalog.model.placement import Placement
+from catalog.model.tenancy import Project
 from catalog.orders import candidates
 from catalog.orders.candidates import System
 from catalog.orders.place import place
@@ -22,6 +23,7 @@ from catalog.search.find import Found, find
 from catalog.search.index import SearchIndex
 from catalog.search.query import read, system
 from catalog.store import rows
+from catalog.tenancy import reference_to
 
 # What is preferred -> how a search says it. The cheapest and the nearest are just that; the others weigh more.
 PREFERENCES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -55,7 +57,9 @@ def place_by_needs(
     ``needs``: "os", "prefer" (see PREFERENCES), and any of PARTS, as a search has them. Raises InvalidValue when
     nothing fits, saying which need keeps out the most, and what the best candidate raised when none takes the order.
     """
-    found = _candidates(tx, index, needs, now_s)
+    project = rows.by_id(tx, Project, project_id)
+    whose = (project.id, reference_to(tx, project))
+    found = _candidates(tx, index, needs, whose, now_s)
     refusals: list[CatalogError] = []
     for position, each in enumerate(found):
         try:
@@ -93,9 +97,11 @@ def placement_of(tx: Session, order: Order) -> Placement:
     return placement
 
 
-def _candidates(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> list[dict[str, Any]]:
+def _candidates(
+    tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Sequence[str], now_s: float
+) -> list[dict[str, Any]]:
     family, version = system(needs["os"], name="needs.os")
-    found = _found(tx, index, needs, now_s)
+    found = _found(tx, index, needs, whose, now_s)
     images: dict[str, list[InventoryItem]] = {
         hit.standing.platform_id: [
             item
@@ -106,26 +112,26 @@ def _candidates(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s
     }
     chosen = candidates.chosen(found.hits, images, System(family=family, version=version))
     if not chosen:
-        raise InvalidValue("nothing on offer fits these needs", field="needs", fix=_fix(tx, index, needs, now_s))
+        raise InvalidValue("nothing on offer fits these needs", field="needs", fix=_fix(tx, index, needs, whose, now_s))
     return chosen
 
 
-def _found(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> Found:
+def _found(tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Sequence[str], now_s: float) -> Found:
     asked = {name: text for name, text in needs.items() if name in PARTS or name == "os"}
     usual = {"kind": "size", "capability": Capability.MACHINE.value, "state": OfferState.OFFERED.value}
     query = read({**asked, **usual, **PREFERENCES[needs.get("prefer", "balanced")]})
     # Twice as many as are kept: some may have no fitting image.
     limit = 2 * candidates.CANDIDATES
-    return find(tx, index, query, now_s=now_s, limit=limit, with_facets=False, one_per_offer=True)
+    return find(tx, index, query, now_s=now_s, limit=limit, with_facets=False, one_per_offer=True, whose=whose)
 
 
-def _fix(tx: Session, index: SearchIndex, needs: Mapping[str, str], now_s: float) -> str:
+def _fix(tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Sequence[str], now_s: float) -> str:
     """Return which single need, left out, leaves the most, and how many."""
     left = {}
     for name in needs:
         if name in PARTS and name != "currency":
             fewer = {each: text for each, text in needs.items() if each != name}
-            left[name] = _found(tx, index, fewer, now_s).total
+            left[name] = _found(tx, index, fewer, whose, now_s).total
     best = max(left, key=lambda name: left[name], default="")
     if not best or not left[best]:
         return "ask for less: no single need is to blame"

@@ -59,7 +59,7 @@ def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, p
     if offer is None or offer.state is not OfferState.OFFERED:
         raise WrongState("the offer takes no orders any more", field="offer")
     grant = consent.allowed(tx, offer.platform_id, MACHINE, "create", now_s)
-    refuse_outside(tx, grant, Wanted(size=candidate["size"], image=candidate["image"]))
+    refuse_outside(tx, grant, Wanted(size=candidate["size"], image=candidate["image"], project=order.project_id))
     refuse_beyond(tx, grant, candidate["size"])
     quotas.refuse_beyond(tx, order.project_id, weight(tx, offer.platform_id, candidate["size"]))
     # What it costs there is what it cost when it was ordered.

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.allowance import admits
 from catalog.places import continent
 from catalog.search.columns import KINDS, UNKNOWN, Codes, Words
 from catalog.search.index import Whole
@@ -36,6 +37,11 @@ def masks(tx: Tx, whole: Whole, query: Query, words: Words, *, currency: str, no
         priced = _one_of(whole.columns.currency, frozenset({currency}), words)
         found["price"] = (whole.columns.numbers["price"] <= query.price_limit) & priced
     return found | _texts(tx, whole, query.words)
+
+
+def granted_to(whole: Whole, whose: Sequence[str]) -> Mask:
+    """Return the rows of offers whose grants are for everybody, or for one of the projects so called."""
+    return _of_offers(whole, [admits(each.scope, "projects", whose) for each in whole.offers])
 
 
 def _for_offers(whole: Whole, query: Query, now_s: float) -> dict[str, Mask]:

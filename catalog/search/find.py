@@ -18,7 +18,7 @@ from catalog.model.offering import InventoryItem, OfferState
 from catalog.model.price import Price
 from catalog.search import rank
 from catalog.search.columns import KINDS, Codes, Columns, Floats, Keys, Words
-from catalog.search.filters import OF_OFFERS, Mask, masks
+from catalog.search.filters import OF_OFFERS, Mask, granted_to, masks
 from catalog.search.index import SearchIndex, Whole
 from catalog.search.query import Query
 from catalog.search.rank import Term
@@ -67,15 +67,19 @@ def find(
     token: str | None = None,
     with_facets: bool = True,
     one_per_offer: bool = False,
+    whose: Sequence[str] | None = None,
 ) -> Found:
     """Return what ``query`` finds; ``one_per_offer``: the best row of each offer alone.
 
-    Raises InvalidValue for a token that this search did not give.
+    ``whose``: ids and names of the projects for which it is looked for (None: for nobody in particular); an offer whose
+    grant is for others is not found. Raises InvalidValue for a token that this search did not give.
     """
     whole = index.whole(tx, now_s)
     columns, words = whole.columns, index.words
     currency = query.currency or _usual_currency(columns, words)
     found = masks(tx, whole, query, words, currency=currency, now_s=now_s)
+    if whose is not None:
+        found["whose"] = granted_to(whole, whose)
     matching = _all(found.values(), len(columns))
     rows = np.nonzero(matching)[0]
     numbers = {name: values[rows] for name, values in columns.numbers.items()}

@@ -96,6 +96,7 @@ def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:
         tx,
         capability=call.filters.get("capability"),
         platform=call.filters.get("platform"),
+        whose=browse.names_of(tx, call.principal),
         limit=call.limit,
         token=call.page_token,
     )
@@ -111,7 +112,7 @@ def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:
 )
 def get_offer(tx: Tx, call: Call[Nothing]) -> FullOfferOut:
     """Return the offer; a withdrawn one, or one outside the scope of its grant, is an admin's to see."""
-    view = browse.offer(tx, call.path["id"])
+    view = browse.offer(tx, call.path["id"], browse.names_of(tx, call.principal))
     if (view.state is OfferState.WITHDRAWN or not view.is_within) and not call.sees_all:
         raise NotFound(f"there is no offer '{call.path['id']}'")
     return FullOfferOut(**_offer(view, call.now_s), sizes=_items(view.sizes), images=_items(view.images))

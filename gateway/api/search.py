@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from catalog import browse
 from catalog.errors import AlreadyExists, InvalidValue, QuotaExceeded
+from catalog.model.offering import OfferState
 from catalog.model.search import SavedSearch
 from catalog.search import saved
 from catalog.search.export import MEDIA_TYPES, ExportFormat, written
@@ -25,6 +27,7 @@ EXPORT_LIMIT = 10_000
 _TEXT = PRINTABLE.replace("]*$", "]{1,256}$")
 FILTERS: Mapping[str, Filter | str] = {
     **{name: Filter(meaning=meaning, pattern=_TEXT) for name, meaning in MEANINGS.items()},
+    "state": Filter(meaning=MEANINGS["state"], choices=(OfferState.OFFERED.value, OfferState.DEGRADED.value)),
     "saved": "One of one's own saved searches, by name or id; what else is given counts instead of its parts.",
 }
 SearchText = Annotated[str, Field(pattern=PRINTABLE, min_length=1, max_length=256)]
@@ -205,7 +208,16 @@ def _find(tx: Tx, call: Call[Nothing], asked: dict[str, str], *, limit: int, tok
     known: Mapping[str, Any] = saved.own(tx, call.principal, kept).query if kept is not None else {}
     query = read({**known, **asked})
     index = call.services.search
-    return find(tx, index, query, now_s=call.now_s, limit=limit, token=token, with_facets=token is None)
+    return find(
+        tx,
+        index,
+        query,
+        now_s=call.now_s,
+        limit=limit,
+        token=token,
+        with_facets=token is None,
+        whose=browse.names_of(tx, call.principal),
+    )
 
 
 def _saved(row: SavedSearch) -> SavedSearchOut:

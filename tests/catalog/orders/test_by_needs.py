@@ -291,3 +291,22 @@ def test_denied_is_a_refusal_too(market: Store) -> None:
     market.write(narrow)
     with pytest.raises(Denied):
         ordered(market)
+
+
+def test_no_candidate_is_for_other_projects(market: Store) -> None:
+    """cloud-000 is for others: not a candidate. One that becomes so meanwhile is passed over when its turn comes."""
+
+    def narrow(tx: Tx, number: int) -> None:
+        rows.update(
+            tx, rows.by_id(tx, Grant, f"grant_machine_{number:03}"), {"scope": {"projects": ["acme/x*"]}}, NOW_S
+        )
+
+    market.write(lambda tx: narrow(tx, 0))
+    order = ordered(market)
+    first = machine(market, order)
+    assert first.platform_id == "platform_001"
+    market.write(lambda tx: narrow(tx, 2))
+    tell(market, "failed", first)
+    tell(market, "destroyed", first)
+    assert machine(market, order).platform_id == "platform_003"
+    assert [each["outcome"] for each in placement(market, order).candidates] == ["failed", "refused", "chosen"]

@@ -118,6 +118,12 @@ def test_what_is_outside_its_grant_is_neither_listed_nor_found(tmp_path: Path) -
             told = (await world.call("tenant", "GET", offer)).body
             assert (told["size_count"], told["sizes"], told["image_count"]) == (0, [], 1)
             assert (await search(world, kind="size")).body["total"] == 0
+            await narrow({"projects": ["bakery/*", "nobody/rival"]})
+            whose = {"tenant": 200, "rival": 404, "platform": 200, "admin": 200}
+            assert {role: (await world.call(role, "GET", offer)).status for role in whose} == whose
+            totals = {role: (await search(world, role, kind="size")).body["total"] for role in whose}
+            assert totals == {"tenant": 1, "rival": 0, "platform": 1, "admin": 1}
+            assert (await world.call("rival", "GET", "/v1/offers?capability=machine")).body["items"] == []
             await narrow({"regions": ["eu-*"]})
             assert (await world.call("tenant", "GET", offer)).status == 404
             assert (await world.call("admin", "GET", offer)).status == 200
