@@ -53,6 +53,7 @@ def test_what_a_search_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
                 ({"page_token": "AAAA"}, "page_token"),
                 ({"text": "a\nb"}, "text"),
                 ({"format": "xml"}, "format"),
+                ({"state": "bogus"}, "state"),
             ):
                 reply = await search(world, **query)
                 assert 400 <= reply.status < 500
