@@ -7,7 +7,7 @@ and a grant whose right is gone has no open offer (``catalog.publish.degrade``).
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from catalog.model.consent import Grant
+from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
 from catalog.model.right import Right, RightState
 from catalog.ports import Proof
@@ -22,7 +22,8 @@ def record(tx: Tx, platform_id: PlatformId, proofs: Iterable[Proof], now_s: floa
 
     A change of state is an event: ``right proposed`` for what may be asked for, ``right lost``, ``right held``.
     """
-    asked = {grant.capability for grant in rows.where(tx, Grant, platform_id=platform_id)}
+    grants = rows.where(tx, Grant, platform_id=platform_id)
+    asked = {grant.capability for grant in grants if grant.state is not GrantState.PROPOSED}
     held = {right.capability: right for right in rows.where(tx, Right, platform_id=platform_id)}
     changed = []
     for proof in proofs:

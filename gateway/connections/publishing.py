@@ -4,11 +4,13 @@ import logging
 from dataclasses import dataclass
 
 from catalog import drift, rights
-from catalog.consent import add_proof
+from catalog.connections import established_for
+from catalog.consent import add_proof, suggest
 from catalog.errors import CloudError, WrongState
 from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId, new_id
+from catalog.model.right import Right, RightState
 from catalog.ports import Clock, CloudDriver, Clouds, Proof
 from catalog.publish import degrade, publish, settle_inventory
 from catalog.store import incoming
@@ -46,11 +48,20 @@ class Publisher:
     async def discover(self, platform: PlatformId) -> int:
         """Look what the account of ``platform`` could do, granted or not, and return how many rights changed hands.
 
-        Nothing of the account is read, and nothing is offered by it. May be repeated. Raises CloudError.
+        A right that nobody asked for is a grant PROPOSED, for an admin to ask for. Nothing of the account is
+        read, and nothing is offered by it. May be repeated. Raises CloudError.
         """
         proofs = await (await self.clouds.driver(platform)).rights()
         now_s = self.clock.now_s()
-        changed = await self.database.write(lambda tx: rights.record(tx, platform, proofs, now_s))
+
+        def work(tx: Tx) -> list[Right]:
+            found, connection = rights.record(tx, platform, proofs, now_s), established_for(tx, platform)
+            new = [right.capability for right in found if right.state is RightState.PROPOSED]
+            if connection is not None:
+                suggest(tx, platform_id=platform, connection_id=connection.id, capabilities=new, now_s=now_s)
+            return found
+
+        changed = await self.database.write(work)
         for right in changed:
             facts = {"platform": platform, "capability": right.capability, "state": right.state.value}
             log.info("right of an account", extra=facts)

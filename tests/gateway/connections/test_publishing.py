@@ -1,6 +1,7 @@
 """From accepted grants to offers: a refusal or an end touches its own offer, and what may pass changes nothing."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -160,6 +161,28 @@ def test_what_is_proved_and_what_could_be_asked_for_is_kept(world: Connecting) -
             world.cloud.refused = {"image"}
             assert await world.publisher.discover(world.platform) == 1
             assert (await known_rights(world))["image"] == "lost"
+            await ended(world)
+
+    asyncio.run(run())
+
+
+def test_a_right_that_nobody_asked_for_is_proposed_as_a_grant(world: Connecting) -> None:
+    """The account can make machines and the connector does not speak of them: an admin finds a grant to ask for."""
+    world.accept_everything()
+    policy = granting(Verdict.GRANT, "image", "size")
+    world.link.policy = replace(policy, service=replace(policy.service, services=("image", "size")))
+
+    async def states() -> dict[str, str]:
+        found = await world.store.database.read(lambda tx: rows.where(tx, Grant, platform_id=world.platform))
+        return {each.capability: each.state.value for each in found}
+
+    async def run() -> None:
+        async with world.target():
+            await connected(world)
+            for _ in range(2):  # and looking again proposes nothing twice
+                await world.publisher.discover(world.platform)
+                assert await states() == {"image": "accepted", "size": "accepted", "machine": "proposed"}
+            assert (await known_rights(world))["machine"] == "proposed"
             await ended(world)
 
     asyncio.run(run())
