@@ -94,6 +94,12 @@ class QuotaExceeded(CatalogError):
     code = "quota-exceeded"
 
 
+class BudgetExceeded(CatalogError):
+    """An order does not fit into what a project or organisation may spend this month."""
+
+    code = "budget-exceeded"
+
+
 class PoolEmpty(CatalogError):
     """No idle machine is left; a cold order is the way."""
 

@@ -62,8 +62,8 @@ def decided(rules: Sequence[LeaseRule], asked_s: float | None) -> float | None:
 
 
 def handed_over(order: Order, now_s: float) -> dict[str, object]:
-    """Return what a machine's row keeps of its lease when it is handed over for ``order``."""
-    return _lent(order.lease_s, now_s)
+    """Return what a machine's row keeps when it is handed over for ``order``: its lease, and from when on it costs."""
+    return {**_lent(order.lease_s, now_s), "used_from_s": now_s}
 
 
 def extend(tx: Tx, machine: Machine, lease_s: float | None, now_s: float, *, by_admin: bool) -> Machine:

@@ -83,6 +83,8 @@ class Machine(Row, table=True):
     notice: str = ""  # what its holder should know of the grant behind it: that it has ended, and what follows
     lease_ends_at_s: float | None = Field(default=None, index=True)  # when its project loses it; None = never
     lease_set_at_s: float | None = None  # when somebody last said so
+    used_from_s: float | None = None  # when it was handed over: from then on it costs its project ...
+    used_to_s: float | None = None  # ... until nothing was left of it
     reminded_s: float | None = None  # the last reminder of its end that was given: so long before it
 
 

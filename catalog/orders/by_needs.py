@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from catalog import allowance
-from catalog.errors import CatalogError, Denied, InvalidValue, NotFound, QuotaExceeded, WrongState
+from catalog.errors import BudgetExceeded, CatalogError, Denied, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.messages.handshake import Capability
 from catalog.model.ids import ProjectId
 from catalog.model.offering import InventoryItem, OfferState
@@ -37,7 +37,7 @@ PARTS: Final = (
     *("vcpu_min", "memory_gib_min", "disk_gib_min", "gpu_min", "architecture", "platform", "provider", "region"),
     *("country", "continent", "label", "rtt_max_ms", "price_max", "currency"),
 )
-_REFUSALS = (Denied, QuotaExceeded, WrongState, InvalidValue)
+_REFUSALS = (BudgetExceeded, Denied, QuotaExceeded, WrongState, InvalidValue)
 
 
 def place_by_needs(

@@ -6,7 +6,8 @@ from sqlmodel import Session
 
 from catalog import consent, quotas
 from catalog.allowance import Wanted, refuse_beyond, refuse_outside, weight
-from catalog.errors import Denied, QuotaExceeded, WrongState
+from catalog.costs import budgets
+from catalog.errors import BudgetExceeded, Denied, QuotaExceeded, WrongState
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import Offer, OfferState
 from catalog.model.order import Order, OrderEvent, OrderState
@@ -35,7 +36,7 @@ def proceed(tx: Session, machine: Machine, now_s: float, policy: RetryPolicy) ->
         try:
             with tx.begin_nested():
                 _begin(tx, order, told[position], now_s, policy)
-        except (Denied, QuotaExceeded, WrongState) as error:
+        except (BudgetExceeded, Denied, QuotaExceeded, WrongState) as error:
             code, reason = error.code, str(error)
             told = candidates.noted(told, position, candidates.REFUSED, reason)
             continue
@@ -62,6 +63,7 @@ def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, p
     refuse_outside(tx, grant, Wanted(size=candidate["size"], image=candidate["image"], project=order.project_id))
     refuse_beyond(tx, grant, candidate["size"])
     quotas.refuse_beyond(tx, order.project_id, weight(tx, offer.platform_id, candidate["size"]))
+    budgets.refuse_beyond(tx, order.project_id, price=candidate["price"], lease_s=order.lease_s, now_s=now_s)
     # What it costs there is what it cost when it was ordered.
     there = {"offer_id": offer.id, "location": None, "key_pair": None}
     there |= {name: candidate[name] for name in ("size", "image", "price")}

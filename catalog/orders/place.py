@@ -7,6 +7,7 @@ from sqlmodel import Session
 from catalog import consent, quotas
 from catalog.allowance import Wanted, refuse_outside, weight
 from catalog.connections import record_step
+from catalog.costs import budgets
 from catalog.errors import InvalidValue, WrongState
 from catalog.leases.rules import lease_for
 from catalog.machines import cloud_name
@@ -47,7 +48,8 @@ def place(
     when None. The machine is lent for ``lease_s``, or as long as rules say. Raises InvalidValue naming the field,
     WrongState when the offer takes no orders, Denied when the platform does not (any longer) grant it, or not such a
     machine, QuotaExceeded when a quota of the project or its organisation is used up, or when no idle machine fits and
-    the grant admits no further one. Whatever is raised, the caller's transaction must roll back.
+    the grant admits no further one, BudgetExceeded when it costs too much. Whatever is raised, the caller's transaction
+    must roll back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -75,6 +77,7 @@ def place(
     asked = Wanted(size=order.size, image=order.image, location=order.location, project=project_id)
     refuse_outside(tx, grant, asked)
     quotas.refuse_beyond(tx, project_id, weight(tx, chosen.platform_id, order.size))
+    budgets.refuse_beyond(tx, project_id, price=order.price, lease_s=order.lease_s, now_s=now_s)
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)
     checkpoint.reached("order.placed")

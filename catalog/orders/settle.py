@@ -140,7 +140,8 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
 def _destroyed(tx: Session, message: MachineDestroyed, now_s: float, policy: RetryPolicy) -> None:
     machine = rows.find(tx, Machine, message.machine)
     if machine is not None and machine.state is MachineState.DESTROYING:
-        rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, now_s, {"addresses": []})
+        ended = {"addresses": [], "used_to_s": now_s}
+        rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, now_s, ended)
         fall.proceed(tx, machine, now_s, policy)
         parting.part_if_nothing_is_left(tx, machine.platform_id, now_s)
 

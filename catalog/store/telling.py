@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.model.access import Token
+from catalog.model.budget import Budget
 from catalog.model.connection import Connection
 from catalog.model.consent import Grant
 from catalog.model.event import Audience
@@ -36,7 +37,7 @@ class Telling:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911  one answer per kind
+def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911, PLR0912  one answer per kind
     """Return ``row`` as the event log tells of it now, None for a kind that is not told."""
     match row:
         case Connection():
@@ -63,6 +64,8 @@ def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911  one answer per 
             return _webhook(row)
         case Quota():
             return _quota(row)
+        case Budget():
+            return _budget(row)
     return None
 
 
@@ -201,4 +204,14 @@ def _quota(row: Quota) -> Telling:
         subject_id=row.id,
         project_id=ProjectId(row.id) if row.id.startswith("project_") else None,
         facts={"machines": row.machines, "cores": row.cores, "memory_gib": row.memory_gib},
+    )
+
+
+def _budget(row: Budget) -> Telling:
+    return Telling(
+        noun="budget",
+        standing="set",
+        subject_id=row.id,
+        project_id=ProjectId(row.id) if row.id.startswith("project_") else None,
+        facts={"amount": row.amount, "currency": row.currency, "stops_orders": row.stops_orders},
     )

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog import tenancy
 from catalog.connections import steps
-from catalog.errors import InvalidValue, NotFound, QuotaExceeded, WrongState
+from catalog.errors import BudgetExceeded, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.ids import OrderId
 from catalog.model.order import Order, OrderState
 from catalog.orders.by_needs import place_by_needs, placement_of
@@ -79,7 +79,7 @@ class OrderOut(Resource):
     status=202,
     location="/v1/orders/{id}",
     wakes=(Wakes.DISPATCH, Wakes.POOLS),
-    errors=(InvalidValue, QuotaExceeded, WrongState, NotFound),
+    errors=(InvalidValue, BudgetExceeded, QuotaExceeded, WrongState, NotFound),
     summary="Order a machine",
 )
 def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:

@@ -35,6 +35,7 @@ STATUS: Mapping[str, int] = {
     "already-exists": 409,
     "wrong-state": 409,
     "quota-exceeded": 409,
+    "budget-exceeded": 409,
     "order-failed": 409,
     "handshake-refused": 409,
     "still-running": 409,

@@ -15,6 +15,7 @@ from catalog.access import PERMISSIONS
 from gateway.api import (
     accounts,
     audit,
+    budgets,
     connection_trace,
     connections,
     decisions,
@@ -86,6 +87,7 @@ RESOURCES = (
     search,
     prices,
     leases,
+    budgets,
     quotas,
     orders,
     pools,

@@ -5,6 +5,7 @@ Each wakes the next: whatever settles, retries or fills may have put messages in
 
 from dataclasses import dataclass
 
+from catalog.costs import budgets
 from catalog.leases.ending import end_due
 from catalog.messages.dispatch import dispatch_outbox
 from catalog.orders.policy import RetryPolicy
@@ -37,7 +38,7 @@ class OrderWork:
     policy: OrderPolicy
 
     def tasks(self) -> list[BackgroundTask | Service]:
-        """Return ``dispatch``, ``pools``, ``retry``, ``leases`` and the service ``settle``; they wake each other."""
+        """Return ``dispatch``, ``pools``, ``retry``, ``leases``, ``budgets`` and ``settle``; they wake each other."""
         dispatch = BackgroundTask(name="dispatch", run_once=self._dispatch, period_s=1.0, timeout_s=60.0)
 
         async def fill() -> None:
@@ -68,6 +69,7 @@ class OrderWork:
             dispatch,
             pools,
             BackgroundTask(name="retry", run_once=retry, period_s=1.0, timeout_s=30.0),
+            BackgroundTask(name="budgets", run_once=self._alert, period_s=60.0, timeout_s=60.0),
             BackgroundTask(name="leases", run_once=end_leases, period_s=5.0, timeout_s=30.0),
         ]
 
@@ -76,6 +78,11 @@ class OrderWork:
 
     def _retry(self, tx: Tx) -> int:
         return retry_due(tx, self.clock.now_s(), self.policy.retry, checkpoint=self.checkpoint)
+
+    async def _alert(self) -> None:
+        now_s = self.clock.now_s()
+        if await self.database.read(lambda tx: budgets.is_alert_due(tx, now_s)):
+            await self.database.write(lambda tx: budgets.alert(tx, now_s))
 
     def _fill(self, tx: Tx) -> int:
         return apply_all(tx, self.clock.now_s(), self.policy.retry, failure_limit=self.policy.pool_failure_limit)

@@ -6,6 +6,7 @@ from itertools import islice
 from gateway.client.accounts import Accounts, Memberships, Sessions, Tokens
 from gateway.client.address import parse_address
 from gateway.client.audit import Audit
+from gateway.client.budgets import Budgets, Costs
 from gateway.client.collection import Collection, body_of
 from gateway.client.connections import Connections, GrantRules, Grants
 from gateway.client.events import Events
@@ -65,6 +66,8 @@ class Client:
         self.search = Search(self.wire)
         self.saved_searches = SavedSearches(self.wire, "/v1/saved-searches")
         self.lease_rules = LeaseRules(self.wire, "/v1/lease-rules")
+        self.budgets = Budgets(self.wire, "/v1/budgets")
+        self.costs = Costs(self.wire)
         self.quotas = Quotas(self.wire, "/v1/quotas")
         self.prices = Prices(self.wire, "/v1/prices")
         self.orders = Orders(self.wire, "/v1/orders")

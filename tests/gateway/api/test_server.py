@@ -73,6 +73,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "label_offer": {"labels": {"tier": "gold"}},
     "extend_lease": {"lease_s": 3600},
     "change_lease_rule": {"default_s": 3600},
+    "change_budget": {"amount": "500", "currency": "EUR"},
     "change_quota": {"machines": 500, "cores": None},
     "seed_prices": {"provider": "simulated"},
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
@@ -96,7 +97,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
         "organisations": "bakery",
         "projects": "tenant",
     }
-    named |= {"quotas": "tenant", "lease-rules": "tenant"}
+    named |= {"quotas": "tenant", "lease-rules": "tenant", "budgets": "tenant", "costs": "tenant"}
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
     return (
         endpoint.path.replace("{id}", thing)

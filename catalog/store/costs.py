@@ -1,0 +1,44 @@
+"""Queries for costs: when which machines of a project were there, and by which price."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, case, func, or_
+from sqlalchemy import select as sql_select
+from sqlmodel import Session
+
+from catalog.model.ids import ProjectId
+from catalog.model.machine import Machine, MachineState
+from catalog.model.order import Order
+from catalog.store.rows import column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One machine's time: ``from_s`` None is not handed over yet, ``to_s`` None still there."""
+
+    price: Mapping[str, Any] | None
+    from_s: float | None
+    to_s: float | None
+    lease_ends_at_s: float | None = None
+
+
+def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: float) -> Sequence[Use]:
+    """Return the time of every machine of these projects that was there between, or is being built for them."""
+    begun, ended = column(Machine, "used_from_s"), column(Machine, "used_to_s")
+    # One that is being built is not lent yet: its lease will begin some minutes after it was asked for.
+    lent = func.coalesce(column(Machine, "lease_ends_at_s"), column(Machine, "created_at_s") + column(Order, "lease_s"))
+    until = case((begun.is_(None), lent), else_=column(Machine, "lease_ends_at_s"))
+    found = sql_select(column(Order, "price"), begun, ended, until).join_from(
+        Machine, Order, column(Order, "id") == column(Machine, "order_id"), isouter=True
+    )
+    is_coming = and_(column(Machine, "state") == MachineState.BUILDING, column(Machine, "created_at_s") < to_s)
+    there = or_(begun < to_s, is_coming)
+    whose = column(Machine, "project_id").in_(sorted(projects))
+    return [
+        Use(price=price, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
+        for price, began_s, ended_s, lease_s in tx.execute(
+            found.where(whose, there, or_(ended.is_(None), ended > from_s))
+        )
+    ]

@@ -1,0 +1,85 @@
+"""``crossway budget`` and ``crossway cost``: what a project or organisation may spend, and what it does."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.door import Door, Limit, Yes, remote
+from gateway.cli.exits import CliError
+from gateway.cli.output import Column
+from gateway.cli.quota import Holder, OwnHolder, own
+
+budgets = typer.Typer(help="What a project or organisation may spend in a month.")
+costs = typer.Typer(help="What machines cost.")
+
+_BUDGETS = (
+    Column("WHOSE", "reference"),
+    Column("MONTH", "month"),
+    Column("AMOUNT", "amount"),
+    Column("CURRENCY", "currency"),
+    Column("SPENT", "spent"),
+    Column("FORECAST", "forecast"),
+    Column("COMPLETE", "is_complete"),
+    Column("STOPS ORDERS", "stops_orders"),
+)
+
+
+@remote(budgets, "list")
+def list_budgets(door: Door, *, limit: Limit = None) -> None:
+    """List the budgets and how they stand."""
+    door.show_list(door.client.budgets.list(), _BUDGETS, limit)
+
+
+@remote(budgets, "show")
+def show_budget(door: Door, *, holder: OwnHolder = None) -> None:
+    """Show a budget and how it stands."""
+    door.show(door.client.budgets.get(own(door, holder)))
+
+
+@remote(budgets, "set")
+def set_budget(
+    door: Door,
+    *,
+    holder: Holder,
+    amount: Annotated[str | None, typer.Option(help="For each month, such as 500 or 99.50.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Its ISO 4217 code; nothing is converted.")] = None,
+    alert: Annotated[
+        list[float] | None, typer.Option(help="Tell when this share is spent, such as 0.8. Repeat for more.")
+    ] = None,
+    stop_orders: Annotated[
+        bool | None, typer.Option("--stop-orders/--no-stop-orders", help="Refuse orders that would not fit.")
+    ] = None,
+    unknown_hourly: Annotated[
+        str | None, typer.Option(metavar="AMOUNT|none", help="What an hour without a known price counts for.")
+    ] = None,
+) -> None:
+    """Set what is named and keep the rest; a first budget needs --amount and --currency."""
+    given: dict[str, object] = {
+        "amount": amount,
+        "currency": currency,
+        "alert_ratios": alert,
+        "stops_orders": stop_orders,
+        "unknown_hourly": unknown_hourly,
+    }
+    changes = {name: None if value == "none" else value for name, value in given.items() if value is not None}
+    if not changes:
+        raise CliError("there is nothing to change", fix="name at least one of the options")
+    door.show(door.client.budgets.set(holder, changes))
+
+
+@remote(budgets, "remove")
+def remove_budget(door: Door, *, holder: Holder, yes: Yes = False) -> None:
+    """Remove a budget."""
+    door.confirm(f"Remove the budget of {holder}", yes=yes)
+    door.client.budgets.remove(holder)
+
+
+@remote(costs, "show")
+def show_costs(
+    door: Door,
+    *,
+    holder: OwnHolder = None,
+    month: Annotated[str | None, typer.Option(help="Such as 2026-11; else this one.")] = None,
+) -> None:
+    """Show what machines cost in a month: so far, and by its end if what is there stays."""
+    door.show(door.client.costs.get(own(door, holder), month=month))
