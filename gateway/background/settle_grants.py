@@ -132,5 +132,5 @@ def _due(tx: Tx, now_s: float, read_again_s: float) -> tuple[set[PlatformId], Se
 def _never_asked(tx: Tx) -> set[PlatformId]:
     """Return the platforms whose connector was approved only after their connection was established."""
     connected = {connection.target_id for connection in where(tx, Connection, state=ConnectionState.ESTABLISHED)}
-    asked = {grant.platform_id for grant in where(tx, Grant)}
+    asked = {grant.platform_id for grant in where(tx, Grant) if grant.state is not GrantState.PROPOSED}
     return {platform for platform in connected - asked if has_connector(tx, platform)}

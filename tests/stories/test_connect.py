@@ -95,7 +95,7 @@ def connect(world: SmallWorld, **enrolment: object) -> Connected:
     world.enrol(**enrolment)
     world.connect()
     wait_until(lambda: any(grant["state"] == "granted" for grant in world.admin.grants.list()), "grants are given")
-    for grant in world.admin.grants.list():
+    for grant in world.admin.grants.list(state="granted"):
         world.admin.grants.accept(grant["id"])
     return Connected(world=world)
 

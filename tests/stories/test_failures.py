@@ -163,7 +163,7 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connected]:
         world.enrol(region=REGION, options={"image_owner": DEBIAN})
         found = Connected(lab=lab, connection=world.connect())
         until(lambda: any(grant["state"] == "granted" for grant in world.admin.grants.list()), "grants are given")
-        for grant in world.admin.grants.list():
+        for grant in world.admin.grants.list(state="granted"):
             world.admin.grants.accept(grant["id"])
         found.wait_standby(0)
         yield found

@@ -1,0 +1,108 @@
+"""What accounts can do is looked at again and again; what is new is proposed, and a sick cloud is left alone."""
+
+import asyncio
+
+from catalog import rights
+from catalog.errors import CloudUnavailable
+from catalog.model.consent import Grant, GrantState
+from catalog.model.right import RightState
+from catalog.store import rows
+from gateway.background.discover import Discover
+from gateway.connector.policy import Verdict
+from tests.support.connecting import Connecting, granting
+
+PERIOD_S = 100.0
+
+
+def discovering(world: Connecting) -> Discover:
+    """Return the task."""
+    store = world.store
+    return Discover(
+        database=store.database, clock=store.clock, live=world.live, publisher=world.publisher, period_s=PERIOD_S
+    )
+
+
+async def connect(world: Connecting) -> None:
+    """Establish the platform's connection."""
+    connection = await asyncio.to_thread(world.request)
+    await world.begin(connection)
+    await world.establisher.run(connection)
+
+
+async def known(world: Connecting) -> dict[str, RightState]:
+    """Return the state of every right by capability."""
+    found = await world.store.database.read(lambda tx: rights.of_platform(tx, world.platform))
+    return {right.capability: right.state for right in found}
+
+
+async def grants(world: Connecting) -> dict[str, GrantState]:
+    """Return the state of every grant by capability."""
+    found = await world.store.database.read(lambda tx: rows.where(tx, Grant, platform_id=world.platform))
+    return {grant.capability: grant.state for grant in found}
+
+
+def test_each_platform_is_looked_at_once_a_period(world: Connecting) -> None:
+    """At once when it is new, not again before the period is over, and then again."""
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task = discovering(world)
+            for pause_s, looks in ((0.0, 1), (PERIOD_S / 2, 1), (PERIOD_S, 2)):
+                world.store.clock.advance(pause_s)
+                await task.run_once()
+                assert world.cloud.calls.count("rights") == looks
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+            world.store.clock.advance(2 * PERIOD_S)
+            await task.run_once()  # and nobody asks a platform that cannot be reached
+            assert world.cloud.calls.count("rights") == 2
+
+    asyncio.run(run())
+
+
+def test_a_new_right_is_proposed_and_what_the_owner_denied_is_not(world: Connecting) -> None:
+    """A capability that nobody was asked for becomes a proposal, once; a denied one stays denied."""
+    world.link.policy = granting(Verdict.GRANT, "image")
+
+    async def forget_size() -> None:
+        def work(tx: object) -> None:
+            rows.delete(tx, rows.where(tx, Grant, capability="size")[0])  # type: ignore[arg-type]
+
+        await world.store.database.write(work)
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            await forget_size()
+            task = discovering(world)
+            for _ in range(2):
+                await task.run_once()
+                assert (await grants(world))["size"] is GrantState.PROPOSED
+                assert (await grants(world))["machine"] is GrantState.DENIED
+                assert (await known(world))["size"] is RightState.PROPOSED
+                assert (await known(world))["machine"] is RightState.HELD
+                world.store.clock.advance(2 * PERIOD_S)
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_a_cloud_that_does_not_answer_is_asked_less_often(world: Connecting) -> None:
+    """A failure changes nothing that is known, and the next run does not ask again at once."""
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task = discovering(world)
+            before = await known(world)
+            world.cloud.failures["rights"] = [CloudUnavailable("down")]
+            for _ in range(2):
+                await task.run_once()
+            assert world.cloud.calls.count("rights") == 1
+            assert await known(world) == before
+            world.store.clock.advance(60)
+            await task.run_once()
+            assert world.cloud.calls.count("rights") == 2
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
