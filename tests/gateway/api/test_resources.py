@@ -293,7 +293,7 @@ def test_what_the_provider_cannot_be_told_is_refused_before_the_token_is_used_up
 
 def test_a_state_that_there_is_not_is_refused(tmp_path: Path) -> None:
     """Every list's state filter takes the states there are; another is a 400 that lists them."""
-    filtered = [endpoint for endpoint in declared() if "state" in endpoint.filters]
+    filtered = [endpoint for endpoint in declared() if endpoint.many and "state" in endpoint.filters]
     assert len(filtered) >= 4
 
     async def story() -> None:
