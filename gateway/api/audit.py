@@ -20,7 +20,9 @@ class AuditRecordOut(Out):
 
     seq: int = Field(description="Counts from 1, without gaps.")
     at_ms: int = Field(description="Milliseconds since the epoch: a whole number is written in one way only.")
-    actor: str = Field(description="`admin`, `member:ID`, `platform:ID` or `enrolment`.")
+    actor: str = Field(
+        description="`admin`, `account:ID`, `member:ID`, `platform:ID`, `enrolment`, or `nobody`: a log-in of no user."
+    )
     actor_name: str = Field(description="What the token is called.")
     token: str | None = Field(description="The token's id.")
     action: str = Field(description="The operation's id in this document, or `passage_call`, `open_stream`.")

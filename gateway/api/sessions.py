@@ -84,9 +84,9 @@ async def log_in(call: Call[LogInIn]) -> Raw:
     kept = "" if account is None else account.password
     verdict = await doors.passwords.check(kept, secret_of(call.body.password))
     if account is None or not verdict.is_right:
-        if account is not None:
-            failed = _deed(call, account, Result.REFUSED, "unauthenticated")
-            await services.database.write(lambda tx: audit.record(tx, failed, call.now_s))
+        # Also where there is no such user: whether something is written must not be felt in how long this takes.
+        failed = _deed(call, account, Result.REFUSED, "unauthenticated")
+        await services.database.write(lambda tx: audit.record(tx, failed, call.now_s))
         raise Unauthenticated("name and password do not belong together", fix="try again, or ask an admin")
     doors.throttle.give_back(name, call.address, call.now_s, is_known_there=known)
     found = account
@@ -235,9 +235,11 @@ def _keep(tx: Tx, call: Call[PasswordIn], account_id: str, fresh: str) -> None:
     audit.record(tx, deed, call.now_s)
 
 
-def _deed(call: Call[LogInIn], account: Account, result: Result, code: str = "", *, subject: str = "") -> Deed:
+def _deed(call: Call[LogInIn], account: Account | None, result: Result, code: str = "", *, subject: str = "") -> Deed:
+    """Return what is noted of a log-in; of nobody's not the name, which may be a password in the wrong field."""
+    who = ("nobody", "") if account is None else (f"account:{account.id}", account.name)
     return Deed(
-        actor=Actor(key=f"account:{account.id}", name=account.name, token_id=None),
+        actor=Actor(key=who[0], name=who[1], token_id=None),
         action="log_in",
         subject=subject,
         result=result,

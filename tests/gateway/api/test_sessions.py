@@ -57,6 +57,14 @@ def test_nothing_tells_who_exists(tmp_path: Path) -> None:
             seen = {(each.status, each.body["code"], each.body["detail"], each.body.get("fix")) for each in answers}
             assert len(seen) == 1
             assert answers[0].status == 401
+            # Each did the same work, a durable record included; the name that nobody has, or may use, is not kept.
+            failed = [
+                each
+                for each in (await world.call("admin", "GET", "/v1/audit?action=log_in")).body["items"]
+                if each["result"] == "refused"
+            ]
+            assert len(failed) == len(answers)
+            assert sum(each["actor"] == "nobody" and each["actor_name"] == "" for each in failed) == 2
 
     asyncio.run(story())
 
