@@ -240,6 +240,11 @@ def expire_due(tx: Tx, now_s: float) -> int:
     return len(due)
 
 
+def is_any_over(tx: Tx, now_s: float) -> bool:
+    """Return whether ``expire_due`` would end anything."""
+    return bool(store.due(tx, now_s))
+
+
 def allowed(tx: Tx, platform_id: PlatformId, capability: str, verb: str, now_s: float) -> Grant:
     """Return the accepted grant that covers ``verb`` of ``capability`` now.
 

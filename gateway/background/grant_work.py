@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from catalog import consent
 from gateway.background.discover import Discover
 from gateway.background.runner import BackgroundTask
 from gateway.background.settle_grants import SettleGrants
 
+# A grant that is over is felt within a second, as one that is revoked: half of it is for the disk and the network.
+_END_S = 0.5
 # Rights are due by their own age; this is how soon a platform that has just connected is looked at.
 _LOOK_S = 10.0
 
@@ -28,8 +31,16 @@ def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[Backgr
         publisher=grants.publisher,
         period_s=policy.discovery_period_s,
     )
+
+    async def expire() -> None:
+        # Apart from the task ``grants``: that waits for owners and clouds, and the mute ones hold nobody's grant up.
+        now_s = grants.clock.now_s()
+        if await grants.database.read(lambda tx: consent.is_any_over(tx, now_s)):
+            await grants.database.write(lambda tx: consent.expire_due(tx, now_s))
+
     look_s = min(_LOOK_S, policy.discovery_period_s)
     return (
+        BackgroundTask(name="expire-grants", run_once=expire, period_s=_END_S, timeout_s=10.0),
         BackgroundTask(name="grants", run_once=grants.run_once, period_s=policy.ask_again_period_s, timeout_s=120.0),
         BackgroundTask(name="discover", run_once=discover.run_once, period_s=look_s, timeout_s=120.0),
     )

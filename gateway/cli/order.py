@@ -80,6 +80,9 @@ def create_order(
     timeout: Timeout = 600.0,
 ) -> None:
     """Order a machine. It is answered at once; --wait stays until you have it."""
+    missing = [what for what, given in (("offer", offer), ("size", size), ("image", image)) if given is None]
+    if missing and not need:
+        raise CliError(f"give {missing[0]}, or needs", fix="OFFER --size SIZE --image IMAGE, or --need vcpu=4")
     order = door.client.orders.create(
         offer=offer,
         size=size,

@@ -1,6 +1,7 @@
 """A platform takes back what it granted while a machine is being made: real sshd, a real connector, a real cloud."""
 
 import json
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,15 @@ def test_granted_narrowed_expired_revoked_and_granted_again_while_orders_run(tmp
         assert fulfilled(world, tenant), "what is within goes on"
 
         running = ordered(world, tenant, choice)
-        world.platform.grants.answer(machine, "grant", expires_after_s=1.0)
-        ended = tenant.orders.wait(running, until=lambda each: each["finished_at"] is not None, timeout_s=PATIENCE_S)
+        # The connector, which would grant it anew before it ends, is mute meanwhile.
+        world.connector.process.send_signal(signal.SIGSTOP)
+        try:
+            world.platform.grants.answer(machine, "grant", expires_after_s=1.0)
+            ended = tenant.orders.wait(
+                running, until=lambda each: each["finished_at"] is not None, timeout_s=PATIENCE_S
+            )
+        finally:
+            world.connector.process.send_signal(signal.SIGCONT)
         assert (ended["code"], ended["reason"]) == ("grant-ended", "the grant has expired")
         world.cloud.faults()
         assert fulfilled(world, tenant), "the owner's connector grants it anew"

@@ -77,7 +77,10 @@ def test_no_option_takes_a_secret(words: str, command: typer.main.TyperCommand) 
         allowed = {"token-file", "token-out", "secret-file", "enrolment-token-file", "host-key-file", "public-key-file"}
         # No secrets: one makes a repeat harmless, one says that there is none, one names a key pair at the cloud.
         allowed |= {"idempotency-key", "no-token", "key-pair"}
-        allowed |= {"key"} if words in {"audit verify", "grant verify"} else set()  # the signer's public one
+        allowed |= {"password-file", "key-file"}
+        # Public keys: of who signed, of who approved, of the gateway that a connector believes.
+        allowed |= {"key"} if words in {"audit verify", "grant verify", "connector approve"} else set()
+        allowed |= {"gateway-key"} if words == "connector init" else set()
         assert not {name for name in opts - allowed if any(word in name for word in SECRET_WORDS)}, words
 
 
