@@ -195,7 +195,7 @@ class IdentityProvider:
                 aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
                 session.request(method, url, allow_redirects=False, **options) as response,
             ):
-                raw = await response.content.read(_ANSWER_BYTES + 1)
+                raw = await _body(response)
                 if method == "POST" and response.status in {400, 401}:
                     raise _refused("the identity provider does not take the code")
                 if response.status != 200 or len(raw) > _ANSWER_BYTES:  # noqa: PLR2004
@@ -206,6 +206,16 @@ class IdentityProvider:
         if not isinstance(found, dict):
             raise ProviderUnreachable("the identity provider does not answer as one does")
         return found
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body, in however many pieces it comes; of one that is too long, a little more than may be."""
+    raw = bytearray()
+    async for piece in response.content.iter_any():
+        raw += piece
+        if len(raw) > _ANSWER_BYTES:
+            break
+    return bytes(raw)
 
 
 def _require_safe(url: object, issuer: str) -> None:

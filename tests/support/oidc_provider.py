@@ -88,6 +88,8 @@ async def oidc_provider(now_s: float) -> AsyncIterator[Provider]:
                 "authorization_endpoint": f"{provider.issuer}/authorize",
                 "token_endpoint": f"{provider.issuer}/token",
                 "jwks_uri": f"{provider.issuer}/jwks",
+                # As long as real ones are at times: it comes in several pieces.
+                "scopes_supported": [f"scope-{number:06}" for number in range(14_000)],
             }
         )
 
