@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Account, Membership, NewSession, Session, Token
+from gateway.client.people import Account, Membership, NewSession, Session, Token
 
 
 class Accounts(Collection[Account]):

@@ -16,11 +16,12 @@ from gateway.client.network import Links, LiveWeights, OwnSshKey, Relays, Sites
 from gateway.client.network_status import KnownNetwork, LinkStatus, NetworkStatus
 from gateway.client.orders import Entries, Machines, Offers, Orders, Pools
 from gateway.client.passages import Passages
+from gateway.client.people import Identity
 from gateway.client.platforms import Enrolments, Platforms
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.quotas import Quotas
-from gateway.client.resources import BackgroundTask, Identity, Provider
+from gateway.client.resources import BackgroundTask, Provider
 from gateway.client.search import SavedSearches, Search
 from gateway.client.tenancy import Organisations, Projects
 from gateway.client.webhooks import Webhooks

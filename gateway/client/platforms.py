@@ -6,7 +6,8 @@ Secrets go into a request body and nowhere else: no method here logs, and no err
 from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import CloudMachine, Enrolment, Platform, Right
+from gateway.client.people import Enrolment
+from gateway.client.resources import CloudMachine, Platform, Right
 from gateway.client.wire import Wire
 
 

@@ -1,7 +1,7 @@
 """Organisations and their projects through the API."""
 
 from gateway.client.collection import Collection
-from gateway.client.resources import Organisation, Project
+from gateway.client.people import Organisation, Project
 
 
 class Organisations(Collection[Organisation]):
