@@ -3,7 +3,8 @@
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+
+from catalog.store.migrations.columns import create_table, one_of
 
 revision = "0001"
 down_revision = None
@@ -18,22 +19,22 @@ def upgrade() -> None:
 
 
 def _principals() -> None:
-    _table(
+    create_table(
         "tenant",
         _column("id", sa.String(), primary_key=True),
         _column("name", sa.String(), unique=True),
     )
-    _table(
+    create_table(
         "token",
         _column("id", sa.String(), primary_key=True),
         _column("digest", sa.String(), unique=True),
-        _column("role", _one_of("role", "admin", "tenant", "platform")),
+        _column("role", one_of("role", "admin", "tenant", "platform")),
         _column("name", sa.String()),
         _column("subject_id", sa.String()),
         _column("expires_at_s", sa.Float(), nullable=True),
         _column("revoked_at_s", sa.Float(), nullable=True),
     )
-    _table(
+    create_table(
         "enrolment",
         _column("id", sa.String(), primary_key=True),
         _column("digest", sa.String(), unique=True),
@@ -45,7 +46,7 @@ def _principals() -> None:
 
 
 def _network() -> None:
-    _table(
+    create_table(
         "site",
         _column("id", sa.String(), primary_key=True),
         _column("name", sa.String(), unique=True),
@@ -53,7 +54,7 @@ def _network() -> None:
         _column("latitude", sa.Float(), nullable=True),
         _column("longitude", sa.Float(), nullable=True),
     )
-    _table(
+    create_table(
         "relay",
         _column("id", sa.String(), primary_key=True),
         _column("name", sa.String(), unique=True),
@@ -65,7 +66,7 @@ def _network() -> None:
         _column("addresses_from", sa.JSON()),
         _column("enabled", sa.Boolean()),
     )
-    _table(
+    create_table(
         "sitelink",
         _column("id", sa.String(), primary_key=True),
         _column("source_id", sa.String(), sa.ForeignKey("site.id")),
@@ -74,7 +75,7 @@ def _network() -> None:
         _column("price_usd_per_gb", sa.Float(), nullable=True),
         sa.UniqueConstraint("source_id", "target_id"),
     )
-    _table(
+    create_table(
         "weight_set",
         _column("name", sa.String(), primary_key=True),
         _column("values", sa.JSON()),
@@ -82,7 +83,7 @@ def _network() -> None:
 
 
 def _platforms() -> None:
-    _table(
+    create_table(
         "platform",
         _column("id", sa.String(), primary_key=True),
         _column("name", sa.String(), unique=True),
@@ -94,20 +95,20 @@ def _platforms() -> None:
         _column("options", sa.JSON()),
         _column("enabled", sa.Boolean()),
     )
-    _table(
+    create_table(
         "endpoint",
         _column("id", sa.String(), primary_key=True),
         _column("platform_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
-        _column("purpose", _one_of("purpose", "api", "connector")),
+        _column("purpose", one_of("purpose", "api", "connector")),
         _column("url", sa.String()),
         _column("dial_host", sa.String()),
         _column("dial_port", sa.Integer()),
         _column("dials_from", sa.JSON()),
         _column("ca_pem", sa.String(), nullable=True),
-        _column("state", _one_of("endpointstate", "proposed", "approved")),
+        _column("state", one_of("endpointstate", "proposed", "approved")),
         sa.UniqueConstraint("platform_id", "purpose"),
     )
-    _table(
+    create_table(
         "sealedcredential",
         _column("id", sa.String(), primary_key=True),
         _column("platform_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
@@ -119,14 +120,14 @@ def _platforms() -> None:
 
 
 def _connections() -> None:
-    _table(
+    create_table(
         "connection",
         _column("id", sa.String(), primary_key=True),
         _column("requester_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
         _column("target_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
         _column(
             "state",
-            _one_of(
+            one_of(
                 "connectionstate",
                 "requested",
                 "awaiting-consent",
@@ -147,24 +148,24 @@ def _connections() -> None:
         _column("policy", sa.JSON()),
         _column("attempts", sa.Integer()),
     )
-    _table(
+    create_table(
         "route_decision",
         _column("id", sa.Integer(), primary_key=True),
         _column("connection_id", sa.String(), sa.ForeignKey("connection.id"), index=True),
         _column("document", sa.JSON()),
     )
-    _table(
+    create_table(
         "account_session",
         _column("id", sa.String(), primary_key=True),
         _column("connection_id", sa.String(), sa.ForeignKey("connection.id"), index=True),
-        _column("leg", _one_of("leg", "gateway", "transport", "target")),
+        _column("leg", one_of("leg", "gateway", "transport", "target")),
         _column("account", sa.String()),
         _column("parent_id", sa.String(), nullable=True),
         _column("calls", sa.Integer()),
         _column("opened_at_s", sa.Float()),
         _column("ended_at_s", sa.Float(), nullable=True),
     )
-    _table(
+    create_table(
         "step_record",
         _column("id", sa.Integer(), primary_key=True),
         _column("subject_id", sa.String(), index=True),
@@ -176,7 +177,7 @@ def _connections() -> None:
 
 
 def _consent() -> None:
-    _table(
+    create_table(
         "capability_grant",
         _column("id", sa.String(), primary_key=True),
         _column("platform_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
@@ -188,14 +189,14 @@ def _consent() -> None:
         _column("expires_at_s", sa.Float(), nullable=True),
         _column(
             "state",
-            _one_of("grantstate", "requested", "granted", "denied", "accepted", "refused", "revoked", "expired"),
+            one_of("grantstate", "requested", "granted", "denied", "accepted", "refused", "revoked", "expired"),
             index=True,
         ),
         _column("evidence", sa.String()),
         _column("proofs", sa.JSON()),
         sa.UniqueConstraint("platform_id", "capability"),
     )
-    _table(
+    create_table(
         "grant_rule",
         _column("id", sa.Integer(), primary_key=True),
         _column("platform", sa.String()),
@@ -205,24 +206,24 @@ def _consent() -> None:
 
 
 def _offering() -> None:
-    _table(
+    create_table(
         "catalog_entry",
         _column("id", sa.String(), primary_key=True),
         _column("capability", sa.String(), unique=True),
         _column("title", sa.String()),
     )
-    _table(
+    create_table(
         "offer",
         _column("id", sa.String(), primary_key=True),
         _column("entry_id", sa.String(), sa.ForeignKey("catalog_entry.id"), index=True),
         _column("platform_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
         _column("grant_id", sa.String(), sa.ForeignKey("capability_grant.id")),
-        _column("state", _one_of("offerstate", "offered", "degraded", "withdrawn"), index=True),
+        _column("state", one_of("offerstate", "offered", "degraded", "withdrawn"), index=True),
         _column("reason", sa.String()),
         _column("facts", sa.JSON()),
         sa.UniqueConstraint("entry_id", "platform_id"),
     )
-    _table(
+    create_table(
         "inventory_item",
         _column("id", sa.Integer(), primary_key=True),
         _column("platform_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
@@ -235,7 +236,7 @@ def _offering() -> None:
 
 
 def _machines() -> None:
-    _table(
+    create_table(
         "pool",
         _column("id", sa.String(), primary_key=True),
         _column("name", sa.String(), unique=True),
@@ -249,7 +250,7 @@ def _machines() -> None:
         _column("failures_in_a_row", sa.Integer()),
         _column("reason", sa.String()),
     )
-    _table(
+    create_table(
         "machine",
         _column("id", sa.String(), primary_key=True),
         _column("platform_id", sa.String(), sa.ForeignKey("platform.id"), index=True),
@@ -258,7 +259,7 @@ def _machines() -> None:
         _column("order_id", sa.String(), nullable=True, index=True),
         _column("tenant_id", sa.String(), nullable=True, index=True),
         _column(
-            "state", _one_of("machinestate", "building", "idle", "in-use", "returned", "destroying", "gone"), index=True
+            "state", one_of("machinestate", "building", "idle", "in-use", "returned", "destroying", "gone"), index=True
         ),
         _column("name", sa.String()),
         _column("size", sa.String()),
@@ -271,7 +272,7 @@ def _machines() -> None:
 
 
 def _orders() -> None:
-    _table(
+    create_table(
         "machine_order",
         _column("id", sa.String(), primary_key=True),
         _column("tenant_id", sa.String(), sa.ForeignKey("tenant.id"), index=True),
@@ -279,7 +280,7 @@ def _orders() -> None:
         _column("name", sa.String()),
         _column("size", sa.String()),
         _column("image", sa.String()),
-        _column("state", _one_of("orderstate", "placed", "creating", "fulfilled", "failed", "cancelled"), index=True),
+        _column("state", one_of("orderstate", "placed", "creating", "fulfilled", "failed", "cancelled"), index=True),
         _column("machine_id", sa.String(), nullable=True),
         _column("served_from", sa.String()),
         _column("attempts", sa.Integer()),
@@ -288,7 +289,7 @@ def _orders() -> None:
         _column("next_attempt_at_s", sa.Float(), nullable=True),
         _column("finished_at_s", sa.Float(), nullable=True),
     )
-    _table(
+    create_table(
         "idempotency_record",
         _column("principal", sa.String(), primary_key=True),
         _column("key", sa.String(), primary_key=True),
@@ -300,31 +301,18 @@ def _orders() -> None:
 
 
 def _messages() -> None:
-    _table(
+    create_table(
         "outbox_message",
         _column("id", sa.String(), primary_key=True),
         _column("topic", sa.String()),
         _column("body", sa.String()),
         _column("sent_at_s", sa.Float(), nullable=True, index=True),
     )
-    _table(
+    create_table(
         "inbox_message",
         _column("id", sa.String(), primary_key=True),
     )
 
 
-def _table(name: str, *parts: sa.Column[Any] | sa.UniqueConstraint) -> None:
-    stamps = (
-        _column("version", sa.Integer()),
-        _column("created_at_s", sa.Float()),
-        _column("updated_at_s", sa.Float()),
-    )
-    op.create_table(name, *stamps, *parts)
-
-
 def _column(name: str, *parts: Any, nullable: bool = False, **options: Any) -> sa.Column[Any]:
     return sa.Column(name, *parts, nullable=nullable, **options)
-
-
-def _one_of(name: str, *values: str) -> sa.Enum:
-    return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)

@@ -1,22 +1,19 @@
 """Passages, and the calls in them."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from catalog.store.migrations.columns import BIG, create_table
 
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# 2 thousand million are soon reached by what is counted for ever; SQLite's integers are as large as they need to be.
-_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
 
 def upgrade() -> None:
     """Create both tables."""
-    op.create_table(
+    create_table(
         "passage",
-        *_stamps(),
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("token_id", sa.String(), nullable=True, index=True),
         sa.Column("principal", sa.String(), nullable=False, index=True),
@@ -33,11 +30,10 @@ def upgrade() -> None:
         sa.Column("expires_at_s", sa.Float(), nullable=False),
         sa.Column("ended_at_s", sa.Float(), nullable=True, index=True),
         sa.Column("end_reason", sa.String(), nullable=False),
-        *(sa.Column(name, _BIG, nullable=False) for name in ("calls", "bytes_in", "bytes_out")),
+        *(sa.Column(name, BIG, nullable=False) for name in ("calls", "bytes_in", "bytes_out")),
     )
-    op.create_table(
+    create_table(
         "passage_call",
-        *_stamps(),
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("passage_id", sa.String(), sa.ForeignKey("passage.id"), nullable=False, index=True),
         sa.Column("what", sa.String(), nullable=False),
@@ -45,12 +41,4 @@ def upgrade() -> None:
         sa.Column("refused", sa.Boolean(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("at_s", sa.Float(), nullable=False),
-    )
-
-
-def _stamps() -> tuple[sa.Column[object], ...]:
-    return (
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
     )

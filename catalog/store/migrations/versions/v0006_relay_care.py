@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -16,11 +18,8 @@ def upgrade() -> None:
     op.add_column("relay", sa.Column("next_login", sa.String(), nullable=False, server_default=""))
     for name in ("also_permitted", "more_host_keys"):
         op.add_column("relay", sa.Column(name, sa.JSON(), nullable=False, server_default="[]"))
-    op.create_table(
+    create_table(
         "relaycare",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.String(), sa.ForeignKey("relay.id"), primary_key=True),
         sa.Column("addresses", sa.JSON(), nullable=False),
         sa.Column("keys", sa.JSON(), nullable=False),

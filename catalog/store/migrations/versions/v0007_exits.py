@@ -3,25 +3,18 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
 
 
-def _row() -> list["sa.Column[object]"]:
-    return [
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
-    ]
-
-
 def upgrade() -> None:
     """Make the tables."""
-    op.create_table(
+    create_table(
         "reverse_exit",
-        *_row(),
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("platform_id", sa.String(), sa.ForeignKey("platform.id"), nullable=False),
         sa.Column("relay_id", sa.String(), sa.ForeignKey("relay.id"), nullable=False),
@@ -31,9 +24,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_reverse_exit_platform_id", "reverse_exit", ["platform_id"])
     op.create_index("ix_reverse_exit_relay_id", "reverse_exit", ["relay_id"])
-    op.create_table(
+    create_table(
         "used_nonce",
-        *_row(),
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("expires_at_s", sa.Float(), nullable=False),
     )

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from catalog.store.migrations.checks import allow
+from catalog.store.migrations.columns import create_table
 
 revision = "0011"
 down_revision = "0010"
@@ -17,11 +18,8 @@ def upgrade() -> None:
     """Widen the check of the states, add the column and the table."""
     op.add_column("capability_grant", sa.Column("suspended_by", sa.JSON(), nullable=False, server_default="[]"))
     allow("capability_grant", "grantstate", "state", _STATES, (*_STATES, "suspended"))
-    op.create_table(
+    create_table(
         "grant_terms",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("grant_id", sa.String(), sa.ForeignKey("capability_grant.id"), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0015"
 down_revision = "0014"
 branch_labels = None
@@ -11,11 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table and the column; what was ordered before has no price."""
-    op.create_table(
+    create_table(
         "price",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("platform_id", sa.String(), sa.ForeignKey("platform.id"), nullable=True, index=True),

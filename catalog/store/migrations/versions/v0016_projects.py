@@ -5,18 +5,16 @@ place, and nothing that refers to them is left in the way. The audit log keeps t
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+
+from catalog.store.migrations.columns import BIG, create_table, one_of
 
 revision = "0016"
 down_revision = "0015"
 branch_labels = None
 depends_on = None
-
-# What is counted for ever; SQLite's integers are as large as they need to be.
-_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 _ID = "'project_' || substr({column}, 8)"  # tenant_01J… is project_01J… now
 _STAMPS = ("version", "created_at_s", "updated_at_s")
@@ -34,12 +32,12 @@ def upgrade() -> None:
 
 
 def _tenants() -> None:
-    _table(
+    create_table(
         "organisation",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("name", sa.String(), nullable=False, unique=True),
     )
-    _table(
+    create_table(
         "project",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("organisation_id", sa.String(), sa.ForeignKey("organisation.id"), nullable=False),
@@ -53,10 +51,10 @@ def _tenants() -> None:
 
 
 def _orders() -> None:
-    states = _one_of("orderstate", "placed", "creating", "fulfilled", "failed", "cancelled")
+    states = one_of("orderstate", "placed", "creating", "fulfilled", "failed", "cancelled")
     texts = ("name", "size", "image", "served_from", "code", "reason")
     perhaps = ("machine_id", "location", "key_pair")
-    _table(
+    create_table(
         "machine_order_new",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("project_id", sa.String(), sa.ForeignKey("project.id"), nullable=False),
@@ -75,11 +73,11 @@ def _orders() -> None:
 
 
 def _tokens() -> None:
-    _table(
+    create_table(
         "token_new",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("digest", sa.String(), nullable=False, unique=True),
-        sa.Column("role", _one_of("role", *_ROLES), nullable=False),
+        sa.Column("role", one_of("role", *_ROLES), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("subject_id", sa.String(), nullable=False),
         sa.Column("expires_at_s", sa.Float(), nullable=True),
@@ -92,13 +90,13 @@ def _tokens() -> None:
 
 
 def _webhooks() -> None:
-    _table(
+    create_table(
         "webhook_new",
         sa.Column("id", sa.String(), primary_key=True),
-        sa.Column("audience", _one_of("audience", "gateway", "platform", "project"), nullable=False),
+        sa.Column("audience", one_of("audience", "gateway", "platform", "project"), nullable=False),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("subject_id", "url", "kind", "reason")),
-        sa.Column("state", _one_of("webhookstate", "active", "disabled"), nullable=False),
-        sa.Column("read_upto", _BIG, nullable=False),
+        sa.Column("state", one_of("webhookstate", "active", "disabled"), nullable=False),
+        sa.Column("read_upto", BIG, nullable=False),
         sa.Column("failing_since_s", sa.Float(), nullable=True),
         *(sa.Column(name, sa.String(), nullable=False) for name in ("key_id", "sealed", "old_key_id", "old_sealed")),
         sa.Column("old_until_s", sa.Float(), nullable=True),
@@ -107,13 +105,13 @@ def _webhooks() -> None:
     secrets = ("key_id", "sealed", "old_key_id", "old_sealed", "old_until_s")
     audience = "CASE role WHEN 'tenant' THEN 'project' WHEN 'admin' THEN 'gateway' ELSE role END"
     _fill("webhook_new", "webhook", (*kept, *secrets), audience=audience, subject_id=_subject())
-    _table(
+    create_table(
         "webhook_delivery_new",
-        sa.Column("id", _BIG, primary_key=True),
+        sa.Column("id", BIG, primary_key=True),
         sa.Column("webhook_id", sa.String(), sa.ForeignKey("webhook_new.id"), nullable=False),
-        sa.Column("seq", _BIG, nullable=False),
+        sa.Column("seq", BIG, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("state", _one_of("deliverystate", "pending", "delivered", "failed"), nullable=False),
+        sa.Column("state", one_of("deliverystate", "pending", "delivered", "failed"), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at_s", sa.Float(), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
@@ -163,16 +161,3 @@ def _replace(name: str, *indexed: str) -> None:
     op.rename_table(f"{name}_new", name)
     for column in indexed:
         op.create_index(f"ix_{name}_{column}", name, [column])
-
-
-def _table(name: str, *parts: "sa.Column[Any] | sa.UniqueConstraint") -> None:
-    stamps = (
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
-    )
-    op.create_table(name, *stamps, *parts)
-
-
-def _one_of(name: str, *values: str) -> "sa.Enum":
-    return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)

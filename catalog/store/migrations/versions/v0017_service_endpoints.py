@@ -1,7 +1,8 @@
 """A platform's services may have endpoints of their own, beside that of its API."""
 
-import sqlalchemy as sa
 from alembic import op
+
+from catalog.store.migrations.columns import one_of
 
 revision = "0017"
 down_revision = "0016"
@@ -18,13 +19,9 @@ def upgrade() -> None:
     with op.batch_alter_table("endpoint") as batch:
         batch.alter_column(
             "purpose",
-            existing_type=_one_of("purpose", *_BEFORE),
-            type_=_one_of("purpose", *_BEFORE, *_SERVICES),
+            existing_type=one_of("purpose", *_BEFORE),
+            type_=one_of("purpose", *_BEFORE, *_SERVICES),
             existing_nullable=False,
         )
-        state = _one_of("endpointstate", "proposed", "approved")
+        state = one_of("endpointstate", "proposed", "approved")
         batch.alter_column("state", existing_type=state, type_=state, existing_nullable=False)
-
-
-def _one_of(name: str, *values: str) -> sa.Enum:
-    return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0018"
 down_revision = "0017"
 branch_labels = None
@@ -11,11 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table; it is empty between two synchronisations."""
-    op.create_table(
+    create_table(
         "incoming_item",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("sync_id", sa.String(), nullable=False),
         sa.Column("cloud_id", sa.String(), nullable=False),

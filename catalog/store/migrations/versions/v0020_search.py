@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from catalog.store import full_text
+from catalog.store.migrations.columns import create_table
 
 revision = "0020"
 down_revision = "0019"
@@ -11,36 +12,25 @@ branch_labels = None
 depends_on = None
 
 
-def _row() -> list["sa.Column[object]"]:
-    return [
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
-    ]
-
-
 def upgrade() -> None:
     """Make the tables and columns; offers have no labels yet, sites no country."""
     op.add_column("offer", sa.Column("labels", sa.JSON(), nullable=False, server_default="{}"))
     op.add_column("site", sa.Column("country", sa.String(), nullable=False, server_default=""))
-    op.create_table(
+    create_table(
         "serial",
-        *_row(),
         sa.Column("subject", sa.String(), primary_key=True),
         sa.Column("serial", sa.Integer(), nullable=False),
     )
-    op.create_table(
+    create_table(
         "saved_search",
-        *_row(),
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("principal", sa.String(), nullable=False, index=True),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("query", sa.JSON(), nullable=False),
         sa.UniqueConstraint("principal", "name"),
     )
-    op.create_table(
+    create_table(
         "reachability",
-        *_row(),
         sa.Column("platform_id", sa.String(), sa.ForeignKey("platform.id"), primary_key=True),
         sa.Column("route", sa.String(), nullable=False),
         sa.Column("rtt_ms", sa.Float(), nullable=True),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0021"
 down_revision = "0020"
 branch_labels = None
@@ -11,11 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table, empty: nobody has a quota until somebody sets one."""
-    op.create_table(
+    create_table(
         "quota",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.String(), primary_key=True),
         *(sa.Column(name, sa.Integer(), nullable=True) for name in ("machines", "cores", "memory_gib")),
     )

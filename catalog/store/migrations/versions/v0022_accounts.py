@@ -1,9 +1,9 @@
 """Accounts, their memberships and log-ins; tokens may act for an account and be limited to some permissions."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
+
+from catalog.store.migrations.columns import create_table, one_of
 
 revision = "0022"
 down_revision = "0021"
@@ -21,10 +21,10 @@ def upgrade() -> None:
 
 
 def _accounts() -> None:
-    _table(
+    create_table(
         "account",
         sa.Column("id", sa.String(), primary_key=True),
-        sa.Column("kind", _one_of("accountkind", "user", "service"), nullable=False),
+        sa.Column("kind", one_of("accountkind", "user", "service"), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("path", sa.String(), nullable=False, unique=True),
         sa.Column("project_id", sa.String(), sa.ForeignKey("project.id"), nullable=True, index=True),
@@ -34,7 +34,7 @@ def _accounts() -> None:
         sa.Column("password_at_s", sa.Float(), nullable=True),
         sa.Column("external_id", sa.String(), nullable=True, unique=True),
     )
-    _table(
+    create_table(
         "membership",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("account_id", sa.String(), sa.ForeignKey("account.id"), nullable=False, index=True),
@@ -47,7 +47,7 @@ def _accounts() -> None:
 
 
 def _logins() -> None:
-    _table(
+    create_table(
         "login",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("digest", sa.String(), nullable=False, unique=True),
@@ -59,11 +59,11 @@ def _logins() -> None:
 
 
 def _tokens() -> None:
-    _table(
+    create_table(
         "token_new",
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("digest", sa.String(), nullable=False, unique=True),
-        sa.Column("role", _one_of("role", *_ROLES), nullable=True),
+        sa.Column("role", one_of("role", *_ROLES), nullable=True),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("subject_id", sa.String(), nullable=False),
         sa.Column("account_id", sa.String(), sa.ForeignKey("account.id"), nullable=True),
@@ -75,16 +75,3 @@ def _tokens() -> None:
     op.drop_table("token")
     op.rename_table("token_new", "token")
     op.create_index("ix_token_account_id", "token", ["account_id"])
-
-
-def _table(name: str, *parts: "sa.Column[Any] | sa.UniqueConstraint") -> None:
-    stamps = (
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
-    )
-    op.create_table(name, *stamps, *parts)
-
-
-def _one_of(name: str, *values: str) -> "sa.Enum":
-    return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0023"
 down_revision = "0022"
 branch_labels = None
@@ -13,11 +15,8 @@ _STATES = ("held", "proposed", "lost", "absent")
 
 def upgrade() -> None:
     """Make the table; the next proofs fill it."""
-    op.create_table(
+    create_table(
         "account_right",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("platform_id", sa.String(), nullable=False),
         sa.Column("capability", sa.String(), nullable=False),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0024"
 down_revision = "0023"
 branch_labels = None
@@ -11,11 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table and the columns; what was ordered before has no end."""
-    op.create_table(
+    create_table(
         "lease_rule",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("default_s", sa.Float(), nullable=True),
         sa.Column("longest_s", sa.Float(), nullable=True),

@@ -1,7 +1,8 @@
 """Orders may name needs: where they were placed, why, and where else they may go."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from catalog.store.migrations.columns import create_table
 
 revision = "0027"
 down_revision = "0026"
@@ -11,11 +12,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table; what was ordered before named its offer."""
-    op.create_table(
+    create_table(
         "placement",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("order_id", sa.String(), sa.ForeignKey("machine_order.id"), primary_key=True),
         sa.Column("needs", sa.JSON(), nullable=False),
         sa.Column("candidates", sa.JSON(), nullable=False),

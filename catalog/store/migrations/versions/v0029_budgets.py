@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from catalog.store.migrations.columns import create_table
+
 revision = "0029"
 down_revision = "0028"
 branch_labels = None
@@ -11,11 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table and the columns; machines that projects have by now cost from when they were made."""
-    op.create_table(
+    create_table(
         "budget",
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("created_at_s", sa.Float(), nullable=False),
-        sa.Column("updated_at_s", sa.Float(), nullable=False),
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("amount", sa.String(), nullable=False),
         sa.Column("currency", sa.String(), nullable=False),
