@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from catalog import grant_end, parting, publish, terms_kept, winding_down
+from catalog.clouds import Proof
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
 from catalog.model.platform import Platform
 from catalog.model.terms import NO_TERMS, Terms, terms_json
-from catalog.ports import Proof
 from catalog.store import consent as store
 from catalog.store import rows
 from catalog.store.database import Tx

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from catalog import normalise
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, Listing
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability
-from catalog.ports import CloudItem, CloudMachine, CloudSize, Listing
 
 Listed = CloudSize | CloudItem | CloudMachine
 

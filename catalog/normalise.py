@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.ports import CloudItem, CloudSize
+from catalog.clouds import CloudItem, CloudSize
 
 _MIB_PER_GIB = 1024
 

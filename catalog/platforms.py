@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from catalog import access, addresses, enrolments, naming
+from catalog.clouds import CloudAccount
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Enrolment, Role
 from catalog.model.ids import CredentialId, EndpointId, PlatformId, new_id
 from catalog.model.network import Site
 from catalog.model.platform import SERVICES, Endpoint, EndpointState, Platform, Purpose, SealedCredential
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import SealedValue, Sealer, Secret
 from catalog.store import connections, platforms, principals, rows
 from catalog.store.database import Tx

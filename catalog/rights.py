@@ -7,10 +7,10 @@ and a grant whose right is gone has no open offer (``catalog.publish.degrade``).
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from catalog.clouds import Proof
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
 from catalog.model.right import Right, RightState
-from catalog.ports import Proof
 from catalog.store import rows
 from catalog.store.database import Tx
 

@@ -10,18 +10,10 @@ from importlib import import_module
 from typing import Final
 from urllib.parse import urlsplit
 
+from catalog.clouds import AccountOf, CloudAccount, CloudDriver
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import OF_THE_OWNER, Capability
-from catalog.ports import (
-    AccountOf,
-    Carrier,
-    Clock,
-    CloudAccount,
-    CloudDriver,
-    Dialer,
-    NativePassage,
-    PassageTerms,
-)
+from catalog.ports import Carrier, Clock, Dialer, NativePassage, PassageTerms
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from catalog.providers import Provider, Standing
 from drivers.clouds.libcloud_facts import ACCEPTED, REFUSED, LibcloudFacts

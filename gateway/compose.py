@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from catalog.clouds import CloudAccount, CloudDriver, MachineAction
 from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.signing_key import load_or_create_key
@@ -16,16 +17,7 @@ from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
-from catalog.ports import (
-    ApprovedEndpoint,
-    Checkpoint,
-    Clock,
-    CloudAccount,
-    CloudDriver,
-    Dialer,
-    MachineAction,
-    PlatformLink,
-)
+from catalog.ports import ApprovedEndpoint, Checkpoint, Clock, Dialer, PlatformLink
 from catalog.prices.ports import PublishedPriceLists
 from catalog.secrets import Sealer
 from catalog.store.database import Database

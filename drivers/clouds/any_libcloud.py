@@ -8,9 +8,10 @@ from typing import Any
 
 from libcloud.compute.providers import get_driver
 
+from catalog.clouds import CloudAccount, MachineSpec
 from catalog.errors import CloudRefused, InvalidValue
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudAccount, Dialer, MachineSpec
+from catalog.ports import Dialer
 from drivers.clouds.generic import GenericCloud
 from drivers.clouds.libcloud_facts import ACCEPTED, Shape
 from drivers.clouds.policy import CallPolicy

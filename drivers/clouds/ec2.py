@@ -20,9 +20,10 @@ from libcloud.compute.drivers.ec2 import (
     ExEC2AvailabilityZone,
 )
 
+from catalog.clouds import CloudAccount, CloudItem, CloudMachine, CloudSize, MachineSpec, MachineStatus, Proof
 from catalog.errors import CloudMisbehaved, InvalidValue
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudAccount, CloudItem, CloudMachine, CloudSize, Dialer, MachineSpec, MachineStatus, Proof
+from catalog.ports import Dialer
 from drivers.clouds import ec2_pages
 from drivers.clouds.ec2_pages import PAGES_LIMIT, next_token, rows_count
 from drivers.clouds.generic import GenericCloud, named_options

@@ -7,8 +7,8 @@ from typing import Any, Final
 from libcloud.compute.drivers.ec2 import NAMESPACE
 from libcloud.pricing import get_size_price
 
+from catalog.clouds import CloudSize
 from catalog.errors import CloudMisbehaved
-from catalog.ports import CloudSize
 
 PAGES_LIMIT: Final = 400
 

@@ -14,22 +14,22 @@ from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLocation, NodeSize, StorageVolume
 from libcloud.compute.types import NodeState
 
-from catalog.endpoints import Target
-from catalog.errors import CloudMisbehaved, CloudQuotaExhausted, CloudRefused, InvalidValue
-from catalog.listed import Batch, Listed, batches, listing
-from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import (
+from catalog.clouds import (
     CloudAccount,
     CloudItem,
     CloudMachine,
     CloudSize,
-    Dialer,
     Listing,
     MachineAction,
     MachineSpec,
     MachineStatus,
     Proof,
 )
+from catalog.endpoints import Target
+from catalog.errors import CloudMisbehaved, CloudQuotaExhausted, CloudRefused, InvalidValue
+from catalog.listed import Batch, Listed, batches, listing
+from catalog.messages.handshake import Capability, ServiceInformation
+from catalog.ports import Dialer
 from drivers.clouds.libcloud_bridge import Bridge
 from drivers.clouds.parsing import Parsing
 from drivers.clouds.policy import CallPolicy
@@ -52,7 +52,7 @@ _METHODS: Final[Mapping[Capability, str]] = {
 
 
 class GenericCloud(Parsing, ABC):
-    """One platform's cloud through libcloud. Implements ``catalog.ports.CloudDriver``."""
+    """One platform's cloud through libcloud. Implements ``catalog.clouds.CloudDriver``."""
 
     provider: str  # a key of drivers.registry
     always_long: ClassVar[frozenset[Capability]] = frozenset()  # lists that are never short enough for a thread

@@ -12,8 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from catalog.clouds import CloudAccount
 from catalog.errors import CatalogError, CloudDisconnected, CloudTimedOut, CloudUnavailable
-from catalog.ports import CloudAccount, Dialer
+from catalog.ports import Dialer
 from drivers.clouds import libcloud_prices, routed_http
 from drivers.clouds.policy import CallPolicy
 from drivers.clouds.routed_http import Call, Route

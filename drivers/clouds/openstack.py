@@ -14,9 +14,9 @@ from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import NodeLocation, StorageVolume
 from libcloud.compute.drivers.openstack import OpenStackNodeDriver
 
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
 from drivers.clouds.generic import GenericCloud, refuse_location
 from drivers.clouds.parsing import identifier
 from drivers.keystone_url import keystone_url

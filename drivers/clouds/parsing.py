@@ -7,8 +7,8 @@ from typing import Final
 from libcloud.compute.base import KeyPair, Node, NodeImage, NodeLocation, NodeSize, StorageVolume
 from libcloud.compute.types import NodeState
 
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineStatus
 from catalog.errors import CloudMisbehaved
-from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineStatus
 from drivers.clouds.libcloud_bridge import Bridge
 
 # Where libcloud's drivers put what a machine was made of.

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from catalog.clouds import CloudAccount
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 
 

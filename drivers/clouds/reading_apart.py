@@ -16,11 +16,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from catalog import errors
+from catalog.clouds import CloudAccount, Listing
 from catalog.endpoints import Target
 from catalog.errors import CatalogError, CloudError, CloudMisbehaved, CloudUnavailable, DialRefused
 from catalog.listed import Batch
 from catalog.messages.handshake import Capability
-from catalog.ports import Address, CloudAccount, Listing
+from catalog.ports import Address
 from drivers.clouds.policy import CallPolicy
 from drivers.clouds.reader_channel import Channel, ChannelClosed
 from drivers.clouds.reader_job import told_of

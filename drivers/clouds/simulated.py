@@ -14,9 +14,9 @@ from libcloud.common.base import ConnectionUserAndKey, JsonResponse
 from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLocation, NodeSize, StorageVolume
 from libcloud.compute.types import NodeState, StorageVolumeState
 
+from catalog.clouds import CloudMachine, MachineSpec
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
-from catalog.ports import CloudMachine, MachineSpec
 from drivers.clouds.generic import GenericCloud
 from drivers.clouds.parsing import identifier
 

@@ -13,19 +13,10 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 from xml.sax.saxutils import escape
 
+from catalog.clouds import AccountOf, CloudAccount
 from catalog.errors import CloudMisbehaved, Denied
 from catalog.messages.handshake import Capability
-from catalog.ports import (
-    AccountOf,
-    Asked,
-    Carrier,
-    Clock,
-    CloudAccount,
-    HttpAnswer,
-    HttpCall,
-    PassageCall,
-    PassageTerms,
-)
+from catalog.ports import Asked, Carrier, Clock, HttpAnswer, HttpCall, PassageCall, PassageTerms
 from drivers.passages import sigv4
 from drivers.passages.answers import one_piece, within
 

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from catalog.clouds import AccountOf
 from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudRefused, Denied
-from catalog.ports import AccountOf, Asked, Carrier, Clock, HttpAnswer, HttpCall, PassageCall, PassageTerms
+from catalog.ports import Asked, Carrier, Clock, HttpAnswer, HttpCall, PassageCall, PassageTerms
 from drivers.passages import openstack_calls as calls
 from drivers.passages.answers import one_piece, within
 from drivers.passages.links import LinkRewriter

@@ -5,8 +5,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from catalog.clouds import AccountOf, CloudAccount
 from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudRefused, CloudUnavailable
-from catalog.ports import AccountOf, Carrier, CloudAccount, HttpAnswer, HttpCall
+from catalog.ports import Carrier, HttpAnswer, HttpCall
 from catalog.secrets import Secret
 from drivers.keystone_url import keystone_url
 from drivers.passages.answers import within

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
+from catalog.clouds import CloudMachine, MachineStatus
 from catalog.errors import CloudRefused
 from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
-from catalog.ports import CloudMachine, MachineStatus
 
 TAG_OWNER = "crossway-owner"
 TAG_MACHINE = "crossway-machine"

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 
+from catalog.clouds import Clouds
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import (
     TO_ORDERS,
@@ -19,7 +20,7 @@ from catalog.messages.contracts import (
     from_json,
 )
 from catalog.model.ids import PlatformId
-from catalog.ports import Checkpoint, Clock, Clouds, MessageQueue
+from catalog.ports import Checkpoint, Clock, MessageQueue
 from drivers.provisioner.journal import TAG_MACHINE, TAG_OWNER, ProvisionPolicy, Records
 from drivers.provisioner.work import Work
 

@@ -11,19 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from catalog.clouds import CloudDriver, CloudMachine, Clouds, MachineAction, MachineSpec, MachineStatus
 from catalog.errors import CatalogError, CloudError, CloudMisbehaved, CloudRefused, CloudTimedOut, LeaseLost
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, MachineProgress, Message
 from catalog.model.ids import MessageId, new_id
-from catalog.ports import (
-    Checkpoint,
-    Clock,
-    CloudDriver,
-    CloudMachine,
-    Clouds,
-    MachineAction,
-    MachineSpec,
-    MachineStatus,
-)
+from catalog.ports import Checkpoint, Clock
 from drivers.provisioner.journal import (
     GRANT_ENDED,
     Failure,

@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from catalog.clouds import MachineAction
 from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
 from catalog.leases.rules import extend
 from catalog.model.ids import MachineId, PlatformId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.platform import Platform
 from catalog.pool.give_back import destroy, give_back
-from catalog.ports import MachineAction
 from catalog.store import rows, scoped
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Nothing, Out, Resource, Time, stamp

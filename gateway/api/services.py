@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from catalog.access import Principal
+from catalog.clouds import MachineAction
 from catalog.errors import NotFound, WrongState
 from catalog.last_used import LastUsed
 from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
-from catalog.ports import Checkpoint, Clock, MachineAction
+from catalog.ports import Checkpoint, Clock
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from catalog.providers import Provider
 from catalog.relay_care import GatewayKeys

@@ -8,11 +8,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from catalog.clouds import Clouds, MachineStatus
 from catalog.errors import CatalogError
 from catalog.machines import dispose
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine, MachineEvent, MachineState
-from catalog.ports import Clock, Clouds, MachineStatus
+from catalog.ports import Clock
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, update, where
 

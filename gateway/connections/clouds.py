@@ -6,6 +6,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from catalog.allowance import Wanted, refuse_outside
+from catalog.clouds import (
+    CloudAccount,
+    CloudDriver,
+    CloudItem,
+    CloudMachine,
+    CloudSize,
+    Listing,
+    MachineAction,
+    MachineSpec,
+    Proof,
+)
 from catalog.connections import count_call
 from catalog.consent import allowed, standing
 from catalog.errors import CloudRefused, Denied
@@ -14,19 +25,7 @@ from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
 from catalog.platforms import cloud_account
-from catalog.ports import (
-    Clock,
-    CloudAccount,
-    CloudDriver,
-    CloudItem,
-    CloudMachine,
-    CloudSize,
-    Dialer,
-    Listing,
-    MachineAction,
-    MachineSpec,
-    Proof,
-)
+from catalog.ports import Clock, Dialer
 from catalog.secrets import Sealer
 from catalog.store.database import Database, Tx
 from catalog.winding_down import session_of
@@ -57,7 +56,7 @@ class _Held:
 
 
 class RoutedClouds:
-    """catalog.ports.Clouds over the tunnels of this process."""
+    """catalog.clouds.Clouds over the tunnels of this process."""
 
     def __init__(
         self,
@@ -175,7 +174,7 @@ def _public(account: CloudAccount) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class GrantedDriver:
-    """catalog.ports.CloudDriver that asks the grants first: what is not granted never leaves the gateway.
+    """catalog.clouds.CloudDriver that asks the grants first: what is not granted never leaves the gateway.
 
     A grant that ends leaves machines behind that we made under it. Those, and no others, may be looked for, read and
     destroyed afterwards: or they would run, and cost their owner money, for ever.

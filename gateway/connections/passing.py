@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from catalog.clouds import AccountOf, CloudAccount
 from catalog.connections import count_call
 from catalog.consent import standing
 from catalog.errors import CallsExhausted, CatalogError, Denied, NotFound, TooManyCalls
@@ -19,17 +20,7 @@ from catalog.model.passage import Passage, PassageKind
 from catalog.model.platform import Platform
 from catalog.passages import record_answer, record_call, require_any_grant, require_covered, why_over
 from catalog.platforms import cloud_account
-from catalog.ports import (
-    AccountOf,
-    Asked,
-    Carrier,
-    Clock,
-    CloudAccount,
-    HttpAnswer,
-    NativePassage,
-    PassageCall,
-    PassageTerms,
-)
+from catalog.ports import Asked, Carrier, Clock, HttpAnswer, NativePassage, PassageCall, PassageTerms
 from catalog.secrets import Sealer, Secret
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, find

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from catalog import drift, rights
+from catalog.clouds import CloudDriver, Clouds, Proof
 from catalog.connections import established_for
 from catalog.consent import add_proof, suggest
 from catalog.errors import CloudError, WrongState
@@ -11,7 +12,7 @@ from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId, new_id
 from catalog.model.right import Right, RightState
-from catalog.ports import Clock, CloudDriver, Clouds, Proof
+from catalog.ports import Clock
 from catalog.publish import degrade, publish, settle_inventory
 from catalog.store import incoming
 from catalog.store.database import Database, Tx

@@ -130,6 +130,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
 # (importer prefix, imported prefix): why the ban does not hold here.
 ALLOWED: dict[tuple[str, str], str] = {
     ("drivers", "catalog.ports"): "what it implements",
+    ("drivers", "catalog.clouds"): "what it implements",
     ("drivers", "catalog.prices.ports"): "what it implements",
     ("drivers", "catalog.errors"): "what it raises",
     ("drivers", "catalog.messages"): "what the applications say to each other",

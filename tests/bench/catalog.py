@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
+from catalog.clouds import CloudSize
 from catalog.model.ids import PlatformId
-from catalog.ports import CloudSize
 from catalog.publish import store_inventory
 from catalog.store.database import Database
 from tests.support import postgresql

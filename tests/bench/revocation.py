@@ -23,13 +23,13 @@ import aiohttp
 import asyncssh
 
 from catalog import access, tenancy
+from catalog.clouds import MachineSpec
 from catalog.errors import CloudTimedOut
 from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
 from catalog.model.offering import Offer
-from catalog.ports import MachineSpec
 from catalog.store import rows
 from drivers import registry
 from gateway.api.server import build_app, serve_app

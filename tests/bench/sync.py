@@ -20,10 +20,11 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from catalog.clouds import CloudDriver
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, PlatformId, new_id
 from catalog.model.offering import InventoryItem
-from catalog.ports import Address, CloudDriver
+from catalog.ports import Address
 from catalog.store import rows
 from catalog.store.database import Tx
 from drivers.clouds.policy import CallPolicy
@@ -108,7 +109,7 @@ async def idle() -> None:
 
 @dataclass(frozen=True)
 class OneCloud:
-    """catalog.ports.Clouds with the one driver that a round uses."""
+    """catalog.clouds.Clouds with the one driver that a round uses."""
 
     only: CloudDriver
 

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from catalog import browse, consent, publish
+from catalog.clouds import CloudItem, CloudSize
 from catalog.errors import InvalidValue, NotFound
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, new_id
 from catalog.model.offering import OfferState
-from catalog.ports import CloudItem, CloudSize
 from catalog.store import rows
 from catalog.store.database import Tx
 from tests.support.stores import CANARY, Store, add_connection, add_platform

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import consent, publish
+from catalog.clouds import Proof
 from catalog.errors import AlreadyExists, CloudMisbehaved, Denied, InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, GrantedCapability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId
 from catalog.model.offering import OfferState
-from catalog.ports import Proof
 from catalog.store import rows
 from catalog.store.database import Tx
 from tests.support.consenting import Talk, begin_talk, granted

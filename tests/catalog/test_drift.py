@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from catalog import drift, publish
+from catalog.clouds import CloudMachine, MachineStatus
 from catalog.machines import TAG_MACHINE
 from catalog.model.consent import Grant, GrantState
 from catalog.model.event import Event
 from catalog.model.ids import GrantId, MachineId, PlatformId, new_id
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import InventoryItem
-from catalog.ports import CloudMachine, MachineStatus
 from catalog.store import rows
 from tests.support.stores import Store, add_connection, add_platform
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from catalog import listed
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineStatus
 from catalog.errors import CloudMisbehaved
-from catalog.ports import CloudItem, CloudMachine, CloudSize, MachineStatus
 
 
 def sizes(count: int) -> Iterator[CloudSize]:

@@ -3,8 +3,8 @@
 import pytest
 
 from catalog import normalise
+from catalog.clouds import CloudItem, CloudSize
 from catalog.normalise import Normalised
-from catalog.ports import CloudItem, CloudSize
 
 X86, ARM = "x86_64", "arm64"
 

@@ -3,12 +3,12 @@
 import pytest
 
 from catalog import consent, publish
+from catalog.clouds import CloudItem, CloudSize, Proof
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, PlatformId, new_id
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
-from catalog.ports import CloudItem, CloudSize, Proof
 from catalog.store import rows
 from tests.support.stores import Store, add_connection, add_platform
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from catalog import rights
+from catalog.clouds import Proof
 from catalog.model.consent import Grant, GrantState
 from catalog.model.event import Event
 from catalog.model.ids import GrantId, PlatformId, new_id
 from catalog.model.right import RightState
-from catalog.ports import Proof
 from catalog.store import rows
 from tests.support.stores import Store, add_connection, add_platform
 

@@ -1,4 +1,4 @@
-"""The contract of ``catalog.ports.CloudDriver``, on every cloud we have a real server of."""
+"""The contract of ``catalog.clouds.CloudDriver``, on every cloud we have a real server of."""
 
 import asyncio
 import json
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.errors import CloudCredentialsRefused, InvalidValue
 from catalog.messages.handshake import OF_THE_OWNER, Capability
-from catalog.ports import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.secrets import Secret
 from tests.support.clouds import RunningCloud, moto_cloud, simulated_cloud
 from tests.support.dialers import LoopbackDialer

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import CloudAccount
 from catalog.errors import InvalidValue
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 from drivers.clouds.libcloud_facts import ACCEPTED
 from drivers.registry import PROVIDERS, build, check, providers

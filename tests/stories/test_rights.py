@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from catalog.ports import MachineAction
+from catalog.clouds import MachineAction
 from tests.support.clouds import DEBIAN, REGION, moto_cloud
 from tests.support.small_world import SmallWorld, small_world
 from tests.support.sshd import wait_until

@@ -29,6 +29,7 @@ from catalog import (
     tenancy,
     webhooks,
 )
+from catalog.clouds import CloudItem, CloudSize, MachineAction
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
@@ -38,7 +39,6 @@ from catalog.model.passage import Passage, PassageKind
 from catalog.model.price import Price
 from catalog.orders.place import place
 from catalog.pool.manage import create_pool
-from catalog.ports import CloudItem, CloudSize, MachineAction
 from catalog.prices import book, lines
 from catalog.prices.ports import PublishedPrice, PublishedPrices
 from catalog.search import saved

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from catalog.clouds import CloudAccount
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount, Dialer
+from catalog.ports import Address, ApprovedEndpoint, Dialer
 from catalog.secrets import Secret
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build

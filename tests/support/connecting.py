@@ -14,13 +14,14 @@ from typing import Any
 import asyncssh
 
 from catalog import connections, network, platforms
+from catalog.clouds import CloudAccount, CloudItem, CloudSize, Proof
 from catalog.errors import CloudError
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
 from catalog.model.connection import AccountSession, Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import GrantRule
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.model.platform import Platform, Purpose
-from catalog.ports import Address, CloudAccount, CloudItem, CloudSize, Dialer, Proof
+from catalog.ports import Address, Dialer
 from catalog.store import rows
 from gateway.connections.choosing import ChoosingPolicy, RouteChooser
 from gateway.connections.clouds import RoutedClouds

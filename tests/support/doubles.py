@@ -10,12 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
-from catalog.listed import Listed, listing
-from catalog.messages.handshake import ServiceInformation
-from catalog.model.ids import PlatformId
-from catalog.ports import (
-    Clock,
+from catalog.clouds import (
     CloudDriver,
     CloudItem,
     CloudMachine,
@@ -26,6 +21,11 @@ from catalog.ports import (
     MachineStatus,
     Proof,
 )
+from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
+from catalog.listed import Listed, listing
+from catalog.messages.handshake import ServiceInformation
+from catalog.model.ids import PlatformId
+from catalog.ports import Clock
 
 
 class Lie(Enum):

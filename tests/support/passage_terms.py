@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from catalog.clouds import CloudAccount
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount, HttpAnswer, HttpCall, PassageTerms
+from catalog.ports import Address, ApprovedEndpoint, HttpAnswer, HttpCall, PassageTerms
 from catalog.secrets import Secret
 from drivers.passages.answers import one_piece
 

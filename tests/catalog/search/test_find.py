@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog import allowance, consent, publish
+from catalog.clouds import CloudSize
 from catalog.errors import InvalidValue
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine
 from catalog.model.offering import InventoryItem, Offer
-from catalog.ports import CloudSize
 from catalog.prices import book, lines
 from catalog.search.find import Found, find
 from catalog.search.index import SearchIndex

@@ -1,9 +1,9 @@
 """Lists on their way in: unseen until they are whole, compared by the database, and forgotten when left."""
 
 from catalog import listed
+from catalog.clouds import CloudItem
 from catalog.model.ids import PlatformId
 from catalog.model.offering import IncomingItem, InventoryItem
-from catalog.ports import CloudItem
 from catalog.store import incoming, rows, tidy
 from tests.support.stores import Store, add_platform
 

@@ -19,9 +19,10 @@ import pytest
 from libcloud.compute.base import NodeDriver
 from libcloud.compute.providers import DRIVERS
 
+from catalog.clouds import CloudAccount, MachineSpec
 from catalog.errors import CloudError, CloudRefused, InvalidValue
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount, MachineSpec
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.providers import Standing
 from catalog.secrets import Secret
 from drivers.clouds.generic import _METHODS

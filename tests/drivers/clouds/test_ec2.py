@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import CloudAccount, CloudDriver, MachineAction, MachineSpec
 from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable, InvalidValue
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount, CloudDriver, MachineAction, MachineSpec
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 from drivers.clouds.ec2 import NAMESPACE, WholeResponse
 from drivers.clouds.policy import CallPolicy

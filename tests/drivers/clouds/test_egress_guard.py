@@ -10,9 +10,10 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from catalog.clouds import CloudAccount
 from catalog.errors import CloudError, DialRefused
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 from drivers.clouds import egress_guard
 from drivers.clouds.libcloud_bridge import Bridge

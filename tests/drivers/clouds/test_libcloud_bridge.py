@@ -10,6 +10,7 @@ import pytest
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
 
+from catalog.clouds import CloudAccount
 from catalog.errors import (
     CatalogError,
     CloudCredentialsRefused,
@@ -20,7 +21,7 @@ from catalog.errors import (
     CloudUnavailable,
 )
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 from drivers.clouds.libcloud_bridge import Bridge
 from drivers.clouds.policy import CallPolicy

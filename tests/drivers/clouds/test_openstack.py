@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import CloudAccount, MachineAction, MachineSpec
 from catalog.errors import CloudCredentialsRefused, CloudMisbehaved, CloudQuotaExhausted, CloudRefused, DialRefused
 from catalog.model.ids import PlatformId
-from catalog.ports import Address, ApprovedEndpoint, CloudAccount, MachineAction, MachineSpec
+from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import Listing
 from catalog.errors import CloudMisbehaved, CloudTimedOut, CloudUnavailable
-from catalog.ports import Address, Listing
+from catalog.ports import Address
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build
 from tests.support.clouds import RunningCloud, moto_cloud

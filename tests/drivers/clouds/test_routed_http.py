@@ -10,6 +10,7 @@ import requests
 from libcloud.common.base import Connection
 from libcloud.http import LibcloudConnection
 
+from catalog.clouds import MachineSpec
 from catalog.endpoints import Target
 from catalog.errors import (
     CertificateRefused,
@@ -20,7 +21,7 @@ from catalog.errors import (
     CloudUnavailable,
     DialRefused,
 )
-from catalog.ports import Address, ApprovedEndpoint, MachineSpec
+from catalog.ports import Address, ApprovedEndpoint
 from drivers.clouds import routed_http
 from drivers.clouds.policy import CallPolicy
 from drivers.clouds.routed_http import Call, Route

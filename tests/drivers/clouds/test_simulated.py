@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import MachineSpec
 from catalog.errors import CloudDisconnected, CloudMisbehaved, CloudRefused, CloudUnavailable
-from catalog.ports import MachineSpec
 from drivers.clouds.simulated import SimulatedNodeDriver
 from tests.support.clouds import RunningCloud, simulated_cloud
 from tests.support.dialers import LoopbackDialer

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.clouds import MachineAction, MachineSpec
 from catalog.errors import CatalogError
-from catalog.ports import MachineAction, MachineSpec
 from catalog.secrets import Secret
 from drivers.clouds.policy import CallPolicy
 from drivers.clouds.translation import DETAIL_LIMIT, Redaction

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.clouds import CloudMachine
 from catalog.messages.contracts import (
     CreateMachine,
     DestroyMachine,
@@ -18,7 +19,6 @@ from catalog.messages.contracts import (
     Message,
 )
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
-from catalog.ports import CloudMachine
 from drivers.provisioner.journal import Phase, ProvisionPolicy
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from catalog.clouds import CloudMachine, MachineStatus
 from catalog.messages.contracts import DestroyMachine, from_json
 from catalog.model.ids import MachineId
 from catalog.model.machine import Machine, MachineState
 from catalog.pool.apply import apply
 from catalog.pool.manage import create_pool
-from catalog.ports import CloudMachine, MachineStatus
 from catalog.store import machines, outbox, rows
 from gateway.background.refresh_machines import RefreshMachines
 from tests.support.clocks import ManualClock

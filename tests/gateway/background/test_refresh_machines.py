@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from catalog.clouds import CloudMachine, MachineStatus
 from catalog.model.ids import MachineId, PlatformId, SiteId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.platform import Platform
-from catalog.ports import CloudMachine, MachineStatus
 from catalog.store import rows
 from gateway.background.refresh_machines import RefreshMachines
 from tests.support.doubles import MemoryCloud, MemoryClouds

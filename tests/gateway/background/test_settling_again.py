@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from catalog import consent
+from catalog.clouds import CloudItem
 from catalog.errors import CloudUnavailable
 from catalog.model.consent import Grant, GrantState
 from catalog.model.offering import InventoryItem, Offer, OfferState
-from catalog.ports import CloudItem
 from catalog.store import rows
 from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict

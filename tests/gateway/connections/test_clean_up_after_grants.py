@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from catalog import consent
+from catalog.clouds import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.errors import CloudRefused
 from catalog.model.audit import AuditRecord
 from catalog.model.consent import Grant
@@ -15,7 +16,6 @@ from catalog.model.ids import MachineId
 from catalog.model.machine import Machine
 from catalog.model.offering import Offer
 from catalog.model.terms import EndRule
-from catalog.ports import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.store import rows
 from catalog.winding_down import CLEARING_S
 from gateway.connector.policy import Verdict

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from catalog import platforms
+from catalog.clouds import CloudDriver, MachineAction, MachineSpec
 from catalog.errors import CallsExhausted, CloudRefused, CloudUnavailable
-from catalog.ports import CloudDriver, MachineAction, MachineSpec
 from catalog.secrets import Secret
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting

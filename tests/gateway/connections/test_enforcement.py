@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from catalog import consent
+from catalog.clouds import CloudDriver, MachineSpec
 from catalog.errors import CloudRefused, CloudTimedOut
 from catalog.messages.handshake import Decision, GrantedCapability
 from catalog.model.connection import ConnectionState
 from catalog.model.consent import Grant, Side
 from catalog.model.terms import Scope
-from catalog.ports import CloudDriver, MachineSpec
 from catalog.store import rows
 from gateway.connections.enforcement import Enforcement
 from tests.support.connecting import Connecting, wait_for

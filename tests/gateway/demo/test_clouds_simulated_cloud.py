@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from catalog.ports import MachineSpec, MachineStatus
+from catalog.clouds import MachineSpec, MachineStatus
 from tests.support.clouds import ACCOUNT, SECRET, RunningCloud, simulated_cloud
 
 SPEC = MachineSpec(name="kept", size="s1", image="img-debian-12", tags={"crossway-order": "kept"})
