@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from catalog import naming, tenancy
 from catalog.access import GATEWAY_WIDE, IN_PROJECTS, Principal, scope
 from catalog.errors import Denied, InvalidValue, NotFound
-from catalog.model.access import Account, AccountKind, Login, Membership, Role
+from catalog.model.access import Account, AccountKind, Membership, Role
 from catalog.model.ids import AccountId, MembershipId, OrganisationId, ProjectId, new_id
 from catalog.model.tenancy import Organisation, Project
 from catalog.store import principals, rows
@@ -130,16 +130,6 @@ def seen_by(principal: Principal, permission: str) -> Mapping[str, object] | Non
     """Return which memberships the principal sees, as column values of which one must hold; None: all."""
     reach = scope(principal, permission)
     return None if reach.everything else {"project_id": reach.projects, "organisation_id": principal.owned}
-
-
-def disable_logins(tx: Tx, account: Account, reason: str, now_s: float, *, but: str = "") -> int:
-    """End every session of the account but the one with this id, and return how many."""
-    ended = 0
-    for login in rows.where(tx, Login, account_id=account.id, ended_at_s=None):
-        if login.id != but:
-            rows.update(tx, login, {"ended_at_s": now_s, "end_reason": reason}, now_s)
-            ended += 1
-    return ended
 
 
 def _place(tx: Tx, principal: Principal, project: str | None, organisation: str | None) -> Project | Organisation:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from catalog.access import LOGIN_PREFIX, digest, is_open, new_text
-from catalog.errors import NotFound
 from catalog.model.access import Account, AccountKind, Login
 from catalog.model.ids import LoginId, new_id
 from catalog.store import rows
@@ -59,12 +58,12 @@ def end(tx: Tx, login: Login, reason: str, now_s: float) -> Login:
     return rows.update(tx, login, {"ended_at_s": now_s, "end_reason": reason}, now_s)
 
 
-def by_id(tx: Tx, id_: str) -> Login:
-    """Return the session. Raises NotFound."""
-    found = rows.find(tx, Login, id_)
-    if found is None:
-        raise NotFound(f"there is no session '{id_}'")
-    return found
+def end_all(tx: Tx, account: Account, reason: str, now_s: float, *, but: str = "") -> int:
+    """End every open session of the account but the one with this id, and return how many."""
+    open_ones = [each for each in rows.where(tx, Login, account_id=account.id, ended_at_s=None) if each.id != but]
+    for login in open_ones:
+        end(tx, login, reason, now_s)
+    return len(open_ones)
 
 
 def state(login: Login, now_s: float) -> str:

@@ -223,7 +223,7 @@ def _keep(tx: Tx, call: Call[PasswordIn], account_id: str, fresh: str) -> None:
     account = rows.by_id(tx, Account, account_id)
     call.precondition.check(account)
     rows.update(tx, account, {"password": fresh, "password_at_s": call.now_s}, call.now_s)
-    accounts.disable_logins(tx, account, "the password was changed", call.now_s, but=call.principal.token_id)
+    logins.end_all(tx, account, "the password was changed", call.now_s, but=call.principal.token_id)
     deed = Deed(
         actor=audit.actor_of(call.principal),
         action="change_password",
