@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 ANY = "*"
 PROOFS_KEPT = 20
-_STANDING = frozenset({GrantState.GRANTED, GrantState.ACCEPTED, GrantState.SUSPENDED})
+_APPLIED = frozenset({GrantState.ACCEPTED, GrantState.SUSPENDED})
+_STANDING = _APPLIED | {GrantState.GRANTED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,14 +348,18 @@ def _end(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
 
 
 def _leave(tx: Tx, grant: Grant, event: GrantEvent, reason: str, now_s: float) -> None:
-    """End the grant by ``event``, with its offer, its terms and what was begun under it, in one transaction."""
-    stood = grant.state in _STANDING
+    """End the grant by ``event``, with its offer, its terms and what was begun under it, in one transaction.
+
+    What was given and never accepted has no machines: those that are there are its predecessor's, under its rule.
+    """
+    stood, applied = grant.state in _STANDING, grant.state in _APPLIED
     rows.move(tx, grant, GRANT_TRANSITIONS, event, now_s, {"suspended_by": [], "epoch": grant.epoch + int(stood)})
     terms_kept.end(tx, grant.id, reason, now_s)
     publish.withdraw(tx, grant.id, reason, now_s)
     if stood:
         grant_end.stop_all(tx, grant, reason, now_s)
-        winding_down.begin(tx, grant, reason, now_s)
+        if applied:
+            winding_down.begin(tx, grant, reason, now_s)
         parting.part_if_nothing_is_left(tx, grant.platform_id, now_s)
 
 

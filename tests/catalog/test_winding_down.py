@@ -14,7 +14,7 @@ from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState, Side
 from catalog.model.ids import MachineId
 from catalog.model.machine import Machine, MachineState
-from catalog.model.terms import EndRule
+from catalog.model.terms import EndRule, Terms
 from catalog.store import outbox, rows
 from catalog.winding_down import CLEARING_S, DEFAULT_S, plan
 from tests.support.clocks import ManualClock
@@ -133,6 +133,33 @@ def test_a_grant_that_stands_again_keeps_its_machines(tmp_path: Path) -> None:
         assert {(each.notice, each.ends_at_s) for each in rows.where(tx, Machine)} == {("", None)}
         winding_down.end_due(tx, NOW_S + 1e6)
         assert destroyed(tx) == set()
+
+    in_tx(tmp_path, work)
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+@pytest.mark.parametrize("rule", [None, EndRule.KEEP, EndRule.DRAIN, EndRule.DESTROY])
+def test_what_was_given_anew_and_never_accepted_leaves_the_deadlines_alone(
+    tmp_path: Path, rule: EndRule | None, end: str
+) -> None:
+    """Given and taken back, or run out, while its predecessor winds down: machines and session end as was planned."""
+
+    def as_planned(tx: Session) -> set[object]:
+        until_s = rows.by_id(tx, Grant, "grant_M").wind_down_until_s
+        return {(each.id, each.state, each.ends_at_s, each.notice) for each in rows.where(tx, Machine)} | {until_s}
+
+    def work(tx: Session) -> None:
+        prepared(tx, EndRule.KEEP)
+        consent.revoke(tx, "grant_M", NOW_S)
+        planned = as_planned(tx)
+        given = Terms(verbs=("create",), on_end=rule, wind_down_s=9.0 if rule else None, expires_at_s=NOW_S + 60)
+        consent.ask(tx, "grant_M", NOW_S + 1)
+        consent.answer(tx, "grant_M", given, by="owner", now_s=NOW_S + 2)
+        if end == "revoked":
+            consent.revoke(tx, "grant_M", NOW_S + 60)
+        else:
+            assert consent.expire_due(tx, NOW_S + 60) == 1
+        assert (as_planned(tx), destroyed(tx)) == (planned, set())
 
     in_tx(tmp_path, work)
 
