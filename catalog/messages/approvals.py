@@ -17,6 +17,7 @@ from catalog.errors import CloudMisbehaved
 
 # Not a handshake's: what was signed as one can never pass for the other.
 DOMAIN = b"crossway-approval-v1\n"
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quorum:
-    """How many approvals it takes, and whose (base64 Ed25519 public keys)."""
+    """How many approvals it takes, and whose (base64 Ed25519 public keys, each of them once: see ``is_key``)."""
 
     need: int
     of: tuple[str, ...]
@@ -58,12 +59,24 @@ def approve(key: Ed25519PrivateKey, shown: bytes) -> Approval:
     return Approval(key=public, signature=base64.b64encode(key.sign(shown)).decode())
 
 
+def is_key(text: str) -> bool:
+    """Tell whether ``text`` is the one base64 text of 32 bytes: of the four that decoders take for the same bytes.
+
+    Otherwise one person's key could stand in a quorum four times.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return len(raw) == _KEY_BYTES and base64.b64encode(raw).decode() == text
+
+
 def is_given(approval: Approval, quorum: Quorum, shown: bytes) -> bool:
     """Tell whether ``approval`` is one of the quorum's people's, of exactly what is shown."""
-    if approval.key not in quorum.of:
+    if approval.key not in quorum.of or not is_key(approval.key):
         return False
     try:
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(approval.key, validate=True))
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(approval.key))
         public.verify(base64.b64decode(approval.signature, validate=True), shown)
     except (ValueError, InvalidSignature):
         return False
@@ -73,7 +86,7 @@ def is_given(approval: Approval, quorum: Quorum, shown: bytes) -> bool:
 def approved_by(approvals: Approvals, shown: bytes) -> tuple[str, ...]:
     """Return the keys of those who approved ``shown``, each once, in the quorum's order."""
     valid = {each.key for each in approvals.given if is_given(each, approvals.quorum, shown)}
-    return tuple(key for key in approvals.quorum.of if key in valid)
+    return tuple(key for key in dict.fromkeys(approvals.quorum.of) if key in valid)
 
 
 def require(approvals: Approvals, shown: bytes) -> None:
@@ -81,5 +94,7 @@ def require(approvals: Approvals, shown: bytes) -> None:
     quorum = approvals.quorum
     if not 1 <= quorum.need <= len(set(quorum.of)):
         raise CloudMisbehaved("the decision needs more approvals than there are approvers", field="approvals")
+    if len(set(quorum.of)) < len(quorum.of):
+        raise CloudMisbehaved("the decision names an approver twice", field="approvals")
     if len(approved_by(approvals, shown)) < quorum.need:
         raise CloudMisbehaved(f"the decision is not approved by {quorum.need} of {len(quorum.of)}", field="approvals")

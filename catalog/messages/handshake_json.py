@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from catalog.destinations import destinations
 from catalog.errors import CloudMisbehaved, InvalidValue
-from catalog.messages.approvals import Approval, Approvals, Quorum, approval_bytes, require
+from catalog.messages.approvals import Approval, Approvals, Quorum, approval_bytes, is_key, require
 from catalog.messages.handshake import (
     AuthorizationRequest,
     Capability,
@@ -156,7 +156,13 @@ class ScopeShape(_Shape):
         return Scope(**{kind: tuple(patterns) for kind, patterns in self})
 
 
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+def _key(text: str) -> str:
+    if not is_key(text):
+        raise ValueError("must be the base64 of a 32-byte Ed25519 public key, as `approver-key` prints it")
+    return text
+
+
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$"), AfterValidator(_key)]
 Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
 
 

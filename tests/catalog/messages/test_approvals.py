@@ -1,5 +1,6 @@
 """N-of-M approvals: so many of these people, of the very same terms; checked by whoever reads the answer."""
 
+import base64
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog import grant_proof
 from catalog.errors import CloudMisbehaved
-from catalog.messages.approvals import Approval, Approvals, Quorum, approve, approved_by
+from catalog.messages.approvals import Approval, Approvals, Quorum, approve, approved_by, is_key
 from catalog.messages.handshake import (
     AuthorizationRequest,
     GrantedCapability,
@@ -103,3 +104,32 @@ def test_a_quorum_that_nobody_can_meet_is_refused() -> None:
     for quorum in (Quorum(need=3, of=TWO_OF_THREE.of[:2]), Quorum(need=2, of=TWO_OF_THREE.of[:1] * 2)):
         with pytest.raises(CloudMisbehaved, match="more approvals than"):
             read(approved(*all_of_them, quorum=quorum))
+
+
+def texts_of(key: str) -> list[str]:
+    """Return the four texts that a decoder takes for the same key: the last two bits of the last letter are unused."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = letters.index(key[-2])
+    return [f"{key[:-2]}{letters[last + bits]}=" for bits in range(4)]
+
+
+def test_one_person_meets_no_quorum_of_two_by_other_texts_of_the_key() -> None:
+    """All four texts are the same 32 bytes; only the one that encoding gives is a key, in ``of`` as in ``given``."""
+    texts = texts_of(TWO_OF_THREE.of[0])
+    assert len({base64.b64decode(text, validate=True) for text in texts}) == 1
+    assert [is_key(text) for text in texts] == [True, False, False, False]
+    mine = approve(PEOPLE[0], shown())
+    in_four_texts = Approvals(quorum=Quorum(need=2, of=tuple(texts)), given=tuple(replace(mine, key=t) for t in texts))
+    assert approved_by(in_four_texts, shown()) == (texts[0],)
+    with pytest.raises(CloudMisbehaved):
+        read(replace(TERMS, approvals=in_four_texts))
+
+
+def test_one_person_meets_no_quorum_of_two_by_being_named_twice() -> None:
+    """Whoever stands in the list twice approves once, and such a list is refused whoever signed."""
+    named_twice = Quorum(need=2, of=(TWO_OF_THREE.of[0], *TWO_OF_THREE.of[:2]))
+    mine, other = approve(PEOPLE[0], shown()), approve(PEOPLE[1], shown())
+    assert approved_by(Approvals(quorum=named_twice, given=(mine,)), shown()) == (TWO_OF_THREE.of[0],)
+    for given in ((mine,), (mine, other)):
+        with pytest.raises(CloudMisbehaved, match="an approver twice"):
+            read(approved(*given, quorum=named_twice))

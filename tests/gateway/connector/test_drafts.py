@@ -1,5 +1,6 @@
 """What waits for approvals: all approvers sign the same terms, and only with enough of them it is granted."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def rule(*, need: int = 2, keys: Sequence[str] = KEYS, more: str = "") -> str:
     """Return a rule that takes approvals."""
     listed = ", ".join(f'"{key}"' for key in keys)
     return f'[policy.machine]\ndecision = "ask"\napprovals = {{ need = {need}, of = [{listed}] }}\n{more}'
+
+
+def also(key: str) -> str:
+    """Return another text that decodes to the same key: an unused bit of it is set."""
+    other = f"{key[:-2]}{chr(ord(key[-2]) + 1)}="
+    assert base64.b64decode(other, validate=True) == base64.b64decode(key, validate=True)
+    return other
 
 
 @pytest.fixture
@@ -165,6 +173,7 @@ def test_people_approve_by_command_here_or_from_elsewhere(
     [
         pytest.param(rule(need=4), "at most as many", id="more than there are"),
         pytest.param(rule(keys=(KEYS[0], KEYS[0])), "each of them once", id="one twice"),
+        pytest.param(rule(keys=(KEYS[0], also(KEYS[0]))), "policy.machine.approvals.of", id="one in two texts"),
         pytest.param(rule().replace('"ask"', '"grant"'), "they are the answer", id="beside a grant"),
         pytest.param(rule(keys=("no key", KEYS[0])), "policy.machine.approvals.of", id="no key"),
     ],
