@@ -31,6 +31,7 @@ from drivers.provisioner.run import Provisioner
 from drivers.webhooks.http import HttpWebhookSender
 from gateway import policies
 from gateway.api.idempotency import expire
+from gateway.api.proxies import Proxies
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices
 from gateway.background.grant_work import grant_work
@@ -338,6 +339,7 @@ def _services(
         checkpoint=adapters.checkpoint,
         gateway_info={"name": settings.gateway.name, "gateway_key": public_text(keys.signing.public_key())},
         doors=policies.doors(settings),
+        proxies=Proxies.named(settings.api.trusted_proxies),
         limits=policies.api_limits(settings),
         relays=relays,
         sign=keys.signing.sign,

@@ -1,14 +1,24 @@
 """The tables of the settings about letting people in, and what every table is made of; ``settings`` reads them."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _proxy(text: str) -> str:
+    if text != "unix":
+        ip_network(text)
+    return text
+
+
+Proxy = Annotated[str, AfterValidator(_proxy)]  # a network, or "unix"
 
 
 class Section(BaseModel):

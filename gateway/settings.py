@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from gateway.errors import InvalidSettings
-from gateway.sections import Count, LoginSettings, NotNegative, OidcSettings, Positive, Ratio, Section
+from gateway.sections import Count, LoginSettings, NotNegative, OidcSettings, Positive, Proxy, Ratio, Section
 
 PREFIX, DELIMITER = "CROSSWAY_", "__"
 
@@ -42,6 +42,7 @@ class ApiSettings(Section):
     body_limit_bytes: Count = 262_144
     read_timeout_s: Positive = 5.0
     connection_limit_count: Count = 512
+    trusted_proxies: tuple[Proxy, ...] = ()
 
 
 class DatabaseSettings(Section):

@@ -18,15 +18,17 @@ from catalog.model.ids import new_id
 from gateway import telemetry
 from gateway.api import problems
 from gateway.api.edge import HEADERS
+from gateway.api.proxies import peer_of
 from gateway.api.services import ApiServices
 from gateway.errors import MalformedRequest
 
 log = logging.getLogger(__name__)
+_SHARED = ""  # the address of whoever comes by a unix socket or by a proxy of ours
 
 
 @dataclass(slots=True, kw_only=True)
 class Caps:
-    """How many connections are open, in all and per address. Clients on a unix socket share one address."""
+    """How many connections are open, in all and per address; ``_SHARED`` has no cap of its own."""
 
     total: int
     per_address: int
@@ -36,7 +38,7 @@ class Caps:
         """Count a connection in and return None, or the name of the cap that it would break."""
         if self.open_by_address.total() >= self.total:
             return "connections"
-        if address and self.open_by_address[address] >= self.per_address:
+        if address != _SHARED and self.open_by_address[address] >= self.per_address:
             return "connections_per_address"
         self.open_by_address[address] += 1
         return None
@@ -75,7 +77,9 @@ class Deadlines(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless a cap is reached: then the connection is closed without a word."""
         peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        address = peer_of(peer)
+        if self._services.proxies.trusts(address):
+            address = _SHARED  # many callers' connections come from there
         broken = self._caps.enter(address)
         if broken is not None:
             self._services.metrics.cut.labels(broken).inc()

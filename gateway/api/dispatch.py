@@ -83,7 +83,7 @@ async def _call(
         resume=request.headers.get("Last-Event-ID") if endpoint.is_feed else None,
         request_id=telemetry.request_id.get(),
         permission=endpoint.permission or "",
-        address=request.remote or "",
+        address=services.proxies.caller(request),
         agent=request.headers.get("User-Agent", ""),
         flow=request.cookies.get(cookies.FLOW, ""),
     )

@@ -21,6 +21,7 @@ from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from catalog.webhooks import WebhookPolicy
+from gateway.api.proxies import Proxies
 from gateway.api.watch import ChangeNotifier
 from gateway.connections.links import LinksPage
 from gateway.connections.passing import Passing
@@ -216,3 +217,4 @@ class ApiServices:
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     last_used: LastUsed = field(default_factory=LastUsed)
     doors: Doors = field(default_factory=Doors)
+    proxies: Proxies = field(default_factory=Proxies)

@@ -4,11 +4,13 @@ A user's bucket keeps strangers from guessing. It must not become a way to lock 
 where that user was let in before has a bucket of the own, which no stranger can empty. Nothing here locks for ever.
 """
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from gateway.errors import TooManyLogins
 
+_SUBNET = 64  # bits: what one holder of IPv6 addresses has at least (RFC 6177), each of which would be a fresh bucket
 _KNOWN = 20_000  # buckets that are remembered; the one that was not asked for longest is forgotten first
 
 
@@ -50,7 +52,8 @@ class Throttle:
             self._keep(key, min(float(self._rates[key[0]].burst), self._left(key, now_s) + 1), now_s)
 
     def _keys(self, user: str, address: str, *, is_known_there: bool) -> list[tuple[str, str]]:
-        return [("address", address), ("user", f"{user} at {address}" if is_known_there else user)]
+        place = _place(address)
+        return [("address", place), ("user", f"{user} at {place}" if is_known_there else user)]
 
     def _left(self, key: tuple[str, str], now_s: float) -> float:
         rate = self._rates[key[0]]
@@ -62,3 +65,12 @@ class Throttle:
         self._tries.move_to_end(key)
         while len(self._tries) > _KNOWN:
             self._tries.popitem(last=False)
+
+
+def _place(address: str) -> str:
+    """Return where the address is, as far as guesses are counted together: an IPv6 one's network."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, _SUBNET), strict=False)) if found.version == 6 else address  # noqa: PLR2004

@@ -54,6 +54,7 @@ def test_every_setting_is_explained() -> None:
             id="misspelt in a list",
         ),
         pytest.param("[routing.weights]\nloss = -1\n", "routing.weights.loss", id="negative weight"),
+        pytest.param("[api]\ntrusted_proxies = ['10.0.0.1/8']\n", "api.trusted_proxies[0]", id="no network"),
         pytest.param("[[network.relays]]\nname = 'a'\n", "network.relays[0].host_key", id="no host key"),
         pytest.param("api = [\n", "is not valid TOML", id="not TOML"),
     ],

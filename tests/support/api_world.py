@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -47,6 +47,7 @@ from catalog.store import rows
 from catalog.store.database import Database, Tx
 from catalog.webhooks import WebhookPolicy
 from drivers import registry
+from gateway.api.proxies import Proxies
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits, ApiServices, Wakes, signs_nothing
 from gateway.connections.explanation import reranked
@@ -169,6 +170,7 @@ async def api_world(
     sign: Callable[[bytes], bytes] = signs_nothing,
     oidc: Oidc | None = None,
     database_url: str | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[ApiWorld]:
     """Serve a freshly seeded API while the context lasts; ``passing`` makes what answers in passages.
 
@@ -213,6 +215,7 @@ async def api_world(
             doors=Doors(CHEAP, oidc=oidc),
             passing=passing(database, clock, sealer) if passing else None,
             sign=sign,
+            proxies=Proxies.named(trusted_proxies),
         )
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:

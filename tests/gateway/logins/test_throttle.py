@@ -49,3 +49,19 @@ def test_one_address_tries_so_many_users_and_no_more() -> None:
         throttle.take(f"user {number}", "office", 0.0, is_known_there=False)
     with pytest.raises(TooManyLogins):
         throttle.take("user 3", "office", 0.0, is_known_there=False)
+
+
+def test_the_addresses_of_one_network_are_one_place() -> None:
+    """Whoever holds an IPv6 network has no fresh bucket for each of its addresses; the next network has its own."""
+    throttle = Throttle(by_user=MANY, by_address=FEW)
+    for number in range(3):
+        throttle.take(f"user {number}", f"2001:db8::{number}:1", 0.0, is_known_there=False)
+    assert tries(throttle, "lee", "2001:db8::ffff", 0.0) == 0
+    assert tries(throttle, "lee", "2001:db8:0:1::1", 0.0) == 3
+
+
+def test_who_was_let_in_before_keeps_the_own_bucket_within_the_network() -> None:
+    """A known user's own bucket is the network's too, so that a stranger who moves within it wins nothing."""
+    throttle = Throttle(by_user=FEW, by_address=MANY)
+    assert tries(throttle, "mara", "2001:db8::1", 0.0, known=True) == 3
+    assert tries(throttle, "mara", "2001:db8::2", 0.0, known=True) == 0
