@@ -290,10 +290,11 @@ def ends_at_s(tx: Tx, proof_id: str) -> float | None:
     return None if token is None else token.expires_at_s
 
 
-def is_proof(tx: Tx, proof_id: str, now_s: float) -> bool:
-    """Return whether the token or log-in with this id still lets somebody in."""
+def still_may(tx: Tx, proof_id: str, permission: str, now_s: float) -> bool:
+    """Return whether the token or log-in with this id still lets somebody in who may do this."""
     nobody = Principal(role=Role.GUEST, subject_id="", token_id=TokenId(proof_id), name="")
-    return again(tx, nobody, now_s) is not None
+    who = again(tx, nobody, now_s)
+    return who is not None and may(who, permission)
 
 
 def of_account(tx: Tx, account: Account, proof_id: TokenId, scopes: Sequence[str] | None = None) -> Principal:

@@ -44,11 +44,12 @@ def reader(principal: Principal, *, kind: str | None = None, subject: str | None
 
 def view_of(principal: Principal, permission: str) -> tuple[Audience, frozenset[str]]:
     """Return whose view of the log the principal has with ``permission``, and of which projects or platform."""
-    if principal.is_gateway_wide:
+    reach = scope(principal, permission)
+    if reach.everything:
         return Audience.GATEWAY, frozenset()
     if principal.role is Role.PLATFORM:
         return Audience.PLATFORM, frozenset({principal.subject_id})
-    return Audience.PROJECT, frozenset(scope(principal, permission).projects)
+    return Audience.PROJECT, frozenset(reach.projects)
 
 
 def newest(tx: Tx) -> int:

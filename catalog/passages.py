@@ -98,8 +98,8 @@ def why_over(tx: Tx, passage_id: PassageId, now_s: float) -> str | None:
         return passage.end_reason
     if passage.expires_at_s <= now_s:
         return "its time is over"
-    if passage.token_id is not None and not access.is_proof(tx, passage.token_id, now_s):
-        return "the token that opened it is not valid any more"
+    if passage.token_id is not None and not access.still_may(tx, passage.token_id, "passage:open", now_s):
+        return "the token that opened it is not valid any more, or may not do this any more"
     if not rows.by_id(tx, Platform, passage.platform_id).enabled:
         return "the platform was retired"
     connection = rows.by_id(tx, Connection, passage.connection_id)

@@ -90,7 +90,7 @@ def visible_organisation(tx: Tx, principal: Principal, reference: str) -> Organi
 
 def organisations_of(tx: Tx, principal: Principal) -> Mapping[str, frozenset[OrganisationId]]:
     """Return which organisations exist for the principal, as column values: those it owns or works in."""
-    if principal.is_gateway_wide:
+    if scope(principal, "organisation:read").everything:
         return {}
     worked_in = {rows.by_id(tx, Project, each).organisation_id for each in principal.works_in}
     return {"id": principal.owned | worked_in}
@@ -99,7 +99,7 @@ def organisations_of(tx: Tx, principal: Principal) -> Mapping[str, frozenset[Org
 def require_owned(tx: Tx, principal: Principal, reference: str) -> None:
     """Raise NotFound for an organisation that does not exist for the principal, Denied for one that it does not own."""
     found = visible_organisation(tx, principal, reference)
-    if not principal.is_gateway_wide and found.id not in principal.owned:
+    if not scope(principal, "project:write").everything and found.id not in principal.owned:
         raise Denied("only its owner makes projects in an organisation", fix="ask an owner of the organisation")
 
 

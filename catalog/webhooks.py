@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from catalog import addresses, events, tenancy
-from catalog.access import Principal
+from catalog.access import Principal, scope
 from catalog.errors import Denied, InvalidValue, NotFound, QuotaExceeded
 from catalog.events import Batch, Reader
 from catalog.messages import webhook as message
@@ -30,6 +30,7 @@ from catalog.store import rows
 from catalog.store import webhooks as store
 from catalog.store.database import Tx
 
+_GATEWAY = ""  # whose webhooks those of all admins are
 _SECRET, _OLD_SECRET = "secret", "old secret"  # what they are sealed as
 _GONE = 410
 _KIND_LENGTH = 64
@@ -125,31 +126,32 @@ def owned(tx: Tx, principal: Principal, webhook_id: str, permission: str) -> Web
     Raises NotFound, and Denied for a member who may not do this there.
     """
     webhook = rows.find(tx, Webhook, webhook_id)
-    if webhook is None or not _is_in(webhook, events.view_of(principal, "webhook:read")):
+    if webhook is None or webhook.subject_id not in _subjects(principal, "webhook:read"):
         raise NotFound(f"there is no webhook '{webhook_id}'")
-    if not _is_in(webhook, events.view_of(principal, permission)):
+    if webhook.subject_id not in _subjects(principal, permission):
         raise Denied("your role in its project does not include this", fix="ask an owner of the project")
     return webhook
 
 
 def where(principal: Principal) -> Mapping[str, object]:
     """Return which webhooks the principal may see, as column values."""
-    audience, subject_ids = events.view_of(principal, "webhook:read")
-    return {"audience": audience, "subject_id": subject_ids or ("" if audience is Audience.GATEWAY else subject_ids)}
+    return {"subject_id": _subjects(principal, "webhook:read")}
 
 
 def _owner(tx: Tx, principal: Principal, project: str | None) -> tuple[Audience, str]:
     audience, subject_ids = events.view_of(principal, "webhook:write")
-    if audience is Audience.PROJECT:
-        return audience, tenancy.working_project(tx, principal, "webhook:write", project)
+    if audience is Audience.PROJECT or (project is not None and scope(principal, "webhook:write").projects):
+        return Audience.PROJECT, tenancy.working_project(tx, principal, "webhook:write", project)
     if project is not None:
         raise InvalidValue("only a project's members have webhooks of projects", field="project", fix="leave it out")
-    return audience, next(iter(subject_ids), "")
+    return audience, next(iter(subject_ids), _GATEWAY)
 
 
-def _is_in(webhook: Webhook, view: tuple[Audience, frozenset[str]]) -> bool:
-    audience, subject_ids = view
-    return webhook.audience is audience and (audience is Audience.GATEWAY or webhook.subject_id in subject_ids)
+def _subjects(principal: Principal, permission: str) -> frozenset[str]:
+    """Return whose webhooks the principal may do this to: those of projects, of a platform, of the gateway's admins."""
+    audience, subject_ids = events.view_of(principal, permission)
+    mine = frozenset(scope(principal, permission).projects) | subject_ids
+    return mine | {_GATEWAY} if audience is Audience.GATEWAY else mine
 
 
 def rotate(tx: Tx, webhook: Webhook, sealer: Sealer, policy: WebhookPolicy, now_s: float) -> Secret:

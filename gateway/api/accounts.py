@@ -14,6 +14,7 @@ from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Nothing, ProjectReference, Reference, Resource, absent, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
+from gateway.api.services import Wakes
 
 routes = Routes("accounts")
 
@@ -130,6 +131,7 @@ def get_account(tx: Tx, call: Call[Nothing]) -> HolderOut:
     permission="account:write",
     body=HolderChange,
     answer=HolderOut,
+    wakes=(Wakes.PASSAGES,),
     errors=(InvalidValue,),
     summary="Disable or enable an account, or change its role for the whole gateway",
 )

@@ -116,7 +116,9 @@ async def _read(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> we
 
 
 def _as_it_is_now(tx: Tx, endpoint: Endpoint, call: Call[Any]) -> Call[Any]:
-    """Return ``call`` by whoever its caller is in this very transaction: a watch may have waited for a minute.
+    """Return ``call`` by whoever its caller is in this very transaction.
+
+    A watch may have waited for a minute, and a body may have come slowly, or behind other writes.
 
     Raises Unauthenticated when what proved it is not valid any more, Denied when it may not do this any more.
     """
@@ -138,17 +140,18 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
     intention = _intention(request, call) if endpoint.is_kept else None
 
     def work(tx: Tx) -> tuple[Answer, Result]:
+        now = _as_it_is_now(tx, endpoint, call)
         kept = idempotency.recall(tx, intention, services.sealer, call.now_s) if intention else None
         if kept is not None:
             return kept, None
-        result = endpoint.handler(tx, call)
+        result = endpoint.handler(tx, now)
         if endpoint.is_guarded and not call.precondition.checked:
             raise RuntimeError(f"{endpoint.name} did not look at If-Match")
         answer = _answer(endpoint, result)
         if intention:
             told, running = _without_secrets(endpoint, answer), endpoint.then is not None
             idempotency.keep(tx, intention, told, services.sealer, call.now_s, running=running)
-        auditing.note_done(tx, endpoint, call, answer)
+        auditing.note_done(tx, endpoint, now, answer)
         return answer, result
 
     try:

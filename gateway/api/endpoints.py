@@ -115,8 +115,8 @@ class Call(Generic[B]):
 
     @property
     def sees_all(self) -> bool:
-        """Whether somebody calls whose role is for the whole gateway: an admin, an operator, an auditor."""
-        return self.principal.is_gateway_wide
+        """Whether what is asked may be done to everybody's things, by a role for the whole gateway."""
+        return self.scope.everything
 
     @property
     def scope(self) -> Scope:

@@ -8,7 +8,7 @@ from catalog import access, accounts, audit, logins
 from catalog.access import Principal
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
-from catalog.model.access import Account, AccountKind, Login, Role
+from catalog.model.access import Account, AccountKind, Login
 from catalog.secrets import Secret
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -145,7 +145,7 @@ def end_login(tx: Tx, call: Call[Nothing]) -> None:
 async def change_password(call: Call[PasswordIn]) -> None:
     """Keep the new password's hash."""
     services, who = call.services, call.principal
-    account = await services.database.read(lambda tx: _changeable(tx, call))
+    account = await services.database.read(lambda tx: _changeable(tx, who, call.path["id"]))
     if account.id == who.account_id:
         await _prove(call, account)
     fresh = await services.doors.passwords.hash(secret_of(call.body.password))
@@ -196,9 +196,9 @@ def _may_end(principal: Principal, login: Login) -> bool:
     return login.account_id == principal.account_id or access.may(principal, "token:write")
 
 
-def _changeable(tx: Tx, call: Call[PasswordIn]) -> Account:
-    account = accounts.visible(tx, call.principal, call.path["id"], "account:write")
-    if account.id != call.principal.account_id and not access.may(call.principal, "token:write"):
+def _changeable(tx: Tx, who: Principal, reference: str) -> Account:
+    account = accounts.visible(tx, who, reference, "account:write")
+    if account.id != who.account_id and not access.may(who, "token:write"):
         raise Denied("a person's password is the person's own", fix="ask an admin")
     if account.kind is not AccountKind.USER:
         raise WrongState("a service account has tokens and no password", field="id", fix="issue a token")
@@ -208,7 +208,8 @@ def _changeable(tx: Tx, call: Call[PasswordIn]) -> Account:
 async def _prove(call: Call[PasswordIn], account: Account) -> None:
     """Raise Denied unless the caller knows the present password: a session that was left open must not be enough."""
     if not account.password:
-        if call.principal.role is not Role.ADMIN:
+        # A first password is a way in to all that the account may do: no token that is limited makes one.
+        if call.principal.scopes is not None or not access.may(call.principal, "token:write"):
             raise Denied("there is no password yet", fix="an admin sets the first one")
         return
     doors, key = call.services.doors, account.path
@@ -220,7 +221,10 @@ async def _prove(call: Call[PasswordIn], account: Account) -> None:
 
 
 def _keep(tx: Tx, call: Call[PasswordIn], account_id: str, fresh: str) -> None:
-    account = rows.by_id(tx, Account, account_id)
+    who = access.again(tx, call.principal, call.services.clock.now_s())
+    if who is None:
+        raise Unauthenticated("this needs a session or token that is valid", fix="log in again")
+    account = _changeable(tx, who, account_id)
     call.precondition.check(account)
     rows.update(tx, account, {"password": fresh, "password_at_s": call.now_s}, call.now_s)
     logins.end_all(tx, account, "the password was changed", call.now_s, but=call.principal.token_id)

@@ -302,6 +302,10 @@ def _seed_people(tx: Tx, tokens: dict[str, str], ids: dict[str, str], now_s: flo
         tx, mara, way="password", address="10.9.9.9", agent="a browser", policy=logins.LoginPolicy(), now_s=now_s
     )[0].id
     accounts.create_user(tx, name="newcomer", now_s=now_s)
+    # An auditor of the gateway who also owns a project: what one role gives does not widen what the other does.
+    both = accounts.create_user(tx, name="both", gateway_role="auditor", now_s=now_s)
+    accounts.join(tx, admin, account=both.id, role="owner", project="bakery/next", now_s=now_s)
+    _, tokens["both"] = access.issue_account_token(tx, both, name="both", ttl_s=None, scopes=None, now_s=now_s)
     for account, name in ((mara, "user"), (guest, "guest")):
         token, tokens[name] = access.issue_account_token(tx, account, name=name, ttl_s=None, scopes=None, now_s=now_s)
         ids[f"{name}-token"] = token.id

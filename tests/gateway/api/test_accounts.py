@@ -1,13 +1,16 @@
 """Accounts, memberships and tokens over the API: what each role gives, and that it is asked anew at each use."""
 
 import asyncio
+import threading
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
 
+from catalog import access
 from gateway.api.openapi import document
 from gateway.api.server import declared
-from tests.support.api_world import ApiWorld, api_world, until
+from tests.support.api_world import ApiWorld, Reply, api_world, until
 
 ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
 
@@ -192,6 +195,83 @@ def test_only_an_admin_decides_about_people_and_about_the_gateway(tmp_path: Path
             for role in ("operator", "auditor", "owner", "user"):
                 refused = await world.call(role, "POST", "/v1/tokens", {"name": "x", "role": "admin"})
                 assert (refused.status, refused.code) == (403, "denied")
+
+    asyncio.run(story())
+
+
+def test_two_roles_do_not_widen_each_other(tmp_path: Path) -> None:
+    """An auditor who owns a project sees the gateway and changes the project: not the gateway, and no other project."""
+    hook = {"url": "https://both.example.net", "kind": "order"}
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            admins = await made(world, "admin", "/v1/webhooks", hook)
+            mine = await made(world, "both", "/v1/webhooks", hook)
+            listed = {each["id"] for each in (await world.call("both", "GET", "/v1/webhooks")).body["items"]}
+            assert {admins["id"], mine["id"]} <= listed
+            assert {each["id"] for each in (await world.call("neighbour", "GET", "/v1/webhooks")).body["items"]} == {
+                mine["id"]
+            }, "it is the project's"
+            assert (await world.call("both", "DELETE", f"/v1/webhooks/{admins['id']}")).status == 403
+            assert (await world.call("both", "DELETE", f"/v1/webhooks/{mine['id']}")).status == 204
+            for organisation in ("foundry", "bakery"):
+                refused = await world.call(
+                    "both", "POST", "/v1/projects", {"organisation": organisation, "name": "another"}
+                )
+                assert (refused.status, refused.code) == (403, "denied"), organisation
+            assert (await world.call("both", "GET", f"/v1/machines/{world.ids['machine']}")).status == 200
+            act = f"/v1/machines/{world.ids['machine']}/actions"
+            assert (await world.call("both", "POST", act, {"action": "destroy"})).status in {403, 404}
+            assert (await world.call("tenant", "GET", f"/v1/machines/{world.ids['machine']}")).body["state"] == "in-use"
+
+    asyncio.run(story())
+
+
+def test_a_change_is_judged_by_what_its_caller_may_do_when_it_is_made(tmp_path: Path) -> None:
+    """A write that waits while its token is revoked does nothing: being let in at the door was not enough."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            database, release = world.services.database, threading.Event()
+            token = (await made(world, "admin", "/v1/tokens", {"name": "x", "role": "admin"}, "x"))["id"]
+
+            async def call() -> Reply:
+                return await world.call("x", "POST", "/v1/sites", {"name": "late"})
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(database.write(lambda _tx: release.wait(30)))
+                tasks.create_task(database.write(lambda tx: access.revoke_token(tx, str(token), world.clock.now_s())))
+                late = tasks.create_task(call())
+                while database._writer._work_queue.qsize() < 2:
+                    await world.call("nobody", "GET", "/healthz")  # until both stand behind the first
+                release.set()
+            assert (late.result().status, late.result().code) == (401, "unauthenticated")
+            assert (await world.call("admin", "GET", "/v1/sites/late")).status == 404
+
+    asyncio.run(story())
+
+
+def test_a_passage_ends_with_the_right_to_open_it(tmp_path: Path) -> None:
+    """What an admin opened goes on only while its token may open passages, not merely while it is valid."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            chief = await made(
+                world, "admin", "/v1/accounts", {"kind": "user", "name": "chief", "gateway_role": "admin"}
+            )
+            token = await made(world, "admin", "/v1/tokens", {"name": "x", "account": "chief"}, "x")
+            now_s = world.clock.now_s()
+
+            def may() -> "Awaitable[bool]":
+                return world.services.database.read(
+                    lambda tx: access.still_may(tx, str(token["id"]), "passage:open", now_s)
+                )
+
+            assert await may()
+            changed = await world.call("admin", "PATCH", f"/v1/accounts/{chief['id']}", {"gateway_role": ""})
+            assert changed.status == 200
+            assert (await world.call("x", "GET", "/v1/whoami")).status == 200
+            assert not await may()
 
     asyncio.run(story())
 

@@ -192,3 +192,23 @@ def test_a_browsers_cookie_changes_nothing_for_other_sites(tmp_path: Path) -> No
                 assert stolen.status == 401
 
     asyncio.run(story())
+
+
+def test_no_limited_token_makes_a_first_password(tmp_path: Path) -> None:
+    """An account without a password gets one from an admin, or by its own unlimited proof, and by no less."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            chief = {"kind": "user", "name": "chief", "gateway_role": "admin"}
+            account = (await world.call("admin", "POST", "/v1/accounts", chief)).body["id"]
+            for name, scopes in (
+                ("limited", ["self:write", "self:read", "account:write", "token:write"]),
+                ("whole", None),
+            ):
+                body = {"name": name, "account": "chief"} | ({"scopes": scopes} if scopes else {})
+                world.tokens[name] = (await world.call("admin", "POST", "/v1/tokens", body)).body["token"]
+            path, body = f"/v1/accounts/{account}/password", {"password": "a password of the chief's"}
+            assert (await world.call("limited", "PUT", path, body)).status == 403
+            assert (await world.call("whole", "PUT", path, body)).status == 204
+
+    asyncio.run(story())
