@@ -338,7 +338,7 @@ def _services(
         retry_policy=policies.retry_policy(settings),
         checkpoint=adapters.checkpoint,
         gateway_info={"name": settings.gateway.name, "gateway_key": public_text(keys.signing.public_key())},
-        doors=policies.doors(settings),
+        doors=policies.doors(settings, Sealer(keys.sealing)),
         proxies=Proxies.named(settings.api.trusted_proxies),
         limits=policies.api_limits(settings),
         relays=relays,

@@ -2,6 +2,7 @@
 
 from catalog.logins import LoginPolicy
 from catalog.orders.policy import RetryPolicy
+from catalog.secrets import Sealer
 from catalog.webhooks import WebhookPolicy
 from drivers.clouds.policy import CallPolicy
 from gateway.api.services import ApiLimits
@@ -181,8 +182,11 @@ def grant_work_policy(settings: Settings) -> GrantWorkPolicy:
     )
 
 
-def doors(settings: Settings) -> Doors:
-    """Return what lets people in. Raises InvalidSettings when the identity provider's settings are not whole."""
+def doors(settings: Settings, sealer: Sealer) -> Doors:
+    """Return what lets people in; with ``sealer`` is sealed what browsers keep of it.
+
+    Raises InvalidSettings when the identity provider's settings are not whole.
+    """
     login = settings.login
     return Doors(
         PasswordPolicy(
@@ -193,5 +197,5 @@ def doors(settings: Settings) -> Doors:
             waiting=login.waiting_limit_count,
         ),
         LoginPolicy(session_s=login.session_s, idle_s=login.idle_s),
-        oidc_of(settings.oidc, settings.gateway.state_dir),
+        oidc_of(settings.oidc, settings.gateway.state_dir, sealer),
     )

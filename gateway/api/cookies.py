@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.errors import Forbidden
+from gateway.logins.flows import LASTS_S
 
 NAME = "__Host-crossway"
 FLOW = "__Host-crossway-oidc"
@@ -21,9 +22,9 @@ def setting(text: str, lasts_s: float) -> str:
     return f"{NAME}={text}; Max-Age={int(lasts_s)}; {_ATTRIBUTES}"
 
 
-def flow(binding: str) -> str:
+def flow(text: str) -> str:
     """Return the Set-Cookie header by which a browser is known when it comes back from an identity provider."""
-    return f"{FLOW}={binding}; Max-Age=600; {_ATTRIBUTES}"
+    return f"{FLOW}={text}; Max-Age={int(LASTS_S)}; {_ATTRIBUTES}"
 
 
 def held_by(request: web.Request) -> str | None:

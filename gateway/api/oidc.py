@@ -39,7 +39,7 @@ _ANSWERS = {
 async def begin_oidc(call: Call[Nothing]) -> Raw:
     """Send it away, with a cookie by which it is known when it comes back."""
     departure = await _oidc(call).provider.depart(call.now_s)
-    headers = {"Location": departure.url, "Set-Cookie": cookies.flow(departure.binding)}
+    headers = {"Location": departure.url, "Set-Cookie": cookies.flow(departure.flow)}
     return Raw(body=b"", status=302, content_type="text/plain", headers=headers)
 
 
@@ -57,7 +57,7 @@ async def end_oidc(call: Call[Nothing]) -> Raw:
     if "code" not in told:
         raise Unauthenticated("the identity provider let nobody in", fix="log in anew", detail=told.get("error", ""))
     claims = await oidc.provider.arrive(
-        state=told.get("state", ""), code=told["code"], binding=call.flow, issuer=told.get("iss", ""), now_s=call.now_s
+        state=told.get("state", ""), code=told["code"], flow=call.flow, issuer=told.get("iss", ""), now_s=call.now_s
     )
     login, text = await call.services.database.write(lambda tx: _welcome(tx, call, oidc, claims))
     headers = {"Location": HOME, "Set-Cookie": cookies.setting(text, login.expires_at_s - call.now_s)}

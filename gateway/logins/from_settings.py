@@ -4,7 +4,7 @@ from pathlib import Path
 
 from catalog.external import RoleRule
 from catalog.model.access import Role
-from catalog.secrets import Secret
+from catalog.secrets import Sealer, Secret
 from gateway.errors import InvalidSettings
 from gateway.logins.doors import Oidc
 from gateway.logins.oidc import IdentityProvider, OidcPolicy
@@ -13,7 +13,7 @@ from gateway.sections import OidcSettings
 _IN_PROJECT = {"owner", "member", "viewer"}
 
 
-def oidc_of(settings: OidcSettings, state_dir: Path) -> Oidc | None:
+def oidc_of(settings: OidcSettings, state_dir: Path, sealer: Sealer) -> Oidc | None:
     """Return the identity provider, None when no issuer is set. Raises InvalidSettings naming the setting."""
     if not settings.issuer:
         return None
@@ -34,7 +34,10 @@ def oidc_of(settings: OidcSettings, state_dir: Path) -> Oidc | None:
         redirect_uri=settings.redirect_uri,
     )
     return Oidc(
-        provider=IdentityProvider(policy), issuer=settings.issuer, role_claim=settings.role_claim, rules=tuple(rules)
+        provider=IdentityProvider(policy, sealer),
+        issuer=settings.issuer,
+        role_claim=settings.role_claim,
+        rules=tuple(rules),
     )
 
 

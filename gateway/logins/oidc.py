@@ -1,16 +1,13 @@
 """Log-in at an identity provider: OpenID Connect Core 1.0, authorisation code with PKCE (RFC 7636, RFC 9700).
 
-What somebody was sent away with (state, nonce, verifier) is kept here, once, for ten minutes, and belongs to one
-browser by a cookie. What comes back is believed for its signature by a key of the provider's, and for iss, aud, azp,
-exp and nonce; algorithms are named here and not by the token.
+What somebody was sent away with belongs to one browser, for ten minutes and once: see ``flows``. What comes back is
+believed for its signature by a key of the provider's, and for iss, aud, azp, exp and nonce; algorithms are named here
+and not by the token.
 """
 
 import base64
 import hashlib
-import hmac
 import json
-import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +18,11 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from catalog.secrets import Secret
+from catalog.secrets import Sealer, Secret
 from gateway.errors import GatewayError, Unauthenticated
+from gateway.logins.flows import Flows
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
-_FLOW_S = 600.0
-_FLOWS = 1000
 _KEPT_S = 3600.0  # what the provider says of itself
 _KEYS_AGAIN_S = 30.0  # an unknown key makes us look again, no more often than this
 _ANSWER_BYTES = 262_144
@@ -56,15 +52,7 @@ class Departure:
     """Where the browser is sent, and what it keeps meanwhile."""
 
     url: str
-    binding: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Flow:
-    nonce: str
-    verifier: str
-    binding: str
-    ends_at_s: float
+    flow: str
 
 
 @dataclass(slots=True)
@@ -80,48 +68,45 @@ class _Known:
 class IdentityProvider:
     """One provider; nothing is asked of it before somebody logs in."""
 
-    def __init__(self, policy: OidcPolicy) -> None:
-        """Prepare for ``policy``."""
+    def __init__(self, policy: OidcPolicy, sealer: Sealer) -> None:
+        """Prepare for ``policy``; with ``sealer`` is sealed what browsers keep."""
         self._policy = policy
-        self._flows: OrderedDict[str, _Flow] = OrderedDict()
+        self._flows = Flows(sealer)
         self._known: _Known | None = None
 
     async def depart(self, now_s: float) -> Departure:
         """Return where to send a browser that wants to log in. Raises ProviderUnreachable."""
         known = await self._about(now_s)
-        state, nonce, verifier, binding = (secrets.token_urlsafe(32) for _ in range(4))
-        self._flows[state] = _Flow(nonce=nonce, verifier=verifier, binding=_digest(binding), ends_at_s=now_s + _FLOW_S)
-        while len(self._flows) > _FLOWS:
-            self._flows.popitem(last=False)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        flow, kept = self._flows.begin(now_s)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
         asked = {
             "response_type": "code",
             "client_id": self._policy.client_id,
             "redirect_uri": self._policy.redirect_uri,
             "scope": "openid profile email",
-            "state": state,
-            "nonce": nonce,
+            "state": flow.state,
+            "nonce": flow.nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        return Departure(url=f"{known.metadata['authorization_endpoint']}?{urlencode(asked)}", binding=binding)
+        return Departure(url=f"{known.metadata['authorization_endpoint']}?{urlencode(asked)}", flow=kept)
 
-    async def arrive(self, *, state: str, code: str, binding: str, issuer: str, now_s: float) -> Mapping[str, Any]:
-        """Return the claims of whoever came back with ``code``, in the browser that keeps ``binding``.
+    async def arrive(self, *, state: str, code: str, flow: str, issuer: str, now_s: float) -> Mapping[str, Any]:
+        """Return the claims of whoever came back with ``code``, in the browser that keeps ``flow``.
 
         Each departure is taken once. Raises Unauthenticated, which does not say why, or ProviderUnreachable.
         """
-        flow = self._flows.pop(state, None)
-        if flow is None or flow.ends_at_s <= now_s or not hmac.compare_digest(flow.binding, _digest(binding)):
+        begun = self._flows.take(flow, state, now_s)
+        if begun is None:
             raise _refused("this log-in was not begun in this browser, or too long ago, or is over already")
         if issuer and issuer != self._policy.issuer:  # RFC 9207: another provider's answer
             raise _refused("the answer comes from another identity provider")
         known = await self._about(now_s)
-        answer = await self._exchange(known, code, flow.verifier)
+        answer = await self._exchange(known, code, begun.verifier)
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise ProviderUnreachable("the identity provider gave no id token")
-        return await self._claims(known, token, flow.nonce, now_s)
+        return await self._claims(known, token, begun.nonce, now_s)
 
     async def _claims(self, known: _Known, token: str, nonce: str, now_s: float) -> Mapping[str, Any]:
         try:
@@ -222,10 +207,6 @@ def _require_safe(url: object, issuer: str) -> None:
     """Raise ProviderUnreachable for an endpoint without TLS, unless the issuer itself is on this host without it."""
     if not isinstance(url, str) or not (url.startswith("https://") or issuer.startswith("http://")):
         raise ProviderUnreachable("the identity provider names an endpoint without TLS")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _refused(detail: str) -> Unauthenticated:

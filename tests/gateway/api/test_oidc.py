@@ -12,14 +12,14 @@ from joserfc.jwk import OctKey, RSAKey
 
 from catalog.external import RoleRule
 from catalog.model.access import Role
-from catalog.secrets import Secret
+from catalog.secrets import Sealer, Secret
 from gateway.api.cookies import FLOW, NAME
 from gateway.errors import InvalidSettings
 from gateway.logins.doors import Oidc
 from gateway.logins.from_settings import oidc_of
 from gateway.logins.oidc import IdentityProvider, OidcPolicy
 from gateway.sections import OidcRoleSettings, OidcSettings
-from tests.support.api_world import ApiWorld, Reply, api_world
+from tests.support.api_world import ApiWorld, FixedKeys, Reply, api_world
 from tests.support.clocks import ManualClock
 from tests.support.oidc_provider import CLIENT, REDIRECT, SECRET, Provider, oidc_provider, strangers_key
 
@@ -33,13 +33,18 @@ RULES = (
 @asynccontextmanager
 async def stage(directory: Path) -> AsyncIterator[tuple[ApiWorld, Provider]]:
     """Give an API that trusts a provider."""
-    async with oidc_provider(ManualClock().now_s()) as provider:
-        policy = OidcPolicy(
-            issuer=provider.issuer, client_id=CLIENT, client_secret=Secret(SECRET), redirect_uri=REDIRECT
-        )
-        oidc = Oidc(provider=IdentityProvider(policy), issuer=provider.issuer, role_claim="groups", rules=RULES)
-        async with api_world(directory, oidc=oidc) as world:
-            yield world, provider
+    async with (
+        oidc_provider(ManualClock().now_s()) as provider,
+        api_world(directory, oidc=trusting(provider)) as world,
+    ):
+        yield world, provider
+
+
+def trusting(provider: Provider) -> Oidc:
+    """Return what a start makes of the settings: the provider as it is known here, and nothing remembered."""
+    policy = OidcPolicy(issuer=provider.issuer, client_id=CLIENT, client_secret=Secret(SECRET), redirect_uri=REDIRECT)
+    known = IdentityProvider(policy, Sealer(FixedKeys()))
+    return Oidc(provider=known, issuer=provider.issuer, role_claim="groups", rules=RULES)
 
 
 async def leave(world: ApiWorld) -> tuple[str, str]:
@@ -194,6 +199,26 @@ def test_a_log_in_ends_once_in_the_browser_in_which_it_began(tmp_path: Path) -> 
     asyncio.run(story())
 
 
+def test_nobody_is_forgotten_for_the_sake_of_others_or_by_a_restart(tmp_path: Path) -> None:
+    """Whoever was sent away comes back after thousands more were sent away, and to a gateway that began anew."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as (world, provider):
+            url, flow = await leave(world)
+            again = await leave(world)
+            known = world.services.doors.oidc
+            assert known is not None
+            for _ in range(3000):
+                await known.provider.depart(world.clock.now_s())
+            state, code = provider.authorise(url)
+            assert (await come_back(world, state, code, flow)).status == 303
+            world.services.doors.oidc = trusting(provider)
+            state, code = provider.authorise(again[0])
+            assert (await come_back(world, state, code, again[1])).status == 303
+
+    asyncio.run(story())
+
+
 def test_a_new_key_of_the_provider_is_found(tmp_path: Path) -> None:
     """After it changed its key the next log-in succeeds; rubbish makes us ask for keys no more than now and then."""
 
@@ -238,14 +263,14 @@ def test_a_provider_that_is_another_or_away_lets_nobody_in(tmp_path: Path) -> No
 )
 def test_settings_that_are_not_whole_are_refused(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
     """What is missing is named; whole ones make a provider, and a secret that others may read is none."""
-    secret = tmp_path / "oidc.secret"
+    secret, sealer = tmp_path / "oidc.secret", Sealer(FixedKeys())
     secret.touch(mode=0o600)
     whole = OidcSettings(issuer="https://id.example", client_id="c", redirect_uri=REDIRECT)
-    assert oidc_of(whole, tmp_path) is not None
-    assert oidc_of(OidcSettings(), tmp_path) is None
+    assert oidc_of(whole, tmp_path, sealer) is not None
+    assert oidc_of(OidcSettings(), tmp_path, sealer) is None
     with pytest.raises(InvalidSettings) as refused:
-        oidc_of(whole.model_copy(update=changes), tmp_path)
+        oidc_of(whole.model_copy(update=changes), tmp_path, sealer)
     assert refused.value.field == field
     secret.chmod(0o640)
     with pytest.raises(InvalidSettings):
-        oidc_of(whole, tmp_path)
+        oidc_of(whole, tmp_path, sealer)
