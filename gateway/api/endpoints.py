@@ -187,6 +187,7 @@ class Declaration(TypedDict, total=False):
     description: str
     takes_signed: bool
     body_bytes: int | None
+    ignores_unknown: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +200,7 @@ class Endpoint:
     the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
     permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
     ``body_bytes``: the most that its body may have, where that is more than usual.
+    ``ignores_unknown``: query parameters that it does not declare are somebody else's to add, and mean nothing.
     ``takes_signed``: a platform may prove itself by its connector's key instead of its token.
     ``is_stream``: answered by a WebSocket that carries the stream which the handler, a context manager, gives.
     ``is_feed``: answered by server-sent events; the handler, an async generator, gives their bytes.
@@ -228,6 +230,7 @@ class Endpoint:
     is_feed: bool = False
     takes_signed: bool = False
     body_bytes: int | None = None
+    ignores_unknown: bool = False
 
     def __post_init__(self) -> None:
         if self.door in (Door.TOKEN, Door.LOCAL) and not self.permission:

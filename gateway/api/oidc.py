@@ -9,7 +9,7 @@ from catalog.model.access import Login
 from catalog.store.database import Tx
 from gateway.api import cookies
 from gateway.api.bodies import Nothing
-from gateway.api.endpoints import Call, Door, Raw, Routes
+from gateway.api.endpoints import Call, Door, Filter, Raw, Routes
 from gateway.errors import Unauthenticated
 from gateway.logins.doors import Oidc
 from gateway.logins.oidc import ProviderUnreachable
@@ -17,16 +17,7 @@ from gateway.logins.oidc import ProviderUnreachable
 routes = Routes("sessions")
 
 HOME = "/"
-# What providers send back; only the first three mean anything here.
-_ANSWERS = {
-    "code": "What is exchanged for the id token.",
-    "state": "What the browser was sent away with.",
-    "iss": "The provider (RFC 9207).",
-    **dict.fromkeys(
-        ("error", "error_description", "error_uri", "session_state", "scope", "authuser", "prompt", "hd"),
-        "Sent by some providers; not used.",
-    ),
-}
+_TEXT = r"^[ -~]{0,4096}$"  # RFC 6749, appendix A: these are the provider's to choose
 
 
 @routes.probe(
@@ -46,7 +37,13 @@ async def begin_oidc(call: Call[Nothing]) -> Raw:
 @routes.probe(
     "/v1/oidc/callback",
     door=Door.ANYONE,
-    filters=_ANSWERS,
+    filters={
+        "code": Filter(meaning="What is exchanged for the id token.", pattern=_TEXT),
+        "state": Filter(meaning="What the browser was sent away with.", pattern=_TEXT),
+        "iss": Filter(meaning="The provider (RFC 9207).", pattern=_TEXT),
+        "error": Filter(meaning="Why the provider let nobody in.", pattern=_TEXT),
+    },
+    ignores_unknown=True,  # RFC 6749, 4.1.2 and 4.1.2.1
     errors=(NotFound, Unauthenticated, ProviderUnreachable),
     summary="Where the identity provider sends the browser back to",
     media_type="text/plain",

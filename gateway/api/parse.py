@@ -33,11 +33,6 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]{1,512}")
 _FILTER = re.compile(REFERENCE)
 _PROJECT = re.compile(PROJECT_REFERENCE)
-# What an identity provider sends back is its own to choose.
-_OF_PROVIDERS = frozenset(
-    {"code", "state", "iss", "error", "error_description", "error_uri", "session_state", "scope", "prompt"}
-)
-_WORDS = re.compile(r"[ -~]{0,4096}")
 
 
 async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits) -> BaseModel:
@@ -176,6 +171,8 @@ def query(request: web.Request, endpoint: Endpoint) -> tuple[dict[str, str], int
     """Return filters, page limit and page token. Raises MalformedRequest naming the parameter."""
     known = {*endpoint.filters, *(("limit", "page_token") if endpoint.many else ())}
     for name in request.query:
+        if name not in known and endpoint.ignores_unknown:
+            continue
         if name not in known:
             fix = "known are " + ", ".join(sorted(known)) if known else "leave it out"
             raise MalformedRequest("there is no such query parameter", field=_place([name]), fix=fix)
@@ -184,6 +181,8 @@ def query(request: web.Request, endpoint: Endpoint) -> tuple[dict[str, str], int
     filters = {name: value for name, value in request.query.items() if name in endpoint.filters}
     for name, value in filters.items():
         _check_filter(name, value, endpoint.filters[name])
+    if not endpoint.many:
+        return filters, PAGE_DEFAULT, None
     token = request.query.get("page_token")
     if token is not None and not _TOKEN.fullmatch(token):
         raise MalformedRequest("this is no page token", field="page_token", fix="send next_page_token as it came")
@@ -203,8 +202,6 @@ def _check_filter(name: str, value: str, wanted: Filter | str) -> None:
 
 def _grammar(parameter: str) -> re.Pattern[str]:
     """Return what a parameter's text looks like: where it may name a project, ORG/PROJECT is one too."""
-    if parameter in _OF_PROVIDERS:
-        return _WORDS
     return _PROJECT if parameter in PROJECT_PARAMETERS else _FILTER
 
 

@@ -199,6 +199,25 @@ def test_a_log_in_ends_once_in_the_browser_in_which_it_began(tmp_path: Path) -> 
     asyncio.run(story())
 
 
+def test_what_a_provider_adds_is_ignored(tmp_path: Path) -> None:
+    """Parameters of its own, whatever they hold and however often, change nothing; those with a meaning stand once."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as (world, provider):
+            url, flow = await leave(world)
+            state, code = provider.authorise(url)
+            twice = await come_back(world, state, code, flow, more="&state=another")
+            assert (twice.status, twice.body["field"]) == (400, "state")
+            odd = await come_back(world, state, code + "\u2028", flow)
+            assert (odd.status, odd.body["field"]) == (400, "code")
+            added = "&client_info=eyJ1aWQiOiIxIn0&x.y=%E2%82%AC&x.y=&limit=0&page_token=%20&session_state=a/b"
+            assert (await come_back(world, state, code, flow, more=added)).status == 303
+            denied = await world.call("x", "GET", "/v1/oidc/callback?error=access_denied&error_subcode=cancel")
+            assert (denied.status, denied.code) == (401, "unauthenticated")
+
+    asyncio.run(story())
+
+
 def test_nobody_is_forgotten_for_the_sake_of_others_or_by_a_restart(tmp_path: Path) -> None:
     """Whoever was sent away comes back after thousands more were sent away, and to a gateway that began anew."""
 

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from catalog.model.tenancy import Organisation
 from catalog.store import rows
+from gateway.api import parse
+from gateway.api.endpoints import Endpoint
 from gateway.api.server import declared
+from gateway.errors import MalformedRequest
 from tests.support.api_world import CANARY, api_world, host_key
 
 SITE = {"name": "iad"}
@@ -187,6 +191,23 @@ def test_a_wrong_query_is_named(tmp_path: Path, query: str, field: str) -> None:
             assert (reply.status, reply.body["field"]) == (400, field)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["code", "state", "iss", "error", "scope", "prompt", "platform"])
+def test_a_reference_is_one_whatever_the_parameter_is_called(name: str) -> None:
+    """What a filter takes follows from its declaration: no name makes it take more."""
+    endpoint = Endpoint(
+        method="GET", path="/x", summary="x", tag="x", handler=list, permission="self:read", filters={name: "Of this."}
+    )
+    assert parse.query(make_mocked_request("GET", f"/x?{name}=fra-1"), endpoint)[0] == {name: "fra-1"}
+    with pytest.raises(MalformedRequest) as refused:
+        parse.query(make_mocked_request("GET", f"/x?{name}=two%20words"), endpoint)
+    assert refused.value.field == name
+
+
+def test_only_where_others_add_parameters_are_unknown_ones_ignored() -> None:
+    """A misspelt filter is never taken for none: the way back from an identity provider is the one exception."""
+    assert [endpoint.name for endpoint in declared() if endpoint.ignores_unknown] == ["end_oidc"]
 
 
 def test_a_page_token_of_another_list_is_refused(tmp_path: Path) -> None:
