@@ -17,7 +17,7 @@ from gateway.check import check_all
 from gateway.compose import Adapters, gateway
 from gateway.errors import GatewayError
 from gateway.settings import Settings, load
-from gateway.telemetry import configure_logging
+from gateway.telemetry import configured_logging
 from routing.probe.privilege import give_up_privileges
 from routing.probe.probers import RawSockets, open_raw_sockets
 
@@ -97,8 +97,8 @@ def check(config: Path | None) -> int:
 def _run(config: Path | None, work: Callable[[Settings], int]) -> int:
     try:
         settings = load(config)
-        configure_logging(level=settings.log.level, form=settings.log.form)
-        return work(settings)
+        with configured_logging(level=settings.log.level, form=settings.log.form):
+            return work(settings)
     except (CatalogError, GatewayError) as error:
         fix = f"\n  fix: {error.fix}" if error.fix else ""
         print(f"crossway: {error}{fix}", file=sys.stderr)  # noqa: T201  # a program's own last word

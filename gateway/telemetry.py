@@ -1,12 +1,15 @@
 """What operators see: JSON lines with request ids and without secrets, and Prometheus metrics.
 
-Nothing here is global but the current request's id: a process makes one ``Metrics`` and calls ``configure_logging``.
+Nothing here is global but the current request's id: a process makes one ``Metrics``, and runs within
+``configured_logging``.
 """
 
 import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
@@ -19,6 +22,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
 REDACTED = "[redacted]"
+_CHATTY = ("asyncssh", "urllib3", "libcloud", "aiohttp", "asyncio", "alembic")
 _LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 _TEXT_LIMIT = 8_192  # a line that a remote side can grow without end would fill the disk
 
@@ -88,16 +92,29 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
 
 
-def configure_logging(*, level: str = "INFO", form: str = "json", stream: TextIO | None = None) -> None:
-    """Send every logger's lines to ``stream`` (default: standard error) as ``json`` or ``text``, replacing handlers."""
+@contextmanager
+def configured_logging(*, level: str = "INFO", form: str = "json", stream: TextIO | None = None) -> Iterator[None]:
+    """Send every logger's lines to ``stream`` (default: standard error) as ``json`` or ``text``; after it, as before.
+
+    The former handlers come back, because whoever runs a program inside a process goes on when that program has ended.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
+    # Some name hosts, headers and bodies at DEBUG, and speak of every connection at INFO.
+    levels = {root: level} | {
+        logging.getLogger(name): max(logging.WARNING, logging.getLevelName(level)) for name in _CHATTY
+    }
+    handlers, former = list(root.handlers), {logger: logger.level for logger in levels}
     root.handlers[:] = [handler]
-    root.setLevel(level)
-    # These name hosts, headers and bodies at DEBUG, and speak of every connection at INFO.
-    for chatty in ("asyncssh", "urllib3", "libcloud", "aiohttp", "asyncio", "alembic"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for logger, its_level in levels.items():
+        logger.setLevel(its_level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for logger, its_level in former.items():
+            logger.setLevel(its_level)
 
 
 class Metrics:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, String, UniqueConstraint
+from sqlalchemy import JSON, Index, String, UniqueConstraint
 from sqlmodel import Field
 
 from catalog.model.ids import EntryId, GrantId, OfferId, PlatformId
@@ -43,7 +43,22 @@ class Offer(Row, table=True):
     labels: dict[str, str] = json_column()  # an admin's words
 
 
-class InventoryItem(Row, table=True):
+class ListedRow(Row):
+    """What is stored of a thing that a cloud lists; the columns after ``facts`` are those of ``catalog.normalise``."""
+
+    cloud_id: str
+    name: str
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    vcpu: float | None = None
+    memory_gib: float | None = None
+    disk_gib: float | None = None
+    gpu_count: int | None = None
+    architecture: str | None = None
+    os_family: str | None = None
+    os_version: str | None = None
+
+
+class InventoryItem(ListedRow, table=True):
     """A size, image, location, network, key pair, volume or machine of a platform, as last read, whole or not at all.
 
     Sizes and images also carry what ``catalog.normalise`` made of them, to be filtered by; None is unknown.
@@ -59,19 +74,9 @@ class InventoryItem(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
     platform_id: PlatformId = Field(foreign_key="platform.id", sa_type=String, index=True)
     kind: str  # a Capability value, such as "size" or "key-pair"
-    cloud_id: str
-    name: str
-    facts: dict[str, Any] = json_column()
-    vcpu: float | None = None
-    memory_gib: float | None = None
-    disk_gib: float | None = None
-    gpu_count: int | None = None
-    architecture: str | None = None
-    os_family: str | None = None
-    os_version: str | None = None
 
 
-class IncomingItem(Row, table=True):
+class IncomingItem(ListedRow, table=True):
     """A row of a list that is being read; it becomes inventory once the whole list is there."""
 
     __tablename__ = "incoming_item"
@@ -79,13 +84,3 @@ class IncomingItem(Row, table=True):
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG)
     sync_id: str  # which list, read when
-    cloud_id: str
-    name: str
-    facts: dict[str, Any] = json_column()
-    vcpu: float | None = None
-    memory_gib: float | None = None
-    disk_gib: float | None = None
-    gpu_count: int | None = None
-    architecture: str | None = None
-    os_family: str | None = None
-    os_version: str | None = None

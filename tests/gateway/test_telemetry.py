@@ -1,5 +1,6 @@
 """Log lines are one JSON object each, and no secret or control character gets into one."""
 
+import contextlib
 import io
 import json
 import logging
@@ -9,7 +10,7 @@ import pytest
 
 from catalog.secrets import Secret
 from gateway import telemetry
-from gateway.telemetry import REDACTED, Metrics, RoutingMetrics, configure_logging, redact
+from gateway.telemetry import REDACTED, Metrics, RoutingMetrics, configured_logging, redact
 
 TOKEN = "cw_admin_" + "Ab3-_" * 8 + "xyz"
 
@@ -17,12 +18,8 @@ TOKEN = "cw_admin_" + "Ab3-_" * 8 + "xyz"
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     """Send this process's log to a buffer for the time of a test."""
-    root, stream = logging.getLogger(), io.StringIO()
-    before = (list(root.handlers), root.level)
-    configure_logging(level="DEBUG", stream=stream)
-    yield stream
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
+    with configured_logging(level="DEBUG", stream=(stream := io.StringIO())):
+        yield stream
 
 
 def test_a_line_holds_time_level_logger_message_request_and_facts(lines: io.StringIO) -> None:
@@ -76,16 +73,22 @@ def test_an_exception_is_redacted_like_everything_else(lines: io.StringIO) -> No
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_a_record_is_one_line_without_control_characters(form: str) -> None:
     """Line breaks, escape sequences and direction overrides in message and facts cannot forge or hide a line."""
-    root, stream = logging.getLogger(), io.StringIO()
-    before = (list(root.handlers), root.level)
-    configure_logging(form=form, stream=stream)
     evil = "a\r\nb\x1b[2J\x85c\u2028d\u202ee\x00"
-    logging.getLogger("x").warning(evil, extra={"fact": evil})
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
+    with configured_logging(form=form, stream=(stream := io.StringIO())):
+        logging.getLogger("x").warning(evil, extra={"fact": evil})
     text = stream.getvalue()
     assert text.endswith("\n")
     assert text[:-1].isprintable()
+
+
+def test_a_program_that_has_ended_leaves_logging_as_it_was() -> None:
+    """Handlers and levels are those of before, also after an error: nothing is written to a stream that was closed."""
+    loggers = [logging.getLogger(name) for name in ("", "asyncssh", "aiohttp")]
+    before = [(list(logger.handlers), logger.level) for logger in loggers]
+    with contextlib.suppress(LookupError), configured_logging(level="CRITICAL", stream=io.StringIO()):
+        assert [(list(logger.handlers), logger.level) for logger in loggers] != before
+        raise LookupError
+    assert [(list(logger.handlers), logger.level) for logger in loggers] == before
 
 
 def test_facts_cannot_pass_for_the_line_s_own(lines: io.StringIO) -> None:
