@@ -4,11 +4,14 @@ While machines of ours are there, the connection stays, until the deadline of th
 destroyed.
 """
 
+from collections.abc import Sequence
+
 from catalog import connections
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine, MachineState
+from catalog.store import connections as store
 from catalog.store import rows
 from catalog.store.database import Tx
 
@@ -30,7 +33,23 @@ def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> in
     left = rows.first(tx, Machine, platform_id=platform_id, state=set(MachineState) - {MachineState.GONE})
     if left is not None and not _deadline_passed(tx, platform_id, now_s):
         return 0
-    held = rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED)
+    return _part(tx, rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED), now_s)
+
+
+def part_overdue(tx: Tx, now_s: float) -> int:
+    """End the connections that machines held beyond the deadline of their wind-down; return how many were ended.
+
+    One that was established after the deadline was made for something else, and is left alone.
+    """
+    return _part(tx, store.overdue(tx, now_s, over=_OVER), now_s)
+
+
+def is_any_overdue(tx: Tx, now_s: float) -> bool:
+    """Return whether ``part_overdue`` would end anything."""
+    return bool(store.overdue(tx, now_s, over=_OVER))
+
+
+def _part(tx: Tx, held: Sequence[Connection], now_s: float) -> int:
     for connection in held:
         connections.move(tx, connection.id, ConnectionEvent.LOSE, now_s)
         connections.move(tx, connection.id, ConnectionEvent.FAIL, now_s, code=NOTHING_GRANTED, reason=REASON)

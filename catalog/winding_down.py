@@ -13,14 +13,15 @@ from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.model.terms import EndRule
-from catalog.store import rows
+from catalog.store import machines, rows
 from catalog.store.database import Tx
 
 # What a deadline leaves for destroying: clouds may be away for a while.
 CLEARING_S = 3600.0
 DEFAULT_S = 86_400.0
+BATCH = 100
 TIME_IS_OVER = "its grant has ended, and so has the time for which machines are kept"
-_HELD = frozenset({MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED})
+_HELD = frozenset(machines.HELD)
 _UNUSED = frozenset({MachineState.IDLE, MachineState.RETURNED})
 
 
@@ -87,16 +88,19 @@ def call_off(tx: Tx, grant: Grant, now_s: float) -> None:
 
 
 def end_due(tx: Tx, now_s: float) -> int:
-    """Destroy the machines whose time is over, end the sessions whose deadline has passed, and return how many."""
-    due = [each for each in rows.where(tx, Machine, state=_HELD) if _over(each.ends_at_s, now_s)]
+    """Destroy the machines whose time is over, end the sessions whose deadline has passed, and return how many.
+
+    At most 100 machines at a time.
+    """
+    due = machines.ends_until(tx, now_s, BATCH)
     for machine in due:
         dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=TIME_IS_OVER)
-    ended = [
-        grant.platform_id
-        for grant in rows.where(tx, Grant, capability=str(Capability.MACHINE), state=GrantState.REVOKED)
-        if _over(grant.wind_down_until_s, now_s)
-    ]
-    return len(due) + sum(parting.part_if_nothing_is_left(tx, platform_id, now_s) for platform_id in ended)
+    return len(due) + parting.part_overdue(tx, now_s)
+
+
+def is_any_due(tx: Tx, now_s: float) -> bool:
+    """Return whether ``end_due`` would end anything."""
+    return bool(machines.ends_until(tx, now_s, 1)) or parting.is_any_overdue(tx, now_s)
 
 
 def session_of(tx: Tx, platform_id: PlatformId, now_s: float) -> Grant | None:

@@ -1,11 +1,15 @@
 """Queries on connections, their sessions, decisions and steps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlmodel import col, or_, select, update
+from sqlalchemy.orm import aliased
+from sqlmodel import col, not_, or_, select, update
 
+from catalog.messages.handshake import Capability
 from catalog.model.connection import AccountSession, Connection, ConnectionState, RouteDecision
+from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import ConnectionId, PlatformId
+from catalog.model.machine import Machine, MachineState
 from catalog.store.database import Tx
 
 # A failed connection holds nothing and waits for nobody; it may be retried, see catalog.connections.
@@ -28,6 +32,26 @@ def of_platform(tx: Tx, platform_id: PlatformId) -> Sequence[Connection]:
     """Return the open connections from or to the platform."""
     mine = or_(col(Connection.requester_id) == platform_id, col(Connection.target_id) == platform_id)
     return tx.exec(select(Connection).where(mine, col(Connection.state).in_(OPEN_STATES))).all()
+
+
+def overdue(tx: Tx, now_s: float, *, over: Collection[GrantState]) -> Sequence[Connection]:
+    """Return the established connections that outlasted the wind-down of machines that are still there, oldest first.
+
+    Only those that stood before its deadline, to platforms all of whose grants are in one of the states ``over``.
+    """
+    deadline, target = col(Grant.wind_down_until_s), col(Connection.target_id)
+    ended = (Grant.capability == str(Capability.MACHINE), col(Grant.state) == GrantState.REVOKED, deadline <= now_s)
+    other = aliased(Grant)
+    holding = select(other.id).where(col(other.platform_id) == target, col(other.state).not_in(over)).exists()
+    left = select(Machine.id).where(col(Machine.platform_id) == target, col(Machine.state) != MachineState.GONE)
+    later = select(AccountSession.id).where(
+        col(AccountSession.connection_id) == col(Connection.id),
+        col(AccountSession.ended_at_s).is_(None),
+        col(AccountSession.opened_at_s) >= deadline,
+    )
+    statement = select(Connection).join(Grant, col(Grant.platform_id) == target).where(*ended)
+    standing = statement.where(col(Connection.state) == ConnectionState.ESTABLISHED, left.exists())
+    return tx.exec(standing.where(not_(holding), not_(later.exists())).order_by(col(Connection.id))).all()
 
 
 def through_relay(tx: Tx, relay: str) -> Connection | None:

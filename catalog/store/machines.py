@@ -15,6 +15,8 @@ from catalog.model.order import Order
 from catalog.store import events
 from catalog.store.rows import by_id, column
 
+# What a platform holds for us and nobody is making or ending.
+HELD = (MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED)
 _STATE = column(Machine, "state")
 _ID = column(Machine, "id")
 # Named one by one, so that the index finds them: what is gone stays in the table for ever.
@@ -116,6 +118,13 @@ def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
         vcpu=float(vcpu_sum) if vcpu_known == count else None,
         memory_mib=int(memory_sum) if memory_known == count else None,
     )
+
+
+def ends_until(tx: Session, until_s: float, limit: int) -> Sequence[Machine]:
+    """Return up to ``limit`` held machines that stay no longer than ``until_s``, the earliest end first."""
+    ends = column(Machine, "ends_at_s")
+    over = select(Machine).where(ends <= until_s, _STATE.in_(HELD))
+    return tx.exec(over.order_by(ends, _ID).limit(limit)).all()
 
 
 def leases_until(tx: Session, until_s: float, limit: int) -> Sequence[Machine]:

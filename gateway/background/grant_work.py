@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from catalog import consent
+from catalog import consent, winding_down
+from catalog.ports import Clock
+from catalog.store.database import Database
 from gateway.background.discover import Discover
 from gateway.background.runner import BackgroundTask
 from gateway.background.settle_grants import SettleGrants
@@ -34,9 +36,7 @@ def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[Backgr
 
     async def expire() -> None:
         # Apart from the task ``grants``: that waits for owners and clouds, and the mute ones hold nobody's grant up.
-        now_s = grants.clock.now_s()
-        if await grants.database.read(lambda tx: consent.is_any_over(tx, now_s)):
-            await grants.database.write(lambda tx: consent.expire_due(tx, now_s))
+        await end_what_is_over(grants.database, grants.clock)
 
     look_s = min(_LOOK_S, policy.discovery_period_s)
     return (
@@ -44,3 +44,10 @@ def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[Backgr
         BackgroundTask(name="grants", run_once=grants.run_once, period_s=policy.ask_again_period_s, timeout_s=120.0),
         BackgroundTask(name="discover", run_once=discover.run_once, period_s=look_s, timeout_s=120.0),
     )
+
+
+async def end_what_is_over(database: Database, clock: Clock) -> None:
+    """End the grants, machines and wind-downs whose time is over. The writer is asked only when there is any."""
+    now_s = clock.now_s()
+    if await database.read(lambda tx: consent.is_any_over(tx, now_s) or winding_down.is_any_due(tx, now_s)):
+        await database.write(lambda tx: (consent.expire_due(tx, now_s), winding_down.end_due(tx, now_s)))

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from catalog.consent import apply_rules, expire_due
+from catalog.consent import apply_rules
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, PlatformId
@@ -14,7 +14,6 @@ from catalog.publish import outdated
 from catalog.store.consent import ending
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
-from catalog.winding_down import end_due
 from gateway.background.backoff import Backoff
 from gateway.background.renewals import Renewals
 from gateway.background.runner import contained
@@ -49,7 +48,6 @@ class SettleGrants:
     async def run_once(self) -> None:
         """Do what is due. May be repeated at any time."""
         now_s = self.clock.now_s()
-        await self.database.write(lambda tx: (expire_due(tx, now_s), end_due(tx, now_s)))
         unanswered, ending, unpublished = await self.database.read(lambda tx: _due(tx, now_s, self.read_again_s))
         renew = self.renewals.due(ending, now_s)
         wanted = unanswered | renew.keys() | self._due_to_publish(unpublished, now_s)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from catalog import consent, winding_down
+from catalog import connections, consent, parting, winding_down
 from catalog.messages.contracts import DestroyMachine, from_json
-from catalog.model.connection import Connection, ConnectionState
+from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import Grant, GrantState, Side
-from catalog.model.ids import MachineId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.ids import GrantId, MachineId
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState
 from catalog.model.terms import EndRule, Terms
 from catalog.store import outbox, rows
 from catalog.winding_down import CLEARING_S, DEFAULT_S, plan
@@ -190,5 +190,61 @@ def test_the_session_lasts_until_its_deadline_and_then_the_connection_ends(tmp_p
             winding_down.end_due(tx, now_s)
             (connection,) = rows.where(tx, Connection)
             assert connection.state is state
+
+    in_tx(tmp_path, work)
+
+
+def test_only_a_connection_that_stood_before_the_deadline_ends_with_it(tmp_path: Path) -> None:
+    """Ended once, it may be established again, to a platform that grants nothing: it stays, however often we look."""
+    deadline_s = NOW_S + 600 + CLEARING_S
+
+    def establish(tx: Session, now_s: float) -> Connection:
+        (connection,) = rows.where(tx, Connection)
+        rows.update(tx, connection, {"consented": True}, now_s)
+        for event in (ConnectionEvent.RETRY, ConnectionEvent.ROUTED, ConnectionEvent.TUNNELLED):
+            connections.move(tx, connection.id, event, now_s)
+        accounts = {"gateway_account": "g", "transport_account": "t", "target_account": "p"}
+        connections.open_sessions(tx, connection, **accounts, now_s=now_s)
+        return connections.move(tx, connection.id, ConnectionEvent.ESTABLISH, now_s)
+
+    def ended(tx: Session, now_s: float) -> int:
+        assert winding_down.is_any_due(tx, now_s) == (now_s == deadline_s)
+        return parting.part_overdue(tx, now_s)
+
+    def work(tx: Session) -> None:
+        prepared(tx, EndRule.KEEP)
+        consent.revoke(tx, "grant_M", NOW_S)
+        winding_down.end_due(tx, NOW_S + 600)
+        (connection,) = rows.where(tx, Connection)
+        connections.move(tx, connection.id, ConnectionEvent.LOSE, NOW_S + 700)
+        establish(tx, deadline_s - 1)
+        assert [ended(tx, now_s) for now_s in (deadline_s - 1, deadline_s, deadline_s + 1)] == [0, 1, 0]
+        again = establish(tx, deadline_s + 2)
+        assert (winding_down.end_due(tx, deadline_s + 3), ended(tx, deadline_s + 3)) == (0, 0)
+        assert again.state is ConnectionState.ESTABLISHED
+
+    in_tx(tmp_path, work)
+
+
+@pytest.mark.parametrize("held_by", ["no machine", "another grant"])
+def test_a_deadline_ends_no_connection_that_machines_did_not_hold(tmp_path: Path, held_by: str) -> None:
+    """Nothing of ours is left there, or something else is granted: a deadline that has passed is nobody's business."""
+
+    def work(tx: Session) -> None:
+        prepared(tx, EndRule.KEEP)
+        (connection,) = rows.where(tx, Connection)
+        if held_by == "another grant":
+            other = Grant(
+                id=GrantId("grant_S"), platform_id=PLATFORM, connection_id=connection.id, request_id="s",
+                capability="size", verbs=["list"], state=GrantState.ACCEPTED,
+            )  # fmt: skip
+            rows.insert(tx, other, NOW_S)
+        consent.revoke(tx, "grant_M", NOW_S)
+        winding_down.end_due(tx, NOW_S + 600)
+        for machine in rows.where(tx, Machine) if held_by == "no machine" else ():
+            rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, NOW_S + 601)
+        assert not winding_down.is_any_due(tx, NOW_S + 1e6)
+        assert winding_down.end_due(tx, NOW_S + 1e6) == 0
+        assert connection.state is ConnectionState.ESTABLISHED
 
     in_tx(tmp_path, work)

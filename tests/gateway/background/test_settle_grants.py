@@ -13,6 +13,7 @@ from catalog.model.offering import Offer, OfferState
 from catalog.model.platform import Endpoint, EndpointState, Purpose
 from catalog.ports import Address
 from catalog.store import rows
+from gateway.background.grant_work import end_what_is_over
 from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
@@ -112,6 +113,7 @@ def test_what_is_over_ends_and_nobody_is_called(world: Connecting) -> None:
             await disconnect(world)
             world.cloud.calls.clear()
             world.store.clock.advance(101)
+            await end_what_is_over(world.store.database, world.store.clock)
             await settling(world).run_once()
             assert await states(world) == {GrantState.EXPIRED}
             assert (await offered(world), world.cloud.calls) == (set(), [])

@@ -11,6 +11,7 @@ from catalog.errors import CloudUnavailable
 from catalog.model.consent import Grant, GrantState
 from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.store import rows
+from gateway.background.grant_work import end_what_is_over
 from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
@@ -49,9 +50,10 @@ async def grants(world: Connecting) -> dict[str, Grant]:
 
 
 async def run_for(world: Connecting, task: SettleGrants, seconds: float, period_s: float = 10.0) -> None:
-    """Run the task as its period does."""
+    """Run the task as its period does, and before it the one that ends what is over."""
     for _ in range(int(seconds / period_s)):
         world.store.clock.advance(period_s)
+        await end_what_is_over(world.store.database, world.store.clock)
         await task.run_once()
 
 
