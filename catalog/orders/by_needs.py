@@ -77,8 +77,8 @@ def place_by_needs(
                     checkpoint=checkpoint,
                 )
         except _REFUSALS as error:
-            if error.field in {"name", "quota", "lease_s"}:
-                raise  # no other platform would change the order's name or the project's quota
+            if error.field in {"name", "lease_s"}:
+                raise  # these are wrong everywhere; a smaller candidate may fit into a project's quota all the same
             refusals.append(error)
             found = candidates.noted(found, position, candidates.REFUSED, str(error))
             continue

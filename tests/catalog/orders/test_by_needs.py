@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog import consent
+from catalog import consent, quotas
 from catalog.errors import Denied, InvalidValue, QuotaExceeded
+from catalog.holders import holder
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, Message
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, MessageId, ProjectId
@@ -147,6 +148,26 @@ def test_a_platform_that_refuses_is_passed_over_with_the_reason(market: Store) -
     market.write(lambda tx: fill(tx, 1, 2, 3))
     with pytest.raises(QuotaExceeded):
         ordered(market)
+
+
+def test_a_candidate_too_large_for_the_projects_quota_is_passed_over(market: Store) -> None:
+    """4 vCPU are left. The nearest, cloud-001, has no size under 8, so cloud-002 serves with 4 of its own."""
+
+    def narrow(tx: Tx) -> None:
+        quotas.change(tx, holder(tx, "acme/shop"), {"cores": 4}, NOW_S)
+        for item in rows.where(tx, InventoryItem, platform_id="platform_001", kind="size"):
+            if item.vcpu is not None and item.vcpu < 8:
+                rows.update(tx, item, {"vcpu": 8.0, "architecture": "x86_64"}, NOW_S)
+
+    market.write(narrow)
+    order = ordered(market, prefer="reachability")
+    kept = placement(market, order)
+    assert [each["platform"] for each in kept.candidates[:2]] == ["cloud-001", "cloud-002"]
+    assert [each["outcome"] for each in kept.candidates[:2]] == ["refused", "chosen"]
+    assert "8 are needed" in kept.candidates[0]["reason"]
+    market.write(lambda tx: quotas.change(tx, holder(tx, "acme/shop"), {"cores": 3}, NOW_S))
+    with pytest.raises(QuotaExceeded, match="vCPU"):
+        ordered(market, prefer="reachability")
 
 
 def test_a_failed_attempt_falls_to_the_next_once_nothing_is_left_of_it(market: Store) -> None:
