@@ -37,7 +37,19 @@ PARTS: Final = (
     *("vcpu_min", "memory_gib_min", "disk_gib_min", "gpu_min", "architecture", "platform", "provider", "region"),
     *("country", "continent", "label", "rtt_max_ms", "price_max", "currency"),
 )
-_REFUSALS = (BudgetExceeded, Denied, QuotaExceeded, WrongState, InvalidValue)
+_REFUSALS = (BudgetExceeded, Denied, NotFound, QuotaExceeded, WrongState, InvalidValue)
+
+
+def candidates_for(
+    tx: Session, *, project_id: ProjectId, needs: Mapping[str, str], index: SearchIndex, now_s: float
+) -> list[dict[str, Any]]:
+    """Return what an order of the project may become, best first, as a Placement keeps it; a read transaction will do.
+
+    ``needs``: "os", "prefer" (see PREFERENCES), and any of PARTS, as a search has them. Raises InvalidValue when
+    nothing fits, saying which need keeps out the most.
+    """
+    project = rows.by_id(tx, Project, project_id)
+    return _candidates(tx, index, needs, (project.id, reference_to(tx, project)), now_s)
 
 
 def place_by_needs(
@@ -45,7 +57,7 @@ def place_by_needs(
     *,
     project_id: ProjectId,
     needs: Mapping[str, str],
-    index: SearchIndex,
+    found: Sequence[Mapping[str, Any]],
     name: str | None,
     lease_s: float | None = None,
     now_s: float,
@@ -54,12 +66,9 @@ def place_by_needs(
 ) -> Order:
     """Return the accepted order, as ``place`` does, at the best candidate that takes it.
 
-    ``needs``: "os", "prefer" (see PREFERENCES), and any of PARTS, as a search has them. Raises InvalidValue when
-    nothing fits, saying which need keeps out the most, and what the best candidate raised when none takes the order.
+    ``found``: what ``candidates_for`` found for the same project and needs, a moment ago; each is judged anew. Raises
+    what the best candidate raised when none takes the order.
     """
-    project = rows.by_id(tx, Project, project_id)
-    whose = (project.id, reference_to(tx, project))
-    found = _candidates(tx, index, needs, whose, now_s)
     refusals: list[CatalogError] = []
     for position, each in enumerate(found):
         try:

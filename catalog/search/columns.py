@@ -4,6 +4,7 @@ A hundred thousand rows are filtered, counted and ranked in a few milliseconds t
 Unknown numbers are NaN, unknown words -1. Pure.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,18 +23,21 @@ UNKNOWN = -1
 
 @dataclass(slots=True)
 class Words:
-    """Every word once, by a number; it only grows."""
+    """Every word once, by a number; it only grows. Threads may share it."""
 
     texts: list[str] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def code(self, text: str | None) -> int:
         """Return the number of ``text``, UNKNOWN for None and for ""."""
         if not text:
             return UNKNOWN
         if text not in self.codes:
-            self.codes[text] = len(self.texts)
-            self.texts.append(text)
+            with self._lock:
+                if text not in self.codes:
+                    self.texts.append(text)
+                    self.codes[text] = len(self.texts) - 1
         return self.codes[text]
 
 

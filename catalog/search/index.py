@@ -25,6 +25,7 @@ _KIND_OF = {Capability.MACHINE: "size", Capability.IMAGE: "image"}
 
 # offer, grant, platform and inventory; the price book and until when it says the same
 Stamp = tuple[int, int, int, int, int, float]
+Names = tuple[tuple[OfferId, Stamp], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class SearchIndex:
 
     words: Words = field(default_factory=Words)
     _shelves: dict[OfferId, tuple[Stamp, Shelf]] = field(default_factory=dict)
-    _joined: tuple[tuple[tuple[OfferId, Stamp], ...], Columns] | None = None
+    _joined: tuple[Names, Columns] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _until: tuple[int, float] = (-1, 0.0)  # of which book is known when it says something else, and that moment
 
@@ -52,32 +53,40 @@ class SearchIndex:
         found = [
             each for each in search.standing(tx) if allowance.has_place(tx, each.scope, each.platform_id, each.region)
         ]
-        with self._lock:
-            priced = search.serial(tx, search.PRICES)
-            until_s = self._prices_hold_until_s(tx, priced, now_s)
-            stamps = [
-                (each.version, each.grant_version, each.platform_version, each.inventory_serial or 0, priced, until_s)
-                for each in found
-            ]
-            shelves = [self._shelf(tx, each, stamp, now_s) for each, stamp in zip(found, stamps, strict=True)]
-            names = tuple((each.id, stamp) for each, stamp in zip(found, stamps, strict=True))
-            if self._joined is None or self._joined[0] != names:
-                self._joined = names, joined([shelf.columns for shelf in shelves])
-                self._shelves = {offer: self._shelves[offer] for offer, _ in names}
-            starts = [0, *accumulate(len(shelf.columns) for shelf in shelves)]
-            return Whole(offers=found, shelves=shelves, columns=self._joined[1], starts=starts)
+        priced = search.serial(tx, search.PRICES)
+        until_s = self._prices_hold_until_s(tx, priced, now_s)
+        stamps = [
+            (each.version, each.grant_version, each.platform_version, each.inventory_serial or 0, priced, until_s)
+            for each in found
+        ]
+        names = tuple((each.id, stamp) for each, stamp in zip(found, stamps, strict=True))
+        shelves = [self._shelf(tx, each, stamp, now_s) for each, stamp in zip(found, stamps, strict=True)]
+        starts = [0, *accumulate(len(shelf.columns) for shelf in shelves)]
+        return Whole(offers=found, shelves=shelves, columns=self._columns(names, shelves), starts=starts)
 
     def _prices_hold_until_s(self, tx: Tx, priced: int, now_s: float) -> float:
-        if self._until[0] != priced or now_s >= self._until[1]:
+        until = self._until
+        if until[0] != priced or now_s >= until[1]:
             following_s = prices.next_change_s(tx, now_s)
-            self._until = priced, float("inf") if following_s is None else following_s
-        return self._until[1]
+            until = self._until = priced, float("inf") if following_s is None else following_s
+        return until[1]
 
     def _shelf(self, tx: Tx, each: Standing, stamp: Stamp, now_s: float) -> Shelf:
+        """Return the offer's rows. What is missing is loaded with the lock free: one who loads holds up nobody else."""
         held = self._shelves.get(each.id)
         if held is None or held[0] != stamp:
             held = stamp, _loaded(tx, each, self.words, now_s)
-            self._shelves[each.id] = held
+            with self._lock:
+                self._shelves[each.id] = held
+        return held[1]
+
+    def _columns(self, names: Names, shelves: Sequence[Shelf]) -> Columns:
+        held = self._joined
+        if held is None or held[0] != names:
+            held = names, joined([shelf.columns for shelf in shelves])
+            with self._lock:
+                self._joined = held
+                self._shelves = {offer: self._shelves[offer] for offer, _ in names if offer in self._shelves}
         return held[1]
 
 

@@ -144,7 +144,7 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
         kept = idempotency.recall(tx, intention, services.sealer, call.now_s) if intention else None
         if kept is not None:
             return kept, None
-        result = endpoint.handler(tx, now)
+        result = endpoint.handler(tx, _with_found(tx, endpoint, dataclasses.replace(now, found=ready.found)))
         if endpoint.is_guarded and not call.precondition.checked:
             raise RuntimeError(f"{endpoint.name} did not look at If-Match")
         answer = _answer(endpoint, result)
@@ -155,6 +155,7 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
         return answer, result
 
     try:
+        ready = await _ready(endpoint, call, intention)
         answer, result = await services.database.write(work)
     except (CatalogError, GatewayError) as error:
         if call.caller is not None:
@@ -169,6 +170,25 @@ async def _write(request: web.Request, endpoint: Endpoint, call: Call[Any]) -> A
         services.wake(task)
     await services.changes.notify()
     return answer
+
+
+async def _ready(endpoint: Endpoint, call: Call[Any], intention: Intention | None) -> Call[Any]:
+    """Return ``call`` with what the endpoint wants found first; a repeat finds nothing: its answer is kept."""
+    if endpoint.first is None:
+        return call
+
+    def look(tx: Tx) -> Call[Any]:
+        if intention and idempotency.is_kept(tx, intention):
+            return call
+        return _with_found(tx, endpoint, _as_it_is_now(tx, endpoint, call))
+
+    return await call.services.database.read(look)
+
+
+def _with_found(tx: Tx, endpoint: Endpoint, call: Call[Any]) -> Call[Any]:
+    if endpoint.first is None or call.found is not None:
+        return call
+    return dataclasses.replace(call, found=endpoint.first(tx, call))
 
 
 async def _outside(endpoint: Endpoint, call: Call[Any], intention: Intention, result: Result, answer: Answer) -> None:

@@ -6,6 +6,7 @@ none of them can be forgotten or drift from the code.
 
 An endpoint is a plain function ``(tx, call) -> answer`` that runs inside one database transaction: a read one for GET,
 else the write transaction in which the Idempotency-Key is kept too, so that effect and key exist both or not at all.
+What takes long to find is found before that, in a read transaction (``first``), and holds up no other write.
 """
 
 import re
@@ -87,7 +88,7 @@ class Call(Generic[B]):
 
     ``resume``: the id of the last event that the reader of a feed has seen. ``request_id`` stands in its log lines,
     ``permission`` is the one that its endpoint asks for. ``address`` and ``agent`` are where it came
-    from, ``flow`` is what a browser keeps while it logs in elsewhere.
+    from, ``flow`` is what a browser keeps while it logs in elsewhere. ``found`` is what the endpoint's ``first`` found.
     """
 
     services: ApiServices
@@ -106,6 +107,7 @@ class Call(Generic[B]):
     address: str = ""
     agent: str = ""
     flow: str = field(default="", repr=False)
+    found: Any = field(default=None, repr=False)
 
     @property
     def principal(self) -> Principal:
@@ -145,6 +147,7 @@ class Raw:
 
 Result = BaseModel | Listing | Raw | None
 Handler = Callable[[Tx, Call[B]], Result]
+First = Callable[[Tx, Call[Any]], object]
 Outside = Callable[[Call[Any], Any], Awaitable[None]]
 Probe = Callable[[Call[Nothing]], Awaitable[Result]]
 Opening = Callable[[Call[Nothing]], AbstractAsyncContextManager[Stream]]
@@ -182,6 +185,7 @@ class Declaration(TypedDict, total=False):
     wakes: tuple[str, ...]
     location: str
     errors: tuple[type[Exception], ...]
+    first: First | None
     then: Outside | None
     media_type: str
     description: str
@@ -197,8 +201,10 @@ class Endpoint:
     ``many``: the answer is a page of ``answer``, with the fields of ``beside`` beside its items. ``filters``: query
     parameters beyond paging, with their meaning.
     ``wakes``: background tasks woken after the commit. ``location``: template of the Location header. ``errors``: what
-    the endpoint may raise beyond what follows from its shape. ``then``: work outside, between the transaction that
-    permitted it and the answer; it must be repeatable. ``in_transaction`` False: a coroutine that is given no ``tx``.
+    the endpoint may raise beyond what follows from its shape. ``first``: what is found for it (``call.found``) in a
+    read transaction before the write one, which judges again whatever may have changed since. ``then``: work outside,
+    between the transaction that permitted it and the answer; it must be repeatable.
+    ``in_transaction`` False: a coroutine that is given no ``tx``.
     ``body_bytes``: the most that its body may have, where that is more than usual.
     ``ignores_unknown``: query parameters that it does not declare are somebody else's to add, and mean nothing.
     ``takes_signed``: a platform may prove itself by its connector's key instead of its token.
@@ -222,6 +228,7 @@ class Endpoint:
     wakes: tuple[str, ...] = ()
     location: str = ""
     errors: tuple[type[Exception], ...] = ()
+    first: First | None = None
     then: Outside | None = None
     media_type: str = "application/json"
     description: str = ""

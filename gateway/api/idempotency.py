@@ -72,6 +72,11 @@ def recall(tx: Tx, intention: Intention, sealer: Sealer, now_s: float) -> Answer
     return None
 
 
+def is_kept(tx: Tx, intention: Intention) -> bool:
+    """Return whether anything is kept for the intention; ``recall`` judges what."""
+    return _find(tx, intention) is not None
+
+
 def keep(tx: Tx, intention: Intention, answer: Answer, sealer: Sealer, now_s: float, *, running: bool = False) -> None:
     """Keep ``answer`` for repeats; with ``running``, only the mark that there will be one."""
     record = IdempotencyRecord(

@@ -10,7 +10,7 @@ from catalog.connections import steps
 from catalog.errors import BudgetExceeded, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.ids import OrderId
 from catalog.model.order import Order, OrderState
-from catalog.orders.by_needs import place_by_needs, placement_of
+from catalog.orders.by_needs import candidates_for, place_by_needs, placement_of
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
 from catalog.store import scoped
@@ -70,6 +70,23 @@ class OrderOut(Resource):
     finished_at: Time | None
 
 
+def _candidates(tx: Tx, call: Call[OrderIn]) -> list[dict[str, Any]] | None:
+    """Return where the order's needs are met, best first; None for an order that names its offer."""
+    wanted = call.body
+    if wanted.needs is None:
+        return None
+    for field in ("offer", "size", "image", "location", "key_pair"):
+        if getattr(wanted, field) is not None:
+            raise InvalidValue("an order by needs leaves this to the choice", field=field, fix="leave it out, or needs")
+    return candidates_for(
+        tx,
+        project_id=tenancy.working_project(tx, call.principal, call.permission, wanted.project),
+        needs=wanted.needs.told(),
+        index=call.services.search,
+        now_s=call.now_s,
+    )
+
+
 @routes.endpoint(
     "POST",
     "/v1/orders",
@@ -80,6 +97,7 @@ class OrderOut(Resource):
     location="/v1/orders/{id}",
     wakes=(Wakes.DISPATCH, Wakes.POOLS),
     errors=(InvalidValue, BudgetExceeded, QuotaExceeded, WrongState, NotFound),
+    first=_candidates,
     summary="Order a machine",
 )
 def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
@@ -169,14 +187,11 @@ def cancel_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
 def _place_needed(tx: Tx, call: Call[OrderIn], needs: NeedsIn) -> Order:
     """Return the order placed where its needs are met best."""
     wanted = call.body
-    for field in ("offer", "size", "image", "location", "key_pair"):
-        if getattr(wanted, field) is not None:
-            raise InvalidValue("an order by needs leaves this to the choice", field=field, fix="leave it out, or needs")
     return place_by_needs(
         tx,
         project_id=tenancy.working_project(tx, call.principal, call.permission, wanted.project),
         needs=needs.told(),
-        index=call.services.search,
+        found=call.found,
         name=wanted.name,
         lease_s=wanted.lease_s,
         now_s=call.now_s,

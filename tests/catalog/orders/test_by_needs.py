@@ -1,6 +1,7 @@
 """Orders by needs: the choice follows from what is known, is kept with its runners-up, and falls to the next one."""
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ from catalog.model.offering import InventoryItem
 from catalog.model.order import Order, OrderState
 from catalog.model.placement import Placement
 from catalog.model.tenancy import Project
-from catalog.orders.by_needs import place_by_needs
+from catalog.orders.by_needs import candidates_for, place_by_needs
 from catalog.orders.candidates import System, best_image
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import cancel, retry_due
@@ -48,10 +49,21 @@ def project(store: Store) -> ProjectId:
 
 def ordered(store: Store, **needs: str) -> Order:
     """Order what meets NEEDS with ``needs`` in their place."""
-    whose = project(store)
+    return placed(store, found(store, **needs), **needs)
+
+
+def found(store: Store, **needs: str) -> list[dict[str, Any]]:
+    """Return the candidates for what meets NEEDS with ``needs`` in their place, found without writing."""
+    whose, asked = project(store), {**NEEDS, **needs}
+    return store.read(lambda tx: candidates_for(tx, project_id=whose, needs=asked, index=SearchIndex(), now_s=NOW_S))
+
+
+def placed(store: Store, candidates: list[dict[str, Any]], **needs: str) -> Order:
+    """Place the order at the best of ``candidates``."""
+    whose, asked = project(store), {**NEEDS, **needs}
     return store.write(
         lambda tx: place_by_needs(
-            tx, project_id=whose, needs={**NEEDS, **needs}, index=SearchIndex(), name=None, now_s=NOW_S, policy=POLICY
+            tx, project_id=whose, needs=asked, found=candidates, name=None, now_s=NOW_S, policy=POLICY
         )
     )
 
@@ -300,6 +312,23 @@ def test_the_best_image(system: System, architecture: str | None, expected: str 
     """The newest that runs; the same architecture said outright comes before one that nobody knows."""
     found = best_image(IMAGES, system, architecture)
     assert (found.cloud_id if found else None) == expected
+
+
+def test_what_changed_since_it_was_found_is_judged_again(market: Store) -> None:
+    """Found first, then one is withdrawn, the size of another is gone, one is full: the order goes to the fourth."""
+    candidates = found(market)
+    assert [each["platform"] for each in candidates] == [f"cloud-00{number}" for number in range(4)]
+
+    def change(tx: Tx) -> None:
+        consent.revoke(tx, "grant_machine_000", NOW_S)
+        for item in rows.where(tx, InventoryItem, platform_id="platform_001", cloud_id=candidates[1]["size"]):
+            rows.delete(tx, item)
+        rows.update(tx, rows.by_id(tx, Grant, "grant_machine_002"), {"quota": 0}, NOW_S)
+
+    market.write(change)
+    order = placed(market, candidates)
+    assert machine(market, order).platform_id == "platform_003"
+    assert [each["outcome"] for each in placement(market, order).candidates] == [*["refused"] * 3, "chosen"]
 
 
 def test_denied_is_a_refusal_too(market: Store) -> None:

@@ -1,5 +1,6 @@
 """What a search finds, held against the plainest way to find it: look at every row."""
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from catalog import allowance, consent, publish
 from catalog.clouds import CloudSize
@@ -21,6 +23,7 @@ from catalog.search.index import SearchIndex
 from catalog.search.query import read
 from catalog.search.told import told
 from catalog.store import rows, serials
+from catalog.store.database import Tx
 from tests.support.markets import NOW_S
 from tests.support.stores import Store
 
@@ -227,6 +230,31 @@ def test_an_older_transaction_sees_its_own_moment(market: Store) -> None:
     market.write(lambda tx: publish.store_inventory(tx, PlatformId("platform_000"), "size", sizes, NOW_S))
     assert len(ids(market, {"platform": "cloud-000"}, index=index)) == len(before) - 15
     assert market.read(older) == (len(before) - 15,) * 2
+
+
+def test_a_search_waits_for_no_other_that_loads(market: Store) -> None:
+    """One search is held in the middle of its loading until another, with the same index, has found everything."""
+    index, totals = SearchIndex(), list[int]()
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+
+        def search(tx: Tx) -> int:
+            return find(tx, index, read({}), now_s=NOW_S).total
+
+        def held_up(tx: Tx) -> int:
+            def meanwhile(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+                if "FROM inventory_item" in statement and not totals:
+                    totals.append(-1)
+                    totals[0] = asyncio.run_coroutine_threadsafe(market.database.read(search), loop).result(30)
+
+            event.listen(tx.connection(), "before_cursor_execute", meanwhile)
+            return search(tx)
+
+        totals.append(await market.database.read(held_up))
+
+    market.run(story())
+    assert totals[0] == totals[1] > 0
 
 
 @pytest.mark.parametrize(

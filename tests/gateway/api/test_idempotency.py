@@ -1,21 +1,37 @@
 """Repeats of a POST: one effect, the same answer, and no secret kept for it."""
 
 import asyncio
+import dataclasses
 import hashlib
+import threading
 from pathlib import Path
 
-from catalog.errors import CloudUnavailable
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from catalog.errors import CloudUnavailable, InvalidValue
 from catalog.model.order import IdempotencyRecord, Order
 from catalog.model.tenancy import Organisation
+from catalog.search.index import SearchIndex, Whole
 from catalog.secrets import Sealer
 from catalog.store import rows
-from gateway.api.bodies import Nothing
+from catalog.store.database import Tx
+from gateway.api import orders
+from gateway.api.bodies import Nothing, Out
+from gateway.api.endpoints import Call, Routes
 from gateway.api.idempotency import KEPT_S, RUNNING, RUNNING_S, Intention, expire, request_of
+from gateway.api.server import build_app, serve_app
 from gateway.api.tenancy import OrganisationIn
 from tests.support.api_world import ApiWorld, FixedKeys, Reply, api_world
 
 KEY = {"Idempotency-Key": "one-intention"}
 ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
+
+
+class Looked(Out):
+    """What was found first."""
+
+    organisations: int
 
 
 async def count(world: ApiWorld, kind: type[Order | Organisation | IdempotencyRecord]) -> int:
@@ -253,5 +269,70 @@ def test_what_is_kept_is_forgotten_after_a_day(tmp_path: Path) -> None:
             world.clock.advance(KEPT_S / 2 + 1)
             assert await world.write(lambda tx: expire(tx, world.clock.now_s())) == 1
             assert await count(world, IdempotencyRecord) == 1
+
+    asyncio.run(story())
+
+
+def test_what_is_found_first_is_found_without_writing_and_once(tmp_path: Path) -> None:
+    """It runs where a write raises; its find comes to the endpoint; a repeat finds nothing anew, not even a refusal."""
+    routes, looked = Routes("lookups"), list[int]()
+
+    def look(tx: Tx, call: Call[OrganisationIn]) -> int:
+        if looked:
+            raise InvalidValue("nothing is left", field="name")
+        with pytest.raises(OperationalError, match=r"readonly|read-only"), tx.begin_nested():
+            rows.insert(tx, Organisation(id="organisation_x", name="early"), call.now_s)  # type: ignore[arg-type]
+        looked.append(len(rows.where(tx, Organisation)))
+        return looked[-1]
+
+    @routes.endpoint(
+        "POST",
+        "/v1/lookups",
+        permission="organisation:write",
+        body=OrganisationIn,
+        answer=Looked,
+        first=look,
+        summary="Look first",
+    )
+    def look_first(_tx: Tx, call: Call[OrganisationIn]) -> Looked:
+        return Looked(organisations=call.found)
+
+    async def story() -> None:
+        async with (
+            api_world(tmp_path) as world,
+            serve_app(build_app(world.services, list(routes)), "127.0.0.1:0") as url,
+        ):
+            world.url = url
+            answers = [await world.call("admin", "POST", "/v1/lookups", {"name": "a"}, headers=KEY) for _ in range(2)]
+            assert [each.body for each in answers] == [{"organisations": 2}] * 2
+            assert looked == [2]
+            refused = await world.call("admin", "POST", "/v1/lookups", {"name": "a"})
+            assert (refused.status, refused.body["field"]) == (422, "name")
+
+    asyncio.run(story())
+
+
+def test_an_order_by_needs_searches_beside_the_writer(tmp_path: Path) -> None:
+    """While the writer is held up the candidates are found all the same; then the order is placed at them."""
+    needs = {"needs": {"os": "debian 12", "vcpu": 1}}
+    held, searched = threading.Event(), threading.Event()
+
+    class Watched(SearchIndex):
+        def whole(self, tx: Tx, now_s: float) -> Whole:
+            searched.set()
+            return super().whole(tx, now_s)
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world, asyncio.TaskGroup() as tasks:
+            services = dataclasses.replace(world.services, search=Watched())
+            async with serve_app(build_app(services, list(orders.routes)), "127.0.0.1:0") as url:
+                world.url = url
+                await world.call("tenant", "GET", "/v1/orders")  # so that the token's use is noted already
+                writer = tasks.create_task(world.services.database.write(lambda _tx: held.wait(30)))
+                order = tasks.create_task(world.call("tenant", "POST", "/v1/orders", needs))
+                assert await asyncio.to_thread(searched.wait, 30)
+                held.set()
+                assert await writer
+                assert (await order).status == 202
 
     asyncio.run(story())
