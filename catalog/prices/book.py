@@ -4,6 +4,7 @@ A price whose end nobody named holds until the next one begins, so a newer list 
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -59,6 +60,8 @@ def import_lines(tx: Tx, lines: Sequence[PriceLine], now_s: float) -> Imported:
     keys: dict[str, list[_Span]] = {price.key: [] for _, price in wanted}
     for held in store.of_keys(tx, keys):
         keys[held.key].append(_Span(price=held, end_s=held.valid_to_s))
+    for spans in keys.values():
+        spans.sort(key=_begin)
     # Earlier ones first, whatever their order in the list, so that each ends the one before it.
     for line, price in sorted(wanted, key=lambda each: (each[1].valid_from_s, each[0].line)):
         if fault := _put(keys[price.key], price, line):
@@ -169,9 +172,13 @@ def _key_of(line: PriceLine, platform: PlatformId | None) -> str:
 
 
 def _put(spans: list[_Span], price: Price, line: PriceLine) -> Fault | None:
-    """Put ``price`` among those of its key, whose open ends give way; return what stands against it."""
-    before = max((s for s in spans if s.begin_s <= price.valid_from_s), key=_begin, default=None)
-    after = min((s for s in spans if s.begin_s > price.valid_from_s), key=_begin, default=None)
+    """Put ``price`` among those of its key, by their beginnings, whose open ends give way.
+
+    Return what stands against it.
+    """
+    place = bisect_right(spans, price.valid_from_s, key=_begin)
+    before = spans[place - 1] if place else None
+    after = spans[place] if place < len(spans) else None
     if before is not None:
         if _is_same(before, price):
             return None
@@ -188,7 +195,7 @@ def _put(spans: list[_Span], price: Price, line: PriceLine) -> Fault | None:
         end_s = after.begin_s if end_s is None else end_s
     if before is not None and (before.end_s is None or before.end_s > price.valid_from_s):
         before.end_s = price.valid_from_s
-    spans.append(_Span(price=price, end_s=end_s, is_new=True))
+    spans.insert(place, _Span(price=price, end_s=end_s, is_new=True))
     return None
 
 

@@ -9,7 +9,8 @@ from catalog.model.price import Price
 from catalog.naming import label
 from catalog.prices import book, lines
 from catalog.prices.book import Imported
-from catalog.prices.lines import ListFormat, PriceKind
+from catalog.prices.lines import ListFormat, PriceKind, PriceLine
+from catalog.prices.ports import PublishedPrices
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -74,6 +75,10 @@ class KeptPriceOut(Out):
     valid_from: Time
 
 
+def _told(_tx: Tx, call: Call[PriceListIn]) -> list[PriceLine]:
+    return lines.read(call.body.text, ListFormat(call.body.format), source=_source(call), now_s=call.now_s)
+
+
 @routes.endpoint(
     "POST",
     "/v1/price-lists",
@@ -82,14 +87,17 @@ class KeptPriceOut(Out):
     answer=PriceListOut,
     status=201,
     errors=(InvalidValue,),
+    first=_told,
     body_bytes=2 * LIST_BYTES,
     summary="Import a price list: all of it or, naming each bad line, nothing",
 )
 def import_prices(tx: Tx, call: Call[PriceListIn]) -> PriceListOut:
     """Return what became of its lines."""
-    source = label(call.body.source, field="source", empty=True)
-    told = lines.read(call.body.text, ListFormat(call.body.format), source=source, now_s=call.now_s)
-    return _imported(book.import_lines(tx, told, call.now_s), source)
+    return _imported(book.import_lines(tx, call.found, call.now_s), _source(call))
+
+
+def _published(_tx: Tx, call: Call[PriceSeedIn]) -> PublishedPrices:
+    return call.services.published_prices(call.body.provider, call.body.region)
 
 
 @routes.endpoint(
@@ -100,11 +108,12 @@ def import_prices(tx: Tx, call: Call[PriceListIn]) -> PriceListOut:
     answer=PriceListOut,
     status=201,
     errors=(NotFound,),
+    first=_published,
     summary="Fill the price book with what is published with this release",
 )
 def seed_prices(tx: Tx, call: Call[PriceSeedIn]) -> PriceListOut:
     """Return what became of it; prices that the book has already stay."""
-    published = call.services.published_prices(call.body.provider, call.body.region)
+    published: PublishedPrices = call.found
     done = book.seed(tx, published, provider=call.body.provider, now_s=call.now_s)
     return _imported(done, published.source)
 
@@ -156,6 +165,10 @@ def _price(tx: Tx, call: Call[Nothing]) -> Price:
     if not id_.isascii() or not id_.isdecimal() or len(id_) > 18:  # noqa: PLR2004 what an SQL integer holds
         raise NotFound(f"there is no price '{id_}'")
     return rows.by_id(tx, Price, int(id_))
+
+
+def _source(call: Call[PriceListIn]) -> str:
+    return label(call.body.source, field="source", empty=True)
 
 
 def _imported(done: Imported, source: str) -> PriceListOut:

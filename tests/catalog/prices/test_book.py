@@ -94,6 +94,33 @@ def test_overlapping_prices_are_refused_and_nothing_of_the_list_is_taken(store: 
     assert spans(store) == [("1", 10.0, 20.0)]
 
 
+class Counted(float):
+    """A moment that counts how often it is compared with another."""
+
+    compared = 0
+
+    def __lt__(self, other: float) -> bool:
+        Counted.compared += 1
+        return float(self) < other
+
+    def __le__(self, other: float) -> bool:
+        Counted.compared += 1
+        return float(self) <= other
+
+    def __gt__(self, other: float) -> bool:
+        Counted.compared += 1
+        return float(self) > other
+
+
+def test_many_prices_of_one_key_are_not_each_compared_with_all(store: Store) -> None:
+    """512 prices of one item, latest first: some n log n comparisons (9 for each), and not 512 for each."""
+    count = 512
+    history = [line(str(number), Counted(number)) for number in range(count, 0, -1)]
+    assert taken(store, *history) == (count, 0, 0)
+    assert Counted.compared < 40 * count
+    assert spans(store) == sorted((str(at), float(at), None if at == count else at + 1.0) for at in range(1, count + 1))
+
+
 def test_an_unknown_platform_is_named_by_its_line(store: Store) -> None:
     """Nothing is taken, the good line included."""
     with pytest.raises(ListRefused, match="no such platform"):
