@@ -17,7 +17,7 @@ from catalog.messages.handshake import Capability
 from catalog.model.offering import InventoryItem, OfferState
 from catalog.model.price import Price
 from catalog.search import rank
-from catalog.search.columns import KINDS, Codes, Columns, Floats, Keys, Words
+from catalog.search.columns import KINDS, Codes, Floats, Keys, Words
 from catalog.search.filters import OF_OFFERS, Mask, granted_to, masks
 from catalog.search.index import SearchIndex, Whole
 from catalog.search.query import Query
@@ -76,10 +76,10 @@ def find(
     """
     whole = index.whole(tx, now_s)
     columns, words = whole.columns, index.words
-    currency = query.currency or _usual_currency(columns, words)
-    found = masks(tx, whole, query, words, currency=currency, now_s=now_s)
-    if whose is not None:
-        found["whose"] = granted_to(whole, whose)
+    seen = {} if whose is None else {"whose": granted_to(whole, whose)}
+    # What others alone are offered says nothing here, not even in which currency most of it is.
+    currency = query.currency or _usual_currency(columns.currency[_all(seen.values(), len(columns))], words)
+    found = masks(tx, whole, query, words, currency=currency, now_s=now_s) | seen
     matching = _all(found.values(), len(columns))
     rows = np.nonzero(matching)[0]
     numbers = {name: values[rows] for name, values in columns.numbers.items()}
@@ -138,8 +138,8 @@ def _known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _usual_currency(columns: Columns, words: Words) -> str:
-    known = columns.currency[columns.currency >= 0]
+def _usual_currency(currencies: Codes, words: Words) -> str:
+    known = currencies[currencies >= 0]
     return words.texts[int(np.bincount(known).argmax())] if len(known) else ""
 
 
@@ -243,11 +243,12 @@ def _after(token: str, query: Query) -> tuple[float, int]:
     try:
         told = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
         sort, descending, place, key = told
-    except (ValueError, TypeError, binascii.Error) as error:
+        is_number = isinstance(place, int | float) and not isinstance(place, bool)
+        after = math.inf if place is None else float(place)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         raise bad from error
-    is_number = isinstance(place, int | float) and not isinstance(place, bool)
     if [sort, descending] != [query.sort, query.is_descending] or not isinstance(key, int) or not abs(key) < 2**63:
         raise bad
     if place is not None and not is_number:
         raise bad
-    return math.inf if place is None else float(place), key
+    return after, key

@@ -1,6 +1,7 @@
 """What a search finds, held against the plainest way to find it: look at every row."""
 
 import asyncio
+import base64
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine
 from catalog.model.offering import InventoryItem, Offer
+from catalog.model.price import Price
 from catalog.prices import book, lines
 from catalog.search.find import Found, find
 from catalog.search.index import SearchIndex
@@ -24,6 +26,7 @@ from catalog.search.query import read
 from catalog.search.told import told
 from catalog.store import rows, serials
 from catalog.store.database import Tx
+from catalog.store.search import PRICES
 from tests.support.markets import NOW_S
 from tests.support.stores import Store
 
@@ -164,6 +167,26 @@ def test_a_price_in_another_currency_is_not_compared(market: Store) -> None:
     assert found(market, {}).currency == "EUR"
 
 
+def test_the_usual_currency_is_that_of_what_is_seen(market: Store) -> None:
+    """Five platforms of euros are for others, the sixth is priced in dollars: its project is answered in dollars."""
+
+    def change(tx: Tx) -> None:
+        for grant in rows.where(tx, Grant):
+            whose = "acme/us" if grant.platform_id == "platform_005" else "acme/eu"
+            rows.update(tx, grant, {"scope": {"projects": [whose]}}, NOW_S)
+        for price in rows.where(tx, Price, platform_id="platform_005"):
+            rows.update(tx, price, {"currency": "USD"}, NOW_S)
+        serials.bump(tx, PRICES)
+
+    market.write(change)
+    query = {"kind": "size", "sort": "price"}
+    dollars, euros = (found(market, query, whose=["p", f"acme/{name}"]) for name in ("us", "eu"))
+    assert (dollars.currency, euros.currency, found(market, query).currency) == ("USD", "EUR", "EUR")
+    amounts = [float(hit.price.amount) for hit in dollars.hits if hit.price is not None]
+    assert amounts == sorted(amounts)
+    assert {term.value is None for term in dollars.hits[0].terms if term.name == "price"} == {False}
+
+
 def test_pages_hold_everything_once_though_rows_come_between(market: Store) -> None:
     """Pages of seven, a new image after each: what was there is seen once, in the order of one page."""
     index, before = SearchIndex(), ids(market, {"sort": "rank"})
@@ -181,9 +204,23 @@ def test_pages_hold_everything_once_though_rows_come_between(market: Store) -> N
     assert [id_ for id_ in seen if "new" not in id_] == before
 
 
-@pytest.mark.parametrize("token", ["x", "eyJ9", "W10", "WyJwcmljZSIsdHJ1ZSwwLDBd"])
+def forged(place: str) -> str:
+    """Return a token of the usual order that goes on after the JSON value ``place``."""
+    return base64.urlsafe_b64encode(f'["rank", true, {place}, 0]'.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("x", "eyJ9", "W10", "WyJwcmljZSIsdHJ1ZSwwLDBd"),
+        pytest.param(forged("1" + "0" * 400), id="no float"),
+        pytest.param(forged("9" * 5000), id="no integer"),
+        pytest.param(forged("[" * 20_000), id="deep"),
+        pytest.param(forged('"1"'), id="a text"),
+    ],
+)
 def test_a_token_that_this_search_did_not_give_is_refused(market: Store, token: str) -> None:
-    """Nonsense, and the token of another order."""
+    """Nonsense, the token of another order, and what no place in an order can be."""
     with pytest.raises(InvalidValue):
         found(market, {}, token=token)
 
