@@ -23,7 +23,7 @@ _USER_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}", re.ASCII)
 
 def create_user(tx: Tx, *, name: str, gateway_role: str = "", external_id: str | None = None, now_s: float) -> Account:
     """Return the new account of a person, without a password. Raises AlreadyExists, InvalidValue."""
-    if not _USER_NAME.fullmatch(name) or name.startswith("account_"):
+    if not _USER_NAME.fullmatch(name) or name.startswith("account_") or name == ME:
         raise InvalidValue(
             "this cannot be a user's name", field="name", fix="a-z 0-9 . _ @ + -, such as mara@acme.example"
         )

@@ -77,9 +77,16 @@ def _set_role(tx: Tx, account: Account, project: str, role: Role | None, now_s: 
 
 
 def _name(tx: Tx, claims: Mapping[str, Any], external_id: str) -> str:
-    """Return a free name near what the provider calls the person; it decides nothing."""
+    """Return a free name near what the provider calls the person, by which roles may be given here.
+
+    People choose what they are called there: an address stands for its owner only where the provider has proved it.
+    """
     wanted = claims.get("preferred_username") or claims.get("email") or "user"
     near = _NAME.sub("-", str(wanted).lower()).strip("._@+-")[:80] or "user"
-    if rows.first(tx, Account, path=near, kind=AccountKind.USER) is not None:
-        return f"{near}.{hashlib.sha256(external_id.encode()).hexdigest()[:8]}"
-    return near
+    address = str(claims.get("email", ""))
+    # Only ASCII: other letters, such as the Kelvin sign, become ours when they are made small.
+    is_proven = claims.get("email_verified") is True and address.isascii() and near == address.lower()
+    is_free = rows.first(tx, Account, path=near, kind=AccountKind.USER) is None
+    if is_free and near != accounts.ME and ("@" not in near or is_proven):
+        return near
+    return f"{near}.{hashlib.sha256(external_id.encode()).hexdigest()[:8]}"

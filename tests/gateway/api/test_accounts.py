@@ -175,6 +175,18 @@ def test_who_works_in_several_projects_names_one(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_nobody_is_called_me(tmp_path: Path) -> None:
+    """``me`` is whoever asks, and ``account_…`` an id: neither is a user's name."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            for name in ("me", "account_01abc"):
+                refused = await world.call("admin", "POST", "/v1/accounts", {"kind": "user", "name": name})
+                assert (refused.status, refused.body["field"]) == (422, "name")
+
+    asyncio.run(story())
+
+
 def test_only_an_admin_decides_about_people_and_about_the_gateway(tmp_path: Path) -> None:
     """An owner makes service accounts of the own project and neither users nor admins; an operator lets nobody in."""
 

@@ -122,6 +122,56 @@ def test_nobody_becomes_somebody_by_a_name(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        pytest.param({"preferred_username": "Kim"}, "kim", id="a name"),
+        pytest.param({"preferred_username": "me"}, "me.", id="a word of ours"),
+        pytest.param({"preferred_username": "boss@acme.example"}, "boss@acme.example.", id="an address and no proof"),
+        pytest.param(
+            {"preferred_username": "boss@acme.example", "email": "eve@acme.example", "email_verified": True},
+            "boss@acme.example.",
+            id="an address and the proof of another",
+        ),
+        pytest.param(
+            {"preferred_username": None, "email": "boss@acme.example", "email_verified": False},
+            "boss@acme.example.",
+            id="not verified",
+        ),
+        pytest.param(
+            {"preferred_username": None, "email": "boss@acme.example", "email_verified": "true"},
+            "boss@acme.example.",
+            id="verified in words",
+        ),
+        pytest.param(
+            {"preferred_username": "boss@acme.example+", "email": "boss@acme.example+", "email_verified": True},
+            "boss@acme.example.",
+            id="an address that only looks like it",
+        ),
+        pytest.param(
+            {"preferred_username": None, "email": "\N{KELVIN SIGN}im@acme.example", "email_verified": True},
+            "kim@acme.example.",
+            id="letters that become ours",
+        ),
+        pytest.param(
+            {"preferred_username": None, "email": "Boss@acme.example", "email_verified": True},
+            "boss@acme.example",
+            id="an address that is proved",
+        ),
+    ],
+)
+def test_nobody_chooses_an_address_for_a_name(tmp_path: Path, claims: dict[str, Any], name: str) -> None:
+    """Roles are given by names: an address is one only where the provider proved it, else it is made another."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as (world, provider):
+            provider.claims = claims
+            found = (await who(world, await log_in(world, provider)))["name"]
+            assert found == name or (name.endswith(".") and found.startswith(name) and len(found) == len(name) + 8)
+
+    asyncio.run(story())
+
+
 def wrong(**changes: Any) -> Callable[[Provider], None]:
     """Return what changes a provider so."""
 
