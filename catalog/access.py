@@ -39,7 +39,7 @@ IN_PROJECTS = (Role.OWNER, Role.MEMBER, Role.VIEWER)  # the strongest first
 # The one table. Whoever is not gateway-wide may act on its own things only: see ``scope``.
 PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "self:read": _EVERYONE,
-    "self:write": _EVERYONE,  # one's own tokens, password and sessions
+    "self:write": _EVERYONE,  # one's own tokens, password, sessions and memberships
     "event:read": _ALL,
     "webhook:read": _ALL,
     "webhook:write": _ALL - {Role.AUDITOR, Role.VIEWER},
@@ -150,11 +150,13 @@ class Scope:
     """Whose things a call may reach; see ``scope``, which alone makes it.
 
     ``projects``: those to whose things it may be done. ``visible``: those whose things exist for the caller at all.
+    ``organisations``: those that the caller owns, where it may be done to an owner's things.
     """
 
     everything: bool
     projects: frozenset[ProjectId]
     visible: frozenset[ProjectId]
+    organisations: frozenset[OrganisationId]
 
 
 def scope(principal: Principal, permission: str) -> Scope:
@@ -167,6 +169,7 @@ def scope(principal: Principal, permission: str) -> Scope:
         everything=principal.is_gateway_wide and principal.role in able,
         projects=frozenset(project for project, role in projects.items() if role in able),
         visible=frozenset(projects),
+        organisations=principal.owned if Role.OWNER in able else frozenset(),
     )
 
 

@@ -1,7 +1,8 @@
 """Accounts of people and programs, and their memberships: who makes them, who sees them, who gives which role.
 
 An admin decides about all of them. The owner of a project decides who else works in it, makes service accounts for it,
-and learns of no account of a rival: for an owner, whoever works for another organisation does not exist.
+and learns of no account of a rival: for an owner, whoever works for another organisation, or runs the gateway, does not
+exist. Whoever was taken in somewhere sees that and may leave.
 """
 
 import re
@@ -118,18 +119,27 @@ def join(
     return rows.insert(tx, membership, now_s)
 
 
-def membership(tx: Tx, principal: Principal, id_: str, permission: str) -> Membership:
-    """Return the membership if it exists for the principal. Raises NotFound."""
+def leaving(tx: Tx, principal: Principal, id_: str) -> Membership:
+    """Return the membership that the principal may end: its own, or one about which it decides.
+
+    Raises NotFound, Denied for one that it may only see.
+    """
     found = rows.find(tx, Membership, id_)
-    if found is None or not _decides_on(principal, found, permission):
-        raise NotFound(f"there is no membership '{id_}'")
-    return found
+    if found is not None:
+        if found.account_id == principal.account_id or _reaches(principal, found, "membership:write"):
+            return found
+        if _reaches(principal, found, "membership:read"):
+            raise Denied("only an owner, or whose it is, ends a membership", fix="ask an owner or an admin")
+    raise NotFound(f"there is no membership '{id_}'")
 
 
 def seen_by(principal: Principal, permission: str) -> Mapping[str, object] | None:
     """Return which memberships the principal sees, as column values of which one must hold; None: all."""
     reach = scope(principal, permission)
-    return None if reach.everything else {"project_id": reach.projects, "organisation_id": principal.owned}
+    if reach.everything:
+        return None
+    own = frozenset({principal.account_id} - {None})
+    return {"project_id": reach.projects, "organisation_id": reach.organisations, "account_id": own}
 
 
 def _place(tx: Tx, principal: Principal, project: str | None, organisation: str | None) -> Project | Organisation:
@@ -146,7 +156,7 @@ def _place(tx: Tx, principal: Principal, project: str | None, organisation: str 
             raise Denied("only an owner of the project decides who works in it", fix="ask one")
         return place
     owner = rows.first(tx, Organisation, name=organisation) or rows.find(tx, Organisation, organisation)
-    if owner is None or not (reach.everything or owner.id in principal.owned):
+    if owner is None or not (reach.everything or owner.id in reach.organisations):
         fix = "an organisation that you own"
         raise InvalidValue(f"there is no organisation '{organisation}'", field="organisation", fix=fix)
     return owner
@@ -154,11 +164,20 @@ def _place(tx: Tx, principal: Principal, project: str | None, organisation: str 
 
 def _joining(tx: Tx, principal: Principal, reference: str, where: Project | Organisation) -> Account:
     found = rows.find(tx, Account, reference) or rows.first(tx, Account, path=reference, kind=AccountKind.USER)
+    if found is None or not _may_take_in(tx, principal, found, where):
+        raise InvalidValue(
+            f"there is no account '{reference}'", field="account", fix="a user's name, or an account's id"
+        )
+    return found
+
+
+def _may_take_in(tx: Tx, principal: Principal, joining: Account, where: Project | Organisation) -> bool:
+    if joining.project_id is None and scope(principal, "membership:write").everything:
+        return True
+    # Whoever runs the gateway works for nobody: an owner would learn who that is, and be told of what they do.
+    is_the_gateways = bool(joining.gateway_role) or (joining.kind is AccountKind.SERVICE and joining.project_id is None)
     # Whoever owns a service account's project has its tokens: no rival lets it in, not by an admin's slip either.
-    anywhere = found is not None and principal.is_gateway_wide and found.project_id is None
-    if found is not None and (anywhere or _organisations(tx, found) <= {_organisation_of(where)}):
-        return found
-    raise InvalidValue(f"there is no account '{reference}'", field="account", fix="a user's name, or an account's id")
+    return not is_the_gateways and _organisations(tx, joining) <= {_organisation_of(where)}
 
 
 def _organisations(tx: Tx, account: Account) -> set[OrganisationId]:
@@ -171,9 +190,9 @@ def _organisation_of(where: Project | Organisation) -> OrganisationId:
     return where.organisation_id if isinstance(where, Project) else where.id
 
 
-def _decides_on(principal: Principal, found: Membership, permission: str) -> bool:
+def _reaches(principal: Principal, found: Membership, permission: str) -> bool:
     reach = scope(principal, permission)
-    return reach.everything or found.project_id in reach.projects or found.organisation_id in principal.owned
+    return reach.everything or found.project_id in reach.projects or found.organisation_id in reach.organisations
 
 
 def _gateway_role(text: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from catalog import accounts, tenancy
+from catalog import access, accounts, tenancy
 from catalog.access import Principal
 from catalog.errors import AlreadyExists, Denied, InvalidValue
 from catalog.model.access import Account, AccountKind, Membership, Role
@@ -173,18 +173,19 @@ def create_membership(tx: Tx, call: Call[MembershipIn]) -> MembershipOut:
 @routes.plain(
     "GET",
     "/v1/memberships",
-    permission="membership:read",
+    permission="self:read",
     answer=MembershipOut,
     many=True,
     filters={"project": "Only this project's."},
-    summary="List who has which role where",
+    summary="List who has which role where: everybody the own, an owner those in the own projects, an admin all",
 )
 def list_memberships(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return one page of memberships: an admin's all, an owner's those in the own projects."""
+    """Return one page of memberships."""
     where: dict[str, object] = {}
     if "project" in call.filters:
-        where["project_id"] = tenancy.visible_project(tx, call.scope, call.filters["project"]).id
-    seen = accounts.seen_by(call.principal, call.permission)
+        reach = access.scope(call.principal, "membership:read")
+        where["project_id"] = tenancy.visible_project(tx, reach, call.filters["project"]).id
+    seen = accounts.seen_by(call.principal, "membership:read")
     found = page(tx, Membership, limit=call.limit, token=call.page_token, where=where, either=seen)
     return Listing(items=[_membership(row) for row in found.items], next_token=found.next_token)
 
@@ -192,13 +193,13 @@ def list_memberships(tx: Tx, call: Call[Nothing]) -> Listing:
 @routes.plain(
     "DELETE",
     "/v1/memberships/{id}",
-    permission="membership:write",
+    permission="self:write",
     status=204,
-    summary="Take an account's role in a project or an organisation, at once",
+    summary="Take an account's role in a project or an organisation, at once; anybody may give up the own",
 )
 def remove_membership(tx: Tx, call: Call[Nothing]) -> None:
-    """Remove the membership."""
-    found = accounts.membership(tx, call.principal, call.path["id"], call.permission)
+    """Remove the membership; one of somebody else needs membership:write too."""
+    found = accounts.leaving(tx, call.principal, call.path["id"])
     call.precondition.check(found)
     rows.delete(tx, found)
 

@@ -108,11 +108,11 @@ def list_members(
     project: Annotated[str | None, typer.Option(help="Only this project's.")] = None,
     limit: Limit = None,
 ) -> None:
-    """List who has which role where."""
+    """List who has which role where: the own, and those in projects that one owns."""
     door.show_list(door.client.memberships.list(project=project), _MEMBERS, limit)
 
 
 @remote(members, "remove")
 def remove_members(door: Door, *, membership: Keys) -> None:
-    """Take roles away, at once."""
+    """Take roles away, at once; anybody may give up the own."""
     door.each(membership, door.client.memberships.remove)

@@ -47,7 +47,7 @@ class Memberships(Collection[Membership]):
         return self._create(given(account=account, role=role, project=project, organisation=organisation))
 
     def remove(self, key: str) -> None:
-        """Take the role, at once."""
+        """Take the role, at once; anybody may give up the own."""
         self._remove(key)
 
 

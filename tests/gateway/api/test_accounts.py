@@ -187,6 +187,92 @@ def test_nobody_is_called_me(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_an_owner_takes_in_nobody_who_runs_the_gateway(tmp_path: Path) -> None:
+    """To an owner such an account does not exist, be it a person's or a program's, free or not; an admin places both.
+
+    An operator who owns a project is an owner there, and no more.
+    """
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            chief = {"kind": "user", "name": "chief", "gateway_role": "operator"}
+            ids = [str((await made(world, "admin", "/v1/accounts", chief))["id"])]
+            for role in ("admin", ""):
+                robot = {"kind": "service", "name": f"robot{role}", "gateway_role": role}
+                ids.append(str((await made(world, "admin", "/v1/accounts", robot))["id"]))
+            await made(
+                world, "admin", "/v1/memberships", {"account": "chief", "role": "owner", "project": "bakery/next"}
+            )
+            await made(world, "admin", "/v1/tokens", {"name": "x", "account": "chief"}, "chief")
+            body = {"role": "viewer", "project": "bakery/tenant"}
+            unknown = await world.call("owner", "POST", "/v1/memberships", {**body, "account": "x"})
+            for account in ("chief", "both", *ids):
+                refused = await world.call("owner", "POST", "/v1/memberships", {**body, "account": account})
+                assert (refused.status, refused.body["field"]) == (422, "account")
+                assert refused.body["detail"].replace(account, "x") == unknown.body["detail"]
+            rivals = {"account": "guest", "role": "owner", "project": "foundry/rival"}
+            await made(world, "admin", "/v1/memberships", rivals)
+            for account in ("both", "guest"):
+                abroad = {"account": account, "role": "viewer", "project": "bakery/next"}
+                assert (await world.call("chief", "POST", "/v1/memberships", abroad)).status == 422
+            for account in ids:
+                await made(world, "admin", "/v1/memberships", {**body, "account": account})
+
+    asyncio.run(story())
+
+
+def test_whoever_was_taken_in_sees_it_and_may_leave(tmp_path: Path) -> None:
+    """A member lists the own memberships and nobody else's, ends them, and has nothing there any more."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            taken = {"account": "guest", "role": "viewer", "project": "bakery/tenant"}
+            other = await made(world, "owner", "/v1/memberships", taken)
+            listed = (await world.call("guest", "GET", "/v1/memberships")).body["items"]
+            assert [each["id"] for each in listed] == [other["id"]]
+            path = f"/v1/memberships/{other['id']}"
+            for role, status in (("user", 404), ("tenant", 404), ("auditor", 403), ("both", 403), ("rival-owner", 404)):
+                assert (await world.call(role, "DELETE", path)).status == status, role
+
+            mine = (await world.call("user", "GET", "/v1/memberships")).body["items"]
+            assert {each["account"] for each in mine} == {world.ids["mara"]}
+            assert {each["project"] for each in mine} == {world.ids["tenant"], world.ids["neighbour"]}
+            there = (await world.call("user", "GET", "/v1/memberships?project=bakery%2Ftenant")).body["items"]
+            assert [each["id"] for each in there] == [world.ids["membership"]]
+            assert (await world.call("user", "GET", "/v1/memberships?project=foundry%2Frival")).status == 404
+            for each in mine:
+                assert (await world.call("user", "DELETE", f"/v1/memberships/{each['id']}")).status == 204
+            who = (await world.call("user", "GET", "/v1/whoami")).body
+            assert (who["role"], who["projects"]) == ("guest", {})
+            assert (await world.call("user", "GET", "/v1/orders")).status == 403
+            kept = (await world.call("owner", "GET", "/v1/memberships")).body["items"]
+            assert [each["id"] for each in kept] == [other["id"]]
+
+    asyncio.run(story())
+
+
+def test_a_limited_token_ends_the_memberships_that_it_is_for(tmp_path: Path) -> None:
+    """An owner's token without membership:write leaves others' alone, those of the own organisation too."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            owner = {"account": "guest", "role": "owner", "organisation": "bakery"}
+            own = await made(world, "admin", "/v1/memberships", owner)
+            hers = await made(world, "admin", "/v1/memberships", {**owner, "account": "newcomer"})
+            await made(world, "guest", "/v1/tokens", {"name": "l", "scopes": ["self:write"]}, "limited")
+            seen = ["self:write", "membership:read"]
+            await made(world, "guest", "/v1/tokens", {"name": "s", "scopes": seen}, "seeing")
+            for role, listed, status in (("limited", {own["id"]}, 404), ("seeing", {own["id"], hers["id"]}, 403)):
+                found = (await world.call(role, "GET", "/v1/memberships")).body["items"]
+                assert {each["id"] for each in found} >= listed
+                assert (hers["id"] in {each["id"] for each in found}) == (hers["id"] in listed)
+                for id_ in (hers["id"], world.ids["membership"]):
+                    assert (await world.call(role, "DELETE", f"/v1/memberships/{id_}")).status == status
+            assert (await world.call("limited", "DELETE", f"/v1/memberships/{own['id']}")).status == 204
+
+    asyncio.run(story())
+
+
 def test_only_an_admin_decides_about_people_and_about_the_gateway(tmp_path: Path) -> None:
     """An owner makes service accounts of the own project and neither users nor admins; an operator lets nobody in."""
 
