@@ -7,6 +7,7 @@ from sqlmodel import Session
 from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.model.order import Order
 from catalog.store import outbox, rows
 
 TAG_MACHINE = "crossway-machine"
@@ -19,6 +20,15 @@ def cloud_name(made_for: OrderId | MachineId, wanted: str | None = None) -> str:
     That is its order; a machine that is made for a pool has none yet and carries its own id.
     """
     return f"{wanted or 'crossway'}-{made_for.rpartition('_')[2].lower()}"
+
+
+def machine_name(order: Order) -> str:
+    """Return what a machine that is made for ``order`` is called at its cloud; it is the same wherever that is.
+
+    An order that its tenant gave no name bears its machine's name already.
+    """
+    own = cloud_name(order.id)
+    return own if order.name == own else cloud_name(order.id, order.name)
 
 
 def ask_creation(tx: Session, machine: Machine, *, deadline_s: float, now_s: float) -> None:

@@ -42,6 +42,8 @@ ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
         _E.CANCEL: _S.CANCELLED,
     },
     _S.CREATING: {
+        # What falls to the next candidate, once nothing is left of its last attempt, may find one that is idle there.
+        _E.SERVE_FROM_POOL: _S.FULFILLED,
         _E.CREATED: _S.FULFILLED,
         _E.CREATE_AGAIN: _S.CREATING,
         _E.FAIL: _S.FAILED,

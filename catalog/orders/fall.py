@@ -4,18 +4,15 @@ from typing import Any
 
 from sqlmodel import Session
 
-from catalog import consent, quotas
-from catalog.allowance import Wanted, refuse_beyond, refuse_outside, weight
-from catalog.costs import budgets
 from catalog.errors import BudgetExceeded, Denied, QuotaExceeded, WrongState
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import Offer, OfferState
-from catalog.model.order import Order, OrderEvent, OrderState
+from catalog.model.order import Order, OrderState
 from catalog.model.placement import Placement
 from catalog.orders import candidates
-from catalog.orders.choose import MACHINE
+from catalog.orders.admission import admitted
 from catalog.orders.ending import NOT_HEARD_OF, fail
-from catalog.orders.fulfil import begin_creation
+from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
 from catalog.store import rows
 
@@ -37,6 +34,7 @@ def proceed(tx: Session, machine: Machine, now_s: float, policy: RetryPolicy) ->
             with tx.begin_nested():
                 _begin(tx, order, told[position], now_s, policy)
         except (BudgetExceeded, Denied, QuotaExceeded, WrongState) as error:
+            order = rows.by_id(tx, Order, order.id)  # as it was: what this candidate had written to it is undone
             code, reason = error.code, str(error)
             told = candidates.noted(told, position, candidates.REFUSED, reason)
             continue
@@ -59,13 +57,9 @@ def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, p
     offer = rows.find(tx, Offer, candidate["offer"])
     if offer is None or offer.state is not OfferState.OFFERED:
         raise WrongState("the offer takes no orders any more", field="offer")
-    grant = consent.allowed(tx, offer.platform_id, MACHINE, "create", now_s)
-    refuse_outside(tx, grant, Wanted(size=candidate["size"], image=candidate["image"], project=order.project_id))
-    refuse_beyond(tx, grant, candidate["size"])
-    quotas.refuse_beyond(tx, order.project_id, weight(tx, offer.platform_id, candidate["size"]))
-    budgets.refuse_beyond(tx, order.project_id, price=candidate["price"], lease_s=order.lease_s, now_s=now_s)
     # What it costs there is what it cost when it was ordered.
     there = {"offer_id": offer.id, "location": None, "key_pair": None}
     there |= {name: candidate[name] for name in ("size", "image", "price")}
     rows.update(tx, order, {**there, "code": "", "reason": ""}, now_s)
-    begin_creation(tx, order, offer, grant, OrderEvent.CREATE_AGAIN, now_s=now_s, policy=policy)
+    grant = admitted(tx, order, offer.platform_id, now_s)
+    fulfil(tx, order, offer=offer, grant=grant, now_s=now_s, policy=policy)

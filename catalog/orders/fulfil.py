@@ -6,13 +6,14 @@ from catalog import quotas
 from catalog.allowance import refuse_beyond, weight
 from catalog.connections import record_step
 from catalog.leases.rules import handed_over
-from catalog.machines import ask_creation, cloud_name
+from catalog.machines import ask_creation, machine_name
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, new_id
 from catalog.model.machine import Machine
 from catalog.model.offering import Offer
-from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent
+from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.orders.policy import RetryPolicy
+from catalog.orders.steps import UNWATCHED
 from catalog.pool.apply import apply
 from catalog.pool.claim import claim
 from catalog.ports import Checkpoint
@@ -25,20 +26,20 @@ def fulfil(
     *,
     offer: Offer,
     grant: Grant,
-    machine_name: str | None,
     now_s: float,
     policy: RetryPolicy,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
     """Return ``order`` served by an idle machine, or with the creation of one in the outbox.
 
+    Whoever calls has seen that the order is ``admitted`` under ``grant``, and that no other machine of it is left.
     Raises QuotaExceeded when only a new machine would do and ``grant`` admits none, or when the idle one is more than
     the project's quotas have room for.
     """
     claimed = claim(tx, order, now_s)
     if claimed is None:
         refuse_beyond(tx, grant, order.size)
-        begin_creation(tx, order, offer, grant, OrderEvent.CREATE, machine_name, now_s=now_s, policy=policy)
+        _begin_creation(tx, order, offer, grant, now_s=now_s, policy=policy)
         checkpoint.reached("order.dispatched")
         return order
     quotas.refuse_over(tx, order.project_id)
@@ -52,21 +53,10 @@ def fulfil(
     return order
 
 
-def begin_creation(  # noqa: PLR0917 read as one sentence
-    tx: Session,
-    order: Order,
-    offer: Offer,
-    grant: Grant,
-    event: OrderEvent,
-    machine_name: str | None = None,
-    *,
-    now_s: float,
-    policy: RetryPolicy,
+def _begin_creation(
+    tx: Session, order: Order, offer: Offer, grant: Grant, *, now_s: float, policy: RetryPolicy
 ) -> None:
-    """Take ``order`` along ``event`` with a new machine of its own at ``offer``, whose creation is in the outbox.
-
-    Whoever calls has seen that ``grant`` and the quotas admit it, and that no other machine of this order is left.
-    """
+    """Give ``order`` a new machine of its own at ``offer``, whose creation is in the outbox."""
     machine_id = MachineId(new_id("machine", now_s))
     counts_for = weight(tx, offer.platform_id, order.size)
     machine = Machine(
@@ -75,7 +65,7 @@ def begin_creation(  # noqa: PLR0917 read as one sentence
         offer_id=offer.id,
         order_id=order.id,
         project_id=order.project_id,
-        name=cloud_name(order.id, machine_name),
+        name=machine_name(order),
         size=order.size,
         image=order.image,
         location=order.location,
@@ -86,6 +76,7 @@ def begin_creation(  # noqa: PLR0917 read as one sentence
     )
     rows.insert(tx, machine, now_s)
     changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}
+    event = OrderEvent.CREATE if order.state is OrderState.PLACED else OrderEvent.CREATE_AGAIN
     rows.move(tx, order, ORDER_TRANSITIONS, event, now_s, changes)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)
     record_step(tx, order.id, "order.dispatched", "done", now_s, detail=machine_id)

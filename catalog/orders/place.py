@@ -4,10 +4,7 @@ import re
 
 from sqlmodel import Session
 
-from catalog import consent, quotas
-from catalog.allowance import Wanted, refuse_outside, weight
 from catalog.connections import record_step
-from catalog.costs import budgets
 from catalog.errors import InvalidValue, WrongState
 from catalog.leases.rules import lease_for
 from catalog.machines import cloud_name
@@ -15,7 +12,8 @@ from catalog.model.ids import OrderId, PlatformId, ProjectId, new_id
 from catalog.model.offering import InventoryItem, OfferState
 from catalog.model.order import Order
 from catalog.model.platform import Platform
-from catalog.orders.choose import MACHINE, inventory_item, machine_offer
+from catalog.orders.admission import admitted
+from catalog.orders.choose import inventory_item, machine_offer
 from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
@@ -58,7 +56,6 @@ def place(
     chosen = machine_offer(tx, offer)
     if chosen.state is not OfferState.OFFERED:
         raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")
-    grant = consent.allowed(tx, chosen.platform_id, MACHINE, "create", now_s)
     order_id = OrderId(new_id("order", now_s))
     wanted = inventory_item(tx, chosen, "size", size)
     order = Order(
@@ -74,22 +71,12 @@ def place(
         lease_s=lease_for(tx, project_id, lease_s),
         price=_price(tx, chosen.platform_id, wanted, now_s),
     )
-    asked = Wanted(size=order.size, image=order.image, location=order.location, project=project_id)
-    refuse_outside(tx, grant, asked)
-    quotas.refuse_beyond(tx, project_id, weight(tx, chosen.platform_id, order.size))
-    budgets.refuse_beyond(tx, project_id, price=order.price, lease_s=order.lease_s, now_s=now_s)
+    grant = admitted(tx, order, chosen.platform_id, now_s)
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)
     checkpoint.reached("order.placed")
     return fulfil(
-        tx,
-        order,
-        offer=chosen,
-        grant=grant,
-        machine_name=name,
-        now_s=now_s,
-        policy=policy or RetryPolicy(),
-        checkpoint=checkpoint,
+        tx, order, offer=chosen, grant=grant, now_s=now_s, policy=policy or RetryPolicy(), checkpoint=checkpoint
     )
 
 

@@ -62,6 +62,19 @@ def test_orders_and_connections_end() -> None:
         assert CONNECTION_TRANSITIONS[state][ConnectionEvent.CLOSE] is ConnectionState.CLOSED
 
 
+def test_an_order_is_fulfilled_by_one_machine_and_once() -> None:
+    """The ways to FULFILLED: an idle machine, at first or after an attempt that is gone, and one that was created."""
+    ways = {
+        (state, event) for state, row in ORDER_TRANSITIONS.items() for event, to in row.items() if to == "fulfilled"
+    }
+    assert ways == {
+        (OrderState.PLACED, OrderEvent.SERVE_FROM_POOL),
+        (OrderState.CREATING, OrderEvent.SERVE_FROM_POOL),
+        (OrderState.CREATING, OrderEvent.CREATED),
+    }
+    assert ORDER_TRANSITIONS[OrderState.FULFILLED] == {}
+
+
 def test_a_grant_is_accepted_only_after_the_owner_granted_it() -> None:
     """The ways to ACCEPTED: ACCEPT from GRANTED, and back from SUSPENDED; the only one to GRANTED is from REQUESTED."""
     ways = {(state, event, after) for state, row in GRANT_TRANSITIONS.items() for event, after in row.items()}

@@ -12,7 +12,7 @@ from catalog.errors import Denied, InvalidValue, QuotaExceeded
 from catalog.holders import holder
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, Message
 from catalog.model.consent import Grant
-from catalog.model.ids import MachineId, MessageId, ProjectId
+from catalog.model.ids import MachineId, MessageId, OfferId, PlatformId, ProjectId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import InventoryItem
 from catalog.model.order import Order, OrderState
@@ -47,9 +47,9 @@ def project(store: Store) -> ProjectId:
     return store.read(lambda tx: rows.where(tx, Project))[0].id
 
 
-def ordered(store: Store, **needs: str) -> Order:
+def ordered(store: Store, *, name: str | None = None, **needs: str) -> Order:
     """Order what meets NEEDS with ``needs`` in their place."""
-    return placed(store, found(store, **needs), **needs)
+    return placed(store, found(store, **needs), name=name, **needs)
 
 
 def found(store: Store, **needs: str) -> list[dict[str, Any]]:
@@ -58,12 +58,12 @@ def found(store: Store, **needs: str) -> list[dict[str, Any]]:
     return store.read(lambda tx: candidates_for(tx, project_id=whose, needs=asked, index=SearchIndex(), now_s=NOW_S))
 
 
-def placed(store: Store, candidates: list[dict[str, Any]], **needs: str) -> Order:
+def placed(store: Store, candidates: list[dict[str, Any]], *, name: str | None = None, **needs: str) -> Order:
     """Place the order at the best of ``candidates``."""
     whose, asked = project(store), {**NEEDS, **needs}
     return store.write(
         lambda tx: place_by_needs(
-            tx, project_id=whose, needs=asked, found=candidates, name=None, now_s=NOW_S, policy=POLICY
+            tx, project_id=whose, needs=asked, found=candidates, name=name, now_s=NOW_S, policy=POLICY
         )
     )
 
@@ -206,6 +206,67 @@ def test_a_failed_attempt_falls_to_the_next_once_nothing_is_left_of_it(market: S
     assert now(market, order).machine_id == second.id
 
 
+def test_a_machine_bears_the_tenants_name_wherever_it_is_made(market: Store) -> None:
+    """At the second platform as at the first; without one it bears the order's, which is unique by itself."""
+    for name in ("web", None):
+        order = ordered(market, name=name)
+        names = []
+        for _ in range(2):
+            held = machine(market, order)
+            names.append(held.name)
+            tell(market, "failed", held)
+            tell(market, "destroyed", held)
+        wanted = name or "crossway"
+        assert names == [f"{wanted}-{order.id.removeprefix('order_').lower()}"] * 2
+        assert order.name == (name or names[0])
+
+
+def idle(tx: Tx, number: int, *, vcpu: float = 4.0) -> Machine:
+    """Add an idle machine at the platform of this number, as an order of NEEDS wants it."""
+    ready = Machine(
+        id=MachineId(f"machine_idle_{next(NUMBERS)}"), platform_id=PlatformId(f"platform_{number:03}"), name="ready",
+        offer_id=OfferId(f"offer_machine_{number:03}"), state=MachineState.IDLE, size="s2", image="i0", vcpu=vcpu,
+    )  # fmt: skip
+    return rows.insert(tx, ready, NOW_S)
+
+
+def test_an_order_falls_to_an_idle_machine(market: Store) -> None:
+    """Nothing is created where one is ready: it is handed over once the first attempt is gone, and then all is done."""
+    ready = market.write(lambda tx: idle(tx, 1))
+    order = ordered(market)
+    # No further one may be made there.
+    market.write(lambda tx: rows.update(tx, rows.by_id(tx, Grant, "grant_machine_001"), {"quota": 1}, NOW_S))
+    first = machine(market, order)
+    tell(market, "failed", first)
+    assert market.read(lambda tx: rows.by_id(tx, Machine, ready.id)).state is MachineState.IDLE
+    tell(market, "destroyed", first)
+    held, kept = now(market, order), placement(market, order)
+    assert (held.state, held.machine_id, held.served_from) == (OrderState.FULFILLED, ready.id, "pool")
+    assert (held.code, held.reason, held.finished_at_s) == ("", "", NOW_S)
+    assert (kept.position, kept.moving_since_s) == (1, None)
+    assert [each["outcome"] for each in kept.candidates] == ["failed", "chosen", "", ""]
+    assert [each.id for each in market.read(lambda tx: alive(tx, order))] == [ready.id]
+    assert machine(market, order).used_from_s == NOW_S
+    tell(market, "created", first)
+    tell(market, "destroyed", first)
+    assert market.write(lambda tx: retry_due(tx, NOW_S + 1e6, POLICY)) == 0
+    assert [each.id for each in market.read(lambda tx: alive(tx, order))] == [ready.id]
+
+
+def test_an_idle_machine_beyond_the_quota_is_passed_over(market: Store) -> None:
+    """It counts for 8 vCPU by now and 4 are left: it stays idle, and the one after it is created."""
+    ready = market.write(lambda tx: idle(tx, 1, vcpu=8.0))
+    market.write(lambda tx: quotas.change(tx, holder(tx, "acme/shop"), {"cores": 4}, NOW_S))
+    order = ordered(market)
+    first = machine(market, order)
+    tell(market, "failed", first)
+    tell(market, "destroyed", first)
+    left = market.read(lambda tx: rows.by_id(tx, Machine, ready.id))
+    assert (left.state, left.order_id, left.project_id) == (MachineState.IDLE, None, None)
+    assert machine(market, order).platform_id == "platform_002"
+    assert [each["outcome"] for each in placement(market, order).candidates] == ["failed", "refused", "chosen", ""]
+
+
 def test_after_the_last_candidate_the_order_ends_with_the_last_reason(market: Store) -> None:
     """Two candidates, both fail: FAILED, and nothing is begun any more."""
     order = ordered(market, rtt_max_ms="60")
@@ -256,12 +317,21 @@ def test_no_order_waits_for_ever_for_the_end_of_an_attempt(market: Store) -> Non
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(reports=st.lists(st.tuples(st.sampled_from(["failed", "destroyed", "created"]), st.integers(0, 3)), max_size=14))
+@given(
+    reports=st.lists(st.tuples(st.sampled_from(["failed", "destroyed", "created"]), st.integers(0, 3)), max_size=14),
+    ready=st.integers(0, 4),
+)
 def test_whatever_is_reported_in_whatever_order_there_is_one_machine_at_most(
-    market: Store, reports: list[tuple[str, int]]
+    market: Store, reports: list[tuple[str, int]], ready: int
 ) -> None:
-    """Reports of any kind about any of the order's machines, repeated and late ones too."""
+    """Reports of any kind about any of the order's machines, repeated and late ones too, with one idle somewhere.
+
+    Who has ended well has exactly one.
+    """
+    market.write(lambda tx: [rows.delete(tx, each) for each in rows.where(tx, Machine, state=MachineState.IDLE)])
     order = ordered(market)
+    if ready:
+        market.write(lambda tx: idle(tx, ready % 4))
     for kind, which in reports:
         made = sorted(market.read(lambda tx: rows.where(tx, Machine, order_id=order.id)), key=lambda each: each.id)
         held = made[which % len(made)]
@@ -269,7 +339,10 @@ def test_whatever_is_reported_in_whatever_order_there_is_one_machine_at_most(
         if kind == "destroyed" and held.state is not MachineState.DESTROYING:
             continue
         tell(market, kind, held)
-        assert len(market.read(lambda tx: alive(tx, order))) <= 1
+        has = [each.id for each in market.read(lambda tx: alive(tx, order))]
+        assert len(has) <= 1
+        if now(market, order).state is OrderState.FULFILLED:
+            assert has == [now(market, order).machine_id]
 
 
 def image(name: str, version: str | None, architecture: str | None = None, family: str = "debian") -> InventoryItem:
