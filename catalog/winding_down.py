@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from catalog import parting
 from catalog.machines import dispose
 from catalog.messages.handshake import Capability
-from catalog.model.consent import Grant, GrantState
+from catalog.model.consent import Grant, GrantLook, GrantState
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.model.terms import EndRule
@@ -113,6 +113,21 @@ def session_of(tx: Tx, platform_id: PlatformId, now_s: float) -> Grant | None:
         return None
     stands = grant.state is GrantState.ACCEPTED and not _over(grant.expires_at_s, now_s)
     return None if stands or _over(grant.wind_down_until_s, now_s) else grant
+
+
+def is_first_look(tx: Tx, grant: Grant, machine: str, now_s: float) -> bool:
+    """Return whether ``machine`` is looked at for the first time in this epoch of ``grant``, which has ended; note it.
+
+    Machines are looked at for as long as they are there, and a log that is kept for ever must not grow with that.
+    """
+    look = rows.find(tx, GrantLook, (grant.id, machine))
+    if look is None:
+        rows.insert(tx, GrantLook(grant_id=grant.id, machine=machine, epoch=grant.epoch), now_s)
+    elif look.epoch != grant.epoch:
+        rows.update(tx, look, {"epoch": grant.epoch}, now_s)
+    else:
+        return False
+    return True
 
 
 def _held(tx: Tx, platform_id: PlatformId) -> list[Machine]:

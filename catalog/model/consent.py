@@ -122,6 +122,16 @@ class GrantTerms(Row, table=True):
     reason: str = ""  # why they are not in force any more
 
 
+class GrantLook(Row, table=True):
+    """That what an ended grant left behind was looked at, and in which epoch of the grant that was last noted."""
+
+    __tablename__ = "grant_look"
+
+    grant_id: GrantId = Field(foreign_key="capability_grant.id", sa_type=String, primary_key=True)
+    machine: str = Field(primary_key=True)  # as it was asked for: by our id, or by its cloud's
+    epoch: int
+
+
 class GrantRule(Row, table=True):
     """A standing rule: what is granted by ``platform`` ("*" = any) for ``capability`` ("*" = any) is accepted."""
 

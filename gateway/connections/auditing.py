@@ -13,7 +13,9 @@ from catalog.model.passage import Passage
 from catalog.ports import Asked, PassageCall
 from catalog.store.database import Tx
 from catalog.store.rows import by_id
+from catalog.winding_down import is_first_look
 
+DESTROY = "destroy"
 _READING_VERB = "list"  # of every capability, see CAPABILITY_VERBS
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -65,7 +67,12 @@ def note_shut_out(
 def note_wind_down(  # noqa: PLR0917 read as one sentence
     tx: Tx, grant: Grant, connection_id: ConnectionId, deed: str, machine: str, now_s: float
 ) -> None:
-    """Append that a machine that an ended grant left behind is found, read or destroyed by the gateway itself."""
+    """Append that a machine that an ended grant left behind is found, read or destroyed by the gateway itself.
+
+    Each destruction is noted; that it is found or read, which goes on until it is gone, once in an epoch of the grant.
+    """
+    if deed != DESTROY and not is_first_look(tx, grant, machine, now_s):
+        return
     connection = by_id(tx, Connection, connection_id)
     told = Deed(
         actor=Actor(key="gateway", name="winding down"),

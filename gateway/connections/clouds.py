@@ -29,7 +29,7 @@ from catalog.ports import Clock, Dialer
 from catalog.secrets import Sealer
 from catalog.store.database import Database, Tx
 from catalog.winding_down import session_of
-from gateway.connections.auditing import note_wind_down
+from gateway.connections.auditing import DESTROY, note_wind_down
 from gateway.connections.call_rates import CallRates
 from gateway.connections.running_calls import RunningCalls
 from gateway.connections.tunnels import LiveConnections, TunnelDialer
@@ -42,7 +42,7 @@ BuildDriver = Callable[[CloudAccount, Dialer], CloudDriver]
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is done ("find", "read", "destroy") with which machine that an ended grant left behind."""
+    """What is done ("find", "read", DESTROY) with which machine that an ended grant left behind."""
 
     deed: str
     machine: str
@@ -259,7 +259,7 @@ class GrantedDriver:
     async def act(self, cloud_id: str, action: MachineAction) -> None:
         """Start, stop, reboot or destroy; after the grant's end only destroy, and only what is ours."""
         if action is MachineAction.DESTROY and await self.clouds.ended(self.platform):
-            left = Left("destroy", cloud_id, counts=False)
+            left = Left(DESTROY, cloud_id, counts=False)
             if await self._own(cloud_id) is not None:
                 await self._winding_down(lambda: self.inner.act(cloud_id, action), left)
             return

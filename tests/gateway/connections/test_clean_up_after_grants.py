@@ -11,13 +11,16 @@ from catalog import consent
 from catalog.clouds import CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.errors import CloudRefused
 from catalog.model.audit import AuditRecord
-from catalog.model.consent import Grant
+from catalog.model.consent import Grant, Side
 from catalog.model.ids import MachineId
-from catalog.model.machine import Machine
+from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.offering import Offer
 from catalog.model.terms import EndRule
 from catalog.store import rows
+from catalog.store.database import Tx
 from catalog.winding_down import CLEARING_S
+from gateway.background.refresh_machines import RefreshMachines
+from gateway.connections.clouds import RoutedClouds
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 
@@ -131,7 +134,7 @@ def test_the_session_ends_with_its_deadline(world: Connecting, call: str) -> Non
     asyncio.run(run())
 
 
-def test_every_use_of_the_session_is_audited(world: Connecting) -> None:
+def test_what_is_done_in_the_session_is_audited(world: Connecting) -> None:
     """What is found, read and destroyed after the end is in the audit log: by whom, which machine, on which way."""
 
     async def run() -> None:
@@ -142,12 +145,53 @@ def test_every_use_of_the_session_is_audited(world: Connecting) -> None:
             noted = await world.store.database.read(lambda tx: rows.where(tx, AuditRecord))
             assert [(each.action, each.data["machine"]) for each in noted] == [
                 ("wind_down_find", OURS),
-                ("wind_down_read", "vm-0001"),
-                ("wind_down_read", "vm-0001"),
+                ("wind_down_read", "vm-0001"),  # once, though destroying reads it again
                 ("wind_down_destroy", "vm-0001"),
             ]
             assert {(each.actor, each.result) for each in noted} == {("gateway", "passed")}
             assert {each.via["platform"] for each in noted} == {world.platform}
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_routine_reading_is_noted_once_an_epoch(world: Connecting) -> None:
+    """However often, for however long, and whoever restarts meanwhile: a log that is kept for ever does not grow."""
+
+    def change(tx: Tx, deed: Callable[..., object]) -> None:
+        (grant,) = rows.where(tx, Grant, capability="machine")
+        deed(tx, grant.id, Side.GATEWAY, world.store.now_s)
+
+    def deliver(tx: Tx) -> None:
+        rows.move(tx, rows.by_id(tx, Machine, OURS), MACHINE_TRANSITIONS, MachineEvent.DELIVERED, world.store.now_s)
+
+    def restarted() -> RoutedClouds:
+        return RoutedClouds(
+            database=world.store.database, sealer=world.store.sealer, live=world.live, clock=world.store.clock,
+            build_driver=lambda _account, _dialer: world.cloud,
+        )  # fmt: skip
+
+    async def noted() -> list[str]:
+        return [each.action for each in await world.store.database.read(lambda tx: rows.where(tx, AuditRecord))]
+
+    async def run() -> None:
+        async with world.target():
+            driver = await machines_left(world, "stands")
+            await world.store.database.write(deliver)
+            once = ["wind_down_read", "wind_down_find"]
+            for epoch in (1, 2):
+                await world.store.database.write(lambda tx: change(tx, consent.suspend))
+                for clouds in (world.clouds, restarted()):
+                    refresh = RefreshMachines(database=world.store.database, clock=world.store.clock, clouds=clouds)
+                    for _ in range(3):
+                        world.store.clock.advance(60)
+                        await refresh.run_once()
+                        await (await clouds.driver(world.platform)).find_machines(TAGS)
+                assert await noted() == once * epoch
+                await world.store.database.write(lambda tx: change(tx, consent.resume))
+            await world.store.database.write(lambda tx: change(tx, consent.suspend))
+            await driver.act("vm-0001", MachineAction.DESTROY)
+            assert await noted() == [*once, *once, "wind_down_read", "wind_down_destroy"]
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())
