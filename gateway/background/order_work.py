@@ -46,10 +46,7 @@ class OrderWork:
                 dispatch.wake()
 
         async def retry() -> None:
-            now_s = self.clock.now_s()
-            if await self.database.write(
-                lambda tx: retry_due(tx, now_s, self.policy.retry, checkpoint=self.checkpoint)
-            ):
+            if await self.database.write(self._retry):
                 dispatch.wake()
 
         async def end_leases() -> None:
