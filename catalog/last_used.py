@@ -9,26 +9,27 @@ from collections.abc import Mapping
 from catalog.store import principals
 from catalog.store.database import Tx
 
-PERIOD_S = 60.0
-
 
 class LastUsed:
-    """The uses since the last writing."""
+    """The uses that are not written yet."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._used: dict[str, float] = {}
-        self._written_at_s = float("-inf")
 
-    def note(self, proof_id: str, now_s: float) -> bool:
-        """Remember that the token or log-in was used now; return whether it is time to write."""
+    def note(self, proof_id: str, now_s: float) -> None:
+        """Remember that the token or log-in was used now."""
         self._used[proof_id] = now_s
-        return now_s - self._written_at_s >= PERIOD_S
 
-    def take(self, now_s: float) -> Mapping[str, float]:
-        """Return what is to be written, and begin anew."""
-        used, self._used, self._written_at_s = self._used, {}, now_s
-        return used
+    def unwritten(self) -> Mapping[str, float]:
+        """Return what is to be written now; it is remembered until ``written`` is told of it."""
+        return dict(self._used)
+
+    def written(self, used: Mapping[str, float]) -> None:
+        """Forget what is in the database now; what was used again meanwhile stays to be written."""
+        for proof_id, at_s in used.items():
+            if self._used.get(proof_id) == at_s:
+                del self._used[proof_id]
 
     def of(self, proof_id: str, written: float | None) -> float | None:
         """Return when it was last used, where the database says ``written``."""

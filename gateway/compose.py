@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog.clouds import CloudAccount, CloudDriver, MachineAction
+from catalog.last_used import LastUsed
 from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.signing_key import load_or_create_key
@@ -41,6 +42,7 @@ from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
 from gateway.background.tidying import tidy_work
+from gateway.background.uses import use_work
 from gateway.bootstrap import (
     SEALING_KEYS_FILE,
     SIGNING_KEY_FILE,
@@ -143,8 +145,11 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         work = await stack.enter_async_context(_work(settings, adapters, keys, database, parts))
         await parts.keeper.recover()
         await parts.passages.recover()
-        runner = Runner([*work, relays.task()], clock=adapters.clock, disabled=settings.background.disabled)
-        services = _services(settings, adapters, keys, database, parts=parts, relays=relays, runner=runner)
+        uses = LastUsed()
+        work = [*work, relays.task(), use_work(database, uses)]
+        runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
+        services = _services(settings, adapters, keys, database, parts=parts, relays=relays, runner=runner, uses=uses)
+        stack.push_async_callback(runner.finish)  # once nobody is served any more
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(runner.run())
@@ -318,6 +323,7 @@ def _services(
     parts: _Connections,
     relays: RelayService,
     runner: Runner,
+    uses: LastUsed,
 ) -> ApiServices:
     async def act(platform: PlatformId, cloud_id: str, action: MachineAction) -> None:
         driver = await parts.clouds.driver(platform)
@@ -345,6 +351,7 @@ def _services(
         sign=keys.signing.sign,
         webhooks=policies.webhook_policy(settings),
         metrics=parts.metrics,
+        last_used=uses,
         network_status=parts.watch.document,
         network_links=parts.watch.links,
         what_if=reranked,

@@ -36,7 +36,7 @@ class LoginSettings(Section):
     threads_count: int = Field(2, ge=1, le=16)
     waiting_limit_count: Count = 16
     session_s: Positive = 604_800.0
-    idle_s: Positive = 43_200.0
+    idle_s: float = Field(43_200.0, ge=300.0, allow_inf_nan=False)  # uses are written once a minute
 
 
 class OidcRoleSettings(Section):

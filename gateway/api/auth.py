@@ -8,7 +8,6 @@ import re
 
 from aiohttp import web
 
-from catalog import last_used
 from catalog.access import LOGIN_PREFIX, Principal, authenticate, require
 from catalog.messages.signed_request import SCHEME
 from catalog.proofs import prove
@@ -41,15 +40,9 @@ async def caller(request: web.Request, endpoint: Endpoint, services: ApiServices
         principal = await _bearer(request, services)
     if principal is None:
         raise unauthenticated()
-    await _note_use(principal, services)
+    if principal.token_id:
+        services.last_used.note(principal.token_id, services.clock.now_s())
     return principal
-
-
-async def _note_use(principal: Principal, services: ApiServices) -> None:
-    now_s = services.clock.now_s()
-    if principal.token_id and services.last_used.note(principal.token_id, now_s):
-        used = services.last_used.take(now_s)
-        await services.database.write(lambda tx: last_used.write(tx, used))
 
 
 def permit(principal: Principal, endpoint: Endpoint) -> None:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 SERVICE_PAUSE_S = 1.0
 # After this long without a failure a service counts as well again.
 SERVICE_WELL_S = 10.0
+# Whoever stops the process waits for what is done at its end.
+END_S = 5.0
 
 
 async def contained(work: Callable[[], Awaitable[T]], known: tuple[type[Exception], ...]) -> T:
@@ -36,12 +38,16 @@ async def contained(work: Callable[[], Awaitable[T]], known: tuple[type[Exceptio
 
 @dataclass(slots=True, kw_only=True)
 class BackgroundTask:
-    """Work that is done every ``period_s`` and whenever it is woken; one run takes at most ``timeout_s``."""
+    """Work that is done every ``period_s`` and whenever it is woken; one run takes at most ``timeout_s``.
+
+    ``runs_at_end``: it writes down what is in memory only, and is done once more when the process ends.
+    """
 
     name: str
     run_once: Callable[[], Awaitable[object]]
     period_s: float
     timeout_s: float
+    runs_at_end: bool = False
     runs: int = 0
     failures_in_a_row: int = 0
     last_error: str = ""
@@ -56,16 +62,20 @@ class BackgroundTask:
         """Run until cancelled. One failed run never ends the task; the next period retries it."""
         while True:
             self._woken.clear()
-            try:
-                async with asyncio.timeout(self.timeout_s):
-                    await self.run_once()
-            except Exception as error:  # noqa: BLE001  # see the module's docstring
-                self._failed(error)
-            else:
-                self._succeeded()
-            self.runs += 1
-            self.last_run_at_s = clock.now_s()
+            await self.attempt(clock, self.timeout_s)
             await self._wait_due()
+
+    async def attempt(self, clock: Clock, timeout_s: float) -> None:
+        """Run once, for so long at most; whatever it fails with is noted."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.run_once()
+        except Exception as error:  # noqa: BLE001  # see the module's docstring
+            self._failed(error)
+        else:
+            self._succeeded()
+        self.runs += 1
+        self.last_run_at_s = clock.now_s()
 
     async def _wait_due(self) -> None:
         try:
@@ -164,3 +174,9 @@ class Runner:
             for name, item in self._work.items():
                 if name not in self._disabled:
                     tasks.create_task(item.run_forever(self._clock), name=name)
+
+    async def finish(self) -> None:
+        """Do once more what writes down what is in memory only: after ``run`` ended, and everybody who adds to it."""
+        for name, item in self._work.items():
+            if isinstance(item, BackgroundTask) and item.runs_at_end and name not in self._disabled:
+                await item.attempt(self._clock, min(END_S, item.timeout_s))

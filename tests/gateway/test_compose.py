@@ -1,16 +1,21 @@
 """The composition: what is wired is what the settings say, and a gateway leaves nothing behind."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from catalog.errors import InvalidValue, WrongState
 from gateway.api.services import Wakes
+from gateway.bootstrap import ADMIN_TOKEN_FILE
 from gateway.compose import Keys, gateway
 from gateway.settings import ApiSettings, GatewaySettings, Settings
+from tests.support.api_world import until
 
 
 def settings_in(directory: Path) -> Settings:
@@ -20,10 +25,11 @@ def settings_in(directory: Path) -> Settings:
     )
 
 
-async def get(path: Path, what: str) -> tuple[int, dict[str, object]]:
+async def get(path: Path, what: str, *, token: str = "") -> tuple[int, dict[str, Any]]:
     """Return status and JSON body of a GET over the unix socket."""
     reader, writer = await asyncio.open_unix_connection(path)
-    writer.write(f"GET {what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    proof = f"Authorization: Bearer {token}\r\n" if token else ""
+    writer.write(f"GET {what} HTTP/1.1\r\nHost: x\r\n{proof}Connection: close\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     return int(head.split()[1]), json.loads(body)
@@ -50,6 +56,21 @@ def test_a_gateway_runs_and_ends(tmp_path: Path) -> None:
     state = tmp_path / "state"
     readable = [path.name for path in state.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077]
     assert [name for name in readable if "key" in name or "token" in name or "crossway" in name] == []
+
+
+def test_a_gateway_that_ends_writes_down_who_called(tmp_path: Path) -> None:
+    """The token's use is in the database once the gateway has ended, although its minute has not."""
+
+    async def run() -> None:
+        async with gateway(settings_in(tmp_path)) as running:
+            token = (tmp_path / "state" / ADMIN_TOKEN_FILE).read_text().strip()
+            await until(lambda: next(each["runs"] for each in running.runner.status() if each["name"] == "last-used"))
+            assert (await get(tmp_path / "api", "/v1/whoami", token=token))[0] == 200
+
+    asyncio.run(run())
+    with contextlib.closing(sqlite3.connect(settings_in(tmp_path).database_url.removeprefix("sqlite:///"))) as kept:
+        [(used_at_s,)] = kept.execute("SELECT used_at_s FROM token")
+    assert used_at_s is not None
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

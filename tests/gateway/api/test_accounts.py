@@ -1,6 +1,7 @@
 """Accounts, memberships and tokens over the API: what each role gives, and that it is asked anew at each use."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable
 from pathlib import Path
@@ -125,6 +126,22 @@ def test_everybody_has_the_own_tokens_and_nobody_a_persons(tmp_path: Path) -> No
             assert (await world.call("robot", "GET", "/v1/whoami")).status == 401
             assert (await world.call("user", "DELETE", f"/v1/tokens/{mine[0]['id']}")).status == 204
             assert (await world.call("user", "GET", "/v1/whoami")).status == 401
+
+    asyncio.run(story())
+
+
+def test_noting_who_called_makes_no_read_wait_or_fail(tmp_path: Path) -> None:
+    """While another program keeps everybody from writing, reads are answered, and the use is told all the same."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            other = sqlite3.connect(tmp_path / "api.db")
+            other.execute("BEGIN IMMEDIATE")
+            assert (await world.call("user", "GET", "/v1/whoami")).status == 200
+            [mine] = (await world.call("user", "GET", "/v1/tokens")).body["items"]
+            assert mine["used_at"] is not None
+            other.rollback()
+            other.close()
 
     asyncio.run(story())
 

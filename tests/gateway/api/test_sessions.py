@@ -7,6 +7,7 @@ from catalog import access
 from catalog.model.access import Login
 from catalog.store import rows
 from gateway.api.cookies import NAME
+from gateway.background.uses import use_work
 from tests.support.api_world import PASSWORD, ApiWorld, Reply, api_world
 
 MARA = "mara@bakery.example"
@@ -95,6 +96,7 @@ def test_a_session_ends_alone_left_alone_or_at_its_end(tmp_path: Path) -> None:
             for _ in range(13):
                 world.clock.advance(11 * 3600)
                 assert (await world.call("busy", "GET", "/v1/whoami")).status == 200
+                await use_work(world.services.database, world.services.last_used).run_once()  # a minute later
             assert (await world.call("left", "GET", "/v1/whoami")).status == 401
             for _ in range(3):
                 world.clock.advance(9 * 3600)

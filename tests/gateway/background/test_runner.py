@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from catalog.errors import CloudUnavailable
-from gateway.background.runner import SERVICE_PAUSE_S, SERVICE_WELL_S, BackgroundTask, Runner, Service, contained
+from gateway.background.runner import END_S, SERVICE_PAUSE_S, SERVICE_WELL_S, BackgroundTask, Runner, Service, contained
 from gateway.errors import InternalError, InvalidSettings
 from tests.support.autojump import LoopClock, run_autojump
 
@@ -94,6 +94,33 @@ def test_what_is_disabled_is_shown_and_not_run() -> None:
     with pytest.raises(InvalidSettings) as refused:
         Runner([off, on], clock=LoopClock(), disabled=("of",))
     assert "off, on" in str(refused.value.fix)
+
+
+def test_what_is_in_memory_only_is_written_down_at_the_end() -> None:
+    """Such tasks run once more, each for a bounded time and whatever becomes of the others; disabled ones do not."""
+    done: list[str] = []
+
+    def last(name: str) -> BackgroundTask:
+        async def work() -> None:
+            done.append(name)
+            if name == "fails":
+                raise KeyError(name)
+            if name == "hangs":
+                await asyncio.Event().wait()
+
+        return BackgroundTask(name=name, period_s=60, timeout_s=50, run_once=work, runs_at_end=True)
+
+    async def story() -> None:
+        other, service = task(nothing, name="other"), Service(name="service", run=nothing)
+        work = [last("fails"), other, last("hangs"), service, last("off"), last("well")]
+        runner = Runner(work, clock=LoopClock(), disabled=("off",))
+        await runner.finish()
+        assert done == ["fails", "hangs", "well"]
+        assert other.runs == 0
+        assert asyncio.get_running_loop().time() == END_S
+        assert [each.get("last_error") for each in runner.status()][:3] == ["KeyError", "", "TimeoutError"]
+
+    run_autojump(story)
 
 
 def test_a_service_is_started_again() -> None:
