@@ -105,9 +105,7 @@ def answer(tx: Tx, grant_id: str, terms: Terms | None, *, by: str, now_s: float)
     for a grant that is neither asked for nor stands, InvalidValue when no verb is left or its time is over, NotFound.
     """
     grant = rows.by_id(tx, Grant, grant_id)
-    if grant.state not in _STANDING | {GrantState.REQUESTED}:
-        fix = "the gateway's admin asks for it"
-        raise WrongState(f"the grant is '{grant.state.value}': nobody asks for it", field="state", fix=fix)
+    require_answerable(grant)
     if terms is None:
         _end(tx, grant, "the platform's owner does not grant it any more", now_s)
         return grant
@@ -119,6 +117,13 @@ def answer(tx: Tx, grant_id: str, terms: Terms | None, *, by: str, now_s: float)
     told = json.dumps({"by": by, "at_s": now_s, "terms": terms_json(terms)}, sort_keys=True)
     _grant(tx, grant, terms, verbs, Said(evidence=told, serial=grant.serial), now_s)
     return grant
+
+
+def require_answerable(grant: Grant) -> None:
+    """Raise WrongState unless the owner may say something of the grant: it is asked for, or it stands."""
+    if grant.state not in _STANDING | {GrantState.REQUESTED}:
+        fix = "the gateway's admin asks for it"
+        raise WrongState(f"the grant is '{grant.state.value}': nobody asks for it", field="state", fix=fix)
 
 
 def open_request(tx: Tx, platform_id: PlatformId) -> str | None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, String, UniqueConstraint
 from sqlmodel import Field
 
-from catalog.model.ids import ConnectionId, GrantId, PlatformId
+from catalog.model.ids import AnswerLinkId, ConnectionId, GrantId, PlatformId, TokenId
 from catalog.model.lifecycle import Transitions
 from catalog.model.rows import Row, enum_column, json_column
 
@@ -130,6 +130,22 @@ class GrantLook(Row, table=True):
     grant_id: GrantId = Field(foreign_key="capability_grant.id", sa_type=String, primary_key=True)
     machine: str = Field(primary_key=True)  # as it was asked for: by our id, or by its cloud's
     epoch: int
+
+
+class AnswerLink(Row, table=True):
+    """A link by which the owner answers for one grant, once, while the grant is as it was: see ``answer_links``."""
+
+    __tablename__ = "answer_link"
+
+    id: AnswerLinkId = Field(primary_key=True, sa_type=String)
+    digest: str = Field(unique=True)
+    grant_id: GrantId = Field(foreign_key="capability_grant.id", sa_type=String, index=True)
+    request_id: str
+    state: str  # a GrantState
+    epoch: int
+    made_by: TokenId = Field(sa_type=String)
+    expires_at_s: float
+    used_at_s: float | None = None
 
 
 class GrantRule(Row, table=True):

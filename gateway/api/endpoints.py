@@ -192,6 +192,7 @@ class Declaration(TypedDict, total=False):
     takes_signed: bool
     body_bytes: int | None
     ignores_unknown: bool
+    takes_form: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +208,7 @@ class Endpoint:
     ``in_transaction`` False: a coroutine that is given no ``tx``.
     ``body_bytes``: the most that its body may have, where that is more than usual.
     ``ignores_unknown``: query parameters that it does not declare are somebody else's to add, and mean nothing.
+    ``takes_form``: its body is what a browser's form sends, and not JSON.
     ``takes_signed``: a platform may prove itself by its connector's key instead of its token.
     ``is_stream``: answered by a WebSocket that carries the stream which the handler, a context manager, gives.
     ``is_feed``: answered by server-sent events; the handler, an async generator, gives their bytes.
@@ -238,6 +240,7 @@ class Endpoint:
     takes_signed: bool = False
     body_bytes: int | None = None
     ignores_unknown: bool = False
+    takes_form: bool = False
 
     def __post_init__(self) -> None:
         if self.door in (Door.TOKEN, Door.LOCAL) and not self.permission:

@@ -18,6 +18,8 @@ from gateway.api.services import Wakes
 routes = Routes("grants")
 
 Patterns = Annotated[list[Word], Field(max_length=64)]
+# What follows from an owner's word, whichever way it came.
+ANSWER_WAKES = (Wakes.ENFORCEMENT, Wakes.PASSAGES, Wakes.DISPATCH, Wakes.GRANTS, Wakes.RELAYS)
 Limit = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -67,20 +69,21 @@ class AnswerIn(Body):
     permission="grant:answer",
     body=AnswerIn,
     answer=GrantOut,
-    wakes=(Wakes.ENFORCEMENT, Wakes.PASSAGES, Wakes.DISPATCH, Wakes.GRANTS, Wakes.RELAYS),
+    wakes=ANSWER_WAKES,
     errors=(WrongState, InvalidValue),
     summary="Grant, narrow or deny, as the platform's owner; it takes effect at once",
 )
 def answer_grant(tx: Tx, call: Call[AnswerIn]) -> GrantOut:
     """Return the grant after the owner's word: on other terms when it stood, ended when it is denied."""
     grant = own_grant(tx, call)
-    terms = _terms(grant, call.body, call.now_s) if call.body.decision == "grant" else None
+    terms = terms_of(grant, call.body, call.now_s) if call.body.decision == "grant" else None
     answered = consent.answer(tx, grant.id, terms, by=call.principal.token_id, now_s=call.now_s)
     consent.apply_rules(tx, grant.platform_id, call.now_s)
     return grant_out(tx, answered)
 
 
-def _terms(grant: Grant, body: AnswerIn, now_s: float) -> Terms:
+def terms_of(grant: Grant, body: AnswerIn, now_s: float) -> Terms:
+    """Return the terms that ``body`` grants. Raises InvalidValue."""
     told: dict[str, Any] = body.model_dump(exclude={"decision", "expires_after_s"})
     told |= {
         "capability": grant.capability,

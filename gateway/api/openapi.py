@@ -104,7 +104,8 @@ def _operation(endpoint: Endpoint) -> Json:
     if endpoint.description:
         operation["description"] = endpoint.description
     if endpoint.body.model_fields:
-        operation["requestBody"] = {"required": True, "content": _content(_ref(endpoint.body))}
+        kind = "application/x-www-form-urlencoded" if endpoint.takes_form else "application/json"
+        operation["requestBody"] = {"required": True, "content": {kind: {"schema": _ref(endpoint.body)}}}
     return operation
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.web_protocol import RequestPayloadError
@@ -25,6 +26,9 @@ from gateway.errors import (
     UnsupportedMediaType,
 )
 
+_JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_FORM_FIELDS = 256
 WATCH_LIMIT_S = 60.0
 _RAW = web.RequestKey("raw-body", bytes)
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -42,7 +46,9 @@ async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits)
     """
     if endpoint.body_bytes is not None:
         limits = replace(limits, body_bytes=endpoint.body_bytes)
-    raw = await read_raw(request, limits)
+    raw = await read_raw(request, limits, _FORM if endpoint.takes_form else _JSON)
+    if endpoint.takes_form:
+        return _form(raw, endpoint.body)
     if not raw.strip():
         if endpoint.body.model_fields:
             raise MalformedRequest("the body is empty", field="body", fix="send a JSON object")
@@ -54,23 +60,24 @@ async def read_body(request: web.Request, endpoint: Endpoint, limits: ApiLimits)
         raise _invalid(error, endpoint.body) from None  # the cause holds what was sent
 
 
-async def read_raw(request: web.Request, limits: ApiLimits) -> bytes:
+async def read_raw(request: web.Request, limits: ApiLimits, wanted: str = _JSON) -> bytes:
     """Return the body as it came; whoever asks second gets the same. Raises as ``read_body`` does."""
     if _RAW not in request:
         if request.can_read_body:
-            _check_type(request)
+            _check_type(request, wanted)
         request[_RAW] = await _read(request, limits) if request.can_read_body else b""
     return request[_RAW]
 
 
-def _check_type(request: web.Request) -> None:
+def _check_type(request: web.Request, wanted: str) -> None:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedMediaType("compressed bodies are not read", field="Content-Encoding", fix="send it plain")
     charset = (request.charset or "utf-8").lower()
-    if request.content_type != "application/json" or charset not in {"utf-8", "utf8"}:
+    if request.content_type != wanted or charset not in {"utf-8", "utf8"}:
+        words = "JSON" if wanted == _JSON else "a form"
         raise UnsupportedMediaType(
-            "only JSON in UTF-8 is read", field="Content-Type", fix="Content-Type: application/json"
+            f"only {words} in UTF-8 is read", field="Content-Type", fix=f"Content-Type: {wanted}"
         )
 
 
@@ -93,6 +100,22 @@ async def _read(request: web.Request, limits: ApiLimits) -> bytes:
 
 def _refuse_length(limits: ApiLimits) -> NoReturn:
     raise BodyTooLarge(f"a body has at most {limits.body_bytes} bytes", field="body", fix="send less")
+
+
+def _form(raw: bytes, body: type[BaseModel]) -> BaseModel:
+    """Return what a form says: empty fields are not said, a name that stands several times is a list."""
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), strict_parsing=bool(raw), errors="strict", max_num_fields=_FORM_FIELDS)
+    except ValueError:  # UnicodeDecodeError is one
+        raise MalformedRequest("the body is not a form", field="body", fix="send what the page's form sends") from None
+    said: dict[str, list[str]] = {}
+    for name, value in pairs:
+        said.setdefault(name, []).append(value)
+    told = {name: values if len(values) > 1 else values[0] for name, values in said.items()}
+    try:
+        return body.model_validate(told, strict=False)  # a form has nothing but texts
+    except ValidationError as error:
+        raise _invalid(error, body) from None
 
 
 def _check_json(raw: bytes) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 from catalog.access import PERMISSIONS
 from gateway.api import (
     accounts,
+    answer_links,
     audit,
     budgets,
     connection_trace,
@@ -82,6 +83,7 @@ RESOURCES = (
     connection_trace,
     decisions,
     grants,
+    answer_links,
     grant_answers,
     offers,
     search,

@@ -91,6 +91,17 @@ def answer(
     door.show(door.client.grants.answer(grant, decision, **terms))
 
 
+@remote(grants, "link")
+def link(
+    door: Door,
+    *,
+    grant: Key,
+    expires_after_s: Annotated[float | None, typer.Option(min=1, help="From now; left out, three days.")] = None,
+) -> None:
+    """Make a link by which a grant is answered in a browser, once, by whoever holds it; the one before ends."""
+    door.show(door.client.grants.link(grant, expires_after_s=expires_after_s))
+
+
 @remote(grants, "refuse")
 def refuse(door: Door, *, grant: Keys) -> None:
     """Refuse grants."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
 from gateway.client.decisions import Decision, RouteDecision
-from gateway.client.resources import AccountSession, Connection, Grant, GrantRule, GrantTerms, Step
+from gateway.client.resources import AccountSession, AnswerLink, Connection, Grant, GrantRule, GrantTerms, Step
 
 # States in which nothing more happens by itself.
 SETTLED = frozenset({"established", "failed", "closed"})
@@ -96,6 +96,12 @@ class Grants(Collection[Grant]):
     def answer(self, key: str, decision: str, **terms: object) -> Grant:
         """Say ``grant`` (on these terms) or ``deny``, as the platform's owner; see ``AnswerIn`` in the API."""
         return self._act(key, "answer", body={"decision": decision, **given(**terms)})
+
+    def link(self, key: str, *, expires_after_s: float | None = None) -> AnswerLink:
+        """Make a link by which the grant is answered in a browser, once; its path is below the gateway's address."""
+        answer = self._wire.call("POST", self._at(key, "links"), body=given(expires_after_s=expires_after_s))
+        made: AnswerLink = body_of(answer, self._wire)
+        return made
 
     def history(self, key: str) -> Iterator[GrantTerms]:
         """Yield every version of the grant's terms, oldest first."""

@@ -279,6 +279,15 @@ class GrantTerms(Resource):
     evidence: str
 
 
+class AnswerLink(TypedDict):
+    """A link by which a grant is answered in a browser; ``path`` is below the gateway's address."""
+
+    id: str
+    grant: str
+    path: str | None
+    expires_at: str
+
+
 class GrantRule(Resource):
     """A standing rule: what is granted by this platform for this capability is accepted ("*" = any)."""
 

@@ -28,8 +28,9 @@ def test_every_route_is_documented_with_security_parameters_and_errors() -> None
         assert bool(operation["security"]) == (endpoint.door is not Door.ANYONE), endpoint.name
         named = {(each["in"], each["name"]) for each in operation["parameters"]}
         assert {("path", name) for name in endpoint.parameters} <= named
-        # Kept for a repeat is the answer of every POST but that to a log-in, which is a secret.
-        assert (("header", "Idempotency-Key") in named) == (endpoint.method == "POST" and endpoint.name != "log_in")
+        # Kept for a repeat is the answer of every POST but that to a log-in, which is a secret, and to a page's form.
+        is_kept = endpoint.method == "POST" and endpoint.name not in {"log_in", "take_answer"}
+        assert (("header", "Idempotency-Key") in named) == is_kept
         assert (("header", "If-Match") in named) == (endpoint.method in {"PUT", "PATCH", "DELETE"})
         assert (("query", "page_token") in named) == endpoint.many
         assert ("requestBody" in operation) == bool(endpoint.body.model_fields)

@@ -82,6 +82,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_webhook": {"url": "https://hooks.example.net/crossway"},
     "replay_webhook": {"since": 0},
     "answer_grant": {"decision": "grant"},
+    "make_answer_link": {},
+    "take_answer": {"decision": "deny"},
     "open_passage": {"platform": "platform", "purpose": "aws", "gateway_url": "http://127.0.0.1:8780"},
 }
 
@@ -105,6 +107,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
         .replace("{purpose}", "api")
         .replace("{project}", thing)
         .replace("{holder}", thing)
+        .replace("{link}", "cw_link_nobody")
     )
 
 
@@ -161,7 +164,10 @@ def faults_of(endpoint: Endpoint, role: str, reply: Reply) -> Iterator[str]:
         yield where
     if reply.status == 401 and "Bearer" not in reply.headers.get("WWW-Authenticate", ""):
         yield f"no challenge: {where}"
-    if reply.status >= 400:
+    if reply.headers.get("Content-Type", "").startswith("text/html"):
+        if (reply.status, endpoint.media_type) != (404, reply.headers["Content-Type"]):
+            yield f"not the page of a link that nobody made: {where}"
+    elif reply.status >= 400:
         problem = Problem.model_validate(reply.body)
         if (problem.status, problem.request_id) != (reply.status, reply.headers["X-Request-Id"]):
             yield f"not the right problem: {where}"

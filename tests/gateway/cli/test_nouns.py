@@ -257,6 +257,7 @@ def test_grants_and_rules(run: Run, api: ServedApi) -> None:
     """Grants are listed by state and revoked; a rule is added once and removed."""
     assert len(run("grant", "list", "--state", "accepted", "--capability", "size")) == 1
     run("grant", "accept", api.ids["grant-size"], code=4)
+    assert run("grant", "link", api.ids["grant-size"], role="platform")["path"].startswith("/v1/answers/cw_link_")
     assert run("grant", "revoke", api.ids["grant-size"], "-y")[0]["state"] == "revoked"
 
     everybody = ("--platform", "*", "--capability", "machine")
