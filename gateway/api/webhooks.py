@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from catalog import webhooks
+from catalog import deliveries, webhooks
 from catalog.errors import EventsForgotten, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from catalog.store.database import Tx
@@ -192,8 +192,8 @@ def replay_webhook(tx: Tx, call: Call[ReplayIn]) -> ReplayOut:
         fault = {"field": "since", "message": "one of delivery and since is required", "fix": "give one of them"}
         raise InvalidRequest("1 value of the body cannot be: since", faults=(fault,))
     if asked.since is not None:
-        return ReplayOut(renewed=webhooks.replay(tx, row, since=asked.since, now_s=call.now_s))
-    webhooks.replay_one(tx, row, asked.delivery or 0, call.now_s)
+        return ReplayOut(renewed=deliveries.replay(tx, row, since=asked.since, now_s=call.now_s))
+    deliveries.replay_one(tx, row, asked.delivery or 0, call.now_s)
     return ReplayOut(renewed=1)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from catalog import audit, events, webhooks
+from catalog import audit, deliveries, events
 from catalog.ports import Clock, WebhookSender
 from catalog.secrets import Sealer
 from catalog.store.database import Database
@@ -29,7 +29,7 @@ def log_work(
 
     async def forget() -> None:
         await database.write(lambda tx: events.forget(tx, clock.now_s(), kept_s=policy.events_kept_s))
-        await database.write(webhooks.forget)
+        await database.write(deliveries.forget)
 
     async def checkpoint() -> None:
         await database.write(lambda tx: audit.checkpoint(tx, sign, clock.now_s()))

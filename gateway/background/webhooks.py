@@ -6,14 +6,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from catalog import webhooks
+from catalog import deliveries
+from catalog.deliveries import Attempt, Outcome
 from catalog.errors import CatalogError, ReceiverUnreachable
 from catalog.model.ids import WebhookId
 from catalog.ports import Clock, WebhookSender
 from catalog.secrets import Sealer
 from catalog.store import webhooks as store
 from catalog.store.database import Database
-from catalog.webhooks import Attempt, Outcome, WebhookPolicy
+from catalog.webhooks import WebhookPolicy
 from gateway.background.runner import contained
 from gateway.errors import InternalError
 
@@ -72,17 +73,17 @@ class Couriers:
     async def _tell_next(self, webhook_id: WebhookId) -> bool:
         """Plan what is new, send what is due first, and return whether there may be more to do at once."""
         database, now_s = self.database, self.clock.now_s()
-        if await database.read(lambda tx: webhooks.is_behind(tx, webhook_id)):
-            await database.write(lambda tx: webhooks.plan(tx, webhook_id, now_s))
-        attempt = await database.read(lambda tx: webhooks.next_attempt(tx, webhook_id, self.sealer, now_s))
+        if await database.read(lambda tx: deliveries.is_behind(tx, webhook_id)):
+            await database.write(lambda tx: deliveries.plan(tx, webhook_id, now_s))
+        attempt = await database.read(lambda tx: deliveries.next_attempt(tx, webhook_id, self.sealer, now_s))
         if attempt is None:
-            return await database.read(lambda tx: webhooks.is_behind(tx, webhook_id))
+            return await database.read(lambda tx: deliveries.is_behind(tx, webhook_id))
         await self._deliver(attempt)
         return True
 
     async def _deliver(self, attempt: Attempt) -> None:
         if attempt.body is None:
-            await self.database.write(lambda tx: webhooks.lose(tx, attempt.delivery_id, self.clock.now_s()))
+            await self.database.write(lambda tx: deliveries.lose(tx, attempt.delivery_id, self.clock.now_s()))
             return
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -94,11 +95,11 @@ class Couriers:
         outcome = Outcome(status=status, took_ms=round((loop.time() - began_s) * 1000, 1), reason=reason)
         log.info("webhook sent", extra={"delivery": attempt.delivery_id, "status": status, "took_ms": outcome.took_ms})
         await self.database.write(
-            lambda tx: webhooks.settle(
+            lambda tx: deliveries.settle(
                 tx, attempt.delivery_id, outcome, self.policy, self.clock.now_s(), jitter=self.jitter
             )
         )
 
     async def _patience_s(self, webhook_id: WebhookId) -> float:
-        due_s = await self.database.read(lambda tx: webhooks.next_due_s(tx, webhook_id))
+        due_s = await self.database.read(lambda tx: deliveries.next_due_s(tx, webhook_id))
         return LOOK_S if due_s is None else min(LOOK_S, max(0.0, due_s - self.clock.now_s()))

@@ -5,8 +5,9 @@ import json
 import pytest
 from sqlmodel import select
 
-from catalog import events, webhooks
+from catalog import deliveries, events, webhooks
 from catalog.access import Principal
+from catalog.deliveries import Attempt, Outcome
 from catalog.errors import NotFound, QuotaExceeded, WrongState
 from catalog.model.access import Role
 from catalog.model.event import Event
@@ -17,7 +18,7 @@ from catalog.store import events as log
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.telling import Telling
-from catalog.webhooks import Attempt, Outcome, WebhookPolicy
+from catalog.webhooks import WebhookPolicy
 from tests.support.receivers import Sent, is_genuine
 from tests.support.stores import Store
 
@@ -53,15 +54,15 @@ def happen(store: Store, kind: str = "order.placed", project: str | None = "proj
 
 def attempt(store: Store, webhook: Webhook) -> Attempt | None:
     """Plan, and return what is due."""
-    store.write(lambda tx: webhooks.plan(tx, webhook.id, store.now_s))
-    return store.read(lambda tx: webhooks.next_attempt(tx, webhook.id, store.sealer, store.now_s))
+    store.write(lambda tx: deliveries.plan(tx, webhook.id, store.now_s))
+    return store.read(lambda tx: deliveries.next_attempt(tx, webhook.id, store.sealer, store.now_s))
 
 
 def settle(store: Store, made: Attempt | None, outcome: Outcome) -> None:
     """Settle the attempt, with no jitter."""
     assert made is not None
     delivery = made.delivery_id
-    store.write(lambda tx: webhooks.settle(tx, delivery, outcome, POLICY, store.now_s, jitter=lambda: 0.0))
+    store.write(lambda tx: deliveries.settle(tx, delivery, outcome, POLICY, store.now_s, jitter=lambda: 0.0))
 
 
 def logged(store: Store) -> list[WebhookDelivery]:
@@ -96,7 +97,7 @@ def test_what_concerns_its_owner_is_told_in_order_and_signed(store: Store) -> No
         settle(store, made, GOOD)
     assert told == [wanted, also]
     assert [row.state for row in logged(store)] == [DeliveryState.DELIVERED] * 2
-    assert not store.read(lambda tx: webhooks.is_behind(tx, webhook.id))
+    assert not store.read(lambda tx: deliveries.is_behind(tx, webhook.id))
 
 
 def test_failures_are_tried_again_with_growing_pauses_up_to_a_limit(store: Store) -> None:
@@ -176,12 +177,12 @@ def test_one_delivery_or_all_since_an_event_are_told_once_more(store: Store) -> 
     late = happen(store)
     settle(store, attempt(store, webhook), GOOD)
     [first] = [row for row in logged(store) if row.webhook_id == webhook.id]
-    store.write(lambda tx: webhooks.replay_one(tx, rows.by_id(tx, Webhook, webhook.id), first.id or 0, store.now_s))
+    store.write(lambda tx: deliveries.replay_one(tx, rows.by_id(tx, Webhook, webhook.id), first.id or 0, store.now_s))
     settle(store, attempt(store, webhook), GOOD)
     with pytest.raises(NotFound):
-        store.write(lambda tx: webhooks.replay_one(tx, rows.by_id(tx, Webhook, other.id), first.id or 0, store.now_s))
+        store.write(lambda tx: deliveries.replay_one(tx, rows.by_id(tx, Webhook, other.id), first.id or 0, store.now_s))
     renewed = store.write(
-        lambda tx: webhooks.replay(tx, rows.by_id(tx, Webhook, webhook.id), since=early - 1, now_s=store.now_s)
+        lambda tx: deliveries.replay(tx, rows.by_id(tx, Webhook, webhook.id), since=early - 1, now_s=store.now_s)
     )
     assert renewed == 1
     told = set()
@@ -203,11 +204,11 @@ def test_what_was_forgotten_is_not_waited_for(store: Store) -> None:
     made = attempt(store, webhook)
     assert made is not None
     assert made.body is None
-    store.write(lambda tx: webhooks.lose(tx, made.delivery_id, store.now_s))
+    store.write(lambda tx: deliveries.lose(tx, made.delivery_id, store.now_s))
     following = attempt(store, webhook)
     assert following is not None
     assert following.headers["webhook-id"] == f"event_{kept}"
-    assert store.write(webhooks.forget) == 1
+    assert store.write(deliveries.forget) == 1
 
 
 def test_owners_see_their_own_and_have_so_many(store: Store) -> None:

@@ -3,10 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from catalog import access, webhooks
+from catalog import access, deliveries
+from catalog.deliveries import Outcome
 from catalog.model.access import Role
 from catalog.store.database import Tx
-from catalog.webhooks import Outcome, WebhookPolicy
+from catalog.webhooks import WebhookPolicy
 from tests.support.api_world import ApiWorld, api_world
 
 IN = {"url": "https://hooks.example.net/x", "kind": "token"}
@@ -18,10 +19,10 @@ async def deliver(world: ApiWorld, webhook: str, outcome: Outcome) -> None:
     def work(tx: Tx) -> None:
         now_s = world.clock.now_s()
         access.issue_token(tx, role=Role.ADMIN, name="x", now_s=now_s)
-        webhooks.plan(tx, webhook, now_s)  # type: ignore[arg-type]
-        made = webhooks.next_attempt(tx, webhook, world.services.sealer, now_s)  # type: ignore[arg-type]
+        deliveries.plan(tx, webhook, now_s)  # type: ignore[arg-type]
+        made = deliveries.next_attempt(tx, webhook, world.services.sealer, now_s)  # type: ignore[arg-type]
         assert made is not None
-        webhooks.settle(tx, made.delivery_id, outcome, WebhookPolicy(), now_s, jitter=lambda: 0.0)
+        deliveries.settle(tx, made.delivery_id, outcome, WebhookPolicy(), now_s, jitter=lambda: 0.0)
 
     await world.write(work)
 

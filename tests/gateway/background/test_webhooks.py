@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlmodel import col, select
 
-from catalog import access, webhooks
+from catalog import access, deliveries, webhooks
 from catalog.access import Principal
 from catalog.model.access import Role
 from catalog.model.ids import TokenId, WebhookId
@@ -134,7 +134,7 @@ def test_what_failed_is_sent_again_when_it_is_due_and_replays_at_once(tmp_path: 
 
             def again(tx: Tx) -> None:
                 row = rows.by_id(tx, Webhook, webhook)
-                webhooks.replay(tx, row, since=0, now_s=world.clock.now_s())
+                deliveries.replay(tx, row, since=0, now_s=world.clock.now_s())
 
             await world.database.write(again)
             await until(lambda: world.told("one") == 5)
