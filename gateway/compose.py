@@ -10,7 +10,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog.clouds import CloudAccount, CloudDriver, MachineAction
-from catalog.last_used import LastUsed
 from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.signing_key import load_or_create_key
@@ -37,12 +36,12 @@ from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices
 from gateway.background.grant_work import grant_work
 from gateway.background.logs import log_work
+from gateway.background.noting import Noted
 from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.runner import BackgroundTask, Runner, Service
 from gateway.background.settle_grants import SettleGrants
 from gateway.background.tidying import tidy_work
-from gateway.background.uses import use_work
 from gateway.bootstrap import (
     SEALING_KEYS_FILE,
     SIGNING_KEY_FILE,
@@ -145,10 +144,10 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         work = await stack.enter_async_context(_work(settings, adapters, keys, database, parts))
         await parts.keeper.recover()
         await parts.passages.recover()
-        uses = LastUsed()
-        work = [*work, relays.task(), use_work(database, uses)]
+        noted = Noted.of(settings.background.disabled)
+        work = [*work, relays.task(), *noted.work(database, adapters.clock)]
         runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
-        services = _services(settings, adapters, keys, database, parts=parts, relays=relays, runner=runner, uses=uses)
+        services = _services(settings, adapters, keys, database, parts=parts, relays=relays, runner=runner, noted=noted)
         stack.push_async_callback(runner.finish)  # once nobody is served any more
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -323,7 +322,7 @@ def _services(
     parts: _Connections,
     relays: RelayService,
     runner: Runner,
-    uses: LastUsed,
+    noted: Noted,
 ) -> ApiServices:
     async def act(platform: PlatformId, cloud_id: str, action: MachineAction) -> None:
         driver = await parts.clouds.driver(platform)
@@ -351,7 +350,8 @@ def _services(
         sign=keys.signing.sign,
         webhooks=policies.webhook_policy(settings),
         metrics=parts.metrics,
-        last_used=uses,
+        last_used=noted.uses,
+        refusals=noted.refusals,
         network_status=parts.watch.document,
         network_links=parts.watch.links,
         what_if=reranked,

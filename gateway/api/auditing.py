@@ -1,4 +1,7 @@
-"""What the API notes in the audit log: every call that may change something, whether it was let do so or not."""
+"""What the API notes in the audit log: every call that may change something, whether it was let do so or not.
+
+Refusals that repeat each other are told of together, so that nobody makes the gateway write by being refused.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ from catalog import audit
 from catalog.access import Principal
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import CatalogError
-from catalog.store.database import Tx
+from catalog.store.database import StoreUnavailable, Tx
 from gateway import telemetry
 from gateway.api.endpoints import Call, Endpoint
 from gateway.api.idempotency import Answer
@@ -33,8 +36,7 @@ def note_ended(tx: Tx, endpoint: Endpoint, call: Call[Any], error: CatalogError 
 
 async def note_refused(endpoint: Endpoint, call: Call[Any], error: CatalogError | GatewayError) -> None:
     """Append that ``call`` was refused with ``error`` and changed nothing."""
-    deed = _deed(endpoint, call, Result.REFUSED, code=error.code)
-    await call.services.database.write(lambda tx: audit.record(tx, deed, call.now_s))
+    await _note(call.services, _deed(endpoint, call, Result.REFUSED, code=error.code), call.now_s)
 
 
 async def note_shut_out(endpoint: Endpoint, services: ApiServices, who: Principal, error: CatalogError) -> None:
@@ -47,7 +49,18 @@ async def note_shut_out(endpoint: Endpoint, services: ApiServices, who: Principa
         code=error.code,
         data={"request": telemetry.request_id.get()},
     )
-    await services.database.write(lambda tx: audit.record(tx, deed, services.clock.now_s()))
+    await _note(services, deed, services.clock.now_s())
+
+
+async def _note(services: ApiServices, refused: Deed, now_s: float) -> None:
+    """Append the refusal now or, if it repeats another or cannot be written, later: see ``catalog.refusals``."""
+    if services.refusals.is_repeated(refused, now_s):
+        return
+    try:
+        await services.database.write(lambda tx: audit.record(tx, refused, now_s))
+    except StoreUnavailable:
+        if not services.refusals.put_off(refused, now_s):
+            raise
 
 
 def _deed(endpoint: Endpoint, call: Call[Any], result: Result, *, code: str = "", subject: str | None = None) -> Deed:

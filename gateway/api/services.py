@@ -16,6 +16,7 @@ from catalog.platforms import AccountCheck
 from catalog.ports import Checkpoint, Clock
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from catalog.providers import Provider
+from catalog.refusals import Refusals
 from catalog.relay_care import GatewayKeys
 from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
@@ -216,5 +217,6 @@ class ApiServices:
     search: SearchIndex = field(default_factory=SearchIndex)
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     last_used: LastUsed = field(default_factory=LastUsed)
+    refusals: Refusals = field(default_factory=Refusals)
     doors: Doors = field(default_factory=Doors)
     proxies: Proxies = field(default_factory=Proxies)

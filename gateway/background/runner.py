@@ -40,14 +40,14 @@ async def contained(work: Callable[[], Awaitable[T]], known: tuple[type[Exceptio
 class BackgroundTask:
     """Work that is done every ``period_s`` and whenever it is woken; one run takes at most ``timeout_s``.
 
-    ``runs_at_end``: it writes down what is in memory only, and is done once more when the process ends.
+    ``at_end`` is done once when the process ends: it writes down what is in memory only.
     """
 
     name: str
     run_once: Callable[[], Awaitable[object]]
     period_s: float
     timeout_s: float
-    runs_at_end: bool = False
+    at_end: Callable[[], Awaitable[object]] | None = None
     runs: int = 0
     failures_in_a_row: int = 0
     last_error: str = ""
@@ -62,14 +62,18 @@ class BackgroundTask:
         """Run until cancelled. One failed run never ends the task; the next period retries it."""
         while True:
             self._woken.clear()
-            await self.attempt(clock, self.timeout_s)
+            await self._attempt(clock, self.run_once, self.timeout_s)
             await self._wait_due()
 
-    async def attempt(self, clock: Clock, timeout_s: float) -> None:
-        """Run once, for so long at most; whatever it fails with is noted."""
+    async def finish(self, clock: Clock) -> None:
+        """Do what is done at the end, for a few seconds at most; whatever it fails with is noted."""
+        if self.at_end is not None:
+            await self._attempt(clock, self.at_end, min(END_S, self.timeout_s))
+
+    async def _attempt(self, clock: Clock, work: Callable[[], Awaitable[object]], timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                await self.run_once()
+                await work()
         except Exception as error:  # noqa: BLE001  # see the module's docstring
             self._failed(error)
         else:
@@ -176,7 +180,7 @@ class Runner:
                     tasks.create_task(item.run_forever(self._clock), name=name)
 
     async def finish(self) -> None:
-        """Do once more what writes down what is in memory only: after ``run`` ended, and everybody who adds to it."""
+        """Do what tasks do at the end: after ``run`` ended, and everybody who gave them work."""
         for name, item in self._work.items():
-            if isinstance(item, BackgroundTask) and item.runs_at_end and name not in self._disabled:
-                await item.attempt(self._clock, min(END_S, item.timeout_s))
+            if isinstance(item, BackgroundTask) and name not in self._disabled:
+                await item.finish(self._clock)

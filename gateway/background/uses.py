@@ -21,4 +21,4 @@ def use_work(database: Database, uses: LastUsed) -> BackgroundTask:
             await database.write(partial(last_used.write, used=part))
             uses.written(part)
 
-    return BackgroundTask(name="last-used", run_once=run_once, period_s=PERIOD_S, timeout_s=30.0, runs_at_end=True)
+    return BackgroundTask(name="last-used", run_once=run_once, period_s=PERIOD_S, timeout_s=30.0, at_end=run_once)

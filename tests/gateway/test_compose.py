@@ -25,11 +25,11 @@ def settings_in(directory: Path) -> Settings:
     )
 
 
-async def get(path: Path, what: str, *, token: str = "") -> tuple[int, dict[str, Any]]:
-    """Return status and JSON body of a GET over the unix socket."""
+async def get(path: Path, what: str, *, token: str = "", method: str = "GET") -> tuple[int, dict[str, Any]]:
+    """Return status and JSON body of a call without a body over the unix socket."""
     reader, writer = await asyncio.open_unix_connection(path)
-    proof = f"Authorization: Bearer {token}\r\n" if token else ""
-    writer.write(f"GET {what} HTTP/1.1\r\nHost: x\r\n{proof}Connection: close\r\n\r\n".encode())
+    proof = f"Authorization: Bearer {token}\r\nIf-Match: *\r\n" if token else ""
+    writer.write(f"{method} {what} HTTP/1.1\r\nHost: x\r\n{proof}Connection: close\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     return int(head.split()[1]), json.loads(body)
@@ -58,19 +58,23 @@ def test_a_gateway_runs_and_ends(tmp_path: Path) -> None:
     assert [name for name in readable if "key" in name or "token" in name or "crossway" in name] == []
 
 
-def test_a_gateway_that_ends_writes_down_who_called(tmp_path: Path) -> None:
-    """The token's use is in the database once the gateway has ended, although its minute has not."""
+def test_a_gateway_that_ends_writes_down_what_calls_left(tmp_path: Path) -> None:
+    """The token's use and refusals that repeat another are in the database, although their minute has not ended."""
 
     async def run() -> None:
         async with gateway(settings_in(tmp_path)) as running:
             token = (tmp_path / "state" / ADMIN_TOKEN_FILE).read_text().strip()
             await until(lambda: next(each["runs"] for each in running.runner.status() if each["name"] == "last-used"))
-            assert (await get(tmp_path / "api", "/v1/whoami", token=token))[0] == 200
+            for _ in range(3):
+                assert (await get(tmp_path / "api", "/v1/sites/none", token=token, method="DELETE"))[0] == 404
 
     asyncio.run(run())
     with contextlib.closing(sqlite3.connect(settings_in(tmp_path).database_url.removeprefix("sqlite:///"))) as kept:
         [(used_at_s,)] = kept.execute("SELECT used_at_s FROM token")
+        records = kept.execute("SELECT action, data FROM audit_record WHERE result = 'refused' ORDER BY id").fetchall()
     assert used_at_s is not None
+    assert [action for action, _ in records] == ["remove_site", "remove_site"]
+    assert json.loads(records[1][1])["count"] == "2"
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog import chain
 from catalog.errors import CloudRefused
+from gateway.background.refusals import refusal_work
 from tests.support.api_world import CANARY, ApiWorld, api_world
 
 
@@ -48,6 +51,60 @@ def test_every_change_is_noted_with_who_and_what(tmp_path: Path) -> None:
             assert records[2]["actor"] == f"member:{world.ids['tenant']}"
             assert records[3]["subject"] == "iad"
             assert short(await log_of(world, "&actor=admin&result=done")) == [("admin", "create_site", "done", "")]
+
+    asyncio.run(story())
+
+
+def test_being_refused_again_and_again_makes_nobody_write(tmp_path: Path) -> None:
+    """Of 40 refusals in a minute the first is noted at once and the others, when it is over, as one with their number.
+
+    Other callers, actions and reasons are noted beside them; whatever may be done is, and noted each time.
+    """
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            for number in range(20):
+                assert (await world.call("tenant", "POST", "/v1/sites", {"name": f"s{number}"})).status == 403
+                path = f"/v1/machines/machine_{number}/actions"
+                assert (await world.call("tenant", "POST", path, {"action": "reboot"})).status == 404
+            assert (await world.call("user", "POST", "/v1/sites", {"name": "x"})).status == 403
+            for name in ("iad", "osl"):
+                assert (await world.call("admin", "POST", "/v1/sites", {"name": name})).status == 201
+            first = [
+                ("member", "create_site", "refused", "denied"),
+                ("member", "act_on_machine", "refused", "not-found"),
+                ("account", "create_site", "refused", "denied"),
+                ("admin", "create_site", "done", ""),
+                ("admin", "create_site", "done", ""),
+            ]
+            assert short(await log_of(world)) == first
+            world.clock.advance(60)
+            await refusal_work(world.services.database, world.clock, world.services.refusals).run_once()
+            records = await log_of(world)
+            assert short(records) == first + first[:2]
+            assert [each["data"]["count"] for each in records[5:]] == ["19", "19"]
+            assert records[6]["data"]["subjects"].startswith("machine_1 machine_2 ")
+
+    asyncio.run(story())
+
+
+def test_a_refusal_that_cannot_be_noted_now_is_noted_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another program holds the database a caller is told why it is refused, and the log tells later."""
+    monkeypatch.setattr("catalog.store.sqlite.BUSY_TIMEOUT_MS", 1)
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            world.services.database._write_engine.dispose()
+            other = sqlite3.connect(tmp_path / "api.db")
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(2):
+                refused = await world.call("tenant", "POST", "/v1/sites", {"name": "iad"})
+                assert (refused.status, refused.code) == (403, "denied")
+            other.rollback()
+            other.close()
+            await refusal_work(world.services.database, world.clock, world.services.refusals).finish(world.clock)
+            [record] = await log_of(world)
+            assert (record["action"], record["result"], record["data"]["count"]) == ("create_site", "refused", "2")
 
     asyncio.run(story())
 

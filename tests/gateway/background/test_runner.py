@@ -97,7 +97,7 @@ def test_what_is_disabled_is_shown_and_not_run() -> None:
 
 
 def test_what_is_in_memory_only_is_written_down_at_the_end() -> None:
-    """Such tasks run once more, each for a bounded time and whatever becomes of the others; disabled ones do not."""
+    """What tasks do at the end is done, for a bounded time whatever becomes of the others; not of disabled ones."""
     done: list[str] = []
 
     def last(name: str) -> BackgroundTask:
@@ -108,7 +108,7 @@ def test_what_is_in_memory_only_is_written_down_at_the_end() -> None:
             if name == "hangs":
                 await asyncio.Event().wait()
 
-        return BackgroundTask(name=name, period_s=60, timeout_s=50, run_once=work, runs_at_end=True)
+        return BackgroundTask(name=name, period_s=60, timeout_s=50, run_once=nothing, at_end=work)
 
     async def story() -> None:
         other, service = task(nothing, name="other"), Service(name="service", run=nothing)
