@@ -13,9 +13,8 @@ from catalog import grant_end, parting, publish, terms_kept, winding_down
 from catalog.clouds import Proof
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
-from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantRule, GrantState, Side
+from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
-from catalog.model.platform import Platform
 from catalog.model.terms import NO_TERMS, Terms, terms_json
 from catalog.store import consent as store
 from catalog.store import rows
@@ -23,7 +22,6 @@ from catalog.store.database import Tx
 
 log = logging.getLogger(__name__)
 
-ANY = "*"
 PROOFS_KEPT = 20
 _APPLIED = frozenset({GrantState.ACCEPTED, GrantState.SUSPENDED})
 _STANDING = _APPLIED | {GrantState.GRANTED}
@@ -220,17 +218,6 @@ def revoke(tx: Tx, grant_id: str, now_s: float, reason: str = "the grant was rev
     return grant
 
 
-def apply_rules(tx: Tx, platform_id: PlatformId, now_s: float) -> list[Grant]:
-    """Accept what the standing rules accept among the platform's GRANTED grants, and return those."""
-    platform = rows.by_id(tx, Platform, platform_id)
-    covered = {rule.capability for rule in rows.where(tx, GrantRule, platform=(ANY, platform.name, platform.id))}
-    return [
-        _accept(tx, grant, now_s)
-        for grant in rows.where(tx, Grant, platform_id=platform_id, state=GrantState.GRANTED)
-        if covered & {ANY, grant.capability} and not _over(grant.expires_at_s, now_s)
-    ]
-
-
 def add_proof(tx: Tx, grant_id: str, proof: Proof, now_s: float) -> Grant:
     """Add to the grant what the account could really do; the newest proofs are kept."""
     grant = rows.by_id(tx, Grant, grant_id)
@@ -267,27 +254,6 @@ def standing(tx: Tx, platform_id: PlatformId, capability: str, now_s: float) -> 
     """Return the accepted grant of ``capability`` that is not over, or None."""
     grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability, state=GrantState.ACCEPTED)
     return None if grant is None or _over(grant.expires_at_s, now_s) else grant
-
-
-def rules(tx: Tx) -> Sequence[GrantRule]:
-    """Return every standing rule, oldest first."""
-    return rows.where(tx, GrantRule)
-
-
-def add_rule(tx: Tx, *, platform: str, capability: str, now_s: float) -> GrantRule:
-    """Return a new rule that accepts ``capability`` of ``platform`` (a name or id); ``*`` stands for any.
-
-    What is granted already is accepted when the rules are applied next. Raises AlreadyExists, InvalidValue, NotFound.
-    """
-    if capability != ANY:
-        _known(capability, ())
-    name = ANY if platform == ANY else rows.by_name_or_id(tx, Platform, platform).name
-    return rows.insert(tx, GrantRule(platform=name, capability=capability), now_s)
-
-
-def remove_rule(tx: Tx, rule_id: int) -> None:
-    """Remove a rule; what it accepted stays accepted. Raises NotFound."""
-    rows.delete(tx, rows.by_id(tx, GrantRule, rule_id))
 
 
 def _propose(  # noqa: PLR0917 a helper of one caller
@@ -391,7 +357,7 @@ def _sensible(decision: Decision) -> dict[str, GrantedCapability]:
 def _known(capability: str, verbs: Sequence[str]) -> list[str]:
     possible = CAPABILITY_VERBS[Capability(capability)] if capability in set(Capability) else None
     if possible is None:
-        raise InvalidValue("there is no such capability", field="capability", fix=", ".join([ANY, *Capability]))
+        raise InvalidValue("there is no such capability", field="capability", fix=", ".join(Capability))
     if not set(verbs) <= set(possible):
         raise InvalidValue(f"'{capability}' has no such verb", field="verbs", fix=", ".join(possible))
     return list(verbs)

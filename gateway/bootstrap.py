@@ -9,8 +9,8 @@ from pathlib import Path
 
 from catalog import naming
 from catalog.access import issue_token
-from catalog.consent import ANY, rules
 from catalog.errors import AlreadyExists, CatalogError, InvalidValue
+from catalog.grant_rules import ANY, rules
 from catalog.messages.handshake import Capability
 from catalog.model.access import Role, Token
 from catalog.model.consent import GrantRule

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from catalog import answer_links, audit, consent
+from catalog import answer_links, audit, consent, grant_rules
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import CatalogError, WrongState
 from catalog.model.consent import AnswerLink, Grant
@@ -148,7 +148,7 @@ def _answer(tx: Tx, call: Call[AnswerForm]) -> str:
     terms = terms_of(grant, body, call.now_s) if body.decision == "grant" else None
     answer_links.use(tx, link, call.now_s)
     answered = consent.answer(tx, grant.id, terms, by=link.id, now_s=call.now_s)
-    consent.apply_rules(tx, grant.platform_id, call.now_s)
+    grant_rules.apply(tx, grant.platform_id, call.now_s)
     audit.record(tx, _deed(call, link, answered), call.now_s)
     return f"{'Granted' if terms else 'Denied'}: {grant.capability}"
 

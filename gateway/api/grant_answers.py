@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from catalog import consent
+from catalog import consent, grant_rules
 from catalog.errors import CloudMisbehaved, InvalidValue, WrongState
 from catalog.messages.handshake_json import GrantedShape, granted_from
 from catalog.model.consent import Grant
@@ -78,7 +78,7 @@ def answer_grant(tx: Tx, call: Call[AnswerIn]) -> GrantOut:
     grant = own_grant(tx, call)
     terms = terms_of(grant, call.body, call.now_s) if call.body.decision == "grant" else None
     answered = consent.answer(tx, grant.id, terms, by=call.principal.token_id, now_s=call.now_s)
-    consent.apply_rules(tx, grant.platform_id, call.now_s)
+    grant_rules.apply(tx, grant.platform_id, call.now_s)
     return grant_out(tx, answered)
 
 

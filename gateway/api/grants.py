@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from catalog import consent
+from catalog import consent, grant_rules
 from catalog.access import owns
 from catalog.errors import AlreadyExists, InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import Capability
@@ -196,10 +196,10 @@ class RuleOut(Resource):
 )
 def create_grant_rule(tx: Tx, call: Call[RuleIn]) -> RuleOut:
     """Return the new rule, applied to every platform that it names."""
-    rule = consent.add_rule(tx, platform=call.body.platform, capability=call.body.capability, now_s=call.now_s)
+    rule = grant_rules.add(tx, platform=call.body.platform, capability=call.body.capability, now_s=call.now_s)
     named = {} if rule.platform == ANY else {"name": rule.platform}
     for platform in rows.where(tx, Platform, **named):
-        consent.apply_rules(tx, platform.id, call.now_s)
+        grant_rules.apply(tx, platform.id, call.now_s)
     return _rule(rule)
 
 
@@ -226,7 +226,7 @@ def remove_grant_rule(tx: Tx, call: Call[Nothing]) -> None:
         raise NotFound(f"there is no grant rule '{text}'")
     row = rows.by_id(tx, GrantRule, int(text))
     call.precondition.check(row)
-    consent.remove_rule(tx, int(text))
+    grant_rules.remove(tx, int(text))
 
 
 def own_grant(tx: Tx, call: Call[Any]) -> Grant:

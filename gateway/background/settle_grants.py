@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from catalog.consent import apply_rules
+from catalog import grant_rules
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, PlatformId
@@ -78,7 +78,7 @@ class SettleGrants:
             log.info("owner not asked yet", extra={"platform": platform, "code": error.code})
         # Whatever becomes of the question: what is accepted goes on offer.
         now_s = self.clock.now_s()
-        await self.database.write(lambda tx: apply_rules(tx, platform, now_s))
+        await self.database.write(lambda tx: grant_rules.apply(tx, platform, now_s))
         await self._publish(platform)
 
     async def _renew(self, platform: PlatformId, capabilities: Sequence[str]) -> None:

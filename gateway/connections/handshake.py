@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from catalog.consent import apply_rules, open_request, propose, record_decision, suggest
+from catalog import grant_rules
+from catalog.consent import open_request, propose, record_decision, suggest
 from catalog.errors import CloudRefused, CloudUnavailable
 from catalog.messages.handshake import (
     CAPABILITY_VERBS,
@@ -93,7 +94,7 @@ class Handshake:
             # What is there besides, and nobody asked for: another renewal is no reason to ask the owner for it.
             suggest(tx, platform_id=platform.id, connection_id=live.connection, capabilities=matching, now_s=now_s)
             record_decision(tx, platform_id=platform.id, decision=decision, now_s=now_s)
-            return apply_rules(tx, platform.id, now_s)
+            return grant_rules.apply(tx, platform.id, now_s)
 
         accepted = await self.database.write(record)
         log.info(

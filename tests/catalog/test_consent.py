@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import consent, publish
+from catalog import consent, grant_rules, publish
 from catalog.clouds import Proof
 from catalog.errors import AlreadyExists, CloudMisbehaved, Denied, InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, GrantedCapability
@@ -176,12 +176,12 @@ def test_what_is_over_cannot_be_accepted(talk: Talk) -> None:
     """Neither an admin nor a standing rule accepts a grant whose time is over."""
     talk.propose()
     talk.answer(granted("machine", "create", expires_at_s=talk.store.now_s + 1))
-    talk.store.write(lambda tx: consent.add_rule(tx, platform="*", capability="*", now_s=1.0))
+    talk.store.write(lambda tx: grant_rules.add(tx, platform="*", capability="*", now_s=1.0))
     talk.store.clock.advance(1)
     grant_id = talk.grant().id
     with pytest.raises(WrongState, match="over"):
         talk.store.write(lambda tx: consent.accept(tx, grant_id, talk.store.now_s))
-    assert talk.store.write(lambda tx: consent.apply_rules(tx, talk.platform, talk.store.now_s)) == []
+    assert talk.store.write(lambda tx: grant_rules.apply(tx, talk.platform, talk.store.now_s)) == []
 
 
 @pytest.mark.parametrize(
@@ -200,8 +200,8 @@ def test_standing_rules_accept_what_they_cover(talk: Talk, platform: str, capabi
     add_platform(talk.store, "delhi")
     talk.propose()
     talk.answer(granted("machine", "create"), granted("size", "list"), pending=("image",))
-    talk.store.write(lambda tx: consent.add_rule(tx, platform=platform, capability=capability, now_s=1.0))
-    applied = talk.store.write(lambda tx: consent.apply_rules(tx, talk.platform, talk.store.now_s))
+    talk.store.write(lambda tx: grant_rules.add(tx, platform=platform, capability=capability, now_s=1.0))
+    applied = talk.store.write(lambda tx: grant_rules.apply(tx, talk.platform, talk.store.now_s))
     assert {grant.capability for grant in applied} == accepted
     assert {name for name, state in talk.states().items() if state is GrantState.ACCEPTED} == accepted
 
@@ -209,15 +209,15 @@ def test_standing_rules_accept_what_they_cover(talk: Talk, platform: str, capabi
 def test_rules_name_what_exists_and_are_there_once(talk: Talk) -> None:
     """An unknown platform or capability and a second equal rule are refused; a removed rule is gone."""
     with pytest.raises(NotFound):
-        talk.store.write(lambda tx: consent.add_rule(tx, platform="nowhere", capability="*", now_s=1.0))
+        talk.store.write(lambda tx: grant_rules.add(tx, platform="nowhere", capability="*", now_s=1.0))
     with pytest.raises(InvalidValue):
-        talk.store.write(lambda tx: consent.add_rule(tx, platform="*", capability="root", now_s=1.0))
-    rule = talk.store.write(lambda tx: consent.add_rule(tx, platform=talk.platform, capability="size", now_s=1.0))
+        talk.store.write(lambda tx: grant_rules.add(tx, platform="*", capability="root", now_s=1.0))
+    rule = talk.store.write(lambda tx: grant_rules.add(tx, platform=talk.platform, capability="size", now_s=1.0))
     assert rule.platform == "mumbai"
     with pytest.raises(AlreadyExists):
-        talk.store.write(lambda tx: consent.add_rule(tx, platform="mumbai", capability="size", now_s=1.0))
-    talk.store.write(lambda tx: consent.remove_rule(tx, rule.id or 0))
-    assert talk.store.read(consent.rules) == []
+        talk.store.write(lambda tx: grant_rules.add(tx, platform="mumbai", capability="size", now_s=1.0))
+    talk.store.write(lambda tx: grant_rules.remove(tx, rule.id or 0))
+    assert talk.store.read(grant_rules.rules) == []
 
 
 @pytest.mark.parametrize("wanted", [{"root": ("list",)}, {"machine": ("create", "sudo")}, {"size": ("create",)}])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from catalog import access, network
-from catalog.consent import rules
 from catalog.errors import InvalidValue
+from catalog.grant_rules import rules
 from catalog.model.access import Role, Token
 from catalog.model.network import Relay, Site, SiteLink
 from catalog.store import rows

@@ -22,6 +22,7 @@ from catalog import (
     consent,
     enrolments,
     exits,
+    grant_rules,
     logins,
     network,
     platforms,
@@ -353,7 +354,7 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
     sizes = [CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=512, disk_gib=10)]
     publish.store_inventory(tx, platform, "size", sizes, now_s)
     publish.store_inventory(tx, platform, "image", [CloudItem(cloud_id="i1", name="debian-12")], now_s)
-    ids["rule"] = str(consent.add_rule(tx, platform="*", capability="volume", now_s=now_s).id)
+    ids["rule"] = str(grant_rules.add(tx, platform="*", capability="volume", now_s=now_s).id)
     told = "provider,item,unit,amount,currency,source\nsimulated,s1,hour,0.02,EUR,list\n"
     book.import_lines(tx, lines.read(told, lines.ListFormat.CSV, source="", now_s=now_s), now_s)
     ids["price"] = str(rows.where(tx, Price)[0].id)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from catalog import consent
+from catalog import grant_rules
 from tests.support.api_world import ApiWorld, Reply, api_world
 
 
@@ -89,7 +89,7 @@ def test_an_admin_asks_again_for_what_was_taken_back_and_the_owner_grants_it(tmp
     async def story() -> None:
         async with api_world(tmp_path) as world:
             path = f"/v1/grants/{world.ids['grant-machine']}"
-            await world.write(lambda tx: consent.add_rule(tx, platform="platform", capability="machine", now_s=1.0))
+            await world.write(lambda tx: grant_rules.add(tx, platform="platform", capability="machine", now_s=1.0))
             assert (await say(world, decision="deny")).body["state"] == "revoked"
             asked = await world.call("admin", "POST", f"{path}/ask")
             assert (asked.status, asked.body["state"]) == (202, "requested")
