@@ -102,6 +102,7 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "order:cancel": _ADMIN | _MEMBER,
     "machine:read": _VIEWER,
     "machine:write": _ADMIN | _MEMBER,
+    "machine:import": _RUN,
 }
 
 

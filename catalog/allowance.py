@@ -67,12 +67,17 @@ def refuse_outside(tx: Tx, grant: Grant, asked: Wanted) -> None:
         item = _item(tx, grant.platform_id, field, cloud_id)
         _refuse(grant, kind, field, (cloud_id, item.name if item else cloud_id))
     if asked.project is not None:
-        whose = reference_to(tx, rows.by_id(tx, Project, asked.project))
-        _refuse(grant, "projects", "project", (asked.project, whose))
+        refuse_others(tx, grant, asked.project)
     region = rows.by_id(tx, Platform, grant.platform_id).region
     location = _item(tx, grant.platform_id, "location", asked.location) if asked.location is not None else None
     # Where the cloud chooses, only the region as a whole can be held against the scope.
     _refuse(grant, "regions", "location", (region, asked.location or region, location.name if location else region))
+
+
+def refuse_others(tx: Tx, grant: Grant, project_id: ProjectId) -> None:
+    """Raise Denied unless the grant's scope has the project."""
+    whose = reference_to(tx, rows.by_id(tx, Project, project_id))
+    _refuse(grant, "projects", "project", (project_id, whose))
 
 
 def refuse_beyond(tx: Tx, grant: Grant, size: str) -> None:

@@ -7,10 +7,11 @@ and at no other time. Addresses are kept in step with the cloud as they change, 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from catalog.claims import claimed_by
 from catalog.machines import TAG_MACHINE
 from catalog.messages.handshake import Capability
 from catalog.model.ids import PlatformId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.offering import InventoryItem
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -55,15 +56,14 @@ def between(machine: Machine, item: InventoryItem | None) -> Drift:
     status = str(facts.get("status", ""))
     if status in _DEAD:
         drift.append(_field("status", machine.state.value, status))
-    told = {
-        "name": item.name,
-        "size": facts.get("size"),
-        "image": facts.get("image"),
-        TAG_MACHINE: tags.get(TAG_MACHINE),
-    }
-    ours = {"name": machine.name, "size": machine.size, "image": machine.image, TAG_MACHINE: machine.id}
+    told = {"name": item.name, "size": facts.get("size"), "image": facts.get("image")}
+    ours = {"name": machine.name, "size": machine.size, "image": machine.image}
+    if machine.custody == Custody.MADE:
+        told[TAG_MACHINE], ours[TAG_MACHINE] = tags.get(TAG_MACHINE), machine.id
     drift += [_field(name, ours[name], str(cloud)) for name, cloud in told.items() if cloud and cloud != ours[name]]
-    if not tags.get(TAG_MACHINE):
+    if machine.custody == Custody.MANAGED and (whose := claimed_by(tags)):
+        drift.append(_field("controller", "", whose))
+    if machine.custody == Custody.MADE and not tags.get(TAG_MACHINE):
         # Whoever took our mark away took away how it would be found again.
         drift.append(_field(TAG_MACHINE, machine.id, ""))
     return drift

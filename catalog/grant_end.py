@@ -13,7 +13,7 @@ from catalog.messages.contracts import TO_PROVISIONER, EndEpoch
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant
 from catalog.model.ids import MessageId, new_id
-from catalog.model.machine import Machine, MachineEvent, MachineState
+from catalog.model.machine import Custody, Machine, MachineEvent, MachineState
 from catalog.model.order import Order, OrderState
 from catalog.orders.ending import move_on_or_fail
 from catalog.store import outbox, rows
@@ -62,7 +62,8 @@ def _is_outside(tx: Tx, grant: Grant, machine: Machine) -> bool:
 
 def _surplus(tx: Tx, grant: Grant, building: Sequence[Machine]) -> list[Machine]:
     """Return which of ``building`` must end for the quotas to hold, the newest first; what is held is not ended."""
-    held = rows.where(tx, Machine, platform_id=grant.platform_id, state=_HELD)
+    counted = {Custody.MADE, Custody.MANAGED}
+    held = rows.where(tx, Machine, platform_id=grant.platform_id, state=_HELD, custody=counted)
     kept, ended = list(building), []
     while kept and not _fits(grant, [*held, *kept]):
         ended.append(kept.pop())

@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping
 
 from sqlmodel import Session
 
+from catalog.errors import WrongState
 from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId, new_id
-from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState
 from catalog.model.order import Order
 from catalog.store import outbox, rows
 
@@ -58,6 +59,22 @@ def dispose(tx: Session, machine: Machine, event: MachineEvent, now_s: float, *,
     ask_destruction(tx, machine, now_s)
 
 
+def release(tx: Session, machine: Machine, now_s: float, *, reason: str) -> Machine:
+    """Forget ``machine``, which was imported, and leave it where it is. Raises WrongState for one that we made."""
+    if machine.custody == Custody.MADE:
+        raise WrongState("this machine was made for its project: it can be given back", field="custody")
+    forgotten = {"reason": reason, "used_to_s": now_s, "drift": [], "notice": "", "ends_at_s": None}
+    return rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.RELEASE, now_s, forgotten)
+
+
+def part_with(tx: Session, machine: Machine, now_s: float, *, reason: str) -> None:
+    """Let go of ``machine`` because its time is over: what we made is destroyed, what was there before us stays."""
+    if machine.custody == Custody.MADE:
+        dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=reason)
+    else:
+        release(tx, machine, now_s, reason=reason)
+
+
 def ask_destruction(tx: Session, machine: Machine, now_s: float) -> None:
     """Ask the provisioner to leave nothing of ``machine`` at its platform."""
     message = DestroyMachine(
@@ -74,22 +91,28 @@ def ask_destruction(tx: Session, machine: Machine, now_s: float) -> None:
 def made_by_us(
     tx: Session, platform: PlatformId, *, cloud_id: str | None = None, tags: Mapping[str, str], name: str = ""
 ) -> bool:
-    """Tell whether one of our machines at ``platform`` has this id at its cloud, or is named by these tags or ``name``.
+    """Tell whether a machine that we made at ``platform`` has this id at its cloud, or these tags or this ``name``.
 
     Between its creation and the report of it only the tags tell; of a cloud that lost the tags, the name.
     """
     told = {"cloud_id": cloud_id or None, "id": tags.get(TAG_MACHINE), "name": name or None}
     return any(
-        rows.first(tx, Machine, platform_id=platform, **{column: value}) is not None
+        rows.first(tx, Machine, platform_id=platform, custody=Custody.MADE, **{column: value}) is not None
         for column, value in told.items()
         if value is not None
     )
 
 
-def ours_among(tx: Session, platform: PlatformId, cloud_ids: Collection[str]) -> dict[str, MachineId]:
-    """Return which of ``cloud_ids`` at ``platform`` are machines of ours, and which ones."""
+def ours_among(tx: Session, platform: PlatformId, cloud_ids: Collection[str]) -> dict[str, Machine]:
+    """Return which of ``cloud_ids`` at ``platform`` are machines in the catalog, made or imported, and which ones."""
     found = rows.where(tx, Machine, platform_id=platform, cloud_id=set(cloud_ids))
-    return {machine.cloud_id: machine.id for machine in found if machine.cloud_id is not None}
+    # One that was released may have been imported anew: the living one counts, and of several the newest.
+    ranked = sorted(found, key=lambda machine: (machine.state is not MachineState.GONE, machine.id))
+    return {
+        machine.cloud_id: machine
+        for machine in ranked
+        if machine.cloud_id is not None and (machine.custody == Custody.MADE or machine.state is not MachineState.GONE)
+    }
 
 
 def tags(machine: Machine) -> dict[str, str]:

@@ -10,7 +10,7 @@ from catalog import connections
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.store import connections as store
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -30,7 +30,9 @@ def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> in
     states = {grant.state for grant in rows.where(tx, Grant, platform_id=platform_id)}
     if GrantState.REVOKED not in states or not states <= _OVER:
         return 0
-    left = rows.first(tx, Machine, platform_id=platform_id, state=set(MachineState) - {MachineState.GONE})
+    living = set(MachineState) - {MachineState.GONE}
+    # What was there before us needs no end of ours.
+    left = rows.first(tx, Machine, platform_id=platform_id, custody=Custody.MADE, state=living)
     if left is not None and not _deadline_passed(tx, platform_id, now_s):
         return 0
     return _part(tx, rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED), now_s)

@@ -198,7 +198,7 @@ def retire(tx: Tx, platform_id: str, now_s: float, expected_version: int | None 
     if connections.of_platform(tx, platform.id):
         raise WrongState("the platform has open connections", fix="close them first")
     if platforms.has_machines(tx, platform.id):
-        raise WrongState("the platform has machines that are not gone", fix="destroy them first")
+        raise WrongState("the platform has machines that are not gone", fix="destroy or release them first")
     for held in rows.where(tx, SealedCredential, platform_id=platform.id):
         rows.delete(tx, held)
     principals.revoke_all_of_platform(tx, platform.id, now_s)

@@ -1,5 +1,7 @@
 """What becomes of machines when their grant ends: kept, drained or destroyed, as its terms say, and until when.
 
+Where a machine that we made would be destroyed, one that was there before us and was imported is released instead.
+
 For that a session is left, only to read and destroy what was made under the grant, until its deadline. Whoever does
 not say what becomes of machines leaves them to their holders, and the session has no deadline.
 """
@@ -7,11 +9,11 @@ not say what becomes of machines leaves them to their holders, and the session h
 from dataclasses import dataclass
 
 from catalog import parting
-from catalog.machines import dispose
+from catalog.machines import part_with
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantLook, GrantState
 from catalog.model.ids import PlatformId
-from catalog.model.machine import Machine, MachineEvent, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.terms import EndRule
 from catalog.store import machines, rows
 from catalog.store.database import Tx
@@ -62,10 +64,9 @@ def begin(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
     rows.update(tx, grant, {"wind_down_until_s": planned.until_s}, now_s)
     for machine in _held(tx, grant.platform_id):
         if machine.state in planned.at_once:
-            dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=reason)
+            part_with(tx, machine, now_s, reason=reason)
         else:
-            follows = "can still be destroyed" if planned.ends_at_s is None else "is destroyed when its time is over"
-            told = {"notice": f"{reason}; the machine {follows}", "ends_at_s": planned.ends_at_s}
+            told = {"notice": f"{reason}; the machine {_follows(machine, planned)}", "ends_at_s": planned.ends_at_s}
             rows.update(tx, machine, told, now_s)
 
 
@@ -73,7 +74,7 @@ def tell(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
     """Tell who holds a machine that the grant is held back; nothing becomes of the machine."""
     if grant.capability == Capability.MACHINE:
         for machine in _held(tx, grant.platform_id):
-            rows.update(tx, machine, {"notice": f"{reason}; the machine can still be destroyed"}, now_s)
+            rows.update(tx, machine, {"notice": f"{reason}; the machine {_follows(machine, WindingDown())}"}, now_s)
 
 
 def call_off(tx: Tx, grant: Grant, now_s: float) -> None:
@@ -94,7 +95,7 @@ def end_due(tx: Tx, now_s: float) -> int:
     """
     due = machines.ends_until(tx, now_s, BATCH)
     for machine in due:
-        dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=TIME_IS_OVER)
+        part_with(tx, machine, now_s, reason=TIME_IS_OVER)
     return len(due) + parting.part_overdue(tx, now_s)
 
 
@@ -109,7 +110,7 @@ def session_of(tx: Tx, platform_id: PlatformId, now_s: float) -> Grant | None:
     There is none where we made no machine, and none after the deadline.
     """
     grant = rows.first(tx, Grant, platform_id=platform_id, capability=str(Capability.MACHINE))
-    if grant is None or rows.first(tx, Machine, platform_id=platform_id) is None:
+    if grant is None or rows.first(tx, Machine, platform_id=platform_id, custody=Custody.MADE) is None:
         return None
     stands = grant.state is GrantState.ACCEPTED and not _over(grant.expires_at_s, now_s)
     return None if stands or _over(grant.wind_down_until_s, now_s) else grant
@@ -128,6 +129,12 @@ def is_first_look(tx: Tx, grant: Grant, machine: str, now_s: float) -> bool:
     else:
         return False
     return True
+
+
+def _follows(machine: Machine, planned: WindingDown) -> str:
+    if machine.custody == Custody.MADE:
+        return "can still be destroyed" if planned.ends_at_s is None else "is destroyed when its time is over"
+    return "is left alone" if planned.ends_at_s is None else "is left alone, and released when its time is over"
 
 
 def _held(tx: Tx, platform_id: PlatformId) -> list[Machine]:

@@ -37,7 +37,8 @@ class Capability(StrEnum):
 
 
 CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
-    Capability.MACHINE: ("create", "list", "reboot", "stop", "start", "destroy"),
+    # "adopt": to steer machines that were there before, as far as the other verbs go.
+    Capability.MACHINE: ("create", "list", "reboot", "stop", "start", "destroy", "adopt"),
     Capability.IMAGE: ("list",),
     Capability.SIZE: ("list",),
     Capability.LOCATION: ("list",),
@@ -46,6 +47,9 @@ CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
     # "open": by those who use the gateway; "join": by other platforms whose connection the owner consented to.
     Capability.FORWARD: ("open", "join"),
 }
+
+# Verbs that nobody has who was not given them by name: "every verb" of a policy is without them.
+BY_NAME_ONLY = frozenset({(Capability.MACHINE, "adopt")})
 
 # What a cloud does not know of itself: the owner's word alone says that it is there.
 OF_THE_OWNER = frozenset({Capability.FORWARD})

@@ -1,8 +1,9 @@
 """A machine (a VM at a platform) from intent to gone, and the pools that keep some ready (S2)."""
 
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Index, String
+from sqlalchemy import JSON, Column, Index, String, text
 from sqlmodel import Field
 
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
@@ -21,6 +22,14 @@ class MachineState(StrEnum):
     GONE = "gone"
 
 
+class Custody(StrEnum):
+    """How a machine came to be in the catalog, and what may be asked of its cloud for it."""
+
+    MADE = "made"  # by us
+    MANAGED = "managed"  # it was there before us, was imported, and is steered like one of ours
+    OBSERVED = "observed"  # it was there before us, and is shown: nothing is ever done to it
+
+
 class MachineEvent(StrEnum):
     """What can happen to a machine."""
 
@@ -31,6 +40,7 @@ class MachineEvent(StrEnum):
     GIVE_BACK = "give-back"
     RETIRE = "retire"
     DESTROYED = "destroyed"
+    RELEASE = "release"  # of an imported one: forgotten, and left where it is
 
 
 _S, _E = MachineState, MachineEvent
@@ -44,7 +54,8 @@ MACHINE_TRANSITIONS: Transitions[MachineState, MachineEvent] = {
         _E.RETIRE: _S.DESTROYING,
     },
     _S.IDLE: {_E.CLAIM: _S.IN_USE, _E.RETIRE: _S.DESTROYING},
-    _S.IN_USE: {_E.GIVE_BACK: _S.RETURNED, _E.RETIRE: _S.DESTROYING},
+    # Gone from the catalog: what was there before us stays at its cloud when we let go of it.
+    _S.IN_USE: {_E.GIVE_BACK: _S.RETURNED, _E.RETIRE: _S.DESTROYING, _E.RELEASE: _S.GONE},
     # No way leads from here back to IDLE: a tenant's data may only return to a pool through a proven wipe,
     # and until there is one a returned machine is destroyed.
     _S.RETURNED: {_E.RETIRE: _S.DESTROYING},
@@ -53,12 +64,24 @@ MACHINE_TRANSITIONS: Transitions[MachineState, MachineEvent] = {
 }
 
 
+_IMPORTED = text("custody <> 'made' AND state <> 'gone'")
+
+
 class Machine(Row, table=True):
     """One VM. ``attempt`` counts creations asked of the provisioner; its messages carry it back."""
 
     __table_args__ = (
         # What a project holds is summed up with every order of it.
-        Index("ix_machine_held", "project_id", "state", "vcpu", "memory_mib"),
+        Index("ix_machine_held", "project_id", "state", "custody", "vcpu", "memory_mib"),
+        # Of two imports of one machine at the same time one stays.
+        Index(
+            "ix_machine_imported",
+            "platform_id",
+            "cloud_id",
+            unique=True,
+            sqlite_where=_IMPORTED,
+            postgresql_where=_IMPORTED,
+        ),
         # Whose time is over is asked every half a second; the state comes first, or its own index would be taken.
         Index("ix_machine_ends", "state", "ends_at_s"),
     )
@@ -79,6 +102,9 @@ class Machine(Row, table=True):
     memory_mib: int | None = None
     cloud_id: str | None = None
     addresses: list[str] = json_column(list)
+    custody: str = Custody.MADE.value
+    # What an hour of an imported one cost when it was imported, as an order keeps it; None = not known.
+    price: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     drift: list[dict[str, str]] = json_column(list)  # where its cloud says another thing, see ``catalog.drift``
     attempt: int = 1
     reason: str = ""

@@ -7,9 +7,9 @@ no way leads there.
 from sqlmodel import Session
 
 from catalog.errors import NotFound
-from catalog.machines import dispose
+from catalog.machines import dispose, release
 from catalog.model.ids import MachineId, ProjectId
-from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent
 from catalog.orders.retry import cancel_with_machine
 from catalog.store import rows
 
@@ -19,9 +19,13 @@ def give_back(
 ) -> Machine:
     """Take the machine from its project and begin its destruction; ``project_id`` None speaks for an admin.
 
+    One that was there before us is released instead.
+
     Raises NotFound for another project's machine and WrongState for one that nobody uses.
     """
     machine = owned(tx, machine_id, project_id)
+    if machine.custody != Custody.MADE:
+        return release(tx, machine, now_s, reason=reason)
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.GIVE_BACK, now_s)
     dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=reason)
     return machine

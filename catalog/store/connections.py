@@ -9,7 +9,7 @@ from catalog.messages.handshake import Capability
 from catalog.model.connection import AccountSession, Connection, ConnectionState, RouteDecision
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import ConnectionId, PlatformId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.store.database import Tx
 
 # A failed connection holds nothing and waits for nobody; it may be retried, see catalog.connections.
@@ -43,7 +43,8 @@ def overdue(tx: Tx, now_s: float, *, over: Collection[GrantState]) -> Sequence[C
     ended = (Grant.capability == str(Capability.MACHINE), col(Grant.state) == GrantState.REVOKED, deadline <= now_s)
     other = aliased(Grant)
     holding = select(other.id).where(col(other.platform_id) == target, col(other.state).not_in(over)).exists()
-    left = select(Machine.id).where(col(Machine.platform_id) == target, col(Machine.state) != MachineState.GONE)
+    ours = (col(Machine.platform_id) == target, col(Machine.custody) == Custody.MADE.value)
+    left = select(Machine.id).where(*ours, col(Machine.state) != MachineState.GONE)
     later = select(AccountSession.id).where(
         col(AccountSession.connection_id) == col(Connection.id),
         col(AccountSession.ended_at_s).is_(None),

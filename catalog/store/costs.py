@@ -9,7 +9,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session
 
 from catalog.model.ids import ProjectId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.order import Order
 from catalog.store.rows import column
 
@@ -25,20 +25,26 @@ class Use:
 
 
 def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: float) -> Sequence[Use]:
-    """Return the time of every machine of these projects that was there between, or is being built for them."""
+    """Return the time of every machine of these projects that was there between, or is being built for them.
+
+    What is only observed costs somebody, and not the project: it could do nothing about it.
+    """
     begun, ended = column(Machine, "used_from_s"), column(Machine, "used_to_s")
     # One that is being built is not lent yet: its lease will begin some minutes after it was asked for.
     lent = func.coalesce(column(Machine, "lease_ends_at_s"), column(Machine, "created_at_s") + column(Order, "lease_s"))
     until = case((begun.is_(None), lent), else_=column(Machine, "lease_ends_at_s"))
-    found = sql_select(column(Order, "price"), begun, ended, until).join_from(
+    prices = (column(Order, "price"), column(Machine, "price"))
+    found = sql_select(*prices, begun, ended, until).join_from(
         Machine, Order, column(Order, "id") == column(Machine, "order_id"), isouter=True
     )
     is_coming = and_(column(Machine, "state") == MachineState.BUILDING, column(Machine, "created_at_s") < to_s)
     there = or_(begun < to_s, is_coming)
-    whose = column(Machine, "project_id").in_(sorted(projects))
+    whose = and_(
+        column(Machine, "project_id").in_(sorted(projects)), column(Machine, "custody") != Custody.OBSERVED.value
+    )
     return [
-        Use(price=price, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
-        for price, began_s, ended_s, lease_s in tx.execute(
+        Use(price=imported_for if price is None else price, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
+        for price, imported_for, began_s, ended_s, lease_s in tx.execute(
             found.where(whose, there, or_(ended.is_(None), ended > from_s))
         )
     ]

@@ -10,7 +10,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
 from catalog.model.lifecycle import next_state
-from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
+from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState, Pool
 from catalog.model.order import Order
 from catalog.store import events
 from catalog.store.rows import by_id, column
@@ -19,6 +19,7 @@ from catalog.store.rows import by_id, column
 HELD = (MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED)
 _STATE = column(Machine, "state")
 _ID = column(Machine, "id")
+COUNTED = column(Machine, "custody").in_((Custody.MADE, Custody.MANAGED))
 # Named one by one, so that the index finds them: what is gone stays in the table for ever.
 _LIVE = tuple(state for state in MachineState if state is not MachineState.GONE)
 
@@ -66,7 +67,10 @@ def claim_idle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What a platform holds for us, or a project of ours; a sum is None when some machine's part is not known."""
+    """What a platform holds for us, or a project of ours; a sum is None when some machine's part is not known.
+
+    What is only observed is not held for us.
+    """
 
     machines: int
     vcpu: float | None
@@ -111,7 +115,7 @@ def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
         func.coalesce(func.sum(vcpu), 0.0),
         func.count(memory),
         func.coalesce(func.sum(memory), 0),
-    ).where(*which)
+    ).where(COUNTED, *which)
     count, vcpu_known, vcpu_sum, memory_known, memory_sum = tx.execute(counted).one()
     return Taken(
         machines=count,

@@ -19,7 +19,7 @@ from catalog.model.reachability import Reachability, is_stale
 from catalog.model.search import Serial
 from catalog.store import rows
 from catalog.store.database import Tx
-from catalog.store.machines import Taken
+from catalog.store.machines import COUNTED, Taken
 
 PRICES = "prices"
 _AT_ONCE = 500
@@ -129,7 +129,7 @@ def taken(tx: Tx) -> Mapping[PlatformId, Taken]:
             func.count(memory),
             func.coalesce(func.sum(memory), 0),
         )
-        .where(col(Machine.state) != MachineState.GONE)
+        .where(COUNTED, col(Machine.state) != MachineState.GONE)
         .group_by(col(Machine.platform_id))
     )
     return {

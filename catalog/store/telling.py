@@ -131,6 +131,7 @@ def _machine(row: Machine) -> Telling:
         facts={
             "offer": row.offer_id,
             "order": row.order_id,
+            "custody": row.custody,
             "reason": row.reason,
             "notice": row.notice,
             "drift": row.drift,

@@ -18,7 +18,7 @@ from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Nothing, Out, Time, Word, iso
 from gateway.api.dispatch import SHOWN_ONCE
 from gateway.api.endpoints import Call, Door, Raw, Routes
-from gateway.api.grant_answers import ANSWER_WAKES, AnswerIn, Limit, ScopeIn, terms_of
+from gateway.api.grant_answers import ANSWER_WAKES, AnswerIn, Limit, ScopeIn, terms_of, unnamed_verbs
 from gateway.api.grants import own_grant
 from gateway.api.problems import status_of
 from gateway.pages.render import MEDIA_TYPE, headers, page
@@ -177,6 +177,7 @@ def _page(tx: Tx, call: Call[Any], error: CatalogError | None = None) -> Raw:
         capability=grant.capability,
         state=grant.state.value,
         verbs=grant.verbs,
+        meant=unnamed_verbs(grant),
         ends_at=iso(link.expires_at_s),
     )
     status = 200 if error is None else status_of(error) or 422

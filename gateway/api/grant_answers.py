@@ -6,8 +6,9 @@ from pydantic import Field
 
 from catalog import consent, grant_rules
 from catalog.errors import CloudMisbehaved, InvalidValue, WrongState
+from catalog.messages.handshake import BY_NAME_ONLY
 from catalog.messages.handshake_json import GrantedShape, granted_from
-from catalog.model.consent import Grant
+from catalog.model.consent import Grant, GrantState
 from catalog.model.terms import Terms
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Nothing, Word
@@ -48,7 +49,10 @@ class ScopeIn(Body):
 
 
 class AnswerIn(Body):
-    """The owner's word. What a grant does not say is unlimited; `verbs` left out: all that are asked for or stand."""
+    """The owner's word. What a grant does not say is unlimited.
+
+    `verbs` left out: all that are asked for or stand, but of those asked for not `adopt`, which has to be named.
+    """
 
     decision: Literal["grant", "deny"]
     verbs: Annotated[list[Word], Field(min_length=1, max_length=64)] | None = None
@@ -82,12 +86,18 @@ def answer_grant(tx: Tx, call: Call[AnswerIn]) -> GrantOut:
     return grant_out(tx, answered)
 
 
+def unnamed_verbs(grant: Grant) -> list[str]:
+    """Return the verbs that an answer means which names none: what has to be named stays only where it stands."""
+    asked = grant.state is GrantState.REQUESTED
+    return [verb for verb in grant.verbs if not (asked and (grant.capability, verb) in BY_NAME_ONLY)]
+
+
 def terms_of(grant: Grant, body: AnswerIn, now_s: float) -> Terms:
     """Return the terms that ``body`` grants. Raises InvalidValue."""
     told: dict[str, Any] = body.model_dump(exclude={"decision", "expires_after_s"})
     told |= {
         "capability": grant.capability,
-        "verbs": body.verbs or grant.verbs,
+        "verbs": body.verbs or unnamed_verbs(grant),
         "expires_at_s": None if body.expires_after_s is None else now_s + body.expires_after_s,
     }
     try:

@@ -4,17 +4,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from catalog import imported
 from catalog.clouds import MachineAction
 from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
 from catalog.leases.rules import extend
 from catalog.model.ids import MachineId, PlatformId
-from catalog.model.machine import Machine, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.platform import Platform
 from catalog.pool.give_back import destroy, give_back
 from catalog.store import rows, scoped
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Nothing, Out, Resource, Time, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
+from gateway.api.prices import KeptPriceOut, kept_price_out
 from gateway.api.services import Wakes
 
 routes = Routes("machines")
@@ -52,6 +54,9 @@ class MachineOut(Resource):
     pool: str | None
     order: str | None
     project: str | None
+    custody: str = Field(
+        description="`made` by us; or imported: `managed` like one of ours, or `observed`: nothing is done to it."
+    )
     state: str
     size: str
     image: str
@@ -60,6 +65,9 @@ class MachineOut(Resource):
     cloud_id: str | None
     addresses: list[str]
     drift: list[DriftOut] = Field(description="Where its cloud says another thing, as of the newest whole list.")
+    price: KeptPriceOut | None = Field(
+        description="What the size of an imported one cost when it was imported; of one made by us its order says it."
+    )
     attempt: int
     reason: str
     lease_ends_at: Time | None = Field(description="When its project loses it; null: never.")
@@ -73,13 +81,16 @@ class MachineOut(Resource):
     permission="machine:read",
     answer=MachineOut,
     many=True,
-    filters={"state": one_of(MachineState, "Only machines in this state.")},
+    filters={
+        "state": one_of(MachineState, "Only machines in this state."),
+        "custody": one_of(Custody, "Only machines made by us, or imported in this way."),
+    },
     summary="List the machines",
 )
 def list_machines(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of machines: a project's own, an admin's all."""
     found = scoped.page(tx, call.scope, Machine, limit=call.limit, token=call.page_token, where=call.filters)
-    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
+    return Listing(items=[machine_out(tx, row) for row in found.items], next_token=found.next_token)
 
 
 @routes.plain(
@@ -87,7 +98,7 @@ def list_machines(tx: Tx, call: Call[Nothing]) -> Listing:
 )
 def get_machine(tx: Tx, call: Call[Nothing]) -> MachineOut:
     """Return the machine."""
-    return _out(tx, _own(tx, call))
+    return machine_out(tx, own_machine(tx, call))
 
 
 async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
@@ -112,9 +123,14 @@ async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
     summary="Start, stop, reboot, destroy or give back a machine",
 )
 def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
-    """Return the machine. Destroying and giving back go on in the background."""
-    machine = _own(tx, call)
+    """Return the machine. Destroying and giving back go on in the background; an imported one, given back, is released.
+
+    Nothing is done to an observed one, and to a managed one only what its platform's owner grants now.
+    """
+    machine = own_machine(tx, call)
     project = None if call.sees_all else machine.project_id
+    if machine.cloud_id is not None and (call.body.action != "give-back" or machine.custody == Custody.OBSERVED):
+        imported.refuse_deed(tx, machine.platform_id, machine.cloud_id, call.body.action, call.now_s)
     match call.body.action:
         case "destroy":
             machine = destroy(tx, MachineId(machine.id), project, call.now_s)
@@ -122,7 +138,7 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
             machine = give_back(tx, MachineId(machine.id), project, call.now_s)
         case _:
             _refuse_unless_running(machine)
-    return _out(tx, machine)
+    return machine_out(tx, machine)
 
 
 @routes.endpoint(
@@ -136,8 +152,8 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
 )
 def extend_lease(tx: Tx, call: Call[ExtensionIn]) -> MachineOut:
     """Return the machine. A member keeps to the longest lease of project and organisation, counted from now."""
-    machine = extend(tx, _own(tx, call), call.body.lease_s, call.now_s, by_admin=call.scope.everything)
-    return _out(tx, machine)
+    machine = extend(tx, own_machine(tx, call), call.body.lease_s, call.now_s, by_admin=call.scope.everything)
+    return machine_out(tx, machine)
 
 
 def _refuse_unless_running(machine: Machine) -> None:
@@ -149,11 +165,13 @@ def _refuse_unless_running(machine: Machine) -> None:
         )
 
 
-def _own(tx: Tx, call: Call[Any]) -> Machine:
+def own_machine(tx: Tx, call: Call[Any]) -> Machine:
+    """Return the machine that the path names, if the caller may do this to it."""
     return scoped.find(tx, call.scope, Machine, call.path["id"])
 
 
-def _out(tx: Tx, row: Machine) -> MachineOut:
+def machine_out(tx: Tx, row: Machine) -> MachineOut:
+    """Return ``row`` as the API shows it."""
     return MachineOut(
         **stamp(row),
         name=row.name,
@@ -162,6 +180,7 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         pool=row.pool_id,
         order=row.order_id,
         project=row.project_id,
+        custody=row.custody,
         state=row.state.value,
         size=row.size,
         image=row.image,
@@ -170,6 +189,7 @@ def _out(tx: Tx, row: Machine) -> MachineOut:
         cloud_id=row.cloud_id,
         addresses=row.addresses,
         drift=[DriftOut(**each) for each in row.drift],
+        price=None if row.price is None else kept_price_out(row.price),
         attempt=row.attempt,
         reason=row.reason,
         lease_ends_at=row.lease_ends_at_s,

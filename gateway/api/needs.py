@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.model.placement import Placement
 from gateway.api.bodies import Body, Out, Resource, Time, Word, stamp
-from gateway.api.prices import KeptPriceOut
+from gateway.api.prices import KeptPriceOut, kept_price_out
 from gateway.api.search import TermOut
 
 Much = Annotated[float, Field(ge=0, le=1_000_000)]
@@ -90,15 +90,7 @@ def placement_out(row: Placement) -> PlacementOut:
 
 
 def _price(kept: Mapping[str, Any] | None) -> KeptPriceOut | None:
-    if kept is None:
-        return None
-    return KeptPriceOut(
-        amount=kept["amount"],
-        currency=kept["currency"],
-        unit=kept["unit"],
-        source=kept["source"],
-        valid_from=kept["valid_from_s"],
-    )
+    return None if kept is None else kept_price_out(kept)
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,5 @@
 """Orders: a tenant asks for a machine and watches it come. Other projects' orders do not exist for it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -18,7 +17,7 @@ from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Name, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
 from gateway.api.needs import NeedsIn, PlacementOut, placement_out
-from gateway.api.prices import KeptPriceOut
+from gateway.api.prices import KeptPriceOut, kept_price_out
 from gateway.api.services import Wakes
 from gateway.api.trace import StepOut, step_out
 
@@ -234,12 +233,7 @@ def _out(row: Order) -> OrderOut:
         attempts=row.attempts,
         code=row.code,
         reason=row.reason,
-        price=None if row.price is None else _price(row.price),
+        price=None if row.price is None else kept_price_out(row.price),
         next_attempt_at=row.next_attempt_at_s,
         finished_at=row.finished_at_s,
     )
-
-
-def _price(kept: Mapping[str, Any]) -> KeptPriceOut:
-    told = {name: kept[name] for name in ("amount", "currency", "unit", "source")}
-    return KeptPriceOut(**told, valid_from=kept["valid_from_s"])

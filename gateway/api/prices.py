@@ -1,6 +1,7 @@
 """The price book: admins fill it from lists; what is ordered keeps the price of its moment."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -73,6 +74,12 @@ class KeptPriceOut(Out):
     unit: str
     source: str
     valid_from: Time
+
+
+def kept_price_out(kept: Mapping[str, Any]) -> KeptPriceOut:
+    """Return a price as a row keeps it."""
+    told = {name: kept[name] for name in ("amount", "currency", "unit", "source")}
+    return KeptPriceOut(**told, valid_from=kept["valid_from_s"])
 
 
 def _told(_tx: Tx, call: Call[PriceListIn]) -> list[PriceLine]:

@@ -3,8 +3,10 @@
 from pydantic import Field
 
 from catalog import rights
+from catalog.claims import claimed_by
 from catalog.machines import ours_among
 from catalog.messages.handshake import Capability
+from catalog.model.machine import Custody, Machine
 from catalog.model.offering import InventoryItem
 from catalog.store.database import Tx
 from catalog.store.paging import page
@@ -62,7 +64,10 @@ class CloudMachineOut(Out):
     size: str = Field(description="Empty where the cloud does not say.")
     image: str
     addresses: list[str]
-    machine: str | None = Field(description="The id of our machine that it is; null for somebody else's.")
+    machine: str | None = Field(description="The id of the machine in the catalog that it is; null: it is in none.")
+    custody: str | None = Field(description="How that one came there: `made`, `managed` or `observed`.")
+    project: str | None = Field(description="Whose that one is; to a platform's owner it is not told.")
+    claimed_by: str = Field(description="Another controller that steers it, by its tags at the cloud; empty: none.")
     seen_at: Time = Field(description="When this was first listed as it is now.")
 
 
@@ -88,9 +93,18 @@ def list_cloud_machines(tx: Tx, call: Call[Nothing]) -> Listing:
             size=str(item.facts.get("size", "")),
             image=str(item.facts.get("image", "")),
             addresses=[str(each) for each in item.facts.get("addresses", ())],
-            machine=ours.get(item.cloud_id),
+            machine=None if held is None else held.id,
+            custody=None if held is None else held.custody,
+            project=held.project_id if held is not None and call.sees_all else None,
+            claimed_by=_claimed_by(item, held),
             seen_at=item.updated_at_s,
         )
         for item in found.items
+        for held in (ours.get(item.cloud_id),)
     ]
     return Listing(items=items, next_token=found.next_token)
+
+
+def _claimed_by(item: InventoryItem, held: Machine | None) -> str:
+    """Return who else steers the machine; what we made carries our own mark."""
+    return "" if held is not None and held.custody == Custody.MADE else claimed_by(item.facts.get("tags") or {})

@@ -20,6 +20,7 @@ _MACHINES = (
     Column("ADDRESSES", "addresses"),
     Column("LENT UNTIL", "lease_ends_at"),
 )
+_IMPORTED = (*_MACHINES[:4], Column("CUSTODY", "custody"), Column("PROJECT", "project"), *_MACHINES[4:6])
 _DRIFT = (
     Column("MACHINE", "id"),
     Column("NAME", "name"),
@@ -97,6 +98,45 @@ def give_back(door: Door, *, machine: Keys, yes: Yes = False, wait: Wait = False
     """Give machines back; what is on them is destroyed."""
     door.confirm(f"give back {', '.join(machine)}", yes=yes)
     _act(door, machine, "give-back", gone_within_s=timeout if wait else None)
+
+
+@remote(machines, "import")
+def import_machines(
+    door: Door,
+    *,
+    machine: Annotated[list[str], typer.Argument(metavar="CLOUD-ID|NAME...")],
+    platform: Annotated[str, typer.Option("--platform", metavar="NAME|ID", help="Where they are.")],
+    project: Annotated[str, typer.Option("--project", metavar="ORG/PROJECT|ID", help="Whose they shall be.")],
+    managed: Annotated[bool, typer.Option("--managed", help="To be steered, too; else they are only shown.")] = False,
+) -> None:
+    """Import machines that a platform had before; nothing is done to them.
+
+    What there is: crossway platform machines.
+    """
+    custody = "managed" if managed else "observed"
+
+    def deed(name: str) -> Machine:
+        return door.client.machines.import_existing(platform=platform, machine=name, project=project, custody=custody)
+
+    door.each(machine, deed, _IMPORTED)
+
+
+@remote(machines, "manage")
+def manage(door: Door, *, machine: Keys) -> None:
+    """Have imported machines steered as well: started, stopped, rebooted, destroyed."""
+    door.each(machine, lambda key: door.client.machines.entrust(key, "managed"), _IMPORTED)
+
+
+@remote(machines, "observe")
+def observe(door: Door, *, machine: Keys) -> None:
+    """Have imported machines only shown from now on."""
+    door.each(machine, lambda key: door.client.machines.entrust(key, "observed"), _IMPORTED)
+
+
+@remote(machines, "release")
+def release(door: Door, *, machine: Keys) -> None:
+    """Forget imported machines and leave them as they are at their cloud."""
+    door.each(machine, door.client.machines.release, _IMPORTED)
 
 
 def _act(door: Door, keys: list[str], action: str, *, gone_within_s: float | None = None) -> None:

@@ -31,6 +31,9 @@ _MACHINES = (
     Column("SIZE", "size"),
     Column("ADDRESSES", "addresses"),
     Column("MACHINE", "machine"),
+    Column("CUSTODY", "custody"),
+    Column("PROJECT", "project"),
+    Column("STEERED BY", "claimed_by"),
 )
 _RIGHTS = (
     Column("CAPABILITY", "capability"),

@@ -103,6 +103,18 @@ class Pools(Collection[Pool]):
 class Machines(Collection[Machine]):
     """VMs at platforms."""
 
+    def import_existing(self, *, platform: str, machine: str, project: str, custody: str | None = None) -> Machine:
+        """Import a machine that the platform had before, to be ``observed`` (None: that) or ``managed``."""
+        return self._create(given(platform=platform, machine=machine, project=project, custody=custody))
+
+    def entrust(self, key: str, custody: str) -> Machine:
+        """Let an imported machine be ``managed`` or only ``observed``."""
+        return self._act(key, "custody", body={"custody": custody})
+
+    def release(self, key: str) -> Machine:
+        """Forget an imported machine and leave it as it is."""
+        return self._act(key, "release")
+
     def act(self, key: str, action: str) -> Machine:
         """Ask for ``start``, ``stop``, ``reboot``, ``destroy`` or ``give-back``.
 

@@ -105,7 +105,7 @@ class Provider(TypedDict):
 
 
 class CloudMachine(TypedDict):
-    """A machine at a platform, as its cloud listed it last; ``machine`` is ours that it is, if any."""
+    """A machine at a platform, as its cloud listed it last; ``machine`` is the one in the catalog that it is."""
 
     cloud_id: str
     name: str
@@ -114,6 +114,9 @@ class CloudMachine(TypedDict):
     image: str
     addresses: list[str]
     machine: str | None
+    custody: str | None
+    project: str | None
+    claimed_by: str
     seen_at: str
 
 
@@ -377,5 +380,7 @@ class Machine(Stateful):
     key_pair: str | None
     cloud_id: str | None
     lease_ends_at: str | None
+    custody: str
+    price: dict[str, Any] | None
     addresses: list[str]
     drift: list[dict[str, str]]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from catalog import imported
 from catalog.allowance import Wanted, refuse_outside
 from catalog.clouds import (
     CloudAccount,
@@ -155,6 +156,10 @@ class RoutedClouds:
         """Tell whether the machine with this id, or else these tags or this name, is one that we made."""
         return await self._database.read(lambda tx: made_by_us(tx, platform, cloud_id=cloud_id, tags=tags, name=name))
 
+    async def is_imported(self, platform: PlatformId, cloud_id: str) -> bool:
+        """Tell whether the machine with this id was there before us: no ended grant leaves it to us."""
+        return await self._database.read(lambda tx: imported.is_imported(tx, platform, cloud_id))
+
     async def close(self) -> None:
         """Let go of every driver."""
         for held in self._held.values():
@@ -263,7 +268,11 @@ class GrantedDriver:
             if await self._own(cloud_id) is not None:
                 await self._winding_down(lambda: self.inner.act(cloud_id, action), left)
             return
-        check = self._any_of(Capability.MACHINE, action.value)
+
+        def check(tx: Tx, now_s: float) -> None:
+            allowed(tx, self.platform, Capability.MACHINE, action.value, now_s)
+            imported.refuse_deed(tx, self.platform, cloud_id, action.value, now_s)
+
         await self.clouds.covered(self.platform, check, lambda: self.inner.act(cloud_id, action))
 
     async def _listed(self, capability: Capability, call: Callable[[], Awaitable[T]]) -> T:
@@ -285,6 +294,8 @@ class GrantedDriver:
 
     async def _own(self, cloud_id: str) -> CloudMachine | None:
         """Return a machine that we made, None when it is gone. Raises CloudRefused when it is not ours."""
+        if await self.clouds.is_imported(self.platform, cloud_id):
+            raise CloudRefused("the grant has ended, and this machine was not made under it", field="capability")
         seen = await self._winding_down(lambda: self.inner.machine(cloud_id), Left("read", cloud_id))
         if seen is None or await self.clouds.is_ours(self.platform, cloud_id=cloud_id, tags=seen.tags, name=seen.name):
             return seen

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
 from catalog.messages.approvals import Quorum
-from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
+from catalog.messages.handshake import BY_NAME_ONLY, CAPABILITY_VERBS, Capability, ServiceInformation
 from catalog.messages.handshake_json import Calls, Count, Key, Lasting, OptionalText, ScopeShape, Text
 from catalog.model.terms import EndRule, Scope
 from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward
@@ -102,7 +102,8 @@ class _QuorumTable(Table):
 
 class _RuleTable(Table):
     decision: Literal["grant", "deny", "ask"]
-    verbs: Annotated[list[str], Field(min_length=1)] | None = None  # None = every verb of the capability
+    # None = every verb of the capability but those that have to be named
+    verbs: Annotated[list[str], Field(min_length=1)] | None = None
     quota: Count | None = None
     cores: Count | None = None
     memory_gib: Count | None = None
@@ -229,7 +230,7 @@ def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
     return Rule(
         verdict=Verdict(table.decision),
         # In the order of CAPABILITY_VERBS and each once, whatever the file says: equal rules give equal answers.
-        verbs=tuple(verb for verb in verbs if table.verbs is None or verb in table.verbs),
+        verbs=tuple(verb for verb in verbs if _is_given(name, verb, table.verbs)),
         quota=table.quota,
         expires_after_s=table.expires_after_s,
         expires_at_s=table.expires_at.timestamp() if table.expires_at else None,
@@ -242,6 +243,10 @@ def _rule(name: CapabilityName, table: _RuleTable) -> Rule:
         quorum=Quorum(need=table.approvals.need, of=tuple(table.approvals.of)) if table.approvals else None,
         wind_down_s=table.wind_down_s,
     )
+
+
+def _is_given(name: CapabilityName, verb: str, named: Sequence[str] | None) -> bool:
+    return (Capability(name), verb) not in BY_NAME_ONLY if named is None else verb in named
 
 
 def _explained(detail: ErrorDetails) -> list[str]:

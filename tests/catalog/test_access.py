@@ -75,6 +75,7 @@ EXPECTED = {
     "order:cancel": "aom",
     "machine:read": "arsomv",
     "machine:write": "aom",
+    "machine:import": "ar",
     "order:write": "om",
 }
 LETTERS = {

@@ -30,7 +30,7 @@ from catalog import (
     tenancy,
     webhooks,
 )
-from catalog.clouds import CloudItem, CloudSize, MachineAction
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineStatus
 from catalog.errors import CloudError, SealBroken
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
@@ -354,6 +354,11 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
     sizes = [CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=512, disk_gib=10)]
     publish.store_inventory(tx, platform, "size", sizes, now_s)
     publish.store_inventory(tx, platform, "image", [CloudItem(cloud_id="i1", name="debian-12")], now_s)
+    found = [
+        CloudMachine(cloud_id=f"found-{each}", name=f"old-{each}", status=MachineStatus.RUNNING, size="s1", image="i1")
+        for each in (1, 2)
+    ]
+    publish.store_inventory(tx, platform, "machine", found, now_s)
     ids["rule"] = str(grant_rules.add(tx, platform="*", capability="volume", now_s=now_s).id)
     told = "provider,item,unit,amount,currency,source\nsimulated,s1,hour,0.02,EUR,list\n"
     book.import_lines(tx, lines.read(told, lines.ListFormat.CSV, source="", now_s=now_s), now_s)

@@ -64,6 +64,25 @@ async def grant(world: ApiWorld) -> dict[str, Any]:
     return dict((await world.call("platform", "GET", f"/v1/grants/{world.ids['grant-machine']}")).body)
 
 
+def test_to_adopt_machines_has_to_be_ticked(tmp_path: Path) -> None:
+    """Of what is asked for anew, that alone is not ticked already: the page sent as it stands does not grant it."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path = f"/v1/grants/{world.ids['grant-machine']}"
+            assert (await world.call("platform", "POST", f"{path}/answer", {"decision": "deny"})).status == 200
+            assert (await world.call("admin", "POST", f"{path}/ask")).status == 202
+            link = (await made(world)).body["path"]
+            shown = await opened(world, link)
+            assert "adopt" in shown.words
+            assert (await sent(world, link, [*shown.fields, ("decision", "grant")])).status == 200
+            verbs = (await grant(world))["verbs"]
+            assert "stop" in verbs
+            assert "adopt" not in verbs
+
+    asyncio.run(story())
+
+
 def test_the_owner_narrows_a_grant_on_a_page(tmp_path: Path) -> None:
     """Opened twice without effect, then sent as it stands with some limits: those are the terms, told in the audit."""
 

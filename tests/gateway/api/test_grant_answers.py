@@ -35,6 +35,23 @@ def test_an_owner_narrows_what_stands(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_to_adopt_machines_is_granted_by_name_alone(tmp_path: Path) -> None:
+    """Asked again, an answer that names no verbs grants all but that; one that stands keeps it where none is named."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path = f"/v1/grants/{world.ids['grant-machine']}"
+            assert "adopt" in (await say(world, quota=3)).body["verbs"]
+            for named, granted in ((None, False), (["list", "stop", "adopt"], True)):
+                assert (await say(world, decision="deny")).status == 200
+                assert (await world.call("admin", "POST", f"{path}/ask")).status == 202
+                verbs = (await say(world, **({} if named is None else {"verbs": named}))).body["verbs"]
+                assert "stop" in verbs
+                assert ("adopt" in verbs) is granted
+
+    asyncio.run(story())
+
+
 def test_no_ends_it(tmp_path: Path) -> None:
     """A denial of what stands is its end."""
 

@@ -79,6 +79,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
     "act_on_machine": {"action": "reboot"},
+    "import_machine": {"platform": "platform", "machine": "found-1", "project": "bakery/tenant"},
+    "change_custody": {"custody": "managed"},
     "create_webhook": {"url": "https://hooks.example.net/crossway"},
     "replay_webhook": {"since": 0},
     "answer_grant": {"decision": "grant"},

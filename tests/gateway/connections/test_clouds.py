@@ -6,10 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from catalog import platforms
+from catalog import consent, platforms
 from catalog.clouds import CloudDriver, MachineAction, MachineSpec
 from catalog.errors import CallsExhausted, CloudRefused, CloudUnavailable
+from catalog.model.consent import Grant
+from catalog.model.ids import MachineId
+from catalog.model.machine import Custody, Machine, MachineState
+from catalog.publish import publish
 from catalog.secrets import Secret
+from catalog.store import rows
+from catalog.store.database import Tx
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 
@@ -100,6 +106,79 @@ def test_a_verb_that_was_not_granted_is_refused(world: Connecting) -> None:
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("custody", [Custody.OBSERVED, Custody.MANAGED])
+def test_nothing_is_done_to_an_imported_machine_that_may_not_be(world: Connecting, custody: Custody) -> None:
+    """The last door before the cloud: an observed machine is only read; a managed one obeys while that is granted."""
+    world.accept_everything()
+    world.link.policy = granting(Verdict.GRANT, "machine")
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            found = await driver.create_machine(SPEC)
+            await world.store.database.write(lambda tx: imported_as(tx, world, found.cloud_id, custody))
+            assert await driver.machine(found.cloud_id) is not None
+            world.cloud.calls.clear()
+            if custody is Custody.MANAGED:
+                await driver.act(found.cloud_id, MachineAction.STOP)
+                verbs = ["list", "stop", "destroy"]
+                await world.store.database.write(lambda tx: narrowed(tx, verbs, world.store.now_s))
+                world.cloud.calls.clear()
+            for action in (MachineAction.STOP, MachineAction.DESTROY):
+                with pytest.raises(CloudRefused):
+                    await driver.act(found.cloud_id, action)
+            assert (world.cloud.calls, world.cloud.destroyed) == ([], [])
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_an_ended_grant_leaves_no_imported_machine_to_us(world: Connecting) -> None:
+    """In the wind-down of a grant what we made under it is destroyed; what was imported is not even read."""
+    world.accept_everything()
+    world.link.policy = granting(Verdict.GRANT, "machine")
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            ours, theirs = await driver.create_machine(SPEC), await driver.create_machine(SPEC)
+
+            def end(tx: Tx) -> None:
+                imported_as(tx, world, ours.cloud_id, Custody.MADE)
+                imported_as(tx, world, theirs.cloud_id, Custody.MANAGED)
+                grant = rows.where(tx, Grant, capability="machine")[0]
+                consent.revoke(tx, grant.id, world.store.now_s)
+
+            await world.store.database.write(end)
+            world.cloud.calls.clear()
+            with pytest.raises(CloudRefused, match="not made under it"):
+                await driver.machine(theirs.cloud_id)
+            with pytest.raises(CloudRefused, match="not made under it"):
+                await driver.act(theirs.cloud_id, MachineAction.DESTROY)
+            assert world.cloud.calls == []
+            await driver.act(ours.cloud_id, MachineAction.DESTROY)
+            assert world.cloud.destroyed == [ours.cloud_id]
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def imported_as(tx: Tx, world: Connecting, cloud_id: str, custody: Custody) -> None:
+    """Have the machine with this id in the catalog."""
+    grant = rows.where(tx, Grant, capability="machine")[0]
+    offer = publish(tx, grant, world.store.now_s)
+    machine = Machine(
+        id=MachineId(f"machine_{cloud_id}"), platform_id=world.platform, offer_id=offer.id, name=cloud_id, size="s1",
+        image="i1", state=MachineState.IN_USE, cloud_id=cloud_id, custody=custody.value,
+    )  # fmt: skip
+    rows.insert(tx, machine, world.store.now_s)
+
+
+def narrowed(tx: Tx, verbs: list[str], now_s: float) -> None:
+    """Let the grant of machines have ``verbs`` alone."""
+    rows.update(tx, rows.where(tx, Grant, capability="machine")[0], {"verbs": verbs}, now_s)
 
 
 def test_calls_beyond_those_of_a_minute_are_refused_and_not_sent(world: Connecting) -> None:

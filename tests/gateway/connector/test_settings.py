@@ -46,6 +46,19 @@ expires_after_s = 1.5
 
 
 @pytest.mark.parametrize(
+    ("verbs", "given"),
+    [
+        pytest.param("", ("create", "list", "reboot", "stop", "start", "destroy"), id="left out"),
+        pytest.param('verbs = ["list", "adopt", "stop"]', ("list", "stop", "adopt"), id="named"),
+    ],
+)
+def test_to_adopt_machines_has_to_be_named(tmp_path: Path, verbs: str, given: tuple[str, ...]) -> None:
+    """A file that says nothing of verbs lets nobody steer the machines that the owner made."""
+    policy = f'[policy.machine]\ndecision = "grant"\n{verbs}\n'
+    assert read_settings(write_config(tmp_path, policy)).policy.rules["machine"].verbs == given
+
+
+@pytest.mark.parametrize(
     ("policy", "told"),
     [
         pytest.param(
