@@ -39,7 +39,8 @@ from gateway.background.logs import log_work
 from gateway.background.noting import Noted
 from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
-from gateway.background.runner import BackgroundTask, Runner, Service
+from gateway.background.rounds import Rounds
+from gateway.background.runner import BackgroundTask, Runner, Service, Work
 from gateway.background.settle_grants import SettleGrants
 from gateway.background.tidying import tidy_work
 from gateway.bootstrap import (
@@ -255,7 +256,7 @@ async def _connections(
 @asynccontextmanager
 async def _work(
     settings: Settings, adapters: Adapters, keys: Keys, database: Database, parts: _Connections
-) -> AsyncIterator[list[BackgroundTask | Service]]:
+) -> AsyncIterator[list[Work]]:
     clock, checkpoint = adapters.clock, adapters.checkpoint
     queue = InDatabaseQueue(database, clock)
     await queue.prepare()
@@ -299,7 +300,7 @@ async def _work(
             Service(name="provision", run=provisioner.run),
             *orders.tasks(),
             *grant_work(grants, policies.grant_work_policy(settings)),
-            BackgroundTask(name="machines", run_once=machines.run_once, period_s=60.0, timeout_s=300.0),
+            Rounds("machines", machines.due, period_s=60.0, visit_timeout_s=300.0),
             BackgroundTask(name="reach", run_once=parts.reach.run_once, period_s=15.0, timeout_s=30.0),
             tidy_work(database, clock, queue, records, expire),
             *log_work(

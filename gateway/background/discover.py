@@ -1,27 +1,22 @@
 """Look again and again what accounts can really do: a right that is new can be asked for, one that is gone is told."""
 
-import asyncio
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from catalog import rights
 from catalog.model.ids import PlatformId
 from catalog.ports import Clock
 from catalog.store.database import Database
 from gateway.background.backoff import Backoff
-from gateway.background.runner import contained
+from gateway.background.rounds import Visit
 from gateway.connections.publishing import Publisher
-from gateway.connections.steps import KNOWN_ERRORS
 from gateway.connections.tunnels import LiveConnections
-
-log = logging.getLogger(__name__)
-
-AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discover:
-    """Looks at every platform that can be reached, each once in ``period_s``; a sick one does not stop the others."""
+    """Looks at every platform that can be reached, each once in ``period_s``."""
 
     database: Database
     clock: Clock
@@ -30,23 +25,15 @@ class Discover:
     period_s: float
     failing: Backoff[PlatformId] = field(default_factory=Backoff)
 
-    async def run_once(self) -> None:
-        """Look at those that are due. May be repeated at any time."""
+    async def due(self) -> Mapping[PlatformId, Visit]:
+        """Return whom to look at now."""
         now_s = self.clock.now_s()
         reached = self.live.targets()
         due = await self.database.read(lambda tx: rights.due(tx, reached, now_s - self.period_s))
-        turns = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for platform in sorted(due):
-                if self.failing.is_due(platform, now_s):
-                    tasks.create_task(self._looked_at(platform, turns))
+        return {each: partial(self._look_at, each) for each in due if self.failing.is_due(each, now_s)}
 
-    async def _looked_at(self, platform: PlatformId, turns: asyncio.Semaphore) -> None:
-        async with turns:
-            try:
-                await contained(lambda: self.publisher.discover(platform), KNOWN_ERRORS)
-            except KNOWN_ERRORS as error:
-                self.failing.failed(platform, self.clock.now_s())
-                log.info("rights not looked at", extra={"platform": platform, "code": error.code})
-            else:
-                self.failing.cleared(platform)
+    async def _look_at(self, platform: PlatformId) -> None:
+        # Until it ends well it failed, however it ends: cut off at its deadline, too.
+        self.failing.failed(platform, self.clock.now_s())
+        await self.publisher.discover(platform)
+        self.failing.cleared(platform)

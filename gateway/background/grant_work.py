@@ -7,13 +7,16 @@ from catalog import consent, winding_down
 from catalog.ports import Clock
 from catalog.store.database import Database
 from gateway.background.discover import Discover
-from gateway.background.runner import BackgroundTask
+from gateway.background.rounds import Rounds
+from gateway.background.runner import BackgroundTask, Work
 from gateway.background.settle_grants import SettleGrants
 
 # A grant that is over is felt within a second, as one that is revoked: half of it is for the disk and the network.
 _END_S = 0.5
 # Rights are due by their own age; this is how soon a platform that has just connected is looked at.
 _LOOK_S = 10.0
+# For one platform: every list that it grants at its own deadline; nobody else waits for it.
+_SETTLE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +27,8 @@ class GrantWorkPolicy:
     discovery_period_s: float = 3600.0
 
 
-def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[BackgroundTask]:
-    """Return the work; the task ``grants`` is the one to wake."""
+def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[Work]:
+    """Return the work; ``grants`` is the one to wake."""
     discover = Discover(
         database=grants.database,
         clock=grants.clock,
@@ -35,14 +38,14 @@ def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[Backgr
     )
 
     async def expire() -> None:
-        # Apart from the task ``grants``: that waits for owners and clouds, and the mute ones hold nobody's grant up.
+        # Apart from ``grants``: what is over ends whether or not anybody can be reached.
         await end_what_is_over(grants.database, grants.clock)
 
     look_s = min(_LOOK_S, policy.discovery_period_s)
     return (
         BackgroundTask(name="expire-grants", run_once=expire, period_s=_END_S, timeout_s=10.0),
-        BackgroundTask(name="grants", run_once=grants.run_once, period_s=policy.ask_again_period_s, timeout_s=120.0),
-        BackgroundTask(name="discover", run_once=discover.run_once, period_s=look_s, timeout_s=120.0),
+        Rounds("grants", grants.due, period_s=policy.ask_again_period_s, visit_timeout_s=_SETTLE_S),
+        Rounds("discover", discover.due, period_s=look_s, visit_timeout_s=120.0),
     )
 
 

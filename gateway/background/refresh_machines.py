@@ -3,10 +3,10 @@
 An idle machine that its cloud lost or could not keep is disposed of, and its pool makes another.
 """
 
-import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from catalog.clouds import Clouds, MachineStatus
 from catalog.errors import CatalogError
@@ -16,13 +16,13 @@ from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, update, where
+from gateway.background.rounds import Visit
 
 log = logging.getLogger(__name__)
 
 DELIVERED = frozenset({MachineState.IDLE, MachineState.IN_USE})
 # A stopped one is kept, and not handed out: whoever stopped it may start it again.
 LOST = frozenset({MachineStatus.GONE, MachineStatus.FAILED})
-AT_ONCE = 8  # platforms asked at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,56 +33,49 @@ class RefreshMachines:
     clock: Clock
     clouds: Clouds
 
-    async def run_once(self) -> int:
-        """Return how many machines had changed. A platform out of reach changes nothing and holds up no other."""
-        turns = asyncio.Semaphore(AT_ONCE)
+    async def due(self) -> Mapping[PlatformId, Visit]:
+        """Return the platforms with machines to read."""
         by_platform: dict[PlatformId, list[Machine]] = {}
         for machine in await self.database.read(_delivered):
             by_platform.setdefault(machine.platform_id, []).append(machine)
-        async with asyncio.TaskGroup() as tasks:
-            changed = [tasks.create_task(self._refresh_all(*each, turns)) for each in by_platform.items()]
-        return sum(task.result() for task in changed)
+        return {platform: partial(self._refresh_all, machines) for platform, machines in by_platform.items()}
 
-    async def _refresh_all(self, platform: PlatformId, machines: Sequence[Machine], turns: asyncio.Semaphore) -> int:
-        changed = 0
-        async with turns:
-            for machine in machines:
-                try:
-                    changed += await self._refresh(machine)
-                except CatalogError as error:
-                    log.debug("machine not refreshed", extra={"machine": machine.id, "code": error.code})
-                    if error.retryable:
-                        # Out of reach, or too slow: the platform's other machines would only wait in vain as well.
-                        log.debug("platform not refreshed", extra={"platform": platform, "code": error.code})
-                        break
-        return changed
+    async def _refresh_all(self, machines: Sequence[Machine]) -> None:
+        """Read ``machines`` of one platform; one out of reach changes nothing."""
+        for machine in machines:
+            try:
+                await self._refresh(machine)
+            except CatalogError as error:
+                log.debug("machine not refreshed", extra={"machine": machine.id, "code": error.code})
+                if error.retryable:
+                    # Out of reach, or too slow: the platform's other machines would only wait in vain as well.
+                    raise
 
-    async def _refresh(self, machine: Machine) -> bool:
+    async def _refresh(self, machine: Machine) -> None:
         if machine.cloud_id is None:
-            return False
+            return
         driver = await self.clouds.driver(machine.platform_id)
         seen = await driver.machine(machine.cloud_id)
         status = seen.status if seen is not None else MachineStatus.GONE
         if status is MachineStatus.UNKNOWN:
-            return False
+            return
         reason = "" if status in (MachineStatus.RUNNING, MachineStatus.PENDING) else f"the cloud says: {status.value}"
         addresses = list(seen.addresses) if seen is not None else machine.addresses
         useless = machine.state is MachineState.IDLE and status in LOST
         if (addresses, reason) == (machine.addresses, machine.reason) and not useless:
-            return False
+            return
         now_s = self.clock.now_s()
 
-        def work(tx: Tx) -> bool:
+        def work(tx: Tx) -> None:
             held = by_id(tx, Machine, machine.id)
             if held.state not in DELIVERED:
-                return False  # destroyed or given back while the cloud was asked
+                return  # destroyed or given back while the cloud was asked
             if useless and held.state is MachineState.IDLE:
                 dispose(tx, held, MachineEvent.RETIRE, now_s, reason=reason)
-                return True
-            update(tx, held, {"addresses": addresses, "reason": reason}, now_s)
-            return True
+            else:
+                update(tx, held, {"addresses": addresses, "reason": reason}, now_s)
 
-        return await self.database.write(work)
+        await self.database.write(work)
 
 
 def _delivered(tx: Tx) -> Sequence[Machine]:

@@ -6,9 +6,9 @@ in one of the many things that a service keeps must not end the others.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from catalog.ports import Clock
 from gateway.errors import InternalError, InvalidSettings
@@ -34,6 +34,23 @@ async def contained(work: Callable[[], Awaitable[T]], known: tuple[type[Exceptio
     except Exception as error:  # see the module's docstring
         log.exception("unexpected error")
         raise InternalError("a mistake of ours; the log says more") from error
+
+
+class Work(Protocol):
+    """What a runner runs: under a name, until it is cancelled."""
+
+    @property
+    def name(self) -> str:
+        """Return how it is called in settings, logs and the API."""
+
+    async def run_forever(self, clock: Clock) -> None:
+        """Run until cancelled; no failure ends it."""
+
+    def wake(self) -> None:
+        """Ask for what is due to be done now."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what the API shows of it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +168,7 @@ class Service:
 class Runner:
     """Owns every background task and service of a process."""
 
-    def __init__(self, work: list[BackgroundTask | Service], *, clock: Clock, disabled: tuple[str, ...] = ()) -> None:
+    def __init__(self, work: Sequence[Work], *, clock: Clock, disabled: tuple[str, ...] = ()) -> None:
         """Take the work; names in ``disabled`` are registered, shown and never run."""
         self._work = {item.name: item for item in work}
         self._clock = clock

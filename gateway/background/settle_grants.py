@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from catalog import grant_rules
 from catalog.model.connection import Connection, ConnectionState
@@ -16,7 +17,7 @@ from catalog.store.database import Database, Tx
 from catalog.store.rows import where
 from gateway.background.backoff import Backoff
 from gateway.background.renewals import Renewals
-from gateway.background.runner import contained
+from gateway.background.rounds import Visit
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.handshake import Handshake, has_connector
 from gateway.connections.publishing import Publisher
@@ -25,13 +26,10 @@ from gateway.connections.tunnels import LiveConnections
 
 log = logging.getLogger(__name__)
 
-# So many sick platforms can each use up every deadline before the others have to wait.
-AT_ONCE = 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleGrants:
-    """Looks at every platform that can be reached now; one sick platform does not stop the others."""
+    """Looks at every platform that can be reached now."""
 
     database: Database
     clock: Clock
@@ -45,27 +43,16 @@ class SettleGrants:
     # A cloud that does not answer may answer any moment; one that says no rarely changes its mind.
     reaching: Backoff[PlatformId] = field(default_factory=lambda: Backoff(longest_s=60.0))
 
-    async def run_once(self) -> None:
-        """Do what is due. May be repeated at any time."""
+    async def due(self) -> Mapping[PlatformId, Visit]:
+        """Return at whom there is something to do now."""
         now_s = self.clock.now_s()
         unanswered, ending, unpublished = await self.database.read(lambda tx: _due(tx, now_s, self.read_again_s))
         renew = self.renewals.due(ending, now_s)
         wanted = unanswered | renew.keys() | self._due_to_publish(unpublished, now_s)
-        turns = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for platform in sorted(wanted & self.live.targets()):
-                tasks.create_task(
-                    self._settled(platform, turns, ask=platform in unanswered, renew=renew.get(platform, ()))
-                )
-
-    async def _settled(
-        self, platform: PlatformId, turns: asyncio.Semaphore, *, ask: bool, renew: Sequence[str]
-    ) -> None:
-        async with turns:
-            try:
-                await contained(lambda: self._settle(platform, ask=ask, renew=renew), KNOWN_ERRORS)
-            except KNOWN_ERRORS as error:
-                log.info("grants not settled yet", extra={"platform": platform, "code": error.code})
+        return {
+            each: partial(self._settle, each, ask=each in unanswered, renew=renew.get(each, ()))
+            for each in wanted & self.live.targets()
+        }
 
     async def _settle(self, platform: PlatformId, *, ask: bool, renew: Sequence[str]) -> None:
         try:
@@ -98,7 +85,7 @@ class SettleGrants:
         try:
             await self.publisher.run(platform)
         except (*KNOWN_ERRORS, asyncio.CancelledError):
-            # Cut off at the end of the run's time, too: the next run begins with the others.
+            # Cut off at the end of its time, too.
             self.reaching.failed(platform, self.clock.now_s())
             raise
         self.reaching.cleared(platform)

@@ -10,6 +10,7 @@ from catalog.store import rows
 from gateway.background.discover import Discover
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
+from tests.support.rounds import one_round
 
 PERIOD_S = 100.0
 
@@ -50,11 +51,11 @@ def test_each_platform_is_looked_at_once_a_period(world: Connecting) -> None:
             task = discovering(world)
             for pause_s, looks in ((0.0, 1), (PERIOD_S / 2, 1), (PERIOD_S, 2)):
                 world.store.clock.advance(pause_s)
-                await task.run_once()
+                await one_round(task)
                 assert world.cloud.calls.count("rights") == looks
             await world.establisher.live_closed(world.live.to_platform(world.platform))
             world.store.clock.advance(2 * PERIOD_S)
-            await task.run_once()  # and nobody asks a platform that cannot be reached
+            await one_round(task)  # and nobody asks a platform that cannot be reached
             assert world.cloud.calls.count("rights") == 2
 
     asyncio.run(run())
@@ -76,7 +77,7 @@ def test_a_new_right_is_proposed_and_what_the_owner_denied_is_not(world: Connect
             await forget_size()
             task = discovering(world)
             for _ in range(2):
-                await task.run_once()
+                await one_round(task)
                 assert (await grants(world))["size"] is GrantState.PROPOSED
                 assert (await grants(world))["machine"] is GrantState.DENIED
                 assert (await known(world))["size"] is RightState.PROPOSED
@@ -97,11 +98,11 @@ def test_a_cloud_that_does_not_answer_is_asked_less_often(world: Connecting) -> 
             before = await known(world)
             world.cloud.failures["rights"] = [CloudUnavailable("down")]
             for _ in range(2):
-                await task.run_once()
+                await one_round(task)
             assert world.cloud.calls.count("rights") == 1
             assert await known(world) == before
             world.store.clock.advance(60)
-            await task.run_once()
+            await one_round(task)
             assert world.cloud.calls.count("rights") == 2
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 

@@ -16,6 +16,7 @@ from gateway.background.refresh_machines import RefreshMachines
 from tests.support.clocks import ManualClock
 from tests.support.doubles import MemoryCloud, MemoryClouds
 from tests.support.ordering import OFFER, PLATFORM, seeded_database
+from tests.support.rounds import one_round
 
 
 class SayingCloud(MemoryCloud):
@@ -62,7 +63,7 @@ def test_an_idle_machine_that_is_lost_is_disposed_of(
 
             pool = await database.write(fill)
             task = RefreshMachines(database=database, clock=clock, clouds=MemoryClouds({PLATFORM: cloud}))
-            await task.run_once()
+            await one_round(task)
             idle, used = await database.read(lambda tx: rows.where(tx, Machine))
             assert (idle.state, used.state) == (after, MachineState.IN_USE)
             asked = [from_json(each.body) for each in await database.read(lambda tx: outbox.unsent(tx, 10))]

@@ -16,6 +16,7 @@ from catalog.store import rows
 from gateway.background.refresh_machines import RefreshMachines
 from tests.support.doubles import MemoryCloud, MemoryClouds
 from tests.support.ordering import OFFER, PLATFORM, seed
+from tests.support.rounds import one_round
 from tests.support.stores import Store, opened_store
 
 SECOND = PlatformId("platform_Q")
@@ -67,9 +68,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def refreshed(store: Store, clouds: dict[PlatformId, SayingCloud]) -> int:
-    """Run the task once and return how many machines it changed."""
+    """Look at every platform once and return how many machines changed by it."""
+
+    def known() -> list[tuple[list[str], str]]:
+        return [held(store, name) for name in ("m1", "m2", "m3", "m4")]
+
     task = RefreshMachines(database=store.database, clock=store.clock, clouds=MemoryClouds(dict(clouds)))
-    return asyncio.run(task.run_once())
+    before = known()
+    asyncio.run(one_round(task))
+    return sum(one != other for one, other in zip(before, known(), strict=True))
 
 
 def held(store: Store, name: str) -> tuple[list[str], str]:

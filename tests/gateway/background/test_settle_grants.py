@@ -17,6 +17,7 @@ from gateway.background.grant_work import end_what_is_over
 from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
+from tests.support.rounds import one_round
 from tests.support.stores import add_platform
 
 
@@ -65,10 +66,10 @@ def test_an_owner_is_asked_until_the_answer_is_there(world: Connecting) -> None:
     async def run() -> None:
         async with world.target():
             await connect(world)
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert await states(world) == {GrantState.REQUESTED}
             world.link.policy = granting(Verdict.GRANT)
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert await states(world) == {GrantState.ACCEPTED}
             assert await offered(world) == {world.platform}
             await disconnect(world)
@@ -93,9 +94,9 @@ def test_one_sick_platform_does_not_stop_the_others(world: Connecting, trouble: 
 
             await world.store.database.write(accept)
             world.cloud.failures["prove"] = [trouble]
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert delhi in await offered(world) or world.platform in await offered(world)
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert await offered(world) == {world.platform, delhi}
             await disconnect(world)
 
@@ -114,7 +115,7 @@ def test_what_is_over_ends_and_nobody_is_called(world: Connecting) -> None:
             world.cloud.calls.clear()
             world.store.clock.advance(101)
             await end_what_is_over(world.store.database, world.store.clock)
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert await states(world) == {GrantState.EXPIRED}
             assert (await offered(world), world.cloud.calls) == (set(), [])
 
@@ -133,13 +134,13 @@ def test_a_connector_that_is_approved_late_is_asked(world: Connecting) -> None:
     async def run() -> None:
         async with world.target():
             await connect(world)
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert await states(world) == set()
             dial, now_s = Address(host="10.0.0.6", port=443), world.store.now_s
             await world.store.database.write(
                 lambda tx: platforms.approve_endpoint(tx, world.platform, Purpose.CONNECTOR, dial=dial, now_s=now_s)
             )
-            await settling(world).run_once()
+            await one_round(settling(world))
             assert await states(world) == {GrantState.GRANTED}
             await disconnect(world)
 

@@ -15,6 +15,7 @@ from gateway.background.grant_work import end_what_is_over
 from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
+from tests.support.rounds import one_round
 
 HOUR_S = 3600.0
 
@@ -54,7 +55,7 @@ async def run_for(world: Connecting, task: SettleGrants, seconds: float, period_
     for _ in range(int(seconds / period_s)):
         world.store.clock.advance(period_s)
         await end_what_is_over(world.store.database, world.store.clock)
-        await task.run_once()
+        await one_round(task)
 
 
 @pytest.mark.parametrize("lifetime_s", [60.0, HOUR_S])
@@ -92,7 +93,7 @@ def test_an_owner_who_has_yet_to_say_is_asked_one_question(world: Connecting) ->
             await connect(world)
             first = {each.request_id for each in (await grants(world)).values()}
             task = settling(world)
-            await task.run_once()
+            await one_round(task)
             world.link.policy = granting(Verdict.ASK)
             world.store.clock.advance(HOUR_S - 290.0)
             asked: set[str] = set()

@@ -23,6 +23,7 @@ from gateway.background.refresh_machines import RefreshMachines
 from gateway.connections.clouds import RoutedClouds
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
+from tests.support.rounds import one_round
 
 LIFETIME_S = 1000.0
 OURS = MachineId("machine_M")
@@ -185,7 +186,7 @@ def test_routine_reading_is_noted_once_an_epoch(world: Connecting) -> None:
                     refresh = RefreshMachines(database=world.store.database, clock=world.store.clock, clouds=clouds)
                     for _ in range(3):
                         world.store.clock.advance(60)
-                        await refresh.run_once()
+                        await one_round(refresh)
                         await (await clouds.driver(world.platform)).find_machines(TAGS)
                 assert await noted() == once * epoch
                 await world.store.database.write(lambda tx: change(tx, consent.resume))
