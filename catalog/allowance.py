@@ -66,12 +66,17 @@ def refuse_outside(tx: Tx, grant: Grant, asked: Wanted) -> None:
     for field, kind, cloud_id in (("size", "sizes", asked.size), ("image", "images", asked.image)):
         item = _item(tx, grant.platform_id, field, cloud_id)
         _refuse(grant, kind, field, (cloud_id, item.name if item else cloud_id))
-    if asked.project is not None:
-        refuse_others(tx, grant, asked.project)
+    refuse_elsewhere(tx, grant, project=asked.project, location=asked.location)
+
+
+def refuse_elsewhere(tx: Tx, grant: Grant, *, project: ProjectId | None, location: str | None) -> None:
+    """Raise Denied, naming the order's field, unless the grant's scope has the project, and the place."""
+    if project is not None:
+        refuse_others(tx, grant, project)
     region = rows.by_id(tx, Platform, grant.platform_id).region
-    location = _item(tx, grant.platform_id, "location", asked.location) if asked.location is not None else None
+    place = _item(tx, grant.platform_id, "location", location) if location is not None else None
     # Where the cloud chooses, only the region as a whole can be held against the scope.
-    _refuse(grant, "regions", "location", (region, asked.location or region, location.name if location else region))
+    _refuse(grant, "regions", "location", (region, location or region, place.name if place else region))
 
 
 def refuse_others(tx: Tx, grant: Grant, project_id: ProjectId) -> None:

@@ -6,12 +6,15 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.ids import PlatformId
 from catalog.ports import ApprovedEndpoint
 from catalog.secrets import Secret
+
+if TYPE_CHECKING:
+    from catalog.cloud_assets import CloudAssets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,11 @@ class CloudDriver(Protocol):
     CloudTimedOut (outcome unknown), CloudMisbehaved, CertificateRefused, DialRefused. All but create_machine may be
     repeated freely; before repeating create_machine look for the order's machines with find_machines.
     """
+
+    @property
+    def assets(self) -> "CloudAssets":
+        """What can be made beside machines."""
+        ...
 
     async def log_in(self) -> ServiceInformation:
         """Prove the credentials and return the service list, reading nothing else. Allowed before any grant."""

@@ -7,6 +7,7 @@ of it is destroyed. What becomes of the others is the grant's end rule, see ``ca
 from collections.abc import Iterable, Sequence
 
 from catalog.allowance import MIB_PER_GIB, refuse_outside, wanted
+from catalog.assets import ending as assets
 from catalog.errors import Denied
 from catalog.machines import dispose
 from catalog.messages.contracts import TO_PROVISIONER, EndEpoch
@@ -26,6 +27,7 @@ _CREATE = "create"
 
 def stop_all(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
     """End whatever was begun under ``grant``, whose epoch has just ended, and refuse what comes late of it."""
+    assets.stop_all(tx, grant, reason, now_s)
     if grant.capability != Capability.MACHINE:
         return
     message = EndEpoch(
@@ -37,6 +39,7 @@ def stop_all(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
 
 def stop_outside(tx: Tx, grant: Grant, now_s: float) -> None:
     """End what was begun and is outside the terms that ``grant`` has now: other machines, or more than its quotas."""
+    assets.stop_outside(tx, grant, now_s)
     if grant.capability != Capability.MACHINE:
         return
     building = _building(tx, grant)

@@ -6,7 +6,7 @@ from sqlmodel import Session
 
 from catalog.errors import WrongState
 from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
-from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId, new_id
+from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState
 from catalog.model.order import Order
 from catalog.store import outbox, rows
@@ -15,7 +15,7 @@ TAG_MACHINE = "crossway-machine"
 TAG_ORDER = "crossway-order"
 
 
-def cloud_name(made_for: OrderId | MachineId, wanted: str | None = None) -> str:
+def cloud_name(made_for: OrderId | MachineId | AssetId, wanted: str | None = None) -> str:
     """Return a machine's name at its cloud: ``wanted`` or "crossway", made unique by the id of what it is made for.
 
     That is its order; a machine that is made for a pool has none yet and carries its own id.

@@ -7,6 +7,7 @@ destroyed.
 from collections.abc import Sequence
 
 from catalog import connections
+from catalog.model.asset import LIVE, Asset
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
@@ -33,7 +34,8 @@ def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> in
     living = set(MachineState) - {MachineState.GONE}
     # What was there before us needs no end of ours.
     left = rows.first(tx, Machine, platform_id=platform_id, custody=Custody.MADE, state=living)
-    if left is not None and not _deadline_passed(tx, platform_id, now_s):
+    held = rows.first(tx, Asset, platform_id=platform_id, state=set(LIVE))
+    if (left is not None or held is not None) and not _deadline_passed(tx, platform_id, now_s):
         return 0
     return _part(tx, rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED), now_s)
 

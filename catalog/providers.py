@@ -17,7 +17,8 @@ class Standing(StrEnum):
 class Provider:
     """One provider. ``capabilities`` holds a standing each; what is absent it has not.
 
-    ``how`` says how it was tried, or why it is refused; ``creates``: machines can be made there, and found again.
+    ``how`` says how it was tried, or why it is refused; ``creates``: machines can be made there, and found again;
+    ``assets``: what else can be, likewise with a standing each.
     """
 
     name: str
@@ -26,5 +27,6 @@ class Provider:
     how: str
     creates: bool = False
     capabilities: Mapping[str, Standing] = field(default_factory=dict)
+    assets: Mapping[str, Standing] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()

@@ -25,12 +25,11 @@ def quota_of(tx: Tx, whose: Holder) -> Quota:
 
 
 def change(tx: Tx, whose: Holder, limits: Mapping[str, int | None], now_s: float) -> Quota:
-    """Set ``limits`` of ``machines``, ``cores``, ``memory_gib`` (None = none), keep the others, and return them all."""
+    """Set ``limits`` of ``Quota.LIMITS`` (None = none), keep the others, and return them all."""
     held = rows.find(tx, Quota, whose.id)
     if held is not None:
         return rows.update(tx, held, limits, now_s)
-    count, cores, memory_gib = (limits.get(name) for name in ("machines", "cores", "memory_gib"))
-    return rows.insert(tx, Quota(id=whose.id, machines=count, cores=cores, memory_gib=memory_gib), now_s)
+    return rows.insert(tx, Quota.model_validate({"id": whose.id, **limits}), now_s)
 
 
 def used(tx: Tx, whose: Holder) -> Taken:

@@ -1,4 +1,4 @@
-"""What becomes of machines when their grant ends: kept, drained or destroyed, as its terms say, and until when.
+"""What becomes of machines and assets when their grant ends: kept, drained or destroyed, as it says, and until when.
 
 Where a machine that we made would be destroyed, one that was there before us and was imported is released instead.
 
@@ -9,6 +9,7 @@ not say what becomes of machines leaves them to their holders, and the session h
 from dataclasses import dataclass
 
 from catalog import parting
+from catalog.assets import ending as assets
 from catalog.machines import part_with
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantLook, GrantState
@@ -56,11 +57,12 @@ def plan(rule: EndRule | None, *, expires_at_s: float | None, wind_down_s: float
 
 
 def begin(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
-    """Do what the rule of ``grant``, which has just ended, says, and tell who holds a machine of it."""
-    if grant.capability != Capability.MACHINE:
-        return
+    """Do what the rule of ``grant``, which has just ended, says, and tell who holds what was made under it."""
     rule = None if grant.on_end is None else EndRule(grant.on_end)
     planned = plan(rule, expires_at_s=grant.expires_at_s, wind_down_s=grant.wind_down_s, now_s=now_s)
+    if grant.capability != Capability.MACHINE:
+        assets.begin(tx, grant, reason, now_s, ends_at_s=planned.ends_at_s, until_s=planned.until_s)
+        return
     rows.update(tx, grant, {"wind_down_until_s": planned.until_s}, now_s)
     for machine in _held(tx, grant.platform_id):
         if machine.state in planned.at_once:
@@ -71,14 +73,16 @@ def begin(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
 
 
 def tell(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
-    """Tell who holds a machine that the grant is held back; nothing becomes of the machine."""
+    """Tell who holds what was made under it that the grant is held back; nothing becomes of that."""
+    assets.tell(tx, grant, reason, now_s)
     if grant.capability == Capability.MACHINE:
         for machine in _held(tx, grant.platform_id):
             rows.update(tx, machine, {"notice": f"{reason}; the machine {_follows(machine, WindingDown())}"}, now_s)
 
 
 def call_off(tx: Tx, grant: Grant, now_s: float) -> None:
-    """Leave the machines that are still there to the grant, which stands again."""
+    """Leave what is still there to the grant, which stands again."""
+    assets.call_off(tx, grant, now_s)
     if grant.capability != Capability.MACHINE:
         return
     if grant.wind_down_until_s is not None:
@@ -89,19 +93,19 @@ def call_off(tx: Tx, grant: Grant, now_s: float) -> None:
 
 
 def end_due(tx: Tx, now_s: float) -> int:
-    """Destroy the machines whose time is over, end the sessions whose deadline has passed, and return how many.
+    """Destroy what has outlasted its time, end the sessions whose deadline has passed, and return how many.
 
-    At most 100 machines at a time.
+    At most 100 machines at a time, and as many assets.
     """
     due = machines.ends_until(tx, now_s, BATCH)
     for machine in due:
         part_with(tx, machine, now_s, reason=TIME_IS_OVER)
-    return len(due) + parting.part_overdue(tx, now_s)
+    return len(due) + assets.end_due(tx, now_s) + parting.part_overdue(tx, now_s)
 
 
 def is_any_due(tx: Tx, now_s: float) -> bool:
     """Return whether ``end_due`` would end anything."""
-    return bool(machines.ends_until(tx, now_s, 1)) or parting.is_any_overdue(tx, now_s)
+    return bool(machines.ends_until(tx, now_s, 1)) or assets.is_any_due(tx, now_s) or parting.is_any_overdue(tx, now_s)
 
 
 def session_of(tx: Tx, platform_id: PlatformId, now_s: float) -> Grant | None:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Final
 from urllib.parse import urlsplit
 
+from catalog.cloud_assets import AssetKind
 from catalog.clouds import AccountOf, CloudAccount, CloudDriver
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import OF_THE_OWNER, Capability
@@ -41,6 +42,7 @@ class ProviderFacts:
     creates: bool = True  # machines can be made there, and found again
     capabilities: tuple[Capability, ...] = OF_CLOUDS
     contract_only: frozenset[Capability] = frozenset()  # less tried than the rest
+    assets: Mapping[AssetKind, Standing] = field(default_factory=dict)  # what else can be made there, and found again
     factory: tuple[str, str]  # module and class
 
 
@@ -79,6 +81,7 @@ _OWN: Final[Mapping[str, ProviderFacts]] = {
             },
             regions=_ec2_regions,
             exercised="against a real EC2 API server (moto) over TLS, by the contract suite",
+            assets={AssetKind.VOLUME: Standing.SERVER, AssetKind.SNAPSHOT: Standing.SERVER},
             factory=("drivers.clouds.ec2", "Ec2Cloud"),
         ),
         ProviderFacts(
@@ -91,6 +94,7 @@ _OWN: Final[Mapping[str, ProviderFacts]] = {
             exercised="against a whole OpenStack (Debian's: keystone, glance, nova, neutron), by make test-openstack",
             capabilities=tuple(kind for kind in OF_CLOUDS if kind is not Capability.LOCATION),
             contract_only=frozenset({Capability.VOLUME}),
+            assets={AssetKind.VOLUME: Standing.CONTRACT, AssetKind.SNAPSHOT: Standing.CONTRACT},
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
         ),
         ProviderFacts(
@@ -130,6 +134,7 @@ def known_providers() -> tuple[Provider, ...]:
                 kind.value: Standing.CONTRACT if kind in known.contract_only else known.standing
                 for kind in known.capabilities
             },
+            assets={kind.value: standing for kind, standing in known.assets.items()},
             options=known.options,
             needs=known.needed,
         )

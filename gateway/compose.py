@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from catalog.cloud_assets import CloudAssets
 from catalog.clouds import CloudAccount, CloudDriver, MachineAction
 from catalog.messages.handshake import public_text
 from catalog.messages.in_database import InDatabaseQueue
@@ -329,6 +330,9 @@ def _services(
         driver = await parts.clouds.driver(platform)
         await driver.act(cloud_id, action)
 
+    async def assets_of(platform: PlatformId) -> CloudAssets:
+        return (await parts.clouds.driver(platform)).assets
+
     return ApiServices(
         database=database,
         clock=adapters.clock,
@@ -338,6 +342,7 @@ def _services(
         wake=runner.wake,
         background_status=runner.status,
         machine_action=act,
+        assets_of=assets_of,
         check_account=adapters.check_account,
         gateway_site=settings.gateway.site,
         default_weights=settings.routing.weights.model_dump(),

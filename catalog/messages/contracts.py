@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from catalog.errors import InvalidValue
-from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId
 
 TO_PROVISIONER = "provision"
 TO_ORDERS = "settle"
@@ -53,7 +53,7 @@ class CreateMachine(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndEpoch(Message):
-    """What was asked of ``platform`` under a smaller epoch than ``epoch`` may not be created any more.
+    """What was asked of ``platform`` under an epoch of ``capability`` before ``epoch`` may not be created any more.
 
     Whatever of it is begun is cleared up, whichever message comes first.
     """
@@ -62,6 +62,7 @@ class EndEpoch(Message):
 
     platform: PlatformId
     epoch: int
+    capability: str = "machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,80 @@ class MachineProgress(Message):
     step: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateAsset(Message):
+    """Create exactly one asset of ``kind`` (see catalog.cloud_assets) for ``asset`` (our id) at ``platform``.
+
+    ``capability`` is the one whose grant ``epoch`` is of. ``parent`` is the cloud's id of what it is made from.
+    """
+
+    type: ClassVar[str] = "create-asset"
+
+    asset: AssetId
+    kind: str
+    capability: str
+    platform: PlatformId
+    name: str
+    attempt: int
+    size_gib: int | None = None
+    location: str | None = None
+    parent: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    deadline_s: float = 900.0  # wall-clock allowance until it can be used, from created_at_s
+    epoch: int = 0  # of the grant under which this was asked; see EndEpoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroyAsset(Message):
+    """Destroy whatever exists at ``platform`` for ``asset``, known by ``cloud_id`` or else by its tags."""
+
+    type: ClassVar[str] = "destroy-asset"
+
+    asset: AssetId
+    kind: str
+    capability: str
+    platform: PlatformId
+    cloud_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetCreated(Message):
+    """The one asset for ``asset`` exists and can be used."""
+
+    type: ClassVar[str] = "asset-created"
+
+    asset: AssetId
+    platform: PlatformId
+    attempt: int
+    cloud_id: str
+    facts: dict[str, str] = field(default_factory=dict)  # what its cloud says of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetFailed(Message):
+    """This attempt at ``asset`` is over. ``retryable``: another may succeed."""
+
+    type: ClassVar[str] = "asset-failed"
+
+    asset: AssetId
+    platform: PlatformId
+    attempt: int
+    code: str  # the code of the CatalogError that ended it
+    reason: str  # in words fit for a tenant
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetDestroyed(Message):
+    """Nothing is left at ``platform`` for ``asset``."""
+
+    type: ClassVar[str] = "asset-destroyed"
+
+    asset: AssetId
+    platform: PlatformId
+
+
 TYPES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
@@ -135,6 +210,11 @@ TYPES: dict[str, type[Message]] = {
         MachineFailed,
         MachineDestroyed,
         MachineProgress,
+        CreateAsset,
+        DestroyAsset,
+        AssetCreated,
+        AssetFailed,
+        AssetDestroyed,
     )
 }
 
@@ -159,7 +239,12 @@ def from_json(text: str) -> Message:
 __all__ = [
     "TO_ORDERS",
     "TO_PROVISIONER",
+    "AssetCreated",
+    "AssetDestroyed",
+    "AssetFailed",
+    "CreateAsset",
     "CreateMachine",
+    "DestroyAsset",
     "DestroyMachine",
     "EndEpoch",
     "MachineCreated",

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from catalog.errors import CloudMisbehaved
 from catalog.messages.approvals import Approvals
-from catalog.model.terms import Terms
+from catalog.model.terms import OF_MACHINES, OF_WHAT_IS_MADE, Scope, Terms
 
 DOMAIN = b"crossway-handshake-v1\n"
 
@@ -43,13 +43,16 @@ CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
     Capability.SIZE: ("list",),
     Capability.LOCATION: ("list",),
     Capability.KEY_PAIR: ("list",),
-    Capability.VOLUME: ("list",),
+    Capability.VOLUME: ("create", "list", "attach", "detach", "snapshot", "destroy"),
     # "open": by those who use the gateway; "join": by other platforms whose connection the owner consented to.
     Capability.FORWARD: ("open", "join"),
 }
 
 # Verbs that nobody has who was not given them by name: "every verb" of a policy is without them.
 BY_NAME_ONLY = frozenset({(Capability.MACHINE, "adopt")})
+
+# What projects hold beside machines, made to order: see catalog.cloud_assets.
+OF_ASSETS = frozenset({Capability.VOLUME})
 
 # What a cloud does not know of itself: the owner's word alone says that it is there.
 OF_THE_OWNER = frozenset({Capability.FORWARD})
@@ -95,6 +98,18 @@ class Decision:
     # Grows with every answer of the platform; None from a connector that does not number them.
     serial: int | None = None
     issued_at_s: float | None = None
+
+
+def terms_of_others(capability: str, scope: Scope) -> tuple[str, ...]:
+    """Return the terms that a grant of ``capability`` cannot have: those of machines, or of what is made to order.
+
+    A quota is none of them: a connector may always say one, and of what is not made it counts nothing.
+    """
+    if capability == Capability.MACHINE:
+        return ()
+    if capability in OF_ASSETS and not (scope.sizes or scope.images):
+        return OF_MACHINES
+    return (*OF_MACHINES, *(name for name in OF_WHAT_IS_MADE if name != "quota"))
 
 
 def canonical(payload: dict[str, Any]) -> bytes:

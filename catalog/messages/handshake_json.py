@@ -17,13 +17,13 @@ from catalog.errors import CloudMisbehaved, InvalidValue
 from catalog.messages.approvals import Approval, Approvals, Quorum, approval_bytes, is_key, require
 from catalog.messages.handshake import (
     AuthorizationRequest,
-    Capability,
     Decision,
     GrantedCapability,
     ServiceInformation,
+    terms_of_others,
     verified,
 )
-from catalog.model.terms import OF_MACHINES, TERMS, EndRule, Scope, terms_json
+from catalog.model.terms import TERMS, EndRule, Scope, terms_json
 
 INFORMATION_PATH = "/v1/service-information"
 AUTHORIZATIONS_PATH = "/v1/authorizations"
@@ -317,7 +317,7 @@ def read_evidence(payload: dict[str, Any]) -> Evidence:
 def granted_from(shape: GrantedShape) -> GrantedCapability:
     """Return the value of what was read. Raises CloudMisbehaved for terms that its capability cannot have."""
     given = {name: value for name, value in shape if name in TERMS}
-    if shape.capability != Capability.MACHINE and any(_limits(given[name]) for name in OF_MACHINES if name != "quota"):
+    if any(_limits(given[name]) for name in terms_of_others(shape.capability, shape.scope.scope())):
         raise CloudMisbehaved("the decision limits as machines what is none", field="granted")
     if shape.wind_down_s is not None and shape.on_end is None:
         raise CloudMisbehaved("the decision says how long machines stay, and not what becomes of them", field="granted")

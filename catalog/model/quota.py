@@ -1,5 +1,7 @@
 """How much a project, or all projects of an organisation together, may hold at once."""
 
+from typing import ClassVar
+
 from sqlmodel import Field
 
 from catalog.model.rows import Row
@@ -8,7 +10,12 @@ from catalog.model.rows import Row
 class Quota(Row, table=True):
     """The limits of one holder, None where there is none; a holder without a row has none at all."""
 
+    LIMITS: ClassVar[tuple[str, ...]] = ("machines", "cores", "memory_gib", "volumes", "volume_gib", "snapshots")
+
     id: str = Field(primary_key=True)  # the project's or organisation's
     machines: int | None = None
     cores: int | None = None
     memory_gib: int | None = None
+    volumes: int | None = None
+    volume_gib: int | None = None
+    snapshots: int | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class EndRule(StrEnum):
-    """What becomes of machines when their grant ends."""
+    """What becomes of machines, and of what else was made, when their grant ends."""
 
     KEEP = "keep"  # all stay until the grant would have expired, or else for the wind-down's time
     DRAIN = "drain"  # those that nobody uses go at once, the others when given back or the wind-down's time is over
@@ -30,8 +30,9 @@ class Scope:
 class Terms:
     """How much of a capability is granted, until when, and what follows. Of a count, None = unlimited.
 
-    ``destinations`` is where may be forwarded to, see ``catalog.destinations``; for forwarding only. ``quota``
-    (machines at once), ``cores``, ``memory_gib``, ``scope`` and what becomes of machines at the end are for machines.
+    ``destinations`` is where may be forwarded to, see ``catalog.destinations``; for forwarding only. ``cores``,
+    ``memory_gib`` and a scope of sizes and images are for machines; ``quota`` (so many at once), a scope of regions and
+    projects, and what becomes of what was made at the end, for whatever is made to order.
     """
 
     verbs: tuple[str, ...]
@@ -42,12 +43,13 @@ class Terms:
     cores: int | None = None
     memory_gib: int | None = None
     calls_per_minute: int | None = None
-    on_end: EndRule | None = None  # None: machines stay until somebody ends them
-    wind_down_s: float | None = None  # how long after the end machines may stay; with ``on_end`` only
+    on_end: EndRule | None = None  # None: what was made stays until somebody ends it
+    wind_down_s: float | None = None  # how long after the end it may stay; with ``on_end`` only
 
 
 TERMS = tuple(each.name for each in fields(Terms))
-OF_MACHINES = ("quota", "cores", "memory_gib", "scope", "on_end", "wind_down_s")
+OF_MACHINES = ("cores", "memory_gib")
+OF_WHAT_IS_MADE = ("quota", "scope", "on_end", "wind_down_s")
 
 
 def terms_json(terms: Terms) -> dict[str, Any]:

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from sqlmodel import Session
 
 from catalog import parting
+from catalog.assets import using
+from catalog.assets.settle import settle as settle_asset
 from catalog.connections import record_step
 from catalog.leases.rules import handed_over
 from catalog.machines import ask_destruction, dispose
 from catalog.messages.contracts import (
     TO_ORDERS,
+    AssetCreated,
+    AssetDestroyed,
+    AssetFailed,
     MachineCreated,
     MachineDestroyed,
     MachineFailed,
@@ -80,6 +85,8 @@ def settle(
             _destroyed(tx, message, now_s, policy)
         case MachineProgress():
             _progressed(tx, message, now_s)
+        case AssetCreated() | AssetFailed() | AssetDestroyed():
+            settle_asset(tx, message, now_s, policy)
         case _:
             log.error("message not for orders", extra={"type": message.type})
     checkpoint.reached("order.settled")
@@ -142,6 +149,7 @@ def _destroyed(tx: Session, message: MachineDestroyed, now_s: float, policy: Ret
     if machine is not None and machine.state is MachineState.DESTROYING:
         ended = {"addresses": [], "used_to_s": now_s}
         rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, now_s, ended)
+        using.machine_gone(tx, machine, now_s)
         fall.proceed(tx, machine, now_s, policy)
         parting.part_if_nothing_is_left(tx, machine.platform_id, now_s)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.model.access import Token
+from catalog.model.asset import Asset
 from catalog.model.budget import Budget
 from catalog.model.connection import Connection
 from catalog.model.consent import Grant
@@ -50,6 +51,8 @@ def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911, PLR0912  one an
             return _order(row)
         case Machine():
             return _machine(row)
+        case Asset():
+            return _asset(row)
         case Platform():
             return _platform(row)
         case Endpoint():
@@ -141,6 +144,24 @@ def _machine(row: Machine) -> Telling:
     )
 
 
+def _asset(row: Asset) -> Telling:
+    return Telling(
+        noun="asset",
+        standing=row.state,
+        subject_id=row.id,
+        project_id=row.project_id,
+        facts={
+            "kind": row.kind,
+            "offer": row.offer_id,
+            "machines": row.machines,
+            "code": row.code,
+            "reason": row.reason,
+            "notice": row.notice,
+            "ends_at_s": row.ends_at_s,
+        },
+    )
+
+
 def _platform(row: Platform) -> Telling:
     standing = "enrolled" if row.enabled else "retired"
     return Telling(noun="platform", standing=standing, subject_id=row.id, platform_id=row.id, facts={"name": row.name})
@@ -204,7 +225,7 @@ def _quota(row: Quota) -> Telling:
         standing="set",
         subject_id=row.id,
         project_id=ProjectId(row.id) if row.id.startswith("project_") else None,
-        facts={"machines": row.machines, "cores": row.cores, "memory_gib": row.memory_gib},
+        facts={name: getattr(row, name) for name in Quota.LIMITS},
     )
 
 

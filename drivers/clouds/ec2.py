@@ -5,7 +5,7 @@ of another XML namespace. Both are mended in the connection class here: every pa
 an answer that is not EC2's is refused.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from libcloud.common.exceptions import BaseHTTPError
@@ -20,11 +20,14 @@ from libcloud.compute.drivers.ec2 import (
     ExEC2AvailabilityZone,
 )
 
+from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudAccount, CloudItem, CloudMachine, CloudSize, MachineSpec, MachineStatus, Proof
 from catalog.errors import CloudMisbehaved, InvalidValue
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import Dialer
 from drivers.clouds import ec2_pages
+from drivers.clouds.assets import Shelf
+from drivers.clouds.ec2_assets import Ec2Snapshots, Ec2Volumes, literal
 from drivers.clouds.ec2_pages import PAGES_LIMIT, next_token, rows_count
 from drivers.clouds.generic import GenericCloud, named_options
 from drivers.clouds.parsing import identifier
@@ -215,6 +218,13 @@ class Ec2Cloud(GenericCloud):
         facts = {name: self._text(value, 64) for name, value in told.items() if value}
         return CloudItem(cloud_id=cloud_id, name=self._text(ec2_pages.text(image, "name") or cloud_id), facts=facts)
 
+    def _shelves(self) -> Mapping[AssetKind, Callable[[Any], Shelf]]:
+        clean, page_count = self._bridge.clean, self.policy.page_count
+        return {
+            AssetKind.VOLUME: lambda driver: Ec2Volumes(driver, clean, page_count),
+            AssetKind.SNAPSHOT: lambda driver: Ec2Snapshots(driver, clean, page_count),
+        }
+
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         return _whole(driver, driver.list_locations())
 
@@ -232,7 +242,7 @@ class Ec2Cloud(GenericCloud):
                 yield driver._to_node(machine)  # noqa: SLF001 - libcloud's own reading of one
 
     def _find(self, driver: Any, tags: Mapping[str, str]) -> list[CloudMachine]:
-        filters: dict[str, str | list[str]] = {f"tag:{_literal(key)}": _literal(value) for key, value in tags.items()}
+        filters: dict[str, str | list[str]] = {f"tag:{literal(key)}": literal(value) for key, value in tags.items()}
         filters["instance-state-name"] = ["pending", "running", "stopping", "stopped"]
         return self._bounded(map(self._machine, _whole(driver, driver.list_nodes(ex_filters=filters))))
 
@@ -282,8 +292,3 @@ def _join(whole: Any, page: Any) -> None:
                 whole.append(group)
             else:
                 known.extend(list(group))
-
-
-def _literal(text: str) -> str:
-    # In EC2 filters * and ? are wildcards.
-    return text.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")

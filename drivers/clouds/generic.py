@@ -14,6 +14,7 @@ from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import KeyPair, Node, NodeDriver, NodeImage, NodeLocation, NodeSize, StorageVolume
 from libcloud.compute.types import NodeState
 
+from catalog.cloud_assets import AssetKind
 from catalog.clouds import (
     CloudAccount,
     CloudItem,
@@ -30,6 +31,7 @@ from catalog.errors import CloudMisbehaved, CloudQuotaExhausted, CloudRefused, I
 from catalog.listed import Batch, Listed, batches, listing
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import Dialer
+from drivers.clouds.assets import CallableAssets, Shelf
 from drivers.clouds.libcloud_bridge import Bridge
 from drivers.clouds.parsing import Parsing
 from drivers.clouds.policy import CallPolicy
@@ -65,6 +67,16 @@ class GenericCloud(Parsing, ABC):
         self._long: set[Capability] = set(self.always_long)
 
     # The port
+
+    @property
+    def assets(self) -> CallableAssets:
+        """What can be made beside machines, by the shelves of the provider."""
+        return CallableAssets(
+            bridge=self._bridge,
+            new_driver=self._driver,
+            shelves=self._shelves(),
+            row_limit=self.policy.row_limit,
+        )
 
     async def log_in(self) -> ServiceInformation:
         """Prove the credentials and return the service list, reading nothing else."""
@@ -200,6 +212,10 @@ class GenericCloud(Parsing, ABC):
     @abstractmethod
     def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
         """Return the arguments of create_node that are the provider's own, the tags among them."""
+
+    def _shelves(self) -> Mapping[AssetKind, Callable[[Any], Shelf]]:
+        """Return what makes the shelf of each kind of asset that can be had here."""
+        return {}
 
     def _list_sizes(self, driver: Any) -> Iterable[NodeSize]:
         return list(driver.list_sizes())

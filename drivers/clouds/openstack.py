@@ -5,7 +5,7 @@ Every service of the catalog must live under the host and port of an approved en
 dial allow-list.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -14,10 +14,13 @@ from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import NodeLocation, StorageVolume
 from libcloud.compute.drivers.openstack import OpenStackNodeDriver
 
+from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
 from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
+from drivers.clouds.assets import Shelf
 from drivers.clouds.generic import GenericCloud, refuse_location
+from drivers.clouds.openstack_assets import CinderSnapshots, CinderVolumes
 from drivers.clouds.parsing import identifier
 from drivers.keystone_url import keystone_url
 
@@ -148,6 +151,13 @@ class OpenStackCloud(GenericCloud):
                 raise CloudMisbehaved("the pages of the cloud's list do not end")
             seen.add(marker)
             asked["marker"] = marker
+
+    def _shelves(self) -> Mapping[AssetKind, Callable[[Any], Shelf]]:
+        clean = self._bridge.clean
+        return {
+            AssetKind.VOLUME: lambda driver: CinderVolumes(driver, clean, self._pages),
+            AssetKind.SNAPSHOT: lambda driver: CinderSnapshots(driver, clean, self._pages),
+        }
 
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         # libcloud makes up one location with no id and no name.

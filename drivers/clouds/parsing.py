@@ -99,11 +99,7 @@ class Parsing:
         return self._bridge.clean(str(value), limit)
 
     def _tag(self, value: object) -> str:
-        # Tags are compared with what we wrote, so nothing is redacted or shortened, only bounded.
-        text = str(value)
-        if len(text) > 1024 or not text.isprintable():  # noqa: PLR2004 - four times what EC2 allows
-            raise CloudMisbehaved("a machine's tag is not printable text of a sensible length")
-        return text
+        return tag_text(value)
 
 
 def identifier(value: object) -> str:
@@ -111,3 +107,12 @@ def identifier(value: object) -> str:
     if isinstance(value, str) and _ID.fullmatch(value):
         return value
     raise CloudMisbehaved("the cloud's answer holds an id that is none")
+
+
+def tag_text(value: object) -> str:
+    """Return a tag's key or value as it is: bounded, and neither redacted nor shortened. Raises CloudMisbehaved."""
+    # Tags are compared with what we wrote.
+    text = str(value)
+    if len(text) > 1024 or not text.isprintable():  # noqa: PLR2004 - four times what EC2 allows
+        raise CloudMisbehaved("a tag is not printable text of a sensible length")
+    return text

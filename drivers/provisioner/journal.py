@@ -1,6 +1,6 @@
-"""What the provisioner remembers of each machine, and the decisions that need no cloud.
+"""What the provisioner remembers of each machine and asset, and the decisions that need no cloud.
 
-One job per machine, worked on by one holder at a time. What is *asked* (present or absent, which attempt) is
+One job each, worked on by one holder at a time. What is *asked* (present or absent, which attempt) is
 written by whoever receives a message; how far the work *got* only by the holder of the lease, guarded by its fence.
 
 Why looking a machine up by its tags is not enough for exactly one: a creation whose answer was lost may still
@@ -13,15 +13,20 @@ Pure, but for the Records protocol.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from catalog.clouds import CloudMachine, MachineStatus
+from catalog.clouds import MachineStatus
 from catalog.errors import CloudRefused
-from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
+from catalog.messages.contracts import CreateAsset, CreateMachine, DestroyAsset, DestroyMachine, EndEpoch, Message
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+
+Creation = CreateMachine | CreateAsset
+Destruction = DestroyMachine | DestroyAsset
 
 TAG_OWNER = "crossway-owner"
 TAG_MACHINE = "crossway-machine"
+TAG_ASSET = "crossway-asset"
+MACHINE = "machine"
 
 
 class Phase(StrEnum):
@@ -78,7 +83,10 @@ GRANT_ENDED = Failure(code=CloudRefused.code, reason="the platform's grant ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The journal's entry for one machine. Times in epoch seconds; None = does not apply."""
+    """The journal's entry for one machine, or one asset. Times in epoch seconds; None = does not apply.
+
+    ``machine`` is the id of either; ``kind`` says which it is.
+    """
 
     machine: MachineId
     platform: PlatformId
@@ -88,6 +96,10 @@ class Job:
     image: str = ""
     location: str | None = None
     key_pair: str | None = None
+    kind: str = MACHINE  # or an AssetKind
+    capability: str = MACHINE  # whose grant ``epoch`` is of
+    size_gib: int | None = None
+    parent: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     # asked for, written on receipt
     wanted: bool = True
@@ -113,18 +125,25 @@ class Job:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The tags by which everything of this machine is found, whichever attempt or order it was made for."""
-        return {name: self.tags[name] for name in (TAG_OWNER, TAG_MACHINE)}
+        """The tags by which everything of it is found, whichever attempt or order it was made for."""
+        return {name: self.tags[name] for name in (TAG_OWNER, TAG_MACHINE if self.kind == MACHINE else TAG_ASSET)}
+
+
+def subject_of(message: Creation | Destruction) -> MachineId:
+    """Return the id under which the journal keeps what ``message`` is about."""
+    if isinstance(message, CreateMachine | DestroyMachine):
+        return message.machine
+    return MachineId(message.asset)
 
 
 class Records(Protocol):
     """Where jobs and outgoing messages are kept. Every call is one durable transaction."""
 
-    async def receive_create(self, message: CreateMachine, tags: Mapping[str, str], now_s: float) -> bool:
+    async def receive_create(self, message: Creation, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
         ...
 
-    async def receive_destroy(self, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
+    async def receive_destroy(self, message: Destruction, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
         ...
 
@@ -192,8 +211,25 @@ def due_at_s(job: Job, now_s: float) -> float | None:
     return now_s if pending else job.due_at_s
 
 
-def chosen(found: Sequence[CloudMachine], job: Job) -> CloudMachine | None:
-    """Return the machine to keep: the one already known, else a running one, else a sound one, ties to the smaller id.
+class Seen(Protocol):
+    """What must be known of a thing that a cloud reports, to choose it."""
+
+    @property
+    def cloud_id(self) -> str:
+        """The cloud's id."""
+        ...
+
+    @property
+    def status(self) -> MachineStatus:
+        """Where it stands."""
+        ...
+
+
+S = TypeVar("S", bound=Seen)
+
+
+def chosen(found: Sequence[S], job: Job) -> S | None:
+    """Return which to keep: the one already known, else a running one, else a sound one, ties to the smaller id.
 
     Every holder must choose the same from the same list, or two would destroy each other's choice.
     """

@@ -41,7 +41,7 @@ from sqlalchemy.dialects.sqlite import insert
 from catalog.errors import LeaseLost, WrongState
 from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
 from catalog.model.ids import MachineId, MessageId, PlatformId
-from drivers.provisioner.journal import Failure, Job, Phase, due_at_s
+from drivers.provisioner.journal import MACHINE, Creation, Destruction, Failure, Job, Phase, due_at_s, subject_of
 
 T = TypeVar("T")
 
@@ -77,6 +77,10 @@ _JOBS = Table(
     Column("lease_until_s", Float, nullable=False),
     Column("written_at_s", Float),
     Column("epoch", Integer),
+    Column("kind", String),
+    Column("capability", String),
+    Column("size_gib", Integer),
+    Column("parent", String),
     Index("ix_job_due", "due_at_s"),
 )
 _INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
@@ -89,7 +93,8 @@ _OUTBOX = Table(
     Column("sent_at_s", Float),
     Index("ix_outbox_unsent", "sent_at_s", "seq"),
 )
-# Below which epoch of its grant a platform's work is refused.
+# Below which epoch of its grant a platform's work is refused. For machines "platform" holds the platform alone, for
+# other capabilities PLATFORM/CAPABILITY.
 _ENDED = Table(
     "ended_epoch",
     _METADATA,
@@ -98,7 +103,7 @@ _ENDED = Table(
 )
 _J = _JOBS.c
 # What this release added to files of earlier ones; in those its values are null.
-_ADDED = (_J.key_pair, _J.written_at_s, _J.epoch)
+_ADDED = (_J.key_pair, _J.written_at_s, _J.epoch, _J.kind, _J.capability, _J.size_gib, _J.parent)
 # What a job says of itself; the rest is its platform's.
 _STORED = tuple(each.name for each in fields(Job) if each.name != "refused_below")
 # What only the holder of the lease writes.
@@ -139,11 +144,11 @@ class SqliteRecords:
                 records._writer.shutdown(cancel_futures=True)
                 records._engine.dispose()
 
-    async def receive_create(self, message: CreateMachine, tags: Mapping[str, str], now_s: float) -> bool:
+    async def receive_create(self, message: Creation, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
         return await self._run(lambda tx: _first_time(tx, message, now_s) and _ask_create(tx, message, tags, now_s))
 
-    async def receive_destroy(self, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
+    async def receive_destroy(self, message: Destruction, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
         return await self._run(lambda tx: _first_time(tx, message, now_s) and _ask_destroy(tx, message, tags, now_s))
 
@@ -200,20 +205,18 @@ def _first_time(tx: Connection, message: Message, now_s: float) -> bool:
     return tx.execute(added).first() is not None
 
 
-def _ask_create(tx: Connection, message: CreateMachine, tags: Mapping[str, str], now_s: float) -> bool:
-    known = _job(tx, message.machine)
+def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_s: float) -> bool:
+    subject = subject_of(message)
+    known = _job(tx, subject)
     deadline_at_s = message.created_at_s + message.deadline_s
     if known is None:
         job = Job(
-            machine=message.machine,
+            machine=subject,
             platform=message.platform,
-            order=message.order,
             name=message.name,
-            size=message.size,
-            image=message.image,
             location=message.location,
-            key_pair=message.key_pair,
             tags=dict(tags),
+            **_wanted(message),
             asked_attempt=message.attempt,
             attempt=message.attempt,
             deadline_at_s=deadline_at_s,
@@ -228,17 +231,28 @@ def _ask_create(tx: Connection, message: CreateMachine, tags: Mapping[str, str],
             "due_at_s": now_s,
             "epoch": message.epoch,
         }
-        tx.execute(update(_JOBS).where(_J.machine == message.machine).values(asked))
+        tx.execute(update(_JOBS).where(_J.machine == subject).values(asked))
     return True
 
 
-def _ask_destroy(tx: Connection, message: DestroyMachine, tags: Mapping[str, str], now_s: float) -> bool:
-    known = _job(tx, message.machine)
+def _wanted(message: Creation) -> dict[str, Any]:
+    """Return what only a message of its kind says of the thing."""
+    names = ("kind", "capability", "size_gib", "parent")
+    if isinstance(message, CreateMachine):
+        names = ("order", "size", "image", "key_pair")
+    return {name: getattr(message, name) for name in names}
+
+
+def _ask_destroy(tx: Connection, message: Destruction, tags: Mapping[str, str], now_s: float) -> bool:
+    subject = subject_of(message)
+    known = _job(tx, subject)
     if known is None:
         # A destruction may overtake its creation; the job that stays behind then refuses the creation.
         job = Job(
-            machine=message.machine,
+            machine=subject,
             platform=message.platform,
+            kind=MACHINE if isinstance(message, DestroyMachine) else message.kind,
+            capability=MACHINE if isinstance(message, DestroyMachine) else message.capability,
             tags=dict(tags),
             wanted=False,
             phase=Phase.CLEARING,
@@ -247,22 +261,28 @@ def _ask_destroy(tx: Connection, message: DestroyMachine, tags: Mapping[str, str
         )
         tx.execute(insert(_JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.phase is not Phase.GONE:
-        tx.execute(update(_JOBS).where(_J.machine == message.machine).values(wanted=False, due_at_s=now_s))
+        tx.execute(update(_JOBS).where(_J.machine == subject).values(wanted=False, due_at_s=now_s))
     return True
 
 
 def _end_epoch(tx: Connection, message: EndEpoch, now_s: float) -> bool:
     # Epochs only grow, and messages may overtake each other.
-    below = max(message.epoch, _refused_below(tx, message.platform))
-    tx.execute(delete(_ENDED).where(_ENDED.c.platform == message.platform))
-    tx.execute(insert(_ENDED).values(platform=message.platform, below=below))
-    mine = and_(_J.platform == message.platform, func.coalesce(_J.epoch, 0) < below, _J.wanted)
+    whose = _granted_by(message.platform, message.capability)
+    below = max(message.epoch, _refused_below(tx, whose))
+    tx.execute(delete(_ENDED).where(_ENDED.c.platform == whose))
+    tx.execute(insert(_ENDED).values(platform=whose, below=below))
+    under = func.coalesce(_J.capability, MACHINE) == message.capability
+    mine = and_(_J.platform == message.platform, under, func.coalesce(_J.epoch, 0) < below, _J.wanted)
     tx.execute(update(_JOBS).where(mine, _J.phase.in_((Phase.SEEKING, Phase.BOOTING))).values(due_at_s=now_s))
     return True
 
 
-def _refused_below(tx: Connection, platform: str) -> int:
-    return tx.execute(select(_ENDED.c.below).where(_ENDED.c.platform == platform)).scalar_one_or_none() or 0
+def _granted_by(platform: str, capability: str) -> str:
+    return platform if capability == MACHINE else f"{platform}/{capability}"
+
+
+def _refused_below(tx: Connection, whose: str) -> int:
+    return tx.execute(select(_ENDED.c.below).where(_ENDED.c.platform == whose)).scalar_one_or_none() or 0
 
 
 def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
@@ -330,7 +350,9 @@ def _job(tx: Connection, machine: str) -> Job | None:
         "phase": Phase(row["phase"]),
         "failure": None if failure is None else Failure(**failure),
         "epoch": row["epoch"] or 0,
-        "refused_below": _refused_below(tx, row["platform"]),
+        "kind": row["kind"] or MACHINE,
+        "capability": row["capability"] or MACHINE,
+        "refused_below": _refused_below(tx, _granted_by(row["platform"], row["capability"] or MACHINE)),
     }
     return Job(**{**known, **told})
 

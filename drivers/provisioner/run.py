@@ -13,7 +13,9 @@ from catalog.messages.bell import Bell
 from catalog.messages.contracts import (
     TO_ORDERS,
     TO_PROVISIONER,
+    CreateAsset,
     CreateMachine,
+    DestroyAsset,
     DestroyMachine,
     EndEpoch,
     Message,
@@ -21,7 +23,7 @@ from catalog.messages.contracts import (
 )
 from catalog.model.ids import PlatformId
 from catalog.ports import Checkpoint, Clock, MessageQueue
-from drivers.provisioner.journal import TAG_MACHINE, TAG_OWNER, ProvisionPolicy, Records
+from drivers.provisioner.journal import TAG_ASSET, TAG_MACHINE, TAG_OWNER, ProvisionPolicy, Records
 from drivers.provisioner.work import Work
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ BATCH = 100
 
 
 class Provisioner:
-    """Turns CreateMachine and DestroyMachine into machines. ``run`` does it all; the rest are its parts."""
+    """Makes machines and assets as messages ask, and ends them. ``run`` does it all; the rest are its parts."""
 
     def __init__(
         self,
@@ -69,9 +71,9 @@ class Provisioner:
         self._checkpoint.reached("provision.receive.begin")
         now_s = self._clock.now_s()
         match message:
-            case CreateMachine():
+            case CreateMachine() | CreateAsset():
                 await self._records.receive_create(message, self._tags(message), now_s)
-            case DestroyMachine():
+            case DestroyMachine() | DestroyAsset():
                 await self._records.receive_destroy(message, self._tags(message), now_s)
             case EndEpoch():
                 await self._records.receive_end(message, now_s)
@@ -130,5 +132,7 @@ class Provisioner:
             if not await self.publish_results():
                 await self._result_bell.wait(ticket, self._policy.idle_poll_s)
 
-    def _tags(self, message: CreateMachine | DestroyMachine) -> dict[str, str]:
+    def _tags(self, message: CreateMachine | DestroyMachine | CreateAsset | DestroyAsset) -> dict[str, str]:
+        if isinstance(message, CreateAsset | DestroyAsset):
+            return {**message.tags, TAG_OWNER: self._owner, TAG_ASSET: message.asset}
         return {**message.tags, TAG_OWNER: self._owner, TAG_MACHINE: message.machine}

@@ -11,9 +11,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from catalog.clouds import CloudDriver, CloudMachine, Clouds, MachineAction, MachineSpec, MachineStatus
+from catalog.clouds import CloudDriver, Clouds, MachineStatus
 from catalog.errors import CatalogError, CloudError, CloudMisbehaved, CloudRefused, CloudTimedOut, LeaseLost
-from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, MachineProgress, Message
+from catalog.messages.contracts import Message
 from catalog.model.ids import MessageId, new_id
 from catalog.ports import Checkpoint, Clock
 from drivers.provisioner.journal import (
@@ -28,12 +28,11 @@ from drivers.provisioner.journal import (
     may_still_appear,
     taken_up,
 )
+from drivers.provisioner.making import Made, making_of
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_TOO_LATE = Failure(code="cloud-timed-out", reason="the machine was not running within its deadline", retryable=True)
 
 
 class Work:
@@ -53,6 +52,7 @@ class Work:
         self._job = taken_up(job)
         if self._job.failure is not None and self._job.failed_at_s is None:
             self._job = replace(self._job, failed_at_s=clock.now_s())
+        self._making = making_of(job)
         self._records = records
         self._clouds = clouds
         self._clock = clock
@@ -94,11 +94,11 @@ class Work:
         elif may_still_appear(job, now_s, self._policy):
             await self._release(due_at_s=now_s + self._policy.look_again_s)
         elif now_s >= job.deadline_at_s:
-            await self._give_up(_TOO_LATE)
+            await self._give_up(self._too_late())
         else:
             await self._create(driver)
 
-    async def _adopt(self, driver: CloudDriver, found: Sequence[CloudMachine]) -> None:
+    async def _adopt(self, driver: CloudDriver, found: Sequence[Made]) -> None:
         keep = chosen(found, self._job)
         assert keep is not None
         await self._destroy(driver, [each for each in found if each is not keep])
@@ -115,18 +115,8 @@ class Work:
             await self._give_up(GRANT_ENDED)
             return
         self._checkpoint.reached("provision.create.begin")
-        spec = MachineSpec(
-            name=job.name,
-            size=job.size,
-            image=job.image,
-            tags=job.tags,
-            location=job.location,
-            key_pair=job.key_pair,
-            client_token=f"{job.machine}-{job.attempt}",
-            epoch=job.epoch,
-        )
         try:
-            made = await self._call(lambda: driver.create_machine(spec))
+            made = await self._call(lambda: self._making.create(driver, job))
         except CatalogError as error:
             if _is_clear_no(error):
                 # A clear no: this creation left nothing, only an earlier one might have.
@@ -138,7 +128,7 @@ class Work:
         self._job = replace(self._job, unsure_until_s=job.unsure_until_s)
         await self._made(made)
 
-    async def _made(self, machine: CloudMachine) -> None:
+    async def _made(self, machine: Made) -> None:
         now_s = self._clock.now_s()
         self._job = replace(
             self._job,
@@ -154,38 +144,30 @@ class Work:
     async def _boot(self) -> None:
         job, now_s = self._job, self._clock.now_s()
         driver = await self._driver()
-        machine = await self._call(lambda: driver.machine(str(job.cloud_id)))
+        machine = await self._call(lambda: self._making.read(driver, str(job.cloud_id)))
         status = MachineStatus.GONE if machine is None else machine.status
         if machine is not None and status is MachineStatus.RUNNING:
             await self._ready(driver, machine)
         elif status is MachineStatus.FAILED:
             told = machine.reason if machine is not None else ""
-            reason = f"the cloud could not start the machine{f': {told}' if told else ''}"
-            log.warning("machine failed", extra={"machine": job.machine, "reason": told})
+            reason = f"the cloud could not start the {self._making.noun}{f': {told}' if told else ''}"
+            log.warning("creation failed", extra={"machine": job.machine, "reason": told})
             await self._give_up(Failure(code=CloudError.code, reason=reason, retryable=True))
         elif status is MachineStatus.GONE and now_s >= (job.made_at_s or 0.0) + self._policy.gone_grace_s:
-            reason = "the machine vanished from its cloud"
+            reason = f"the {self._making.noun} vanished from its cloud"
             await self._give_up(Failure(code=CloudError.code, reason=reason, retryable=True))
         elif now_s >= job.deadline_at_s:
-            await self._give_up(_TOO_LATE)
+            await self._give_up(self._too_late())
         else:
             self._job = replace(job, troubles=0)
             await self._release(due_at_s=now_s + self._policy.poll_s)
 
-    async def _ready(self, driver: CloudDriver, machine: CloudMachine) -> None:
+    async def _ready(self, driver: CloudDriver, machine: Made) -> None:
         if self._job.unsure_until_s is not None:
             await self._destroy(driver, [e for e in await self._find(driver) if e.cloud_id != machine.cloud_id])
         self._checkpoint.reached("provision.running")
         now_s = self._clock.now_s()
-        result = MachineCreated(
-            id=MessageId(new_id("message", now_s)),
-            created_at_s=now_s,
-            machine=self._job.machine,
-            platform=self._job.platform,
-            attempt=self._job.attempt,
-            cloud_id=machine.cloud_id,
-            addresses=machine.addresses,
-        )
+        result = self._making.created(self._job, machine, MessageId(new_id("message", now_s)), now_s)
         self._job = replace(self._job, phase=Phase.READY, troubles=0)
         await self._report([*self._progress("provision.running"), result])
 
@@ -198,7 +180,7 @@ class Work:
         found = list(await self._find(driver))
         if job.cloud_id is not None and all(each.cloud_id != job.cloud_id for each in found):
             # Its tags may never have been written: the journal's own knowledge counts as well.
-            known = await self._call(lambda: driver.machine(str(job.cloud_id)))
+            known = await self._call(lambda: self._making.read(driver, str(job.cloud_id)))
             found += [known] if known is not None and known.status is not MachineStatus.GONE else []
         await self._destroy(driver, found)
         if found or may_still_appear(job, now_s, self._policy):
@@ -218,21 +200,10 @@ class Work:
         job, failure = self._job, self._job.failure
         if failure is None:
             self._job = replace(job, phase=Phase.GONE, cloud_id=None, troubles=0)
-            gone = MachineDestroyed(id=message_id, created_at_s=now_s, machine=job.machine, platform=job.platform)
-            await self._report([gone])
+            await self._report([self._making.destroyed(job, message_id, now_s)])
             return
         self._job = replace(job, phase=Phase.FAILED, cloud_id=None, troubles=0)
-        failed = MachineFailed(
-            id=message_id,
-            created_at_s=now_s,
-            machine=job.machine,
-            platform=job.platform,
-            attempt=job.attempt,
-            code=failure.code,
-            reason=failure.reason,
-            retryable=failure.retryable,
-        )
-        await self._report([failed])
+        await self._report([self._making.failed(job, failure, message_id, now_s)])
 
     async def _sweep(self) -> None:
         job, now_s = self._job, self._clock.now_s()
@@ -242,7 +213,7 @@ class Work:
         driver = await self._driver()
         surplus = [each for each in await self._find(driver) if each.cloud_id != job.cloud_id]
         if surplus:
-            log.warning("surplus machines found", extra={"machine": job.machine, "count": len(surplus)})
+            log.warning("surplus found", extra={"machine": job.machine, "count": len(surplus)})
         await self._destroy(driver, surplus)
         if now_s >= job.unsure_until_s and not surplus:
             self._job = replace(job, unsure_until_s=None, troubles=0)
@@ -282,16 +253,16 @@ class Work:
         await self._release(due_at_s=sweep_at_s, results=results)
         self._checkpoint.reached("provision.reported")
 
-    async def _find(self, driver: CloudDriver) -> Sequence[CloudMachine]:
+    async def _find(self, driver: CloudDriver) -> Sequence[Made]:
         self._checkpoint.reached("provision.look-up.begin")
-        found = await self._call(lambda: driver.find_machines(self._job.identity))
+        found = await self._call(lambda: self._making.find(driver, self._job.identity))
         self._checkpoint.reached("provision.look-up.end")
         return found
 
-    async def _destroy(self, driver: CloudDriver, machines: Sequence[CloudMachine]) -> None:
+    async def _destroy(self, driver: CloudDriver, machines: Sequence[Made]) -> None:
         for machine in machines:
             self._checkpoint.reached("provision.destroy.begin")
-            await self._call(partial(driver.act, machine.cloud_id, MachineAction.DESTROY))
+            await self._call(partial(self._making.destroy, driver, machine.cloud_id))
             self._checkpoint.reached("provision.destroy.end")
 
     async def _driver(self) -> CloudDriver:
@@ -308,19 +279,12 @@ class Work:
             raise CloudTimedOut("the cloud did not answer in time") from error
 
     def _progress(self, step: str) -> list[Message]:
-        if self._job.order is None:
-            return []
         now_s = self._clock.now_s()
-        return [
-            MachineProgress(
-                id=MessageId(new_id("message", now_s)),
-                created_at_s=now_s,
-                machine=self._job.machine,
-                platform=self._job.platform,
-                attempt=self._job.attempt,
-                step=step,
-            )
-        ]
+        return self._making.progress(self._job, step, MessageId(new_id("message", now_s)), now_s)
+
+    def _too_late(self) -> Failure:
+        reason = f"the {self._making.noun} was not running within its deadline"
+        return Failure(code=CloudTimedOut.code, reason=reason, retryable=True)
 
     async def _write(self, job: Job, results: Sequence[Message] = ()) -> None:
         """Write and keep the lease, renewed. Raises LeaseLost: another may be at work, so nothing may be called."""

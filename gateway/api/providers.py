@@ -19,6 +19,7 @@ class ProviderOut(Out):
     how: str = Field(description="How it was tried, or why it is refused.")
     creates: bool = Field(description="Whether machines are made there.")
     capabilities: dict[str, str] = Field(description="Capability -> how far it was tried; what is absent it has not.")
+    assets: dict[str, str] = Field(description="What else is made there -> how far that was tried.")
     options: dict[str, str] = Field(description="What an enrolment may say beyond the rest, and what it means.")
     needs: list[str] = Field(description="Which options an enrolment must say.")
 
@@ -48,6 +49,7 @@ def _out(provider: Provider) -> ProviderOut:
         how=provider.how,
         creates=provider.creates,
         capabilities={name: standing.value for name, standing in provider.capabilities.items()},
+        assets={name: standing.value for name, standing in provider.assets.items()},
         options=dict(provider.options),
         needs=list(provider.needs),
     )

@@ -6,8 +6,11 @@ from pydantic import Field
 
 from catalog import quotas
 from catalog.allowance import MIB_PER_GIB
+from catalog.assets import quota
+from catalog.cloud_assets import AssetKind
 from catalog.holders import Holder, holder
 from catalog.model.quota import Quota
+from catalog.store.assets import Kept
 from catalog.store.database import Tx
 from catalog.store.paging import page
 from gateway.api.bodies import Body, Composite, Nothing, Out, stamp
@@ -25,6 +28,9 @@ class QuotaChangesIn(Body):
     machines: Limit | None = None
     cores: Limit | None = None
     memory_gib: Limit | None = None
+    volumes: Limit | None = None
+    volume_gib: Limit | None = None
+    snapshots: Limit | None = None
 
 
 class HeldOut(Out):
@@ -33,6 +39,9 @@ class HeldOut(Out):
     machines: int
     cores: float | None
     memory_gib: float | None
+    volumes: int
+    volume_gib: int
+    snapshots: int
 
 
 class QuotaOut(Composite):
@@ -43,6 +52,9 @@ class QuotaOut(Composite):
     machines: int | None
     cores: int | None
     memory_gib: int | None
+    volumes: int | None
+    volume_gib: int | None
+    snapshots: int | None
     used: HeldOut
 
 
@@ -85,17 +97,19 @@ def change_quota(tx: Tx, call: Call[QuotaChangesIn]) -> QuotaOut:
 
 
 def _out(tx: Tx, whose: Holder, row: Quota) -> QuotaOut:
-    held = quotas.used(tx, whose)
+    held, assets = quotas.used(tx, whose), quota.used(tx, whose)
+    volumes, snapshots = (assets.get(kind, Kept()) for kind in (AssetKind.VOLUME, AssetKind.SNAPSHOT))
     return QuotaOut(
         **stamp(row),
         kind=whose.kind,
         reference=whose.reference,
-        machines=row.machines,
-        cores=row.cores,
-        memory_gib=row.memory_gib,
+        **{name: getattr(row, name) for name in Quota.LIMITS},
         used=HeldOut(
             machines=held.machines,
             cores=held.vcpu,
             memory_gib=None if held.memory_mib is None else held.memory_mib / MIB_PER_GIB,
+            volumes=volumes.count,
+            volume_gib=volumes.gib,
+            snapshots=snapshots.count,
         ),
     )

@@ -15,6 +15,7 @@ from catalog.access import PERMISSIONS
 from gateway.api import (
     accounts,
     answer_links,
+    assets,
     audit,
     budgets,
     connection_trace,
@@ -96,6 +97,7 @@ RESOURCES = (
     pools,
     machines,
     imported,
+    assets,
     streams,
     passages,
     events,

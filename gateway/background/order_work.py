@@ -5,6 +5,7 @@ Each wakes the next: whatever settles, retries or fills may have put messages in
 
 from dataclasses import dataclass
 
+from catalog.assets import retry as assets
 from catalog.costs import budgets
 from catalog.leases.ending import end_due
 from catalog.messages.dispatch import dispatch_outbox
@@ -74,7 +75,9 @@ class OrderWork:
         await dispatch_outbox(self.database, self.queue, self.clock, self.checkpoint)
 
     def _retry(self, tx: Tx) -> int:
-        return retry_due(tx, self.clock.now_s(), self.policy.retry, checkpoint=self.checkpoint)
+        now_s = self.clock.now_s()
+        orders = retry_due(tx, now_s, self.policy.retry, checkpoint=self.checkpoint)
+        return orders + assets.retry_due(tx, now_s, self.policy.retry)
 
     async def _alert(self) -> None:
         now_s = self.clock.now_s()

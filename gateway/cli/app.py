@@ -33,6 +33,7 @@ from gateway.cli import (
     server,
     sessions,
     tenancy,
+    volume,
     webhook,
     weights,
 )
@@ -78,6 +79,8 @@ for _name, _noun in {
     "order": order.orders,
     "pool": pool.pools,
     "machine": machine.machines,
+    "volume": volume.volumes,
+    "snapshot": volume.snapshots,
     "org": tenancy.organisations,
     "project": tenancy.projects,
     "session": sessions.sessions,

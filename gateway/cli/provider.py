@@ -15,6 +15,7 @@ _PROVIDERS = (
     Column("TRIED", "standing"),
     Column("MAKES MACHINES", "creates"),
     Column("CAPABILITIES", "capabilities"),
+    Column("ALSO MAKES", "assets"),
     Column("HOW", "how"),
 )
 

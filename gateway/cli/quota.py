@@ -27,7 +27,8 @@ def _of(name: str) -> Column:
     return Column(name.upper().replace("_", " "), cell)
 
 
-_QUOTAS = (Column("WHOSE", "reference"), Column("KIND", "kind"), _of("machines"), _of("cores"), _of("memory_gib"))
+_LIMITS = ("machines", "cores", "memory_gib", "volumes", "volume_gib", "snapshots")
+_QUOTAS = (Column("WHOSE", "reference"), Column("KIND", "kind"), *map(_of, _LIMITS))
 
 
 @remote(quotas, "list")
@@ -44,10 +45,18 @@ def show_quota(door: Door, *, holder: OwnHolder = None) -> None:
 
 @remote(quotas, "set")
 def set_quota(
-    door: Door, *, holder: Holder, machines: Amount = None, cores: Amount = None, memory_gib: Amount = None
+    door: Door,
+    *,
+    holder: Holder,
+    machines: Amount = None,
+    cores: Amount = None,
+    memory_gib: Amount = None,
+    volumes: Amount = None,
+    volume_gib: Amount = None,
+    snapshots: Amount = None,
 ) -> None:
     """Change the limits that are named; what is held beyond them already stays."""
-    given = {"machines": machines, "cores": cores, "memory_gib": memory_gib}
+    given = dict(zip(_LIMITS, (machines, cores, memory_gib, volumes, volume_gib, snapshots), strict=True))
     limits = {name: _amount(name, text) for name, text in given.items() if text is not None}
     if not limits:
         raise CliError("there is nothing to change", fix="name at least one of the options")

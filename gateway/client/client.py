@@ -5,6 +5,7 @@ from itertools import islice
 
 from gateway.client.accounts import Accounts, Memberships, Sessions, Tokens
 from gateway.client.address import parse_address
+from gateway.client.assets import Assets
 from gateway.client.audit import Audit
 from gateway.client.budgets import Budgets, Costs
 from gateway.client.collection import Collection, body_of
@@ -74,6 +75,7 @@ class Client:
         self.orders = Orders(self.wire, "/v1/orders")
         self.pools = Pools(self.wire, "/v1/pools")
         self.machines = Machines(self.wire, "/v1/machines")
+        self.assets = Assets(self.wire, "/v1/assets")
         self.passages = Passages(self.wire, "/v1/passages")
         self.events = Events(self.wire, "/v1/events")
         self.webhooks = Webhooks(self.wire, "/v1/webhooks")

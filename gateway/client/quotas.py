@@ -13,6 +13,9 @@ class Held(TypedDict):
     machines: int
     cores: float | None
     memory_gib: float | None
+    volumes: int
+    volume_gib: int
+    snapshots: int
 
 
 class Quota(Resource):
@@ -23,6 +26,9 @@ class Quota(Resource):
     machines: int | None
     cores: int | None
     memory_gib: int | None
+    volumes: int | None
+    volume_gib: int | None
+    snapshots: int | None
     used: Held
 
 
@@ -30,5 +36,5 @@ class Quotas(Collection[Quota]):
     """Each is called by its holder: ORGANISATION/PROJECT, an organisation's name, or an id of either."""
 
     def set(self, key: str, limits: Mapping[str, int | None], *, if_match: str | None = None) -> Quota:
-        """Change the limits that are named (``machines``, ``cores``, ``memory_gib``); None takes one away."""
+        """Change the limits that are named (such as ``machines`` or ``volume_gib``); None takes one away."""
         return self._change("PATCH", key, body=limits, if_match=if_match)

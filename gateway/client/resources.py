@@ -100,6 +100,7 @@ class Provider(TypedDict):
     how: str
     creates: bool
     capabilities: dict[str, str]
+    assets: dict[str, str]
     options: dict[str, str]
     needs: list[str]
 

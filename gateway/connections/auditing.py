@@ -14,8 +14,8 @@ from catalog.ports import Asked, PassageCall
 from catalog.store.database import Tx
 from catalog.store.rows import by_id
 from catalog.winding_down import is_first_look
+from gateway.connections.left import DESTROY, Left
 
-DESTROY = "destroy"
 _READING_VERB = "list"  # of every capability, see CAPABILITY_VERBS
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -64,22 +64,20 @@ def note_shut_out(
     audit.record(tx, deed, now_s)
 
 
-def note_wind_down(  # noqa: PLR0917 read as one sentence
-    tx: Tx, grant: Grant, connection_id: ConnectionId, deed: str, machine: str, now_s: float
-) -> None:
-    """Append that a machine that an ended grant left behind is found, read or destroyed by the gateway itself.
+def note_wind_down(tx: Tx, grant: Grant, connection_id: ConnectionId, left: Left, now_s: float) -> None:
+    """Append that what an ended grant left behind is found, read or destroyed by the gateway itself.
 
     Each destruction is noted; that it is found or read, which goes on until it is gone, once in an epoch of the grant.
     """
-    if deed != DESTROY and not is_first_look(tx, grant, machine, now_s):
+    if left.deed != DESTROY and not is_first_look(tx, grant, left.subject, now_s):
         return
     connection = by_id(tx, Connection, connection_id)
     told = Deed(
         actor=Actor(key="gateway", name="winding down"),
-        action=f"wind_down_{deed}",
+        action=f"wind_down_{left.deed}",
         subject=grant.id,
         result=Result.PASSED,
         via={"connection": connection.id, "route": connection.route, "platform": grant.platform_id},
-        data={"machine": machine},
+        data=left.what,
     )
     audit.record(tx, told, now_s)

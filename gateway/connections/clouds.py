@@ -30,8 +30,10 @@ from catalog.ports import Clock, Dialer
 from catalog.secrets import Sealer
 from catalog.store.database import Database, Tx
 from catalog.winding_down import session_of
-from gateway.connections.auditing import DESTROY, note_wind_down
+from gateway.connections.auditing import note_wind_down
 from gateway.connections.call_rates import CallRates
+from gateway.connections.granted_assets import GrantedAssets
+from gateway.connections.left import DESTROY, Left
 from gateway.connections.running_calls import RunningCalls
 from gateway.connections.tunnels import LiveConnections, TunnelDialer
 from gateway.connections.watched import GrantedCheck
@@ -39,15 +41,6 @@ from gateway.connections.watched import GrantedCheck
 T = TypeVar("T")
 
 BuildDriver = Callable[[CloudAccount, Dialer], CloudDriver]
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What is done ("find", "read", DESTROY) with which machine that an ended grant left behind."""
-
-    deed: str
-    machine: str
-    counts: bool = True  # as a call of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ class RoutedClouds:
         clock: Clock,
     ) -> None:
         """Take what a driver needs; drivers are built when first wanted and kept, threads and all."""
-        self._database = database
+        self.database = database
         self._sealer = sealer
         self._live = live
         self._build_driver = build_driver
@@ -78,6 +71,10 @@ class RoutedClouds:
         self.rates = CallRates()
         self._held: dict[PlatformId, _Held] = {}
         self._building = asyncio.Lock()
+
+    def now_s(self) -> float:
+        """Return the time by which grants are judged."""
+        return self._clock.now_s()
 
     async def driver(self, platform: PlatformId) -> CloudDriver:
         """Return the platform's driver; each of its calls is checked against the grants and counted.
@@ -90,7 +87,7 @@ class RoutedClouds:
     async def ungranted(self, platform: PlatformId) -> CloudDriver:
         """Return the bare driver, for the log-in that precedes any grant."""
         async with self._building:
-            account = await self._database.read(lambda tx: cloud_account(tx, platform, self._sealer))
+            account = await self.database.read(lambda tx: cloud_account(tx, platform, self._sealer))
             held = self._held.get(platform)
             if held is not None and _same(held.account, account):
                 return held.driver
@@ -123,7 +120,7 @@ class RoutedClouds:
                 return standing(tx, platform, capability, now_s)
 
             try:
-                grant = await self._database.read(look)
+                grant = await self.database.read(look)
             except Denied as error:
                 raise _not_granted(str(error)) from error
             self.rates.take(grant, now_s)
@@ -136,7 +133,7 @@ class RoutedClouds:
     async def ended(self, platform: PlatformId) -> bool:
         """Tell whether a machine grant under which we made machines is over, and its wind-down not yet."""
         now_s = self._clock.now_s()
-        return await self._database.read(lambda tx: session_of(tx, platform, now_s) is not None)
+        return await self.database.read(lambda tx: session_of(tx, platform, now_s) is not None)
 
     async def count(self, platform: PlatformId, left: Left | None = None) -> None:
         """Count one business call, and note what it does with what an ended grant ``left``."""
@@ -145,20 +142,20 @@ class RoutedClouds:
         def note(tx: Tx) -> None:
             if left is None or left.counts:
                 count_call(tx, connection)
-            if left is not None and (grant := session_of(tx, platform, now_s)) is not None:
-                note_wind_down(tx, grant, connection, left.deed, left.machine, now_s)
+            if left is not None and (grant := left.session(tx, platform, now_s)) is not None:
+                note_wind_down(tx, grant, connection, left, now_s)
 
-        await self._database.write(note)
+        await self.database.write(note)
 
     async def is_ours(
         self, platform: PlatformId, *, cloud_id: str | None = None, tags: Mapping[str, str], name: str = ""
     ) -> bool:
         """Tell whether the machine with this id, or else these tags or this name, is one that we made."""
-        return await self._database.read(lambda tx: made_by_us(tx, platform, cloud_id=cloud_id, tags=tags, name=name))
+        return await self.database.read(lambda tx: made_by_us(tx, platform, cloud_id=cloud_id, tags=tags, name=name))
 
     async def is_imported(self, platform: PlatformId, cloud_id: str) -> bool:
         """Tell whether the machine with this id was there before us: no ended grant leaves it to us."""
-        return await self._database.read(lambda tx: imported.is_imported(tx, platform, cloud_id))
+        return await self.database.read(lambda tx: imported.is_imported(tx, platform, cloud_id))
 
     async def close(self) -> None:
         """Let go of every driver."""
@@ -188,6 +185,11 @@ class GrantedDriver:
     inner: CloudDriver
     platform: PlatformId
     clouds: RoutedClouds
+
+    @property
+    def assets(self) -> GrantedAssets:
+        """What can be made beside machines, where that is granted."""
+        return GrantedAssets(self.inner.assets, self.platform, self.clouds)
 
     async def log_in(self) -> ServiceInformation:
         """Log in and list services: allowed before any grant, and not a business call."""

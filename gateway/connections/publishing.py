@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from catalog import drift, rights
+from catalog.cloud_assets import MADE_BY
 from catalog.clouds import CloudDriver, Clouds, Proof
 from catalog.connections import established_for
 from catalog.consent import add_proof, suggest
@@ -127,7 +128,13 @@ async def _proof(driver: CloudDriver, grant: Grant) -> Proof:
     """Return what the cloud proves of the grant; what is not the cloud's, its owner's word proves."""
     if grant.capability in OF_THE_OWNER:
         return Proof(capability=grant.capability, request="the owner's word", allowed=True)
-    return await driver.prove(grant.capability)
+    proof = await driver.prove(grant.capability)
+    for kind in sorted(driver.assets.kinds):
+        capability, verb = MADE_BY[kind]
+        # What may be listed may perhaps not be made: each is a right of its own.
+        if proof.allowed and capability == grant.capability and verb in grant.verbs:
+            proof = await driver.assets.prove(kind)
+    return proof
 
 
 def _is_listed(grant: Grant) -> bool:

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
 from catalog.messages.approvals import Quorum
-from catalog.messages.handshake import BY_NAME_ONLY, CAPABILITY_VERBS, Capability, ServiceInformation
+from catalog.messages.handshake import BY_NAME_ONLY, CAPABILITY_VERBS, OF_ASSETS, Capability, ServiceInformation
 from catalog.messages.handshake_json import Calls, Count, Key, Lasting, OptionalText, ScopeShape, Text
 from catalog.model.terms import EndRule, Scope
 from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward
@@ -170,16 +170,27 @@ def _misfits(name: CapabilityName, rule: _RuleTable, services: Sequence[str]) ->
     if rule.decision != "deny" and name not in services:
         faults.append(f"policy.{name}: {name} is not in service.services; add it there or deny it")
     if name != "machine":
-        counted = {"quota": rule.quota, "cores": rule.cores, "memory_gib": rule.memory_gib}
-        faults += [
-            f"policy.{name}.{key}: only machines are counted; remove it" for key, value in counted.items() if value
-        ]
-        faults += [f"policy.{name}.scope: only machines have a scope; remove it"] if rule.scope else []
-        faults += [f"policy.{name}.on_end: only machines are left at the end; remove it"] if rule.on_end else []
+        faults += _not_of_machines(name, rule)
     if (rule.destinations is not None) != (name == "forward") and rule.decision != "deny":
         right = "is missing; say where may be forwarded to" if name == "forward" else "is for forward only; remove it"
         faults.append(f"policy.{name}.destinations: {right}")
     return faults
+
+
+def _not_of_machines(name: CapabilityName, rule: _RuleTable) -> list[str]:
+    """Return what is wrong with a rule that is not about machines: what it may say depends on whether it makes any."""
+    counted = {"cores": rule.cores, "memory_gib": rule.memory_gib}
+    if Capability(name) in OF_ASSETS:
+        odd = [kind for kind in ("sizes", "images") if rule.scope and getattr(rule.scope, kind)]
+        return [
+            f"policy.{name}.{key}: only machines are counted so; remove it" for key, has in counted.items() if has
+        ] + [f"policy.{name}.scope.{kind}: only machines have {kind}; remove it" for kind in odd]
+    counted["quota"] = rule.quota
+    return [
+        *(f"policy.{name}.{key}: only machines are counted; remove it" for key, value in counted.items() if value),
+        *([f"policy.{name}.scope: only machines have a scope; remove it"] if rule.scope else []),
+        *([f"policy.{name}.on_end: only machines are left at the end; remove it"] if rule.on_end else []),
+    ]
 
 
 def read_settings(path: Path) -> ConnectorSettings:

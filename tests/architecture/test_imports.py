@@ -131,6 +131,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
 ALLOWED: dict[tuple[str, str], str] = {
     ("drivers", "catalog.ports"): "what it implements",
     ("drivers", "catalog.clouds"): "what it implements",
+    ("drivers", "catalog.cloud_assets"): "what it implements",
     ("drivers", "catalog.prices.ports"): "what it implements",
     ("drivers", "catalog.errors"): "what it raises",
     ("drivers", "catalog.messages"): "what the applications say to each other",

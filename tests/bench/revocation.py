@@ -23,6 +23,7 @@ import aiohttp
 import asyncssh
 
 from catalog import access, tenancy
+from catalog.cloud_assets import CloudAssets
 from catalog.clouds import MachineSpec
 from catalog.errors import CloudTimedOut
 from catalog.model.access import Role
@@ -194,6 +195,9 @@ async def _serving(world: Connecting, enforcement: Enforcement) -> AsyncIterator
     async def act(*_: object) -> None:
         raise AssertionError("nobody acts on machines here")
 
+    async def assets_of(*_: object) -> CloudAssets:
+        raise AssertionError("nobody acts on assets here")
+
     await world.store.database.write(issue)
     services = ApiServices(
         database=world.store.database,
@@ -203,6 +207,7 @@ async def _serving(world: Connecting, enforcement: Enforcement) -> AsyncIterator
         wake=lambda name: wakes.get(name, lambda: None)(),
         background_status=list,
         machine_action=act,
+        assets_of=assets_of,
         check_account=registry.check,
         gateway_site="gw",
         default_weights={},

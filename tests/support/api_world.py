@@ -30,11 +30,13 @@ from catalog import (
     tenancy,
     webhooks,
 )
+from catalog.cloud_assets import CloudAssets
 from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineStatus
 from catalog.errors import CloudError, SealBroken
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
-from catalog.model.ids import ConnectionId, PassageId, PlatformId, ProjectId, TokenId, new_id
+from catalog.model.asset import Asset, AssetState
+from catalog.model.ids import AssetId, ConnectionId, OfferId, PassageId, PlatformId, ProjectId, TokenId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.passage import Passage, PassageKind
 from catalog.model.price import Price
@@ -57,6 +59,7 @@ from gateway.connections.passing import Passing
 from gateway.logins.doors import Doors, Oidc
 from gateway.logins.passwords import PasswordPolicy
 from tests.support.clocks import ManualClock
+from tests.support.memory_assets import MemoryAssets
 
 GATEWAY_KEY = "Z2F0ZXdheS1nYXRld2F5LWdhdGV3YXktZ2F0ZXdheS0="
 CANARY = "canary-7f3a-never-shown"  # the platforms' secret: no answer and no log line may hold it
@@ -129,6 +132,7 @@ class ApiWorld:
     acted: list[tuple[str, str, MachineAction]]
     cloud_errors: list[CloudError]
     believed: dict[str, Any]
+    assets: MemoryAssets
     keys: Any = field(default_factory=itertools.count)
 
     async def call(
@@ -188,6 +192,14 @@ async def api_world(
         assert task in Wakes.ALL
         woken.append(task)
 
+    assets = MemoryAssets(clock)
+
+    async def assets_of(platform: PlatformId) -> CloudAssets:
+        del platform
+        if cloud_errors:
+            raise cloud_errors.pop()
+        return assets
+
     async def act(platform: PlatformId, cloud_id: str, action: MachineAction) -> None:
         acted.append((platform, cloud_id, action))
         if cloud_errors:
@@ -205,6 +217,7 @@ async def api_world(
             wake=wake,
             background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
             machine_action=act,
+            assets_of=assets_of,
             check_account=registry.check,
             gateway_site="home",
             default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0, "risk": 0.0},
@@ -222,7 +235,7 @@ async def api_world(
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
             base = "http://localhost" if listen.startswith("unix:") else url
-            yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors, believed)
+            yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors, believed, assets)
 
 
 async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:
@@ -379,6 +392,12 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
     delivered = {"project_id": ids["tenant"], "cloud_id": "vm-1", "addresses": ["192.0.2.7"]}
     rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DELIVERED, now_s, delivered)
     ids["machine"] = machine.id
+    asset = Asset(
+        id=AssetId(new_id("asset", now_s)), kind="volume", capability="volume", project_id=ProjectId(ids["tenant"]),
+        platform_id=platform, offer_id=OfferId(ids["offer-machine"]), state=AssetState.READY, name="data",
+        cloud_name="data", size_gib=8, cloud_id="vol-1",
+    )  # fmt: skip
+    ids["asset"] = rows.insert(tx, asset, now_s).id
     _seed_passage(tx, ids, now_s)
 
 

@@ -26,6 +26,7 @@ from catalog.listed import Listed, listing
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.ids import PlatformId
 from catalog.ports import Clock
+from tests.support.memory_assets import MemoryAssets
 
 
 class Lie(Enum):
@@ -58,9 +59,14 @@ class MemoryCloud:
     creations_begun: int = 0
     creation_begun: asyncio.Event = field(default_factory=asyncio.Event)
     last_asked: MachineSpec | None = None
+    assets: MemoryAssets = field(init=False)
     _machines: dict[str, CloudMachine] = field(default_factory=dict)
     _looks: dict[str, int] = field(default_factory=dict)
     _coming: list[tuple[float, MachineSpec]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Let assets be as reachable as machines."""
+        self.assets = MemoryAssets(self.clock, answer=self._answer)
 
     @property
     def present(self) -> tuple[CloudMachine, ...]:

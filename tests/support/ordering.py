@@ -12,9 +12,11 @@ from pathlib import Path
 from sqlmodel import Session
 
 from catalog import tenancy
+from catalog.assets import retry as assets
 from catalog.messages.contracts import TO_ORDERS, TO_PROVISIONER
 from catalog.messages.dispatch import dispatch_outbox
 from catalog.messages.in_database import InDatabaseQueue, QueuePolicy
+from catalog.model.asset import Asset, AssetState
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import (
@@ -159,7 +161,11 @@ class Life:
             done += 1
         now_s = self.clock.now_s()
         return done + await self.database.write(
-            lambda tx: retry_due(tx, now_s, RETRY, checkpoint=self.checkpoint) + apply_all(tx, now_s, RETRY)
+            lambda tx: (
+                retry_due(tx, now_s, RETRY, checkpoint=self.checkpoint)
+                + assets.retry_due(tx, now_s, RETRY)
+                + apply_all(tx, now_s, RETRY)
+            )
         )
 
     async def settled(self) -> None:
@@ -242,6 +248,7 @@ async def life(
 
 def _at_rest(tx: Session) -> bool:
     ended = (OrderState.FULFILLED, OrderState.FAILED, OrderState.CANCELLED)
+    passing = (AssetState.CREATING, AssetState.CLEARING, AssetState.DESTROYING)
     resting = (MachineState.IDLE, MachineState.IN_USE, MachineState.GONE)
     full = all(len(machines.idle_of(tx, pool.id)) >= pool.idle_target for pool in rows.where(tx, Pool))
     return (
@@ -249,4 +256,5 @@ def _at_rest(tx: Session) -> bool:
         and not outbox.unsent(tx, 1)
         and all(each.state in ended for each in rows.where(tx, Order))
         and all(each.state in resting for each in rows.where(tx, Machine))
+        and not rows.where(tx, Asset, state=passing)
     )

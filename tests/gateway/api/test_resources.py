@@ -28,7 +28,9 @@ def test_no_odd_value_in_any_field_of_any_body_is_a_mistake_of_ours(tmp_path: Pa
     async def story() -> None:
         async with api_world(tmp_path) as world:
             for endpoint in declared():
-                role = {"place_order": "tenant", "consent_to_connection": "platform"}.get(endpoint.name, "admin")
+                role = {"place_order": "tenant", "place_asset": "tenant", "consent_to_connection": "platform"}.get(
+                    endpoint.name, "admin"
+                )
                 for field in endpoint.body.model_fields:
                     for odd in ODD:
                         body = {**BODIES[endpoint.name], field: odd}

@@ -81,6 +81,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "act_on_machine": {"action": "reboot"},
     "import_machine": {"platform": "platform", "machine": "found-1", "project": "bakery/tenant"},
     "change_custody": {"custody": "managed"},
+    "place_asset": {"kind": "volume", "offer": "platform", "size_gib": 8},
+    "act_on_asset": {"action": "destroy"},
     "create_webhook": {"url": "https://hooks.example.net/crossway"},
     "replay_webhook": {"since": 0},
     "answer_grant": {"decision": "grant"},
@@ -116,7 +118,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
 def gentlest_first() -> Iterator[Endpoint]:
     """Yield every endpoint: reads, then changes, then removals, so that what later ones need is still there."""
     order = {"GET": 0, "POST": 1, "PATCH": 2, "PUT": 2, "DELETE": 3}
-    last = {"act_on_machine", "revoke_grant", "cancel_order", "revoke_token", "remove_membership"}
+    last = {"act_on_machine", "act_on_asset", "revoke_grant", "cancel_order", "revoke_token", "remove_membership"}
     yield from sorted(declared(), key=lambda each: (order[each.method], each.name in last))
 
 
@@ -180,7 +182,17 @@ def faults_of(endpoint: Endpoint, role: str, reply: Reply) -> Iterator[str]:
 def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
     """For every endpoint that takes an id, another tenant or platform gets 404, and nothing is changed by it."""
     wrong = []
-    owned = {"orders", "machines", "platforms", "connections", "grants", "passages", "webhooks", "saved-searches"}
+    owned = {
+        "orders",
+        "machines",
+        "assets",
+        "platforms",
+        "connections",
+        "grants",
+        "passages",
+        "webhooks",
+        "saved-searches",
+    }
 
     async def story() -> None:
         async with api_world(tmp_path) as world:

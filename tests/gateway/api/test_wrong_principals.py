@@ -31,6 +31,7 @@ MINE = (
     "bakery",
     "order",
     "machine",
+    "asset",
     "account",
     "mara",
     "membership",
@@ -158,7 +159,7 @@ def test_a_viewer_changes_nothing(tmp_path: Path) -> None:
                 reply = await ask(world, endpoint, "viewer", ids)
                 if endpoint.writes and reply.status not in {403, 404} and endpoint.permission not in OWN:
                     wrong.append(f"{endpoint.name}: {reply.status} {reply.text[:200]}")
-                if endpoint.path.startswith(("/v1/orders", "/v1/machines")) and not endpoint.writes:
+                if endpoint.path.startswith(("/v1/orders", "/v1/machines", "/v1/assets")) and not endpoint.writes:
                     member = await ask(world, endpoint, "tenant", ids)
                     assert (reply.status, reply.text[:20]) == (member.status, member.text[:20])
             after = await world.services.database.read(lambda tx: mentioning(tx, [ids[each] for each in MINE]))

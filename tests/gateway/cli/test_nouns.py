@@ -365,3 +365,18 @@ def test_a_person_logs_in_and_out(run: Run, crossway: Crossway, api: ServedApi, 
     password.write_text("wrong\n")
     alone["CROSSWAY_SERVER"] = api.server
     assert crossway("login", "lou", "--password-file", str(password), **alone).exit_code == 5
+
+
+def test_volumes(run: Run, api: ServedApi) -> None:
+    """A project's volume is listed, shown and destroyed by the noun that it is; what cannot be ordered says why."""
+    volume = api.ids["asset"]
+    assert [each["id"] for each in run("volume", "list", role="tenant")] == [volume]
+    assert run("snapshot", "list", role="tenant") == []
+    assert run("volume", "show", volume, role="tenant")["size_gib"] == 8
+    assert run("volume", "show", volume, role="rival", code=3) is None
+    run("volume", "create", "--offer", "platform", "--size", "8", role="tenant", code=2)
+    run("volume", "attach", volume, "machine_none", role="tenant", code=3)
+    run("snapshot", "destroy", volume, "--yes", role="tenant", code=2)
+    assert run("volume", "destroy", volume, "--yes", role="tenant")[0]["state"] == "destroying"
+    limits = run("quota", "set", "bakery/tenant", "--volumes", "3", "--volume-gib", "none", "--snapshots", "0")
+    assert (limits["volumes"], limits["volume_gib"], limits["snapshots"]) == (3, None, 0)

@@ -1,0 +1,1 @@
+"""Assets: volumes, snapshots and whatever else projects hold beside machines, from the order to the end."""

@@ -1,0 +1,136 @@
+"""Accept a project's order for an asset: one transaction, nothing asked of a cloud."""
+
+import re
+
+from catalog import consent
+from catalog.allowance import refuse_elsewhere
+from catalog.assets import quota
+from catalog.assets.asking import ask_creation
+from catalog.cloud_assets import MADE_BY, AssetKind
+from catalog.errors import InvalidValue, QuotaExceeded, WrongState
+from catalog.machines import cloud_name
+from catalog.model.asset import Asset, AssetState
+from catalog.model.consent import Grant
+from catalog.model.ids import AssetId, ProjectId, new_id
+from catalog.model.offering import CatalogEntry, Offer, OfferState
+from catalog.orders.choose import inventory_item
+from catalog.orders.policy import RetryPolicy
+from catalog.store import assets, orders, rows
+from catalog.store.database import Tx
+
+GIB_LIMIT = 65_536  # 64 TiB: more than any cloud's largest volume
+# 36 characters leave room for the 27 that make it unique, within what every cloud takes.
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
+
+
+def place(
+    tx: Tx,
+    *,
+    project_id: ProjectId,
+    kind: AssetKind,
+    offer: str | None,
+    name: str | None,
+    size_gib: int | None = None,
+    location: str | None = None,
+    parent: Asset | None = None,
+    now_s: float,
+    policy: RetryPolicy | None = None,
+) -> Asset:
+    """Return the accepted asset, CREATING, with its message in the outbox.
+
+    ``offer`` is an offer's id or its platform's name; made from ``parent``, it is where that is. ``location`` None is
+    the cloud's choice. Raises InvalidValue naming the field, WrongState when the offer takes no orders or the parent is
+    not ready, Denied when the platform does not (any longer) grant it, QuotaExceeded when the grant or a quota of the
+    project or its organisation has no room. Whatever is raised, the caller's transaction must roll back.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise InvalidValue(
+            "a name is made of a-z, 0-9 and '-'", field="name", fix="up to 36 characters, beginning with a letter"
+        )
+    capability, verb = MADE_BY[kind]
+    _refuse_parent(kind, parent)
+    chosen = _offer(tx, offer, capability, parent)
+    if chosen.state is not OfferState.OFFERED:
+        raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")
+    grant = consent.allowed(tx, chosen.platform_id, capability, verb, now_s)
+    asset_id = AssetId(new_id("asset", now_s))
+    asset = Asset(
+        id=asset_id,
+        kind=kind.value,
+        capability=capability.value,
+        project_id=project_id,
+        platform_id=chosen.platform_id,
+        offer_id=chosen.id,
+        name=name or kind.value,
+        cloud_name=cloud_name(asset_id, name),
+        size_gib=_size(kind, size_gib, parent),
+        location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
+        parent_id=None if parent is None else parent.id,
+        asked_at_s=now_s,
+        epoch=grant.epoch,
+    )
+    refuse_elsewhere(tx, grant, project=project_id, location=asset.location)
+    refuse_beyond(tx, grant, asset)
+    quota.refuse_beyond(tx, asset)
+    rows.insert(tx, asset, now_s)
+    ask_creation(tx, asset, deadline_s=(policy or RetryPolicy()).creation_deadline_s, now_s=now_s)
+    return asset
+
+
+def refuse_beyond(tx: Tx, grant: Grant, asset: Asset) -> None:
+    """Raise QuotaExceeded unless ``grant`` has room for ``asset``, which is not among those that it counts.
+
+    A grant counts what its capability is called by: of volumes the volumes, and not their snapshots.
+    """
+    if grant.quota is None or asset.kind != grant.capability:
+        return
+    if assets.count_at(tx, grant.platform_id, asset.kind) >= grant.quota:
+        words = f"the platform grants {grant.quota} {asset.kind}s at once and all are taken"
+        raise QuotaExceeded(words, field="offer", fix="destroy one, or order at another platform")
+
+
+def _offer(tx: Tx, text: str | None, capability: str, parent: Asset | None) -> Offer:
+    if parent is not None:
+        found = rows.by_id(tx, Offer, parent.offer_id)
+        named = () if text is None else orders.offers_called(tx, text, capability)
+        if text is not None and found.id not in {each.id for each in named}:
+            raise InvalidValue("it is made where its parent is", field="offer", fix="leave it out")
+        return found
+    fix = f"the id of an offer of {capability}s, or its platform's name"
+    if text is None:
+        raise InvalidValue("an order says where", field="offer", fix=fix)
+    found_here = orders.offers_called(tx, text, capability)
+    if not found_here:
+        raise InvalidValue(f"there is no offer '{text}'", field="offer", fix=fix)
+    if rows.by_id(tx, CatalogEntry, found_here[0].entry_id).capability != capability:
+        raise InvalidValue(f"the offer '{text}' is not one of {capability}s", field="offer", fix=fix)
+    return found_here[0]
+
+
+def _refuse_parent(kind: AssetKind, parent: Asset | None) -> None:
+    """Raise unless ``parent`` is something that a ``kind`` can be made from, and ready."""
+    wanted = {AssetKind.SNAPSHOT: AssetKind.VOLUME, AssetKind.VOLUME: AssetKind.SNAPSHOT}[kind]
+    if parent is None:
+        if kind is AssetKind.SNAPSHOT:
+            raise InvalidValue("a snapshot is of a volume", field="parent", fix="the id of a volume")
+        return
+    if parent.kind != wanted:
+        raise InvalidValue(f"a {kind} is made from a {wanted}", field="parent", fix=f"the id of a {wanted}")
+    if parent.state is not AssetState.READY:
+        raise WrongState(f"the {wanted} is {parent.state.value}", field="parent", fix="wait until it is ready")
+
+
+def _size(kind: AssetKind, size_gib: int | None, parent: Asset | None) -> int:
+    least = 1 if parent is None else (parent.size_gib or 1)
+    if kind is AssetKind.SNAPSHOT:
+        if size_gib is not None:
+            raise InvalidValue("a snapshot is as large as its volume", field="size_gib", fix="leave it out")
+        return least
+    if size_gib is None:
+        if parent is None:
+            raise InvalidValue("a volume has a size", field="size_gib", fix="so many GiB")
+        return least
+    if not least <= size_gib <= GIB_LIMIT:
+        fix = f"{least} to {GIB_LIMIT} GiB"
+        raise InvalidValue("there is no volume of this size", field="size_gib", fix=fix)
+    return size_gib
