@@ -140,10 +140,14 @@ class CloudError(CatalogError):
 
 
 class CloudUnavailable(CloudError):
-    """The cloud did not answer, or answered 5xx or 429. The same call may succeed later."""
+    """The cloud did not answer, or answered 5xx or 429. The same call may succeed later.
+
+    ``retry_after_s`` is in how many seconds, where that is known.
+    """
 
     code = "cloud-unavailable"
     retryable = True
+    retry_after_s: int | None = None
 
 
 class CloudDisconnected(CloudUnavailable):

@@ -9,7 +9,8 @@ class Standing(StrEnum):
     """How far a provider, or one capability of it, was really tried."""
 
     SERVER = "server"  # exercised by the tests against a real server of that API
-    CONTRACT = "contract"  # built, and a list of it read from recorded or emulated answers
+    EMULATED = "emulated"  # exercised by the tests against a server written from its documentation, never a real one
+    CONTRACT = "contract"  # built, and asked for a list; what its API answers was never seen
     REFUSED = "refused"  # known, and not accepted; the reason is said
 
 
@@ -18,7 +19,7 @@ class Provider:
     """One provider. ``capabilities`` holds a standing each; what is absent it has not.
 
     ``how`` says how it was tried, or why it is refused; ``creates``: machines can be made there, and found again;
-    ``assets``: what else can be, likewise with a standing each.
+    ``assets``: what else can be, likewise with a standing each. ``note`` is what else to know before enrolling one.
     """
 
     name: str
@@ -26,7 +27,15 @@ class Provider:
     standing: Standing
     how: str
     creates: bool = False
+    note: str = ""
     capabilities: Mapping[str, Standing] = field(default_factory=dict)
     assets: Mapping[str, Standing] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+
+    @property
+    def may(self) -> tuple[str, ...]:
+        """Return what may be done there: nothing, ``list``, or also ``create`` machines and ``act`` on them."""
+        if self.standing is Standing.REFUSED:
+            return ()
+        return ("list", "create", "act") if self.creates else ("list",)

@@ -40,6 +40,7 @@ class ProviderFacts:
     exercised: str  # how far its driver was really tried
     standing: Standing = Standing.SERVER
     creates: bool = True  # machines can be made there, and found again
+    note: str = ""  # what else to know before enrolling one
     capabilities: tuple[Capability, ...] = OF_CLOUDS
     contract_only: frozenset[Capability] = frozenset()  # less tried than the rest
     assets: Mapping[AssetKind, Standing] = field(default_factory=dict)  # what else can be made there, and found again
@@ -53,17 +54,24 @@ def _ec2_regions() -> Collection[str]:
 
 def _libcloud_facts(name: str, known: LibcloudFacts) -> ProviderFacts:
     at = f"; its API is at https://{known.host}" if known.host else ""
+    capabilities = known.capabilities
+    if known.maker is None:
+        how = "built, and one list asked for through the routed dial; its answers were never seen"
+        # No machines are made there, so nobody is asked to grant them.
+        capabilities = tuple(kind for kind in known.capabilities if kind is not Capability.MACHINE)
+    else:
+        how = "against an emulated server, written from its documentation, by the contract suite"
     return ProviderFacts(
         name=name,
         title=known.title,
         needed=tuple(known.options),
         options=known.options,
-        exercised=f"built, and one list asked for through the routed dial of an emulated server{at}",
-        standing=Standing.CONTRACT,
-        creates=False,
-        # No machines are made there, so nobody is asked to grant them.
-        capabilities=tuple(kind for kind in known.capabilities if kind is not Capability.MACHINE),
-        factory=("drivers.clouds.any_libcloud", "LibcloudCloud"),
+        exercised=how + at,
+        standing=Standing.CONTRACT if known.maker is None else Standing.EMULATED,
+        creates=known.maker is not None,
+        note=known.note,
+        capabilities=capabilities,
+        factory=known.maker or ("drivers.clouds.any_libcloud", "LibcloudCloud"),
     )
 
 
@@ -130,6 +138,7 @@ def known_providers() -> tuple[Provider, ...]:
             standing=known.standing,
             how=known.exercised,
             creates=known.creates,
+            note=known.note,
             capabilities={
                 kind.value: Standing.CONTRACT if kind in known.contract_only else known.standing
                 for kind in known.capabilities

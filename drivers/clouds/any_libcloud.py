@@ -1,7 +1,7 @@
 """Every provider of libcloud's that the routed dial can carry, by the facts in ``libcloud_facts``.
 
-Lists are read. No machine is made, and none is asked to be granted: these APIs have no mark in common by which a
-machine is found again whose creation was not answered, and one order would make two.
+Lists are read. Machines are made only under ``marked``, where a provider's API has a mark by which one is found again
+whose creation was not answered; elsewhere one order would make two, so that none is asked to be granted.
 """
 
 from typing import Any

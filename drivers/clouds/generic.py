@@ -42,6 +42,7 @@ T = TypeVar("T")
 Found = TypeVar("Found")
 
 _NOT_FOUND: Final = 404
+_http_error: Any = BaseHTTPError  # its constructor is untyped
 # What libcloud's driver of a provider must do itself, for the provider to have a capability.
 _METHODS: Final[Mapping[Capability, str]] = {
     Capability.MACHINE: "create_node",
@@ -58,6 +59,8 @@ class GenericCloud(Parsing, ABC):
 
     provider: str  # a key of drivers.registry
     always_long: ClassVar[frozenset[Capability]] = frozenset()  # lists that are never short enough for a thread
+    # What libcloud's driver raises when the cloud says no; some have errors of their own that hold no status.
+    refusals: ClassVar[tuple[type[Exception], ...]] = (BaseHTTPError,)
 
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
         self.account = account
@@ -192,9 +195,9 @@ class GenericCloud(Parsing, ABC):
         }
         if capability not in parsed:
             raise CloudRefused(f"no cloud lists '{capability}'", field="capability")
-        told, parse = parsed[capability]
+        listed, parse = parsed[capability]
         most = self.policy.row_limit if limit is None else limit
-        for count, row in enumerate(told(driver), start=1):
+        for count, row in enumerate(listed(driver), start=1):
             if count > most:
                 raise AnswerTooLong("the cloud's list is longer than any list may be")
             yield parse(row)
@@ -248,10 +251,11 @@ class GenericCloud(Parsing, ABC):
         request = f"list {capability}s"
         try:
             count = sum(1 for _ in self._items(driver, capability, self.policy.short_list_rows))
-        except BaseHTTPError as error:
-            if error.code not in {403, _NOT_FOUND}:
+        except self.refusals as error:
+            code = told(error).code
+            if code not in {403, _NOT_FOUND}:
                 raise
-            return Proof(capability=capability, allowed=False, request=request, detail=f"HTTP {error.code}")
+            return Proof(capability=capability, allowed=False, request=request, detail=f"HTTP {code}")
         return Proof(capability=capability, allowed=True, request=request, detail=f"{count} listed")
 
     def _rights(self, driver: Any) -> list[Proof]:
@@ -302,8 +306,8 @@ class GenericCloud(Parsing, ABC):
         image = NodeImage(spec.image, spec.image, driver=driver)
         try:
             node = driver.create_node(name=spec.name, size=size, image=image, **options)
-        except BaseHTTPError as error:
-            if self._is_exhausted(error):
+        except self.refusals as error:
+            if self._is_exhausted(told(error)):
                 raise CloudQuotaExhausted(
                     "the account's quota at the cloud is used up", detail=self._text(error)
                 ) from None
@@ -314,7 +318,7 @@ class GenericCloud(Parsing, ABC):
         return self._machine(node)
 
     def _act(self, driver: Any, cloud_id: str, action: MachineAction) -> None:
-        node = Node(cloud_id, "", NodeState.UNKNOWN, [], [], driver)
+        node = self._handle(driver, cloud_id)
         if action is MachineAction.DESTROY:
             # A missing machine answers None, which is as good as True here.
             done = self._unless_missing(lambda: driver.destroy_node(node))
@@ -322,16 +326,26 @@ class GenericCloud(Parsing, ABC):
             done = driver.reboot_node(node)
         else:
             # These return False for a machine that is already started or stopped: nothing to do, not a failure.
-            (driver.start_node if action is MachineAction.START else driver.stop_node)(node)
+            (self._start if action is MachineAction.START else self._stop)(driver, node)
             done = True
         if done is False:
             raise CloudMisbehaved(f"the cloud answered, but did not confirm the {action}")
 
+    def _handle(self, driver: Any, cloud_id: str) -> Node:
+        """Return what libcloud's driver takes for the machine, which is nothing but its id."""
+        return Node(cloud_id, "", NodeState.UNKNOWN, [], [], driver)
+
+    def _start(self, driver: Any, node: Node) -> None:
+        driver.start_node(node)
+
+    def _stop(self, driver: Any, node: Node) -> None:
+        driver.stop_node(node)
+
     def _unless_missing(self, work: Callable[[], Found]) -> Found | None:
         try:
             return work()
-        except BaseHTTPError as error:
-            if self._is_missing(error):
+        except self.refusals as error:
+            if self._is_missing(told(error)):
                 return None
             raise
 
@@ -351,6 +365,13 @@ class GenericCloud(Parsing, ABC):
             if len(listed) > self.policy.row_limit:
                 raise AnswerTooLong("the cloud's list is longer than any list may be")
         return listed
+
+
+def told(error: Exception) -> BaseHTTPError:
+    """Return ``error`` with the status of the answer that it stems from, where its own class has none."""
+    if isinstance(error, BaseHTTPError):
+        return error
+    return _http_error(current_call().status, str(error))
 
 
 def named_options(account: CloudAccount, option: str) -> list[str]:

@@ -36,6 +36,9 @@ class LibcloudFacts:
     host: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)  # option -> what it means; passed on by its own name
+    # Module and class under which machines are made; none: lists are all. It is exercised against an emulated server.
+    maker: tuple[str, str] | None = None
+    note: str = ""  # what else to know before enrolling one
 
 
 _PATH: Final = {"path": "the path of its API, such as /client/api"}
@@ -53,7 +56,9 @@ ACCEPTED: Final[Mapping[str, LibcloudFacts]] = {
     ),
     "cloudstack": LibcloudFacts(title="Apache CloudStack", options=_PATH),
     "digitalocean": LibcloudFacts(
-        title="DigitalOcean", shape=Shape.TOKEN, host="api.digitalocean.com", arguments={"api_version": "v2"}
+        title="DigitalOcean", shape=Shape.TOKEN, host="api.digitalocean.com", arguments={"api_version": "v2"},
+        maker=("drivers.clouds.digitalocean", "DigitalOceanCloud"),
+        note="a stop is a graceful shutdown; the enrolment's region is where machines are made unless an order says",
     ),
     "dimensiondata": LibcloudFacts(title="Dimension Data", capabilities=_PLACED, host="api-na.dimensiondata.com"),
     "equinixmetal": LibcloudFacts(
@@ -69,7 +74,11 @@ ACCEPTED: Final[Mapping[str, LibcloudFacts]] = {
     ),
     "kamatera": LibcloudFacts(title="Kamatera", capabilities=_PLACED),
     "ktucloud": LibcloudFacts(title="KT ucloud", options=_PATH),
-    "linode": LibcloudFacts(title="Linode", shape=Shape.TOKEN, host="api.linode.com", arguments={"api_version": "4.0"}),
+    "linode": LibcloudFacts(
+        title="Linode (Akamai)", shape=Shape.TOKEN, host="api.linode.com", arguments={"api_version": "4.0"},
+        maker=("drivers.clouds.linode", "LinodeCloud"),
+        note="root's password is made up and forgotten: order a key pair; names have 64 characters at most",
+    ),
     "maxihost": LibcloudFacts(
         title="Maxihost", capabilities=(*_PLACED, _C.KEY_PAIR), shape=Shape.TOKEN, host="api.maxihost.com"
     ),
@@ -94,7 +103,11 @@ ACCEPTED: Final[Mapping[str, LibcloudFacts]] = {
     "terremark": LibcloudFacts(title="Terremark vCloud Express", capabilities=_PLACED, asked=_C.IMAGE),
     "upcloud": LibcloudFacts(title="UpCloud", capabilities=_PLACED),
     "vcloud": LibcloudFacts(title="VMware vCloud", capabilities=_MACHINES, asked=_C.IMAGE),
-    "vultr": LibcloudFacts(title="Vultr", shape=Shape.TOKEN, host="api.vultr.com", arguments={"api_version": "2"}),
+    "vultr": LibcloudFacts(
+        title="Vultr", shape=Shape.TOKEN, host="api.vultr.com", arguments={"api_version": "2"},
+        maker=("drivers.clouds.vultr", "VultrCloud"),
+        note="instances only: bare metal is listed among the sizes and never made",
+    ),
 }  # fmt: skip
 
 # libcloud's other compute providers: title and why none is accepted.

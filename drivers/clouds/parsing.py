@@ -14,6 +14,7 @@ from drivers.clouds.libcloud_bridge import Bridge
 # Where libcloud's drivers put what a machine was made of.
 _SIZE_KEYS: Final = ("instance_type", "flavorId", "size")
 _IMAGE_KEYS: Final = ("image_id", "imageId", "image")
+_VCPU_KEYS: Final = ("cpu", "vcpu", "vcpus", "vcpu_count")
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _STATUSES: Final[Mapping[str, MachineStatus]] = {
     NodeState.PENDING: MachineStatus.PENDING,
@@ -35,6 +36,7 @@ class Parsing:
     def _machine(self, node: Node) -> CloudMachine:
         extra = node.extra or {}
         tags = extra.get("tags") or extra.get("metadata") or {}
+        tags = tags if isinstance(tags, Mapping) else {}  # words, of which only some files know what they mean
         addresses = dict.fromkeys([*node.public_ips, *node.private_ips])
         return CloudMachine(
             cloud_id=identifier(node.id),
@@ -43,17 +45,22 @@ class Parsing:
             addresses=tuple(self._text(address, 64) for address in addresses),
             tags={self._tag(key): self._tag(value) for key, value in tags.items()},
             reason=self._text(self._reason(node)),
-            size=self._told_id(extra, _SIZE_KEYS),
-            image=self._told_id(extra, _IMAGE_KEYS),
+            size=self._told_id(extra, _SIZE_KEYS) or self._id_of(node.size),
+            image=self._told_id(extra, _IMAGE_KEYS) or self._id_of(node.image),
         )
 
     def _told_id(self, extra: Mapping[str, object], keys: Sequence[str]) -> str:
         told = next((extra[key] for key in keys if extra.get(key)), "")
         return self._text(told) if isinstance(told, str | int) else ""
 
+    def _id_of(self, made_of: object) -> str:
+        """Return the id of a machine's size or image, which libcloud's drivers give as itself, as an id or not."""
+        cloud_id = getattr(made_of, "id", made_of)
+        return self._text(cloud_id) if isinstance(cloud_id, str) else ""
+
     def _size(self, size: NodeSize) -> CloudSize:
         told = size.extra or {}
-        vcpu = told.get("cpu", told.get("vcpu", getattr(size, "vcpus", None)))
+        vcpu = next((told[key] for key in _VCPU_KEYS if told.get(key) is not None), getattr(size, "vcpus", None))
         return CloudSize(
             cloud_id=identifier(size.id),
             name=self._text(size.name),

@@ -41,6 +41,7 @@ _REQUEST_IDS = (
     "x-amz-request-id",
     "x-request-id",
 )
+_LONGEST_PAUSE_S = 3600
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -87,6 +88,7 @@ class Call:
         self.route = route
         self.body_limit_bytes = body_limit_bytes or route.body_limit_bytes
         self.status: int | None = None  # of the last answer; None when the last request got none
+        self.retry_after_s: int | None = None  # what the last answer asked for; None when it did not
         self.request_id = ""  # of the last answer, as the cloud calls it; "" when it does not
         self.refusal: CloudError | None = None  # the first thing we refused, even if the driver swallowed it
         self.started = False
@@ -219,6 +221,7 @@ class RoutedAdapter(HTTPAdapter):
         call.status = None
         response = super().send(request, stream=True, timeout=call.remaining_s(), proxies=None)
         call.status = response.status_code
+        call.retry_after_s = _retry_after_s(response)
         call.request_id = _request_id(response)
         with ExitStack() as closing:
             closing.callback(response.raw.close)
@@ -263,6 +266,12 @@ class _Once:
 def _request_id(response: requests.Response) -> str:
     told = next((response.headers[name] for name in _REQUEST_IDS if name in response.headers), "")
     return told if _REQUEST_ID.fullmatch(told) else ""
+
+
+def _retry_after_s(response: requests.Response) -> int | None:
+    # A date, which the header may hold too, is of a clock that is not ours; nobody waits longer than an hour unasked.
+    told = response.headers.get("Retry-After", "").strip()
+    return min(int(told), _LONGEST_PAUSE_S) if re.fullmatch(r"[0-9]{1,9}", told) else None
 
 
 def _read(raw: Any, call: Call) -> bytes:

@@ -90,6 +90,8 @@ class Translation:
             return error is None
         if self.error is None:
             self.error = translated(error, self._call.status, self._redaction)
+        if isinstance(self.error, CloudUnavailable) and self._call.retry_after_s is not None:
+            self.error.retry_after_s = self._call.retry_after_s
         return True
 
 

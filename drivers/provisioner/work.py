@@ -12,7 +12,15 @@ from functools import partial
 from typing import TypeVar
 
 from catalog.clouds import CloudDriver, Clouds, MachineStatus
-from catalog.errors import CatalogError, CloudError, CloudMisbehaved, CloudRefused, CloudTimedOut, LeaseLost
+from catalog.errors import (
+    CatalogError,
+    CloudError,
+    CloudMisbehaved,
+    CloudRefused,
+    CloudTimedOut,
+    CloudUnavailable,
+    LeaseLost,
+)
 from catalog.messages.contracts import Message
 from catalog.model.ids import MessageId, new_id
 from catalog.ports import Checkpoint, Clock
@@ -237,7 +245,10 @@ class Work:
             # destruction removes it.
             await self._cleared()
         else:
-            await self._release(due_at_s=now_s + self._policy.pause_s(self._job.troubles))
+            pause_s = self._policy.pause_s(self._job.troubles)
+            asked_s = error.retry_after_s if isinstance(error, CloudUnavailable) else None
+            # Never sooner than the cloud asks, nor so much later than ours that its word could end an order.
+            await self._release(due_at_s=now_s + max(pause_s, min(asked_s or 0, self._policy.longest_pause_s)))
 
     def _patience_is_over(self, now_s: float) -> bool:
         return now_s >= (self._job.failed_at_s or 0.0) + self._policy.clear_patience_s

@@ -15,9 +15,14 @@ class ProviderOut(Out):
 
     name: str
     title: str
-    standing: str = Field(description="`server`: exercised against a real server; `contract`; `refused`.")
+    standing: str = Field(
+        description="`server`: exercised against a real server; `emulated`: against one "
+        "written from its documentation; `contract`: built, its answers never seen; `refused`."
+    )
     how: str = Field(description="How it was tried, or why it is refused.")
     creates: bool = Field(description="Whether machines are made there.")
+    may: list[str] = Field(description="What may be done there: `list`, `create` machines, `act` on them.")
+    note: str = Field(description="What else to know before enrolling one.")
     capabilities: dict[str, str] = Field(description="Capability -> how far it was tried; what is absent it has not.")
     assets: dict[str, str] = Field(description="What else is made there -> how far that was tried.")
     options: dict[str, str] = Field(description="What an enrolment may say beyond the rest, and what it means.")
@@ -48,6 +53,8 @@ def _out(provider: Provider) -> ProviderOut:
         standing=provider.standing.value,
         how=provider.how,
         creates=provider.creates,
+        may=list(provider.may),
+        note=provider.note,
         capabilities={name: standing.value for name, standing in provider.capabilities.items()},
         assets={name: standing.value for name, standing in provider.assets.items()},
         options=dict(provider.options),

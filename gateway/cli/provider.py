@@ -13,10 +13,11 @@ _PROVIDERS = (
     Column("NAME", "name"),
     Column("TITLE", "title"),
     Column("TRIED", "standing"),
-    Column("MAKES MACHINES", "creates"),
+    Column("MAY", "may"),
     Column("CAPABILITIES", "capabilities"),
     Column("ALSO MAKES", "assets"),
     Column("HOW", "how"),
+    Column("NOTE", "note"),
 )
 
 
@@ -24,8 +25,13 @@ _PROVIDERS = (
 def list_providers(
     door: Door,
     *,
-    standing: Annotated[str | None, typer.Option(metavar="server|contract|refused", help="Only those.")] = None,
+    standing: Annotated[
+        str | None, typer.Option(metavar="server|emulated|contract|refused", help="Only those.")
+    ] = None,
     limit: Limit = None,
 ) -> None:
-    """List the kinds of clouds: exercised against a real server, contract only, or refused and why."""
+    """List the kinds of clouds: what each may do, and whether that was tried at a real server or at an emulated one.
+
+    The emulated ones are written from the providers' documentation. Contract: built, and its answers were never seen.
+    """
     door.show_list(door.client.providers.list(standing=standing), _PROVIDERS, limit)

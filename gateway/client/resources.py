@@ -99,6 +99,8 @@ class Provider(TypedDict):
     standing: str
     how: str
     creates: bool
+    may: list[str]
+    note: str
     capabilities: dict[str, str]
     assets: dict[str, str]
     options: dict[str, str]
