@@ -371,7 +371,8 @@ def told(error: Exception) -> BaseHTTPError:
     """Return ``error`` with the status of the answer that it stems from, where its own class has none."""
     if isinstance(error, BaseHTTPError):
         return error
-    return _http_error(current_call().status, str(error))
+    with_status: BaseHTTPError = _http_error(current_call().status, str(error))
+    return with_status
 
 
 def named_options(account: CloudAccount, option: str) -> list[str]:

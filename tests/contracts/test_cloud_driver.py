@@ -15,18 +15,14 @@ from catalog.clouds import CloudDriver, MachineAction, MachineSpec, MachineStatu
 from catalog.errors import CloudCredentialsRefused, InvalidValue
 from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.secrets import Secret
+from tests.support import emulated
 from tests.support.clouds import RunningCloud, moto_cloud, simulated_cloud
 from tests.support.dialers import LoopbackDialer
 from tests.support.emulated import EMULATORS
 from tests.support.emulated.serving import EmulatedCloud, served
 
-SIZES = {
-    "simulated": "s1", "ec2": "t3.micro", "digitalocean": "s-1vcpu-1gb", "linode": "g6-nanode-1", "vultr": "vc2-1c-1gb",
-}  # fmt: skip
-IMAGES = {
-    "simulated": "img-debian-12", "ec2": "ami-0d1deb12", "digitalocean": "110001", "linode": "linode/debian12",
-    "vultr": "2136",
-}  # fmt: skip
+SIZES = {"simulated": "s1", "ec2": "t3.micro", **emulated.SIZES}
+IMAGES = {"simulated": "img-debian-12", "ec2": "ami-0d1deb12", **emulated.IMAGES}
 AnyCloud = RunningCloud | EmulatedCloud
 
 
@@ -35,11 +31,11 @@ def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A cloud's own process, or an emulated provider, spoken to by real libcloud over real HTTP."""
     folder: Path = tmp_path_factory.mktemp(request.param)
     if request.param in EMULATORS:
-        with served(EMULATORS[request.param](), folder) as emulated:
-            yield emulated
+        with served(EMULATORS[request.param](), folder) as running:
+            yield running
         return
-    with simulated_cloud(folder) if request.param == "simulated" else moto_cloud(folder) as running:
-        yield running
+    with simulated_cloud(folder) if request.param == "simulated" else moto_cloud(folder) as process:
+        yield process
 
 
 def spec(cloud: AnyCloud, order: str) -> MachineSpec:

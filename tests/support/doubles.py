@@ -211,7 +211,7 @@ class MemoryCloud:
 class MemoryClouds:
     """Clouds by platform; a platform that is not here has no established connection."""
 
-    clouds: dict[PlatformId, MemoryCloud]
+    clouds: Mapping[PlatformId, CloudDriver]
 
     async def driver(self, platform: PlatformId) -> CloudDriver:
         """Return the platform's cloud."""

@@ -19,11 +19,9 @@ from catalog.errors import (
     CloudRefused,
     CloudUnavailable,
 )
-from tests.support.emulated import EMULATORS
+from tests.support.emulated import EMULATORS, IMAGES, SIZES
 from tests.support.emulated.serving import TOKEN, Answer, Asked, EmulatedCloud, served
 
-SIZES = {"digitalocean": "s-1vcpu-1gb", "linode": "g6-nanode-1", "vultr": "vc2-1c-1gb"}
-IMAGES = {"digitalocean": "110001", "linode": "linode/debian12", "vultr": "2136"}
 PLACES = {"digitalocean": "ams3", "linode": "us-east", "vultr": "ewr"}
 OWNER = "gateway_01JDN7ZK3V8X9Q2W4R6T8Y0ABC"
 
@@ -99,7 +97,7 @@ def test_a_creation_whose_answer_was_lost_is_found_again(cloud: EmulatedCloud) -
 
 
 def test_a_list_that_changes_while_it_is_read_decides_nothing(cloud: EmulatedCloud) -> None:
-    """A machine that is deleted between two pages moves another out of sight: that list is none, and may be asked again."""
+    """A machine that is deleted between two pages moves another out of sight: that list is none."""
 
     def delete_one(asked: Asked) -> None:
         if asked.method == "GET" and "machine" not in asked.path:

@@ -9,3 +9,6 @@ from tests.support.emulated.serving import Emulator
 from tests.support.emulated.vultr import Vultr
 
 EMULATORS: Final[Mapping[str, Callable[[], Emulator]]] = {kind.provider: kind for kind in (DigitalOcean, Linode, Vultr)}
+# Of each one the size that has 1,024 MiB, and an image.
+SIZES: Final[Mapping[str, str]] = {"digitalocean": "s-1vcpu-1gb", "linode": "g6-nanode-1", "vultr": "vc2-1c-1gb"}
+IMAGES: Final[Mapping[str, str]] = {"digitalocean": "110001", "linode": "linode/debian12", "vultr": "2136"}

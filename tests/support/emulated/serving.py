@@ -58,6 +58,7 @@ class Emulator(ABC):
         self.machines: dict[str, dict[str, Any]] = {}
         self.machines_limit = 100
         self.meanwhile: Callable[[Asked], None] | None = None  # what somebody else does after each answer
+        self.loses: Callable[[Asked], bool] | None = None  # the next such request is carried out, and not answered
         self._next: list[Answer] = []
         self._lock = threading.Lock()
 
@@ -77,6 +78,9 @@ class Emulator(ABC):
             answer = self.served(asked)
             if self.meanwhile is not None:
                 self.meanwhile(asked)
+            if self.loses is not None and self.loses(asked):
+                self.loses = None
+                return Answer(status=0, lost=True)
             return answer if forced is None else forced
 
     @abstractmethod
