@@ -10,7 +10,7 @@ class Standing(StrEnum):
 
     SERVER = "server"  # exercised by the tests against a real server of that API
     EMULATED = "emulated"  # exercised by the tests against a server written from its documentation, never a real one
-    CONTRACT = "contract"  # built, and asked for a list; what its API answers was never seen
+    CONTRACT = "contract"  # built, and asked for one list; nothing but its library's signatures is known
     REFUSED = "refused"  # known, and not accepted; the reason is said
 
 

@@ -56,7 +56,7 @@ def _libcloud_facts(name: str, known: LibcloudFacts) -> ProviderFacts:
     at = f"; its API is at https://{known.host}" if known.host else ""
     capabilities = known.capabilities
     if known.maker is None:
-        how = "built, and one list asked for through the routed dial; its answers were never seen"
+        how = "contract only: built, and one list asked for through the routed dial"
         # No machines are made there, so nobody is asked to grant them.
         capabilities = tuple(kind for kind in known.capabilities if kind is not Capability.MACHINE)
     else:

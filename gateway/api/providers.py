@@ -17,7 +17,7 @@ class ProviderOut(Out):
     title: str
     standing: str = Field(
         description="`server`: exercised against a real server; `emulated`: against one "
-        "written from its documentation; `contract`: built, its answers never seen; `refused`."
+        "written from its documentation; `contract`: built, and asked for one list; `refused`."
     )
     how: str = Field(description="How it was tried, or why it is refused.")
     creates: bool = Field(description="Whether machines are made there.")

@@ -32,6 +32,6 @@ def list_providers(
 ) -> None:
     """List the kinds of clouds: what each may do, and whether that was tried at a real server or at an emulated one.
 
-    The emulated ones are written from the providers' documentation. Contract: built, and its answers were never seen.
+    The emulated ones are written from the providers' documentation. Contract: built, and asked for one list, no more.
     """
     door.show_list(door.client.providers.list(standing=standing), _PROVIDERS, limit)

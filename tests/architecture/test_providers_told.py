@@ -9,7 +9,7 @@ README = Path(__file__).parents[2] / "README.md"
 TRIED = {
     Standing.SERVER: "at a server of that API",
     Standing.EMULATED: "at an emulated server, written from its documentation",
-    Standing.CONTRACT: "built, and asked for one list; its answers were never seen",
+    Standing.CONTRACT: "contract only: built, and asked for one list",
     Standing.REFUSED: "refused, with the reason",
 }
 
