@@ -54,7 +54,11 @@ ACCEPTED: Final[Mapping[str, LibcloudFacts]] = {
         title="CloudSigma", capabilities=(*_MACHINES, _C.KEY_PAIR, _C.VOLUME), asked=_C.IMAGE,
         arguments={"api_version": "2.0"},
     ),
-    "cloudstack": LibcloudFacts(title="Apache CloudStack", options=_PATH),
+    "cloudstack": LibcloudFacts(
+        title="Apache CloudStack", options=_PATH,
+        maker=("drivers.clouds.cloudstack", "CloudStackCloud"),
+        note="the enrolment's region is a zone, by id or name; machines get the zone's default network",
+    ),
     "digitalocean": LibcloudFacts(
         title="DigitalOcean", shape=Shape.TOKEN, host="api.digitalocean.com", arguments={"api_version": "v2"},
         maker=("drivers.clouds.digitalocean", "DigitalOceanCloud"),

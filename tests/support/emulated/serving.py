@@ -22,7 +22,9 @@ from drivers.registry import build
 from tests.support.authority import Authority
 from tests.support.dialers import LoopbackDialer
 
+ACCOUNT = "primary-account"
 TOKEN = "canary-token-0123456789"
+_ANY_HOST = "api.given.example"  # where a provider has no one host of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Emulator(ABC):
 
     provider: ClassVar[str]
     region: ClassVar[str]
+    options: ClassVar[Mapping[str, str]] = {}
     page_limit: ClassVar[int] = 3  # rows of a page, however many are asked for: every list has several pages
 
     def __init__(self) -> None:
@@ -73,7 +76,7 @@ class Emulator(ABC):
             forced = self._next.pop(0) if self._next else None
             if forced is not None and not forced.lost:
                 return forced
-            if asked.headers.get("Authorization") != f"Bearer {TOKEN}":
+            if not self.knows(asked):
                 return self.refusal(401, "the token is not known")
             answer = self.served(asked)
             if self.meanwhile is not None:
@@ -82,6 +85,33 @@ class Emulator(ABC):
                 self.loses = None
                 return Answer(status=0, lost=True)
             return answer if forced is None else forced
+
+    @property
+    def present(self) -> list[str]:
+        """Return the ids of the machines that exist."""
+        return list(self.machines)
+
+    def knows(self, asked: Asked) -> bool:
+        """Return whether the request proves who sends it."""
+        return asked.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+    def is_creation(self, asked: Asked) -> bool:
+        """Return whether a machine is asked for."""
+        return asked.method == "POST" and asked.path.endswith(("/droplets", "/instances"))
+
+    def ordered(self, asked: Asked) -> tuple[str, Any]:
+        """Return the place and the key of a creation."""
+        (key,) = asked.body.get("ssh_keys") or asked.body.get("sshkey_id") or asked.body["authorized_keys"]
+        return asked.body["region"], key
+
+    def bear(self, cloud_id: str, words: Sequence[str]) -> None:
+        """Let a machine bear ``words`` and no others."""
+        self.machines[cloud_id]["tags"] = list(words)
+
+    @property
+    def creations(self) -> list[Asked]:
+        """Return the requests for a machine, carried out or not."""
+        return [asked for asked in self.asked if self.is_creation(asked)]
 
     @abstractmethod
     def served(self, asked: Asked) -> Answer:
@@ -117,24 +147,27 @@ class EmulatedCloud:
 
     def account(self, **changes: Any) -> CloudAccount:
         """Return the account that the provider knows, with ``changes``."""
-        url = f"https://{ACCEPTED[self.provider].host}"
+        url = f"https://{ACCEPTED[self.provider].host or _ANY_HOST}"
         facts: dict[str, Any] = {
             "platform": PlatformId("platform_test"), "provider": self.provider, "region": self.emulator.region,
-            "endpoint": ApprovedEndpoint(url=url, dial=self.address, ca_pem=self.ca_pem), "account": "primary",
-            "secret": Secret(TOKEN),
+            "endpoint": ApprovedEndpoint(url=url, dial=self.address, ca_pem=self.ca_pem), "account": ACCOUNT,
+            "secret": Secret(TOKEN), "options": self.emulator.options,
         }  # fmt: skip
         return CloudAccount(**{**facts, **changes})
 
+    def _policy(self) -> CallPolicy:
+        return CallPolicy(deadline_s=20, page_count=self.emulator.page_limit)
+
     def driver(self, dialer: Dialer | None = None, *, policy: CallPolicy | None = None, **changes: Any) -> Any:
         """Return a driver of this cloud's account."""
-        return build(self.account(**changes), dialer or LoopbackDialer(), policy or CallPolicy(deadline_s=20))
+        return build(self.account(**changes), dialer or LoopbackDialer(), policy or self._policy())
 
 
 @contextmanager
 def served(emulator: Emulator, folder: Path) -> Iterator[EmulatedCloud]:
     """Serve ``emulator`` under its provider's real name until the block ends."""
     authority = Authority(folder)
-    context = authority.issue(ACCEPTED[emulator.provider].host).context()
+    context = authority.issue(ACCEPTED[emulator.provider].host or _ANY_HOST).context()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(emulator, context)) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
