@@ -13,7 +13,6 @@ from catalog.search.index import Whole
 from catalog.search.query import Query
 from catalog.store import full_text
 from catalog.store.database import Tx
-from catalog.store.full_text import WORD
 from catalog.store.search import Standing
 
 Mask = NDArray[np.bool_]
@@ -147,4 +146,4 @@ def _named(tx: Tx, whole: Whole, words: Sequence[str]) -> Mask:
 def _said(each: Standing) -> list[str]:
     texts = (each.platform, each.provider, each.region, each.country, continent(each.country))
     labels = (text for pair in each.labels.items() for text in pair)
-    return WORD.findall(" ".join((each.capability, each.title, *texts, *labels)).lower())
+    return full_text.words_of(" ".join((each.capability, each.title, *texts, *labels)))

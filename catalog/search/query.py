@@ -17,7 +17,7 @@ from catalog.messages.handshake import Capability
 from catalog.model.offering import OfferState
 from catalog.places import CONTINENTS
 from catalog.prices.currencies import CURRENCIES
-from catalog.store.full_text import WORD
+from catalog.store.full_text import words_of
 
 WORDS_LIMIT = 8
 TEXT_LENGTH = 256
@@ -143,7 +143,7 @@ def _number(name: str, text: str) -> float:
 
 
 def _text(query: Query, text: str) -> Query:
-    words = tuple(dict.fromkeys(WORD.findall(text.lower())))
+    words = tuple(dict.fromkeys(words_of(text)))
     if not words or len(words) > WORDS_LIMIT:
         raise InvalidValue("these are no words to look for", field="text", fix=f"1 to {WORDS_LIMIT} words")
     return replace(query, words=words)

@@ -356,3 +356,20 @@ def test_words_follow_the_inventory(market: Store) -> None:
     assert len(ids(market, {"text": "debian", "platform": "cloud-000"})) == 1
     market.write(lambda tx: rows.delete(tx, rows.by_id(tx, InventoryItem, held.id)))
     assert ids(market, {"text": "bespoke"}) == []
+
+
+@pytest.mark.parametrize("text", ["Zürich", "ZÜRICH", "zurich 4xlarge"])
+def test_words_have_letters_of_any_script(market: Store, text: str) -> None:
+    """A label and a size's name of more than ASCII are found in large and small letters, and without accents."""
+    offer = market.read(lambda tx: rows.by_id(tx, Offer, "offer_machine_000"))
+    size = market.read(lambda tx: rows.where(tx, InventoryItem, platform_id="platform_001", cloud_id="s2"))[0]
+    market.write(lambda tx: rows.update(tx, offer, {"labels": {"city": "Zürich"}}, NOW_S))
+    market.write(lambda tx: rows.update(tx, size, {"name": "Zürich.4xlarge"}, NOW_S))
+    there = [row for row in everything(market) if row["offer"] == "offer_machine_000" or "Zürich" in row["name"]]
+    expected = {row["id"] for row in there if "4xlarge" not in text or ".4xlarge" in row["name"]}
+    assert set(ids(market, {"text": text})) == expected != set()
+
+
+def test_letters_that_a_database_takes_for_signs_are_no_error(market: Store) -> None:
+    """New Tai Lue's vowels became letters after FTS5's tables were made."""
+    assert ids(market, {"text": "q\u19b0q \u1cf2q"}) == []
