@@ -28,10 +28,10 @@ from catalog.ports import Dialer
 from drivers.clouds import ec2_pages
 from drivers.clouds.assets import Shelf
 from drivers.clouds.ec2_assets import Ec2Snapshots, Ec2Volumes, literal
-from drivers.clouds.ec2_pages import PAGES_LIMIT, next_token, rows_count
+from drivers.clouds.ec2_pages import next_token, rows_count
 from drivers.clouds.generic import GenericCloud, named_options
 from drivers.clouds.parsing import identifier
-from drivers.clouds.policy import CallPolicy
+from drivers.clouds.policy import PAGES_LIMIT, CallPolicy
 
 _DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
 _TYPES_A_PAGE: Final = 100  # the most that DescribeInstanceTypes returns at once
@@ -108,7 +108,7 @@ class WholeConnection(EC2Connection):
         token = next_token(response.object)
         seen: set[str] = set()
         while token is not None:
-            if token in seen or len(seen) >= PAGES_LIMIT:
+            if token in seen or len(seen) >= driver.pages_limit - 1:
                 raise CloudMisbehaved("the pages of the cloud's list do not end")
             seen.add(token)
             page = single.request(action, {**asked, "NextToken": token}, *positional, **rest).object
@@ -123,6 +123,7 @@ class WholeDriver(EC2NodeDriver):
 
     connectionCls = WholeConnection  # noqa: N815 - libcloud's name
     page_count = 500
+    pages_limit = PAGES_LIMIT
 
     def ex_describe_addresses(self, nodes: Sequence[Any]) -> dict[str, list[str]]:
         """Return no further addresses: DescribeInstances has told the public one of each machine."""
@@ -157,7 +158,7 @@ class Ec2Cloud(GenericCloud):
             region=self.account.region,
             signature_version="4",  # version 2 puts key and signature into the URL
         )
-        driver.page_count = self.policy.page_count
+        driver.page_count, driver.pages_limit = self.policy.page_count, self.policy.pages_limit
         return driver
 
     def _log_in(self, driver: Any) -> ServiceInformation:
@@ -195,7 +196,7 @@ class Ec2Cloud(GenericCloud):
         if offered:
             asked |= {"Filter.1.Name": "instance-type"}
             asked |= {f"Filter.1.Value.{number}": name for number, name in enumerate(offered, start=1)}
-        return ec2_pages.items(driver.connection, asked, "instanceTypeSet", page_count=_TYPES_A_PAGE)
+        return self._pages(driver, asked, "instanceTypeSet", _TYPES_A_PAGE)
 
     def _size(self, size: Any) -> CloudSize:
         return ec2_pages.size(size, self.account.region)
@@ -210,13 +211,17 @@ class Ec2Cloud(GenericCloud):
             asked |= {f"Filter.1.Value.{number}": name for number, name in enumerate(names, start=1)}
         # Those who name ids may not ask for pages.
         page_count = None if ids else self.policy.page_count
-        return ec2_pages.items(driver.connection, asked, "imagesSet", page_count=page_count)
+        return self._pages(driver, asked, "imagesSet", page_count)
 
     def _image(self, image: Any) -> CloudItem:
         cloud_id = identifier(ec2_pages.text(image, "imageId"))
         told = {"architecture": ec2_pages.text(image, "architecture"), "os_family": ec2_pages.text(image, "platform")}
         facts = {name: self._text(value, 64) for name, value in told.items() if value}
         return CloudItem(cloud_id=cloud_id, name=self._text(ec2_pages.text(image, "name") or cloud_id), facts=facts)
+
+    def _pages(self, driver: Any, asked: Mapping[str, str], group: str, page_count: int | None) -> Iterator[Any]:
+        limit = self.policy.pages_limit
+        return ec2_pages.items(driver.connection, asked, group, page_count=page_count, pages_limit=limit)
 
     def _shelves(self) -> Mapping[AssetKind, Callable[[Any], Shelf]]:
         clean, page_count = self._bridge.clean, self.policy.page_count
@@ -236,8 +241,7 @@ class Ec2Cloud(GenericCloud):
 
     def _list_nodes(self, driver: Any) -> Iterator[Node]:
         asked = {"Action": "DescribeInstances"}
-        found = ec2_pages.items(driver.connection, asked, "reservationSet", page_count=self.policy.page_count)
-        for reservation in found:
+        for reservation in self._pages(driver, asked, "reservationSet", self.policy.page_count):
             for machine in ec2_pages.inside(reservation, "instancesSet"):
                 yield driver._to_node(machine)  # noqa: SLF001 - libcloud's own reading of one
 

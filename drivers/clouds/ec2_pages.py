@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from libcloud.compute.drivers.ec2 import NAMESPACE
 from libcloud.pricing import get_size_price
 
 from catalog.clouds import CloudSize
 from catalog.errors import CloudMisbehaved
+from drivers.clouds.policy import PAGES_LIMIT
 
-PAGES_LIMIT: Final = 400
 
-
-def items(connection: Any, asked: Mapping[str, str], group: str, *, page_count: int | None) -> Iterator[Any]:
+def items(
+    connection: Any, asked: Mapping[str, str], group: str, *, page_count: int | None, pages_limit: int = PAGES_LIMIT
+) -> Iterator[Any]:
     """Yield the elements of ``group`` in every page of an answer. None as ``page_count``: pages are not asked for.
 
     Raises CloudMisbehaved when the pages do not end, or hold rows where none is looked for.
@@ -29,7 +30,7 @@ def items(connection: Any, asked: Mapping[str, str], group: str, *, page_count: 
         token = next_token(root)
         if token is None:
             return
-        if token in seen or len(seen) >= PAGES_LIMIT:
+        if token in seen or len(seen) >= pages_limit - 1:
             raise CloudMisbehaved("the pages of the cloud's list do not end")
         seen.add(token)
         params["NextToken"] = token

@@ -73,7 +73,12 @@ class Bridge:
         routed_http.install()
         libcloud_prices.install()
         self._policy = policy
-        self._route = Route((account.endpoint, *account.services), dialer, body_limit_bytes=policy.body_limit_bytes)
+        self._route = Route(
+            (account.endpoint, *account.services),
+            dialer,
+            body_limit_bytes=policy.body_limit_bytes,
+            sockets_limit=policy.sockets_limit,
+        )
         self._redaction = Redaction(account.account, account.secret)
         self._threads = PlatformThreads(account.platform, policy)
 

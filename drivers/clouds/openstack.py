@@ -136,7 +136,7 @@ class OpenStackCloud(GenericCloud):
         """Yield the rows of a list, page by page. Raises CloudMisbehaved for pages that do not end, or hold no rows."""
         asked: dict[str, Any] = {"limit": self.policy.page_count}
         seen: set[str] = set()
-        while True:
+        for _page in range(self.policy.pages_limit):
             page = connection.request(path, params=dict(asked)).object
             rows = page.get(key) if isinstance(page, dict) else None
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -148,9 +148,10 @@ class OpenStackCloud(GenericCloud):
             marker = parse_qs(urlsplit(following).query).get("marker", [""])[0]
             # Only the marker is taken from the cloud's link: where to ask is ours to say.
             if not rows or not marker or marker in seen:
-                raise CloudMisbehaved("the pages of the cloud's list do not end")
+                break
             seen.add(marker)
             asked["marker"] = marker
+        raise CloudMisbehaved("the pages of the cloud's list do not end")
 
     def _shelves(self) -> Mapping[AssetKind, Callable[[Any], Shelf]]:
         clean = self._bridge.clean

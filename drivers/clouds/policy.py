@@ -1,6 +1,9 @@
 """The limits that every call to a cloud keeps, whatever the provider."""
 
 from dataclasses import dataclass
+from typing import Final
+
+PAGES_LIMIT: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,8 @@ class CallPolicy:
     row_limit: int = 20_000  # of one list; a longer one is refused, never cut short
     page_count: int = 500  # rows asked for at once, where a cloud pages
     list_deadline_s: float = 120.0  # for a whole list that is read in a process of its own
+    pages_limit: int = PAGES_LIMIT  # of one list; 20,000 rows in pages of 50
+    sockets_limit: int = 64  # of one call, where a cloud ends each connection with its answer
     # What a thread may bring home of a list; parsing more would hold the event loop up, see ``reading_apart``.
     short_list_rows: int = 250
     short_list_bytes: int = 256 * 1024

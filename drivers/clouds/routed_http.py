@@ -52,9 +52,12 @@ class AnswerTooLong(CloudMisbehaved):
 class Route:
     """The only ways out for one platform's driver: its approved endpoints, each by its dial address."""
 
-    def __init__(self, endpoints: Sequence[ApprovedEndpoint], dialer: Dialer, *, body_limit_bytes: int) -> None:
+    def __init__(
+        self, endpoints: Sequence[ApprovedEndpoint], dialer: Dialer, *, body_limit_bytes: int, sockets_limit: int
+    ) -> None:
         self.dialer = dialer
         self.body_limit_bytes = body_limit_bytes
+        self.sockets_limit = sockets_limit
         self._addresses = {Target.of(endpoint.url): endpoint.dial for endpoint in endpoints}
         self._authorities = {Target.of(endpoint.url): endpoint.ca_pem for endpoint in endpoints}
         # Shared by the platform's threads: building one costs milliseconds, and OpenSSL contexts are thread-safe.
@@ -150,12 +153,17 @@ class Call:
             _CALL.reset(token)
 
     def keep(self, connected: socket.socket) -> None:
-        """Shut ``connected`` too when the call is cut."""
+        """Shut ``connected`` too when the call is cut. Raises CloudMisbehaved past the most that one call may open."""
         # A duplicate, because wrapping a socket in TLS takes its descriptor away from the original object.
         duplicate = connected.dup()
         with self._lock:
-            self._sockets.append(duplicate)
+            is_kept = len(self._sockets) < self.route.sockets_limit
+            if is_kept:
+                self._sockets.append(duplicate)
             cut = self._cut
+        if not is_kept:
+            duplicate.close()
+            raise self.refused(CloudMisbehaved("the cloud needs more connections than one call may open"))
         if cut:
             self.cut()
 

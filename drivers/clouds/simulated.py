@@ -7,7 +7,7 @@ up before a create is repeated. Every list says its ``total``, so that a truncat
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from libcloud.common.base import ConnectionUserAndKey, JsonResponse
@@ -19,8 +19,7 @@ from catalog.errors import CloudMisbehaved
 from catalog.messages.handshake import Capability, ServiceInformation
 from drivers.clouds.generic import GenericCloud
 from drivers.clouds.parsing import identifier
-
-_PAGES_LIMIT: Final = 1000
+from drivers.clouds.policy import PAGES_LIMIT
 
 
 class SimulatedResponse(JsonResponse):
@@ -57,6 +56,7 @@ class SimulatedNodeDriver(NodeDriver):
     name = "Simulated private cloud"
     website = "https://crossway.invalid/simulated"
     type = "simulated"
+    pages_limit = PAGES_LIMIT
 
     _STATES: ClassVar[Mapping[str, NodeState]] = {
         "PENDING": NodeState.PENDING,
@@ -162,7 +162,7 @@ class SimulatedNodeDriver(NodeDriver):
         connection: Any = self.connection
         count = 0
         after: str | None = None
-        for _page in range(_PAGES_LIMIT):
+        for _page in range(self.pages_limit):
             params = {**(query or {}), **({"after": after} if after else {})}
             page = connection.request(path, params=params).object
             count += len(page["items"])
@@ -188,13 +188,15 @@ class SimulatedCloud(GenericCloud):
 
     def _driver(self) -> Any:
         secure = self.target.scheme == "https"
-        return _new_driver(
+        driver = _new_driver(
             self.account.account,
             self.account.secret.reveal(),
             secure=secure,
             host=self.target.host,
             port=self.target.port,
         )
+        driver.pages_limit = self.policy.pages_limit
+        return driver
 
     def _log_in(self, driver: Any) -> ServiceInformation:
         answered = driver.ex_services()

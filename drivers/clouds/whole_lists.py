@@ -6,11 +6,11 @@ libcloud's drivers do not notice; a machine that is missed so would be made twic
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from catalog.errors import CloudMisbehaved, CloudUnavailable
+from drivers.clouds.policy import PAGES_LIMIT
 
-PAGES_LIMIT: Final = 200
 Row = Mapping[str, Any]
 
 

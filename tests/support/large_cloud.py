@@ -48,7 +48,8 @@ class LargeCloud:
         end = start + min(int(query.get("limit", ["1000"])[0]), 1000)
         rows = self._rows[key]
         more = self._endless or end < len(rows)
-        found: dict[str, Any] = {key: rows[:10] if self._endless else rows[start:end]}
+        make = flavor if key == "flavors" else image
+        found: dict[str, Any] = {key: [make(start + n) for n in range(10)] if self._endless else rows[start:end]}
         if more and key == "images":
             found["next"] = f"/v2/images?marker={end}"
         elif more:

@@ -4,8 +4,9 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import pytest
 
@@ -14,6 +15,7 @@ from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable, Inva
 from catalog.model.ids import PlatformId
 from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
+from drivers.clouds import ec2_pages
 from drivers.clouds.ec2 import NAMESPACE, WholeResponse
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build
@@ -205,3 +207,17 @@ def test_an_unknown_region_is_refused_when_the_driver_is_built(moto: RunningClou
     with pytest.raises(InvalidValue) as caught:
         moto.driver(region="mars-north-1")
     assert caught.value.field == "region"
+
+
+def test_pages_without_end_are_given_up_at_the_limit() -> None:
+    """A cloud that always has another token is asked for as many pages as there may be, and not one more."""
+    asked: list[str] = []
+
+    class Endless:
+        def page(self, params: Mapping[str, str]) -> Any:
+            asked.append(params.get("NextToken", ""))
+            return fromstring(f'<R xmlns="{NAMESPACE}"><s><item/></s><nextToken>t{len(asked)}</nextToken></R>')
+
+    with pytest.raises(CloudMisbehaved, match="pages"):
+        list(ec2_pages.items(Endless(), {}, "s", page_count=5, pages_limit=3))
+    assert asked == ["", "t1", "t2"]

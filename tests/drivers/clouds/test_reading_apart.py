@@ -117,11 +117,19 @@ def test_a_short_list_needs_no_process(large: Address) -> None:
     assert seen == []
 
 
-def test_pages_without_end_are_refused(endless: Address) -> None:
-    """The list is given up at the row limit and nothing of it is told."""
-    policy = replace(POLICY, row_limit=2_000)
-    with pytest.raises(CloudMisbehaved):
-        on(build(account(endless), LoopbackDialer(), policy), lambda driver: driver.listing("image"))
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"row_limit": 300}, "longer", id="rows"),
+        pytest.param({"pages_limit": 7}, "pages", id="pages in a thread"),
+        pytest.param({"pages_limit": 40}, "pages", id="pages in a process"),
+    ],
+)
+def test_pages_without_end_are_refused(endless: Address, changes: dict[str, int], reason: str) -> None:
+    """Each of ten rows that nobody listed yet: given up at the first limit, and nothing of it is told."""
+    driver = build(account(endless), LoopbackDialer(), replace(POLICY, **changes))
+    with pytest.raises(CloudMisbehaved, match=reason):
+        on(driver, lambda driver: driver.listing("image"))
 
 
 def test_a_list_past_the_row_limit_is_refused_not_cut(large: Address) -> None:

@@ -1,6 +1,7 @@
 """Everything a driver sends goes by the dialer to an approved endpoint that proves its name, within its limits."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,11 @@ def test_a_failed_create_is_not_repeated_by_libcloud(simulated: RunningCloud, mo
         simulated.faults()
 
 
-def routed_call(*, url: str = "http://cloud.example", deadline_s: float = 5.0) -> Call:
+def routed_call(*, url: str = "http://cloud.example", deadline_s: float = 5.0, sockets: int = 8) -> Call:
     """Return a call whose only endpoint is ``url``, dialled nowhere."""
     routed_http.install()
-    route = Route((ApprovedEndpoint(url=url, dial=NOWHERE),), LoopbackDialer(), body_limit_bytes=1000)
+    endpoints = (ApprovedEndpoint(url=url, dial=NOWHERE),)
+    route = Route(endpoints, LoopbackDialer(), body_limit_bytes=1000, sockets_limit=sockets)
     return Call(route, deadline_s=deadline_s)
 
 
@@ -191,6 +193,22 @@ def test_only_the_approved_endpoint_is_dialled(url: str) -> None:
             connection.request("GET", url)
     assert call.refusal is not None
     assert call.route.dialer.dialled == []  # type: ignore[attr-defined]
+
+
+def test_a_call_keeps_no_more_sockets_than_it_may() -> None:
+    """One past the limit ends the call, and nothing of it stays open; those before it are shut with the call."""
+    call = routed_call(sockets=2)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        call.keep(ours)
+        call.keep(ours)
+        opened = len([*Path("/proc/self/fd").iterdir()])
+        with pytest.raises(CloudMisbehaved, match="connections"):
+            call.keep(ours)
+        assert len([*Path("/proc/self/fd").iterdir()]) == opened
+        assert isinstance(call.refusal, CloudMisbehaved)
+        call.cut()
+        assert theirs.recv(1) == b""
 
 
 def test_libcloud_outside_of_a_call_fails_closed() -> None:
