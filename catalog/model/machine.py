@@ -82,6 +82,8 @@ class Machine(Row, table=True):
             sqlite_where=_IMPORTED,
             postgresql_where=_IMPORTED,
         ),
+        # What platforms hold for us is, with every order and every search.
+        Index("ix_machine_taken", "state", "platform_id", "custody", "vcpu", "memory_mib"),
         # Whose time is over is asked every half a second; the state comes first, or its own index would be taken.
         Index("ix_machine_ends", "state", "ends_at_s"),
     )

@@ -22,7 +22,7 @@ from catalog.search.filters import OF_OFFERS, Mask, granted_to, masks
 from catalog.search.index import SearchIndex, Whole
 from catalog.search.query import Query
 from catalog.search.rank import Term
-from catalog.store import search
+from catalog.store import machines, search
 from catalog.store.database import Tx
 from catalog.store.machines import Taken
 from catalog.store.search import Standing
@@ -145,10 +145,10 @@ def _usual_currency(currencies: Codes, words: Words) -> str:
 
 def _rooms(tx: Tx, whole: Whole, numbers: Mapping[str, Floats], offers: Codes) -> Floats:
     """Return how many more machines of each row's size the quotas admit, infinite where nothing limits them."""
-    taken = search.taken(tx)
+    taken = machines.taken_everywhere(tx)
     nothing = Taken(machines=0, vcpu=0.0, memory_mib=0)
     left = [_left(each, taken.get(each.platform_id, nothing)) for each in whole.offers]
-    room = _spread([machines for machines, _, _ in left], offers)
+    room = _spread([each[0] for each in left], offers)
     for place, name in ((1, "vcpu"), (2, "memory_gib")):
         limit = _spread([each[place] for each in left], offers)
         with np.errstate(invalid="ignore"):

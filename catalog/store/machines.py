@@ -22,6 +22,13 @@ _ID = column(Machine, "id")
 COUNTED = column(Machine, "custody").in_((Custody.MADE, Custody.MANAGED))
 # Named one by one, so that the index finds them: what is gone stays in the table for ever.
 _LIVE = tuple(state for state in MachineState if state is not MachineState.GONE)
+_WEIGHED = (
+    func.count(),
+    func.count(column(Machine, "vcpu")),
+    func.coalesce(func.sum(column(Machine, "vcpu")), 0.0),
+    func.count(column(Machine, "memory_mib")),
+    func.coalesce(func.sum(column(Machine, "memory_mib")), 0),
+)
 
 
 def claim_idle(
@@ -79,7 +86,14 @@ class Taken:
 
 def taken_at(tx: Session, platform: PlatformId) -> Taken:
     """Return what the platform may still hold for us: of all machines not gone, building ones included."""
-    return _taken(tx, column(Machine, "platform_id") == platform, _STATE != MachineState.GONE)
+    return _taken(tx, column(Machine, "platform_id") == platform, _STATE.in_(_LIVE))
+
+
+def taken_everywhere(tx: Session) -> Mapping[PlatformId, Taken]:
+    """Return ``taken_at`` of every platform; one without machines is absent."""
+    platform = column(Machine, "platform_id")
+    counted = sql_select(platform, *_WEIGHED).where(COUNTED, _STATE.in_(_LIVE)).group_by(platform)
+    return {PlatformId(each): _sums(*found) for each, *found in tx.execute(counted).all()}
 
 
 def taken_before(tx: Session, machine: Machine) -> Taken:
@@ -108,15 +122,11 @@ def held_by(tx: Session, projects: Collection[ProjectId]) -> Taken:
 
 
 def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
-    vcpu, memory = column(Machine, "vcpu"), column(Machine, "memory_mib")
-    counted = sql_select(
-        func.count(),
-        func.count(vcpu),
-        func.coalesce(func.sum(vcpu), 0.0),
-        func.count(memory),
-        func.coalesce(func.sum(memory), 0),
-    ).where(COUNTED, *which)
-    count, vcpu_known, vcpu_sum, memory_known, memory_sum = tx.execute(counted).one()
+    return _sums(*tx.execute(sql_select(*_WEIGHED).where(COUNTED, *which)).one())
+
+
+def _sums(count: int, vcpu_known: int, vcpu_sum: float, memory_known: int, memory_sum: int) -> Taken:
+    """Return what a row of ``_WEIGHED`` says."""
     return Taken(
         machines=count,
         vcpu=float(vcpu_sum) if vcpu_known == count else None,

@@ -4,13 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Row as Found
-from sqlalchemy import func
 from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from catalog.model.consent import Grant
 from catalog.model.ids import OfferId, PlatformId
-from catalog.model.machine import Machine, MachineState
 from catalog.model.network import Site
 from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferState
 from catalog.model.platform import Platform
@@ -19,7 +17,6 @@ from catalog.model.reachability import Reachability, is_stale
 from catalog.model.search import Serial
 from catalog.store import rows
 from catalog.store.database import Tx
-from catalog.store.machines import COUNTED, Taken
 
 PRICES = "prices"
 _AT_ONCE = 500
@@ -115,31 +112,6 @@ def prices_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, Price]:
         part = select(Price).where(col(Price.id).in_(wanted[begin : begin + _AT_ONCE]))
         found |= {price.id: price for price in tx.exec(part) if price.id is not None}
     return found
-
-
-def taken(tx: Tx) -> Mapping[PlatformId, Taken]:
-    """Return what each platform may still hold for us, as ``machines.taken_at`` counts; without machines: absent."""
-    vcpu, memory = col(Machine.vcpu), col(Machine.memory_mib)
-    counted = (
-        sql_select(
-            col(Machine.platform_id),
-            func.count(),
-            func.count(vcpu),
-            func.coalesce(func.sum(vcpu), 0.0),
-            func.count(memory),
-            func.coalesce(func.sum(memory), 0),
-        )
-        .where(COUNTED, col(Machine.state) != MachineState.GONE)
-        .group_by(col(Machine.platform_id))
-    )
-    return {
-        PlatformId(platform): Taken(
-            machines=count,
-            vcpu=float(vcpu_sum) if vcpu_known == count else None,
-            memory_mib=int(memory_sum) if memory_known == count else None,
-        )
-        for platform, count, vcpu_known, vcpu_sum, memory_known, memory_sum in tx.execute(counted).all()
-    }
 
 
 def serial(tx: Tx, subject: str) -> int:
