@@ -29,20 +29,22 @@ INVENTORY_LIMIT = 20_000  # more is a broken or hostile answer; public clouds li
 _NEVER_EMPTIED = {Capability.SIZE, Capability.IMAGE, Capability.LOCATION}
 # Without these nothing can be ordered, so a cloud that lists none is not believed, the first time either.
 _NEVER_EMPTY = {Capability.SIZE, Capability.IMAGE}
+_NONE_LISTED = "the cloud lists none"
 _REASON_LENGTH = 500
 _ALWAYS_SHOWN = frozenset({"verbs", "quota", "expires_at_s"})
 
 
-def publish(tx: Tx, grant: Grant, now_s: float) -> Offer:
-    """Return the offer that ``grant`` makes, OFFERED, or DEGRADED while its newest proof failed; may be repeated.
+def publish(tx: Tx, grant: Grant, now_s: float, trouble: str = "") -> Offer:
+    """Return the offer that ``grant`` makes, OFFERED, or DEGRADED while its newest proof failed or with ``trouble``.
 
-    Raises WrongState unless the grant is ACCEPTED now, whatever ``grant`` says.
+    May be repeated: an offer that stands as it should stays as it is. Raises WrongState unless the grant is ACCEPTED
+    now, whatever ``grant`` says.
     """
     held = rows.by_id(tx, Grant, grant.id)
     if held.state is not GrantState.ACCEPTED or (held.expires_at_s is not None and held.expires_at_s <= now_s):
         raise WrongState(f"the grant is '{held.state.value}', and only accepted ones are offered", field="state")
     entry = rows.first(tx, CatalogEntry, capability=held.capability) or rows.insert(tx, _entry(held, now_s), now_s)
-    state, reason = _standing(held)
+    state, reason = (OfferState.DEGRADED, trouble[:_REASON_LENGTH]) if trouble else _standing(held)
     facts = shown_terms(held)
     offer = rows.first(tx, Offer, entry_id=entry.id, platform_id=held.platform_id)
     if offer is None:
@@ -123,6 +125,11 @@ def store_inventory(tx: Tx, platform_id: PlatformId, kind: str, items: Sequence[
     return settle_inventory(tx, platform_id, kind, sync_id, now_s).total
 
 
+def trouble_with(tx: Tx, kind: str, sync_id: str) -> str:
+    """Return what is not plausible about the list that came in under ``sync_id``, "" when nothing is."""
+    return _NONE_LISTED if kind in _NEVER_EMPTY and not incoming.counts(tx, sync_id)[0] else ""
+
+
 def settle_inventory(tx: Tx, platform_id: PlatformId, kind: str, sync_id: str, now_s: float) -> incoming.Changed:
     """Make what came in under ``sync_id`` the platform's whole inventory of ``kind``, and return what changed.
 
@@ -153,7 +160,7 @@ def _entry(grant: Grant, now_s: float) -> CatalogEntry:
 def _degrade_kind(tx: Tx, platform_id: PlatformId, kind: str, now_s: float) -> None:
     grant = rows.first(tx, Grant, platform_id=platform_id, capability=kind)
     if grant is not None:
-        degrade(tx, grant.id, "the cloud lists none", now_s)
+        degrade(tx, grant.id, _NONE_LISTED, now_s)
 
 
 def shown_terms(grant: Grant) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId, new_id
 from catalog.model.right import Right, RightState
 from catalog.ports import Clock
-from catalog.publish import degrade, publish, settle_inventory
+from catalog.publish import publish, settle_inventory, trouble_with
 from catalog.store import incoming
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
@@ -103,10 +103,9 @@ class Publisher:
             add_proof(tx, grant.id, proof, now_s)
             if grant.capability not in OF_THE_OWNER:
                 rights.record(tx, grant.platform_id, (proof,), now_s)
-            publish(tx, grant, now_s)
-            if not proof.allowed:
-                degrade(tx, grant.id, f"the account may not do this: {proof.request}", now_s)
-            elif sync_id is not None:
+            # In one go: an offer that was opened and closed again would be told of twice at every try.
+            publish(tx, grant, now_s, "" if sync_id is None else trouble_with(tx, grant.capability, sync_id))
+            if sync_id is not None:
                 settle_inventory(tx, grant.platform_id, grant.capability, sync_id, now_s)
                 if grant.capability == Capability.MACHINE:
                     drift.note(tx, grant.platform_id, read_from_s=began_s, now_s=now_s)
@@ -115,12 +114,7 @@ class Publisher:
 
     async def _degrade(self, grant: Grant, reason: str) -> None:
         now_s = self.clock.now_s()
-
-        def work(tx: Tx) -> None:
-            publish(tx, grant, now_s)
-            degrade(tx, grant.id, reason, now_s)
-
-        await self.database.write(work)
+        await self.database.write(lambda tx: publish(tx, grant, now_s, reason))
         log.warning("offer degraded", extra={"platform": grant.platform_id, "capability": grant.capability})
 
 

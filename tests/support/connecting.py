@@ -62,6 +62,7 @@ class ScriptedCloud(MemoryCloud):
     calls: list[str] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    has_images: bool = True
     hooks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)  # by call, each run once
     closed: bool = False
 
@@ -89,9 +90,9 @@ class ScriptedCloud(MemoryCloud):
         return await super().sizes()
 
     async def images(self) -> Sequence[CloudItem]:
-        """Return one image."""
+        """Return one image, while it has any."""
         await self._call("images")
-        return await super().images()
+        return await super().images() if self.has_images else ()
 
     async def close(self) -> None:
         """Remember it."""

@@ -8,6 +8,7 @@ import pytest
 from catalog import consent, rights
 from catalog.errors import CloudMisbehaved, CloudUnavailable
 from catalog.model.consent import Grant
+from catalog.model.event import Event
 from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.store import rows
 from gateway.connector.policy import Verdict
@@ -89,6 +90,37 @@ def test_a_garbled_list_degrades_that_offer_alone(world: Connecting) -> None:
                 "machine": OFFERED,
                 "size": OFFERED,
             }
+            await ended(world)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["a refusal", "a garbled list", "an empty list"])
+def test_an_offer_that_stays_degraded_is_told_of_once(world: Connecting, how: str) -> None:
+    """Two runs that fail alike are one event; the offer is not open for a moment in between. A good one is another."""
+    world.accept_everything()
+
+    async def told(since: int) -> list[str]:
+        found = await world.store.database.read(lambda tx: rows.where(tx, Event))
+        return [each.kind for each in found if each.seq > since and each.kind.startswith("offer.")]
+
+    async def run() -> None:
+        async with world.target():
+            world.cloud.has_images = how != "an empty list"
+            await connected(world)
+            since = max(each.seq for each in await world.store.database.read(lambda tx: rows.where(tx, Event)))
+            if how == "a refusal":
+                world.cloud.refused = {"image"}
+            elif how == "a garbled list":
+                world.cloud.failures["images"] = [CloudMisbehaved("garbage"), CloudMisbehaved("garbage")]
+            for _ in range(2):
+                assert await world.publisher.run(world.platform) == 2 + (how == "an empty list")
+                assert (await offers(world))["image"][0] is OfferState.DEGRADED
+            assert await told(since) == ([] if how == "an empty list" else ["offer.degraded"])
+            world.cloud.refused = set()
+            world.cloud.has_images = True
+            assert await world.publisher.run(world.platform) == 3
+            assert (await told(since))[-1] == "offer.offered"
             await ended(world)
 
     asyncio.run(run())
