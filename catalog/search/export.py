@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
 
 
@@ -30,6 +31,7 @@ _PLAIN: Final = (
 _PRICE: Final = ("amount", "currency", "unit", "source", "valid_from")
 _REACH: Final = ("rtt_ms", "loss_ratio", "preference", "measured_at", "stale")
 _NAME_LENGTH: Final = 63  # of a Backstage entity, as of a Kubernetes object
+_SIGN_LENGTH: Final = 8
 _TIMES: Final = frozenset({"valid_from", "measured_at"})
 
 
@@ -84,13 +86,23 @@ def _entity(row: Mapping[str, Any]) -> Mapping[str, Any]:
         "apiVersion": "backstage.io/v1alpha1",
         "kind": "Resource",
         "metadata": {
-            "name": _slug(f"{row['platform']}-{row['kind']}-{row['item'] or row['capability']}"),
+            "name": _name(row),
             "title": f"{row['name']} at {row['platform']}",
             "annotations": {f"crossway/{name.replace('_', '-')}": str(value) for name, value in facts.items()},
             "tags": sorted(tag for tag in tags if tag),
         },
         "spec": {"type": f"crossway-{row['kind']}", "owner": _slug(str(row["platform"])), "system": "crossway"},
     }
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """Return the entity's name. What its letters do not tell apart from others is told apart by the row's id."""
+    text = f"{row['platform']}-{row['kind']}-{row['item'] or row['capability']}"
+    slug = _slug(text)
+    if slug == text:
+        return slug
+    sign = sha256(str(row["id"]).encode()).hexdigest()[:_SIGN_LENGTH]
+    return f"{slug[: _NAME_LENGTH - _SIGN_LENGTH - 1].rstrip('-')}-{sign}"
 
 
 def _slug(text: str) -> str:

@@ -14,6 +14,7 @@ from catalog.search.index import SearchIndex
 from catalog.search.query import read
 from catalog.search.told import told
 from catalog.store import rows
+from catalog.store.database import Tx
 from tests.support.markets import NOW_S
 from tests.support.stores import Store
 
@@ -58,3 +59,28 @@ def test_backstage_entities_have_valid_names_and_hold_what_is_known(market: Stor
             assert len(text) <= 63
         assert all(isinstance(text, str) for text in entity["metadata"]["annotations"].values())
     assert len({entity["metadata"]["name"] for entity in entities}) == len(entities)
+
+
+def test_backstage_names_differ_where_letters_do_not(market: Store) -> None:
+    """Sizes told apart by case or signs alone, and those alike for longer than a name, have names of their own.
+
+    A name that says the whole text is that text; another is the same in every export.
+    """
+    names = ["m5.large", "m5-large", "M5.Large", "x" * 70 + "1", "x" * 70 + "2", "\u4e2d", "plain"]
+
+    def add(tx: Tx) -> None:
+        for name in names:
+            item = InventoryItem(platform_id="platform_000", kind="size", cloud_id=name, name=name)  # type: ignore[arg-type]
+            rows.insert(tx, item, NOW_S)
+
+    market.write(add)
+
+    def exported_names() -> dict[str, str]:
+        found = yaml.safe_load_all(exported(market, ExportFormat.BACKSTAGE, kind="size", platform="cloud-000"))
+        return {each["metadata"]["annotations"]["crossway/item"]: each["metadata"]["name"] for each in found}
+
+    held = exported_names()
+    assert exported_names() == held
+    assert len(set(held.values())) == len(held) == len(names) + 16
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each) and len(each) <= 63 for each in held.values())
+    assert (held["plain"], held["m5-large"]) == ("cloud-000-size-plain", "cloud-000-size-m5-large")
