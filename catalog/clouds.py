@@ -68,7 +68,7 @@ class CloudMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudSize:
-    """A machine size on offer. ``memory_mib`` in MiB, ``disk_gib`` in GiB, price None when unknown.
+    """A machine size on offer. ``memory_mib`` in MiB, ``disk_gib`` in GiB. What it costs is the price book's to say.
 
     ``architecture`` and ``gpu_count`` are what the cloud itself says, None where it says nothing.
     """
@@ -78,7 +78,6 @@ class CloudSize:
     vcpu: float | None
     memory_mib: int
     disk_gib: int | None
-    price_per_hour: float | None = None
     architecture: str | None = None
     gpu_count: int | None = None
 

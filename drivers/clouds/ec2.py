@@ -140,7 +140,7 @@ class Ec2Cloud(GenericCloud):
     """An EC2 account in one region."""
 
     provider = "ec2"
-    # Hundreds of instance types, and libcloud's file of prices, 4.5 MB of JSON, to be read beside them.
+    # Hundreds of instance types of several KiB each: more than a thread may bring home.
     always_long = frozenset({Capability.SIZE})
 
     def __init__(self, account: CloudAccount, dialer: Dialer, policy: CallPolicy) -> None:
@@ -199,7 +199,7 @@ class Ec2Cloud(GenericCloud):
         return self._pages(driver, asked, "instanceTypeSet", _TYPES_A_PAGE)
 
     def _size(self, size: Any) -> CloudSize:
-        return ec2_pages.size(size, self.account.region)
+        return ec2_pages.size(size)
 
     def _list_images(self, driver: Any) -> Iterator[Any]:
         # Never all: a real region has more than 100,000 images.

@@ -1,11 +1,9 @@
 """EC2's lists page by page, and what their elements say. No more than one page is in memory at a time."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from libcloud.compute.drivers.ec2 import NAMESPACE
-from libcloud.pricing import get_size_price
 
 from catalog.clouds import CloudSize
 from catalog.errors import CloudMisbehaved
@@ -57,7 +55,7 @@ def rows_count(root: Any) -> int:
     return sum(1 for group in root for row in group if str(row.tag).rpartition("}")[2] == "item")
 
 
-def size(element: Any, region: str) -> CloudSize:
+def size(element: Any) -> CloudSize:
     """Return the instance type that an element of DescribeInstanceTypes tells of. Raises CloudMisbehaved."""
     name = text(element, "instanceType")
     memory_mib = _count(element, "memoryInfo", "sizeInMiB")
@@ -71,7 +69,6 @@ def size(element: Any, region: str) -> CloudSize:
         vcpu=_count(element, "vCpuInfo", "defaultVCpus"),
         memory_mib=memory_mib,
         disk_gib=_count(element, "instanceStorageInfo", "totalSizeInGB"),
-        price_per_hour=_price(name, region),
         architecture=" ".join(sorted(filter(None, processors))) or None,
         gpu_count=None if not gpus or None in gpus else sum(count or 0 for count in gpus),
     )
@@ -85,11 +82,3 @@ def _child(element: Any, name: str) -> Any:
 def _count(element: Any, *path: str) -> int | None:
     told = text(element, *path)
     return int(told) if told.isdecimal() else None
-
-
-def _price(name: str, region: str) -> float | None:
-    try:
-        told = get_size_price(driver_type="compute", driver_name="ec2_linux", size_id=name, region=region)
-    except KeyError:
-        return None
-    return float(told) if told and math.isfinite(float(told)) else None

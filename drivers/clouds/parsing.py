@@ -67,8 +67,6 @@ class Parsing:
             vcpu=None if vcpu is None else float(vcpu),
             memory_mib=int(size.ram or 0),
             disk_gib=None if size.disk is None else int(size.disk),
-            # libcloud says 0 where it knows no price.
-            price_per_hour=float(size.price) if size.price else None,
         )
 
     def _image(self, image: NodeImage) -> CloudItem:

@@ -71,7 +71,7 @@ class SimulatedNodeDriver(NodeDriver):
         return [
             NodeSize(
                 row["id"], row["name"], ram=row["memory_mib"], disk=row["disk_gib"], bandwidth=0,
-                price=row["price_per_hour"], driver=self, extra={"cpu": row["vcpu"]},
+                price=0, driver=self, extra={"cpu": row["vcpu"]},
             )
             for row in self._rows("/v1/sizes")
         ]  # fmt: skip

@@ -7,7 +7,6 @@ over its connection. Bare metal is an API of its own there, of which nothing is 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from libcloud.common.exceptions import BaseHTTPError
@@ -16,7 +15,7 @@ from libcloud.compute.base import Node, NodeImage, NodeLocation, NodeSize
 from libcloud.compute.drivers.vultr import VultrNodeDriverV2
 from libcloud.compute.types import NodeState
 
-from catalog.clouds import CloudSize, MachineSpec
+from catalog.clouds import MachineSpec
 from catalog.errors import CloudRefused
 from drivers.clouds.marked import MarkedCloud
 from drivers.clouds.whole_lists import Page, Row, whole
@@ -77,10 +76,6 @@ class VultrCloud(MarkedCloud):
     def _row(self, driver: Any, cloud_id: str) -> Row:
         row: Row = driver.connection.request(f"{_INSTANCES}/{cloud_id}").object["instance"]
         return row
-
-    def _size(self, size: NodeSize) -> CloudSize:
-        # libcloud gives the price of a month where one of an hour belongs.
-        return replace(super()._size(size), price_per_hour=None)
 
     def _handle(self, driver: Any, cloud_id: str) -> Node:
         # libcloud looks at the size, whether it is bare metal, which none of ours is.

@@ -35,7 +35,7 @@ def test_a_row_holds_facts_and_what_is_normalised() -> None:
     """2,048 MiB are 2 GiB; a machine tells its state, addresses and tags; what is not known is null."""
     (size,) = json.loads(listed.listing("simulated", "size", sizes(1)).batches[0])
     assert (size["cloud_id"], size["memory_gib"], size["gpu_count"]) == ("s0", 2, None)
-    assert size["facts"] == {"vcpu": 1, "memory_mib": 2048, "disk_gib": None, "price_per_hour": None}
+    assert size["facts"] == {"vcpu": 1, "memory_mib": 2048, "disk_gib": None}
     machine = CloudMachine(
         cloud_id="m1", name="web", status=MachineStatus.RUNNING, addresses=("10.0.0.1",), tags={"owner": "shop"}
     )

@@ -12,7 +12,7 @@ from catalog.model.offering import CatalogEntry, InventoryItem, Offer, OfferStat
 from catalog.store import rows
 from tests.support.stores import Store, add_connection, add_platform
 
-SMALL = CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=2048, disk_gib=20, price_per_hour=0.02)
+SMALL = CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=2048, disk_gib=20)
 LARGE = CloudSize(cloud_id="s2", name="large", vcpu=8, memory_mib=16384, disk_gib=None)
 
 
@@ -108,7 +108,7 @@ def test_inventory_is_replaced_whole_and_only_changes_are_written(store: Store) 
     assert items(store, platform) == {"s2": ("huge", 2), "s3": ("tiny", 1)}
     assert items(store, platform, "image") == {"i1": ("debian", 1)}
     sizes = store.read(lambda tx: rows.where(tx, InventoryItem, cloud_id="s3"))
-    assert sizes[0].facts == {"vcpu": None, "memory_mib": 512, "disk_gib": 5, "price_per_hour": None}
+    assert sizes[0].facts == {"vcpu": None, "memory_mib": 512, "disk_gib": 5}
 
 
 def test_inventory_carries_what_can_be_compared_across_clouds(store: Store) -> None:

@@ -126,7 +126,6 @@ def test_lists_hold_what_the_cloud_has(cloud: AnyCloud) -> None:
         sizes = {size.cloud_id: size for size in await driver.sizes()}
         assert sizes[SIZES[cloud.provider]].memory_mib == 1024
         assert sizes[SIZES[cloud.provider]].vcpu
-        assert all(size.price_per_hour is None or size.price_per_hour > 0 for size in sizes.values())
         assert IMAGES[cloud.provider] in {image.cloud_id for image in await driver.images()}
         assert await driver.locations()
         assert isinstance(await driver.key_pairs(), list)

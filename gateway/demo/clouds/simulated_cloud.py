@@ -33,9 +33,9 @@ _BODY_LIMIT_BYTES: Final = 64 * 1024
 
 SERVICES: Final = ("machine", "image", "size", "location", "key-pair", "volume")
 SIZES: Final = (
-    {"id": "s1", "name": "small", "vcpu": 1, "memory_mib": 1024, "disk_gib": 10, "price_per_hour": 0.01},
-    {"id": "s2", "name": "medium", "vcpu": 2, "memory_mib": 4096, "disk_gib": 40, "price_per_hour": 0.04},
-    {"id": "s4", "name": "large", "vcpu": 4, "memory_mib": 16384, "disk_gib": 80, "price_per_hour": 0.15},
+    {"id": "s1", "name": "small", "vcpu": 1, "memory_mib": 1024, "disk_gib": 10},
+    {"id": "s2", "name": "medium", "vcpu": 2, "memory_mib": 4096, "disk_gib": 40},
+    {"id": "s4", "name": "large", "vcpu": 4, "memory_mib": 16384, "disk_gib": 80},
 )
 IMAGES: Final = ({"id": "img-debian-12", "name": "Debian 12"}, {"id": "img-web", "name": "Web server on Debian 12"})
 LOCATIONS: Final = (
