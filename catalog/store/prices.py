@@ -11,21 +11,14 @@ from sqlmodel import col, select
 from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
 from catalog.model.price import Price
+from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.rows import column
-
-_KEYS_AT_ONCE = 500  # well below what a statement may have of parameters
 
 
 def of_keys(tx: Tx, keys: Collection[str]) -> Sequence[Price]:
     """Return every price of these keys, past and future ones too, by key and beginning."""
-    wanted, found = sorted(keys), list[Price]()
-    for begin in range(0, len(wanted), _KEYS_AT_ONCE):
-        part = wanted[begin : begin + _KEYS_AT_ONCE]
-        found += tx.exec(
-            select(Price).where(col(Price.key).in_(part)).order_by(col(Price.key), col(Price.valid_from_s))
-        )
-    return found
+    return sorted(rows.in_parts(tx, Price, "key", keys), key=lambda price: (price.key, price.valid_from_s))
 
 
 def add(tx: Tx, prices: Sequence[Price], now_s: float) -> None:

@@ -5,9 +5,9 @@ Every change bumps ``version`` and ``updated_at_s`` and is guarded in its WHERE,
 meantime is never overwritten. Rows given and returned carry what the database holds after the call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from psycopg import errors as pg
 from sqlalchemy import Column, ColumnElement, and_, or_
@@ -24,6 +24,7 @@ from catalog.model.rows import Row
 from catalog.store import events
 from catalog.store.telling import telling
 
+_AT_ONCE: Final = 500  # well below what a statement may have of parameters
 K = TypeVar("K", bound=Row)
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E", bound=StrEnum)
@@ -76,6 +77,14 @@ def first(tx: Session, kind: type[K], /, **wanted: object) -> K | None:
     """Return the row with the smallest key whose columns hold these values, or None."""
     ordered = select(kind).where(*conditions(kind, wanted)).order_by(*class_mapper(kind).primary_key)
     return tx.exec(ordered.limit(1)).first()
+
+
+def in_parts(tx: Session, kind: type[K], name: str, values: Collection[Any]) -> list[K]:
+    """Return every row whose column ``name`` holds one of ``values``, in no order; there may be any number of them."""
+    wanted, found = sorted(set(values)), list[K]()
+    for begin in range(0, len(wanted), _AT_ONCE):
+        found += where(tx, kind, **{name: wanted[begin : begin + _AT_ONCE]})
+    return found
 
 
 def conditions(kind: type[Row], wanted: Mapping[str, object]) -> list[ColumnElement[bool]]:

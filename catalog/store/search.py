@@ -19,7 +19,6 @@ from catalog.store import rows
 from catalog.store.database import Tx
 
 PRICES = "prices"
-_AT_ONCE = 500
 
 
 class Standing(NamedTuple):
@@ -98,20 +97,12 @@ def items(tx: Tx, platform_id: PlatformId, kind: str) -> Sequence[Found[Any]]:
 
 def items_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, InventoryItem]:
     """Return the items with these ids."""
-    wanted, found = sorted(ids), dict[int, InventoryItem]()
-    for begin in range(0, len(wanted), _AT_ONCE):
-        part = select(InventoryItem).where(col(InventoryItem.id).in_(wanted[begin : begin + _AT_ONCE]))
-        found |= {item.id: item for item in tx.exec(part) if item.id is not None}
-    return found
+    return {item.id: item for item in rows.in_parts(tx, InventoryItem, "id", ids) if item.id is not None}
 
 
 def prices_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, Price]:
     """Return the prices with these ids."""
-    wanted, found = sorted(ids), dict[int, Price]()
-    for begin in range(0, len(wanted), _AT_ONCE):
-        part = select(Price).where(col(Price.id).in_(wanted[begin : begin + _AT_ONCE]))
-        found |= {price.id: price for price in tx.exec(part) if price.id is not None}
-    return found
+    return {price.id: price for price in rows.in_parts(tx, Price, "id", ids) if price.id is not None}
 
 
 def serial(tx: Tx, subject: str) -> int:

@@ -134,3 +134,13 @@ def test_where_takes_values_collections_and_none(store: Store, wanted: dict[str,
     for name, region in (("fra", "eu"), ("ams", "eu"), ("sin", "asia"), ("iad", "us")):
         add(store, name, region=region)
     assert {site.name for site in store.read(lambda tx: rows.where(tx, Site, **wanted))} == names
+
+
+def test_any_number_of_values_is_looked_for(store: Store) -> None:
+    """Forty thousand are more than a statement may have of parameters: the rows of the first and the last are found."""
+    wanted = [f"site-{number:05}" for number in range(40_000)]
+    for name in ("other", wanted[-1], wanted[0]):
+        add(store, name)
+    found = store.read(lambda tx: rows.in_parts(tx, Site, "name", [*wanted, wanted[0]]))
+    assert sorted(site.name for site in found) == [wanted[0], wanted[-1]]
+    assert store.read(lambda tx: rows.in_parts(tx, Site, "name", ())) == []
