@@ -167,32 +167,9 @@ class CloudDriver(Protocol):
     async def listing(self, capability: str) -> Listing:
         """Return all that the cloud lists of ``capability``, ready to be stored: complete or not at all.
 
-        However long the list is, the event loop is not held up by it, and the memory it takes is bounded.
+        Raises CloudMisbehaved when it is truncated. However long the list is, the event loop is not held up by it, and
+        the memory it takes is bounded.
         """
-        ...
-
-    async def sizes(self) -> Sequence[CloudSize]:
-        """Return all sizes; see ``listing`` for long lists."""
-        ...
-
-    async def images(self) -> Sequence[CloudItem]:
-        """Return all images; see ``listing`` for long lists."""
-        ...
-
-    async def locations(self) -> Sequence[CloudItem]:
-        """Return all locations; see ``listing`` for long lists."""
-        ...
-
-    async def key_pairs(self) -> Sequence[CloudItem]:
-        """Return all key pairs; see ``listing`` for long lists."""
-        ...
-
-    async def volumes(self) -> Sequence[CloudItem]:
-        """Return all volumes; see ``listing`` for long lists."""
-        ...
-
-    async def machines(self) -> Sequence[CloudMachine]:
-        """Return every machine of the account, complete or not at all (CloudMisbehaved when truncated)."""
         ...
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:

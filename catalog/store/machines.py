@@ -19,7 +19,7 @@ from catalog.store.rows import by_id, column
 HELD = (MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED)
 _STATE = column(Machine, "state")
 _ID = column(Machine, "id")
-COUNTED = column(Machine, "custody").in_((Custody.MADE, Custody.MANAGED))
+_COUNTED = column(Machine, "custody").in_((Custody.MADE, Custody.MANAGED))
 # Named one by one, so that the index finds them: what is gone stays in the table for ever.
 _LIVE = tuple(state for state in MachineState if state is not MachineState.GONE)
 _WEIGHED = (
@@ -92,7 +92,7 @@ def taken_at(tx: Session, platform: PlatformId) -> Taken:
 def taken_everywhere(tx: Session) -> Mapping[PlatformId, Taken]:
     """Return ``taken_at`` of every platform; one without machines is absent."""
     platform = column(Machine, "platform_id")
-    counted = sql_select(platform, *_WEIGHED).where(COUNTED, _STATE.in_(_LIVE)).group_by(platform)
+    counted = sql_select(platform, *_WEIGHED).where(_COUNTED, _STATE.in_(_LIVE)).group_by(platform)
     return {PlatformId(each): _sums(*found) for each, *found in tx.execute(counted).all()}
 
 
@@ -122,7 +122,7 @@ def held_by(tx: Session, projects: Collection[ProjectId]) -> Taken:
 
 
 def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
-    return _sums(*tx.execute(sql_select(*_WEIGHED).where(COUNTED, *which)).one())
+    return _sums(*tx.execute(sql_select(*_WEIGHED).where(_COUNTED, *which)).one())
 
 
 def _sums(count: int, vcpu_known: int, vcpu_sum: float, memory_known: int, memory_sum: int) -> Taken:

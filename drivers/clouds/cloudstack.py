@@ -20,7 +20,8 @@ from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, Ma
 from catalog.errors import CloudMisbehaved, CloudRefused
 from drivers.clouds.generic import told
 from drivers.clouds.marked import MarkedCloud
-from drivers.clouds.whole_lists import PAGES_LIMIT, Page, Row, whole
+from drivers.clouds.policy import PAGES_LIMIT
+from drivers.clouds.whole_lists import Page, Row, whole
 
 _MACHINES: Final = "listVirtualMachines"
 _COMMANDS: Final[Mapping[MachineAction, str]] = {

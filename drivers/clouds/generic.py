@@ -17,9 +17,7 @@ from libcloud.compute.types import NodeState
 from catalog.cloud_assets import AssetKind
 from catalog.clouds import (
     CloudAccount,
-    CloudItem,
     CloudMachine,
-    CloudSize,
     Listing,
     MachineAction,
     MachineSpec,
@@ -131,30 +129,6 @@ class GenericCloud(Parsing, ABC):
                 put(batch)
 
         self._bridge.here(work, deadline_s=self.policy.list_deadline_s)
-
-    async def sizes(self) -> Sequence[CloudSize]:
-        """Return the sizes on offer."""
-        return await self._read(lambda driver: self._bounded(map(self._size, self._list_sizes(driver))))
-
-    async def images(self) -> Sequence[CloudItem]:
-        """Return the images that machines can be made from."""
-        return await self._read(lambda driver: self._bounded(map(self._image, self._list_images(driver))))
-
-    async def locations(self) -> Sequence[CloudItem]:
-        """Return the places within the region."""
-        return await self._read(lambda driver: self._bounded(map(self._location, self._list_locations(driver))))
-
-    async def key_pairs(self) -> Sequence[CloudItem]:
-        """Return the key pairs, public facts only."""
-        return await self._read(lambda driver: self._bounded(map(self._key_pair, self._list_key_pairs(driver))))
-
-    async def volumes(self) -> Sequence[CloudItem]:
-        """Return the volumes."""
-        return await self._read(lambda driver: self._bounded(map(self._volume, self._list_volumes(driver))))
-
-    async def machines(self) -> Sequence[CloudMachine]:
-        """Return every machine of the account, or raise CloudMisbehaved when not all can be had."""
-        return await self._read(self._machines)
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
         """Return the machines, not gone, whose tags include all of ``tags``."""

@@ -10,9 +10,7 @@ from catalog.allowance import Wanted, refuse_outside
 from catalog.clouds import (
     CloudAccount,
     CloudDriver,
-    CloudItem,
     CloudMachine,
-    CloudSize,
     Listing,
     MachineAction,
     MachineSpec,
@@ -209,30 +207,6 @@ class GrantedDriver:
     async def listing(self, capability: str) -> Listing:
         """Return the whole list of one granted capability."""
         return await self._listed(Capability(capability), lambda: self.inner.listing(capability))
-
-    async def sizes(self) -> Sequence[CloudSize]:
-        """Return the sizes."""
-        return await self._listed(Capability.SIZE, self.inner.sizes)
-
-    async def images(self) -> Sequence[CloudItem]:
-        """Return the images."""
-        return await self._listed(Capability.IMAGE, self.inner.images)
-
-    async def locations(self) -> Sequence[CloudItem]:
-        """Return the locations."""
-        return await self._listed(Capability.LOCATION, self.inner.locations)
-
-    async def key_pairs(self) -> Sequence[CloudItem]:
-        """Return the key pairs."""
-        return await self._listed(Capability.KEY_PAIR, self.inner.key_pairs)
-
-    async def volumes(self) -> Sequence[CloudItem]:
-        """Return the volumes."""
-        return await self._listed(Capability.VOLUME, self.inner.volumes)
-
-    async def machines(self) -> Sequence[CloudMachine]:
-        """Return every machine of the account."""
-        return await self._listed(Capability.MACHINE, self.inner.machines)
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
         """Return our machines by tag; who may create may also look for what was created, then and later."""

@@ -14,8 +14,9 @@ from typing import Any
 import asyncssh
 
 from catalog import connections, network, platforms
-from catalog.clouds import CloudAccount, CloudItem, CloudSize, Proof
+from catalog.clouds import CloudAccount, Proof
 from catalog.errors import CloudError
+from catalog.listed import Listed
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInformation
 from catalog.model.connection import AccountSession, Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import GrantRule
@@ -84,15 +85,11 @@ class ScriptedCloud(MemoryCloud):
             for name in SERVICES
         ]
 
-    async def sizes(self) -> Sequence[CloudSize]:
-        """Return one size."""
-        await self._call("sizes")
-        return await super().sizes()
-
-    async def images(self) -> Sequence[CloudItem]:
-        """Return one image, while it has any."""
-        await self._call("images")
-        return await super().images() if self.has_images else ()
+    async def items(self, capability: str) -> Sequence[Listed]:
+        """Return one size and, while it has any, one image."""
+        if capability in {"size", "image"}:
+            await self._call(f"{capability}s")
+        return () if capability == "image" and not self.has_images else await super().items(capability)
 
     async def close(self) -> None:
         """Remember it."""

@@ -6,7 +6,7 @@ having created, answer nothing and create later, build machines that end in ERRO
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -87,41 +87,20 @@ class MemoryCloud:
         return (Proof(capability="machine", allowed=True, request="service list"),)
 
     async def listing(self, capability: str) -> Listing:
-        """Return what the other methods list, ready to be stored."""
-        lists: dict[str, Callable[[], Awaitable[Sequence[Listed]]]] = {
-            "size": self.sizes,
-            "image": self.images,
-            "location": self.locations,
-            "key-pair": self.key_pairs,
-            "volume": self.volumes,
-            "machine": self.machines,
-        }
-        return listing("memory", capability, await lists[capability]())
+        """Return what there is, ready to be stored."""
+        return listing("memory", capability, await self.items(capability))
 
-    async def sizes(self) -> Sequence[CloudSize]:
-        """Return one size."""
-        return (CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=1024, disk_gib=10),)
-
-    async def images(self) -> Sequence[CloudItem]:
-        """Return one image."""
-        return (CloudItem(cloud_id="i1", name="debian-12"),)
-
-    async def locations(self) -> Sequence[CloudItem]:
-        """Return none."""
+    async def items(self, capability: str) -> Sequence[Listed]:
+        """Return one size, one image, the machines that exist, and nothing else."""
+        match capability:
+            case "size":
+                return (CloudSize(cloud_id="s1", name="small", vcpu=1, memory_mib=1024, disk_gib=10),)
+            case "image":
+                return (CloudItem(cloud_id="i1", name="debian-12"),)
+            case "machine":
+                self._answer()
+                return self.present
         return ()
-
-    async def key_pairs(self) -> Sequence[CloudItem]:
-        """Return none."""
-        return ()
-
-    async def volumes(self) -> Sequence[CloudItem]:
-        """Return none."""
-        return ()
-
-    async def machines(self) -> Sequence[CloudMachine]:
-        """Return what exists."""
-        self._answer()
-        return self.present
 
     async def find_machines(self, tags: Mapping[str, str]) -> Sequence[CloudMachine]:
         """Return what exists with these tags."""

@@ -21,6 +21,7 @@ from drivers.clouds.policy import CallPolicy
 from drivers.registry import build
 from tests.support.clouds import EC2_NAME, REGION, RunningCloud, moto_cloud
 from tests.support.dialers import LoopbackDialer
+from tests.support.listed import listed
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +72,11 @@ def spec(order: str, **changes: Any) -> MachineSpec:
 @pytest.mark.parametrize(
     "read",
     [
-        pytest.param(lambda driver: driver.machines(), id="machines"),
-        pytest.param(lambda driver: driver.images(), id="images"),
-        pytest.param(lambda driver: driver.locations(), id="locations"),
-        pytest.param(lambda driver: driver.key_pairs(), id="key pairs"),
-        pytest.param(lambda driver: driver.volumes(), id="volumes"),
+        pytest.param(lambda driver: listed(driver, "machine"), id="machines"),
+        pytest.param(lambda driver: listed(driver, "image"), id="images"),
+        pytest.param(lambda driver: listed(driver, "location"), id="locations"),
+        pytest.param(lambda driver: listed(driver, "key-pair"), id="key pairs"),
+        pytest.param(lambda driver: listed(driver, "volume"), id="volumes"),
         pytest.param(lambda driver: driver.log_in(), id="log-in"),
         pytest.param(lambda driver: driver.create_machine(spec("plain")), id="create"),
         pytest.param(lambda driver: driver.find_machines({"crossway-order": "plain"}), id="find"),
@@ -119,9 +120,9 @@ def test_more_machines_than_a_page_are_all_listed(moto: RunningCloud) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(120):
                 group.create_task(driver.create_machine(spec(f"page-{number}")))
-        machines = await driver.machines()
-        listed = [machine.tags["crossway-order"] for machine in machines if machine.name.startswith("crossway-page-")]
-        assert sorted(listed) == sorted(f"page-{number}" for number in range(120))
+        machines = await listed(driver, "machine")
+        orders = [machine.tags["crossway-order"] for machine in machines if machine.name.startswith("crossway-page-")]
+        assert sorted(orders) == sorted(f"page-{number}" for number in range(120))
         assert len({machine.cloud_id for machine in machines}) == len(machines)
 
     policy = CallPolicy(deadline_s=60, page_count=50, waiting_limit=200)
@@ -131,7 +132,7 @@ def test_more_machines_than_a_page_are_all_listed(moto: RunningCloud) -> None:
 def test_a_list_past_the_row_limit_is_refused_not_cut(moto: RunningCloud) -> None:
     """More rows than the limit are CloudMisbehaved: a shortened list would be a lie."""
     with pytest.raises(CloudMisbehaved):
-        on(moto.driver(policy=CallPolicy(deadline_s=20, row_limit=2)), lambda driver: driver.sizes())
+        on(moto.driver(policy=CallPolicy(deadline_s=20, row_limit=2)), lambda driver: listed(driver, "size"))
 
 
 def test_a_lost_reply_is_found_again_by_tags_and_not_repeated(moto: RunningCloud) -> None:
@@ -185,8 +186,8 @@ def test_options_narrow_sizes_and_images(moto: RunningCloud) -> None:
     options = {"sizes": "t3.micro, t3.small", "image_owner": "136693071363", "image_names": "debian-12-*"}
 
     async def story(driver: Any) -> None:
-        assert {size.cloud_id for size in await driver.sizes()} == {"t3.micro", "t3.small"}
-        assert [image.name for image in await driver.images()] == ["debian-12-amd64"]
+        assert {size.cloud_id for size in await listed(driver, "size")} == {"t3.micro", "t3.small"}
+        assert [image.name for image in await listed(driver, "image")] == ["debian-12-amd64"]
 
     on(moto.driver(options=options), story)
 
@@ -195,7 +196,7 @@ def test_a_machine_can_be_placed(moto: RunningCloud) -> None:
     """A location from the list is accepted by a create."""
 
     async def story(driver: Any) -> None:
-        zone = (await driver.locations())[0]
+        zone = (await listed(driver, "location"))[0]
         assert zone.cloud_id.startswith(REGION)
         assert (await driver.create_machine(spec("placed", location=zone.cloud_id))).cloud_id
 

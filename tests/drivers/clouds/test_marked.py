@@ -21,6 +21,7 @@ from catalog.errors import (
 )
 from tests.support.emulated import EMULATORS, IMAGES, SIZES
 from tests.support.emulated.serving import TOKEN, Answer, Asked, EmulatedCloud, served
+from tests.support.listed import listed
 
 PLACES = {
     "cloudstack": "9a0a0f6c-0000-4000-8000-000000000001",
@@ -72,14 +73,14 @@ def test_every_machine_is_listed_over_several_pages(cloud: EmulatedCloud) -> Non
     async def story(driver: CloudDriver) -> None:
         made = [await driver.create_machine(spec(cloud, number)) for number in range(7)]
         before = len(cloud.emulator.asked)
-        listed = {machine.cloud_id: machine for machine in await driver.machines()}
+        there = {machine.cloud_id: machine for machine in await listed(driver, "machine")}
         assert len(cloud.emulator.asked) - before == 3
-        assert set(listed) == {machine.cloud_id for machine in made}
+        assert set(there) == {machine.cloud_id for machine in made}
         for number, machine in enumerate(made):
             wanted = spec(cloud, number)
             found = await driver.find_machines(wanted.tags)
             assert [each.cloud_id for each in found] == [machine.cloud_id]
-            told = listed[machine.cloud_id]
+            told = there[machine.cloud_id]
             assert (told.name, told.size, told.image, told.tags) == (
                 wanted.name,
                 wanted.size,
@@ -136,7 +137,7 @@ def test_every_class_of_no_has_its_error(
     answer = cloud.emulator.refusal(status, f"no, {TOKEN}")
     cloud.emulator.answers_next(Answer(status=status, body=answer.body, headers={"Retry-After": "7"}))
     with pytest.raises(expected) as caught:
-        on(cloud, lambda driver: driver.machines() if what == "list" else driver.create_machine(spec(cloud)))
+        on(cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud)))
     assert type(caught.value) is expected
     assert TOKEN not in str(caught.value) + caught.value.detail
     assert len(cloud.emulator.asked) == 1
@@ -150,7 +151,7 @@ def test_a_pause_that_is_no_number_of_seconds_is_none(cloud: EmulatedCloud, told
     body = cloud.emulator.refusal(503, "later").body
     cloud.emulator.answers_next(Answer(status=503, body=body, headers={"Retry-After": told}))
     with pytest.raises(CloudUnavailable) as caught:
-        on(cloud, lambda driver: driver.machines())
+        on(cloud, lambda driver: listed(driver, "machine"))
     assert caught.value.retry_after_s is None
 
 
@@ -182,7 +183,7 @@ def test_an_order_s_location_and_key_are_what_is_asked_for(cloud: EmulatedCloud)
     """The key pair is found by the name under which it is listed, on whichever page; the location is the order's."""
 
     async def story(driver: CloudDriver) -> None:
-        keys = [item.cloud_id for item in await driver.key_pairs()]
+        keys = [item.cloud_id for item in await listed(driver, "key-pair")]
         assert len(keys) == 4
         await driver.create_machine(spec(cloud, location=PLACES[cloud.provider], key_pair=keys[3]))
 
@@ -224,8 +225,8 @@ def test_machines_of_others_are_listed_and_never_taken_for_ours(cloud: EmulatedC
     async def story(driver: CloudDriver) -> None:
         made = await driver.create_machine(spec(cloud))
         cloud.emulator.bear(made.cloud_id, ["web", "env:test", "cw-machine"])
-        (listed,) = await driver.machines()
-        assert (listed.cloud_id, listed.tags) == (made.cloud_id, {})
+        (there,) = await listed(driver, "machine")
+        assert (there.cloud_id, there.tags) == (made.cloud_id, {})
         assert await driver.find_machines({"crossway-owner": OWNER}) == []
 
     on(cloud, story)
@@ -239,7 +240,7 @@ def test_a_cloud_that_is_still_at_an_earlier_call_is_asked_again_later(cloud: Em
 
     async def story(driver: CloudDriver) -> None:
         made = await driver.create_machine(spec(cloud))
-        await driver.machines()
+        await listed(driver, "machine")
         cloud.emulator.busy.add(made.cloud_id)  # type: ignore[attr-defined]  # as asked above
         with pytest.raises(CloudUnavailable):
             await driver.act(made.cloud_id, MachineAction.REBOOT)

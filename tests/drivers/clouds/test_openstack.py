@@ -19,6 +19,7 @@ from catalog.secrets import Secret
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build
 from tests.support.dialers import LoopbackDialer
+from tests.support.listed import listed
 
 RECORDED = files("libcloud") / "test/compute/fixtures/openstack_v1_1"  # by path: its package needs test-only libraries
 ANSWERS = {
@@ -136,13 +137,13 @@ def test_lists_are_read_through_the_endpoint() -> None:
     """Machines, sizes and key pairs of the recording come back in the catalog's own words."""
 
     async def story(driver: Any) -> None:
-        machines = await driver.machines()
+        machines = await listed(driver, "machine")
         assert [machine.name for machine in machines] == ["lc-test-2", "lc-test"]
-        sizes = await driver.sizes()
+        sizes = await listed(driver, "size")
         assert all(size.memory_mib for size in sizes)
         assert {size.name: size.vcpu for size in sizes}["15.5GB slice"] == 8
-        assert [pair.name for pair in await driver.key_pairs()]
-        assert await driver.locations() == []
+        assert [pair.name for pair in await listed(driver, "key-pair")]
+        assert await listed(driver, "location") == []
 
     with recorded_cloud() as address:
         on(address, story)
@@ -152,7 +153,7 @@ def test_a_catalog_that_points_elsewhere_is_not_followed() -> None:
     """The catalog is the platform's word: an address in it that no admin approved gets no token."""
     dialer = LoopbackDialer()
     with recorded_cloud(base="http://169.254.169.254:80") as address, pytest.raises(DialRefused):
-        on(address, lambda driver: driver.machines(), dialer)
+        on(address, lambda driver: listed(driver, "machine"), dialer)
     assert set(dialer.dialled) == {address}
 
 
@@ -197,6 +198,6 @@ def test_a_service_elsewhere_is_reached_at_its_own_endpoint() -> None:
     dialer = LoopbackDialer()
     with recorded_cloud() as compute, recorded_cloud(base=f"http://nova.example:{compute.port}") as identity:
         nova = ApprovedEndpoint(url=f"http://nova.example:{compute.port}", dial=compute)
-        machines = on(identity, lambda driver: driver.machines(), dialer, services=(nova,))
+        machines = on(identity, lambda driver: listed(driver, "machine"), dialer, services=(nova,))
     assert len(machines) == 2
     assert set(dialer.dialled) == {identity, compute}

@@ -13,6 +13,7 @@ from catalog.errors import CloudDisconnected, CloudMisbehaved, CloudRefused, Clo
 from drivers.clouds.simulated import SimulatedNodeDriver
 from tests.support.clouds import RunningCloud, simulated_cloud
 from tests.support.dialers import LoopbackDialer
+from tests.support.listed import listed
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_a_read_survives_a_cut_connection_and_a_create_is_sent_once(cloud: Runni
 
     async def story(driver: Any) -> None:
         cloud.faults({"match": "GET *", "kind": "drop", "times": 1})
-        await driver.sizes()
+        await listed(driver, "size")
         assert hits() == [1]
         cloud.faults({"match": "POST *", "kind": "drop"})
         with pytest.raises(CloudDisconnected):

@@ -22,6 +22,7 @@ from drivers.clouds.translation import DETAIL_LIMIT, Redaction
 from gateway.clock import SystemClock
 from gateway.demo.clouds.ca import PrivateAuthority
 from tests.support.clouds import ACCOUNT, SECRET, RunningCloud, moto_cloud, simulated_cloud
+from tests.support.listed import listed
 
 PAIR = base64.b64encode(f"{ACCOUNT}:{SECRET}".encode()).decode()
 FORMS = [SECRET, ACCOUNT, PAIR, quote(SECRET, safe=""), quote_plus(SECRET), html.escape(SECRET), SECRET.encode().hex()]
@@ -65,7 +66,8 @@ async def every_call(driver: Any) -> list[CatalogError]:
     """Make every kind of call and return the errors they end in."""
     spec = MachineSpec(name="n", size="no-such", image="no-such", tags={"a": "b"}, client_token="t")
     calls = (
-        driver.log_in, driver.images, driver.machines, lambda: driver.create_machine(spec),
+        driver.log_in, lambda: listed(driver, "image"), lambda: listed(driver, "machine"),
+        lambda: driver.create_machine(spec),
         lambda: driver.machine("i-1"), lambda: driver.act("i-1", MachineAction.REBOOT), lambda: driver.prove("machine"),
     )  # fmt: skip
     errors = []

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
 from catalog import consent
 from catalog.clouds import CloudItem
 from catalog.errors import CloudUnavailable
+from catalog.listed import Listed
 from catalog.model.consent import Grant, GrantState
 from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.store import rows
@@ -198,7 +200,11 @@ def test_the_inventory_is_read_again_every_hour(world: Connecting) -> None:
     """An image that the cloud adds is in the inventory an hour later; before that nobody asks."""
     world.accept_everything()
 
-    async def images() -> tuple[CloudItem, ...]:
+    usual = world.cloud.items
+
+    async def items(capability: str) -> Sequence[Listed]:
+        if capability != "image":
+            return await usual(capability)
         world.cloud.calls.append("images")
         return (CloudItem(cloud_id="i1", name="debian-12"), CloudItem(cloud_id="i2", name="debian-13"))
 
@@ -206,7 +212,7 @@ def test_the_inventory_is_read_again_every_hour(world: Connecting) -> None:
         async with world.target():
             await connect(world)
             task = settling(world)
-            world.cloud.images = images  # type: ignore[method-assign]
+            world.cloud.items = items  # type: ignore[method-assign]
             world.cloud.calls.clear()
             await run_for(world, task, HOUR_S - 10.0, 100.0)
             assert world.cloud.calls == []

@@ -23,6 +23,7 @@ from gateway.background.refresh_machines import RefreshMachines
 from gateway.connections.clouds import RoutedClouds
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
+from tests.support.listed import listed
 from tests.support.rounds import one_round
 
 LIFETIME_S = 1000.0
@@ -30,7 +31,7 @@ OURS = MachineId("machine_M")
 TAGS = {"crossway-owner": "us", "crossway-machine": OURS}
 REFUSED: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
     "create": lambda driver: driver.create_machine(MachineSpec(name="m", size="s1", image="i1", tags=TAGS)),
-    "list": lambda driver: driver.machines(),
+    "list": lambda driver: listed(driver, "machine"),
     "find others": lambda driver: driver.find_machines({"team": "theirs"}),
     "find all": lambda driver: driver.find_machines({}),
     "prove": lambda driver: driver.prove("machine"),

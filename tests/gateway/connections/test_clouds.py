@@ -18,16 +18,17 @@ from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
+from tests.support.listed import listed
 
 SPEC = MachineSpec(name="m", size="s1", image="i1", tags={})
 
 CALLS: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
-    "sizes": lambda driver: driver.sizes(),
-    "images": lambda driver: driver.images(),
-    "locations": lambda driver: driver.locations(),
-    "key_pairs": lambda driver: driver.key_pairs(),
-    "volumes": lambda driver: driver.volumes(),
-    "machines": lambda driver: driver.machines(),
+    "sizes": lambda driver: listed(driver, "size"),
+    "images": lambda driver: listed(driver, "image"),
+    "locations": lambda driver: listed(driver, "location"),
+    "key_pairs": lambda driver: listed(driver, "key-pair"),
+    "volumes": lambda driver: listed(driver, "volume"),
+    "machines": lambda driver: listed(driver, "machine"),
     "find_machines": lambda driver: driver.find_machines({}),
     "machine": lambda driver: driver.machine("vm-1"),
     "create_machine": lambda driver: driver.create_machine(SPEC),
@@ -77,12 +78,12 @@ def test_every_granted_call_counts_once_in_all_three(world: Connecting) -> None:
         async with world.target():
             driver = await connected(world)
             before = await counts(world)
-            await driver.sizes()
+            await listed(driver, "size")
             await driver.find_machines({})
             await driver.create_machine(SPEC)
             assert await counts(world) == [each + 3 for each in before]
             with pytest.raises(CloudRefused):
-                await driver.volumes()
+                await listed(driver, "volume")
             assert await counts(world) == [each + 3 for each in before]
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
@@ -191,15 +192,15 @@ def test_calls_beyond_those_of_a_minute_are_refused_and_not_sent(world: Connecti
             driver = await connected(world)
             world.store.clock.advance(60)
             for _ in range(5):  # so many of ten a minute at once
-                await driver.sizes()
+                await listed(driver, "size")
             before = await counts(world)
             with pytest.raises(CallsExhausted) as refused:
-                await driver.sizes()
+                await listed(driver, "size")
             assert refused.value.retry_after_s == 10  # the others evenly: six in a minute
-            await driver.images()
+            await listed(driver, "image")
             assert (world.cloud.calls, await counts(world)) == (["sizes"] * 5 + ["images"], [n + 1 for n in before])
             world.store.clock.advance(10)
-            await driver.sizes()
+            await listed(driver, "size")
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ import pytest
 
 from catalog.clouds import MachineSpec, MachineStatus
 from tests.support.clouds import ACCOUNT, SECRET, RunningCloud, simulated_cloud
+from tests.support.listed import listed
 
 SPEC = MachineSpec(name="kept", size="s1", image="img-debian-12", tags={"crossway-order": "kept"})
 
@@ -42,7 +43,7 @@ def test_the_state_survives_sigkill(tmp_path: Path) -> None:
         async def machines() -> Any:
             driver = cloud.driver()
             try:
-                return await driver.machines()
+                return await listed(driver, "machine")
             finally:
                 await driver.close()
 
