@@ -20,6 +20,7 @@ from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
 from catalog.ports import ApprovedEndpoint, Checkpoint, Clock, Dialer, PlatformLink
 from catalog.prices.ports import PublishedPriceLists
+from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from drivers import registry
@@ -42,6 +43,7 @@ from gateway.background.order_work import OrderWork
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.background.rounds import Rounds
 from gateway.background.runner import BackgroundTask, Runner, Service, Work
+from gateway.background.searching import search_work
 from gateway.background.settle_grants import SettleGrants
 from gateway.background.tidying import tidy_work
 from gateway.bootstrap import (
@@ -179,7 +181,7 @@ def _relays(settings: Settings, adapters: Adapters, keys: Keys, database: Databa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Connections:
-    """What makes and keeps connections, wired."""
+    """What makes and keeps connections, wired; and what is searched in."""
 
     live: LiveConnections
     carrier: TunnelCarrier
@@ -191,6 +193,7 @@ class _Connections:
     reach: ReachWatch
     metrics: Metrics
     passages: OpenPassages
+    search: SearchIndex = field(default_factory=SearchIndex)
 
 
 @asynccontextmanager
@@ -304,6 +307,7 @@ async def _work(
             Rounds("machines", machines.due, period_s=60.0, visit_timeout_s=300.0),
             BackgroundTask(name="reach", run_once=parts.reach.run_once, period_s=15.0, timeout_s=30.0),
             tidy_work(database, clock, queue, records, expire),
+            search_work(database, clock, parts.search),
             *log_work(
                 database,
                 clock,
@@ -358,6 +362,7 @@ def _services(
         metrics=parts.metrics,
         last_used=noted.uses,
         refusals=noted.refusals,
+        search=parts.search,
         network_status=parts.watch.document,
         network_links=parts.watch.links,
         what_if=reranked,

@@ -50,19 +50,34 @@ class SearchIndex:
 
     def whole(self, tx: Tx, now_s: float) -> Whole:
         """Return what can be ordered as ``tx`` sees it."""
+        found, stamps = self._standing(tx, now_s)
+        names = tuple((each.id, stamp) for each, stamp in zip(found, stamps, strict=True))
+        shelves = [self._shelf(tx, each, stamp, now_s) for each, stamp in zip(found, stamps, strict=True)]
+        starts = [0, *accumulate(len(shelf.columns) for shelf in shelves)]
+        return Whole(offers=found, shelves=shelves, columns=self._columns(names, shelves), starts=starts)
+
+    def load(self, tx: Tx, now_s: float, limit: int) -> bool:
+        """Load the rows of up to ``limit`` offers that a search would have to load; return whether there are more."""
+        missing = [
+            (each, stamp)
+            for each, stamp in zip(*self._standing(tx, now_s), strict=True)
+            if (held := self._shelves.get(each.id)) is None or held[0] != stamp
+        ]
+        for each, stamp in missing[:limit]:
+            self._shelf(tx, each, stamp, now_s)
+        return len(missing) > limit
+
+    def _standing(self, tx: Tx, now_s: float) -> tuple[Sequence[Standing], Sequence[Stamp]]:
+        """Return the offers that can be ordered, and beside each what its rows follow from."""
         found = [
             each for each in search.standing(tx) if allowance.has_place(tx, each.scope, each.platform_id, each.region)
         ]
         priced = search.serial(tx, search.PRICES)
         until_s = self._prices_hold_until_s(tx, priced, now_s)
-        stamps = [
+        return found, [
             (each.version, each.grant_version, each.platform_version, each.inventory_serial or 0, priced, until_s)
             for each in found
         ]
-        names = tuple((each.id, stamp) for each, stamp in zip(found, stamps, strict=True))
-        shelves = [self._shelf(tx, each, stamp, now_s) for each, stamp in zip(found, stamps, strict=True)]
-        starts = [0, *accumulate(len(shelf.columns) for shelf in shelves)]
-        return Whole(offers=found, shelves=shelves, columns=self._columns(names, shelves), starts=starts)
 
     def _prices_hold_until_s(self, tx: Tx, priced: int, now_s: float) -> float:
         until = self._until
