@@ -18,7 +18,6 @@ from catalog.store import prices as store
 from catalog.store import rows, serials
 from catalog.store.database import Tx
 from catalog.store.prices import Valid
-from catalog.store.search import PRICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,7 @@ def seed(tx: Tx, published: PublishedPrices, *, provider: str, now_s: float) -> 
 def remove(tx: Tx, price: Price) -> None:
     """Take a price that was never right out of the book; what ended where it began stays ended."""
     rows.delete(tx, price)
-    serials.bump(tx, PRICES)
+    serials.bump(tx, store.subject_of(price.platform_id, price.provider, price.region))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +224,7 @@ def _written(tx: Tx, spans: Sequence[_Span], lines: int, now_s: float) -> Import
     for span in fresh:
         span.price.valid_to_s = span.end_s
     store.add(tx, [span.price for span in fresh], now_s)
-    if fresh:
-        serials.bump(tx, PRICES)
+    changed = (span.price for span in (*fresh, *ended))
+    for subject in sorted({store.subject_of(each.platform_id, each.provider, each.region) for each in changed}):
+        serials.bump(tx, subject)
     return Imported(added=len(fresh), ended=len(ended), unchanged=lines - len(fresh))

@@ -6,8 +6,9 @@ sees, so a search never shows what is no longer so, whichever process changed it
 """
 
 import hashlib
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -17,14 +18,14 @@ from catalog.model.ids import OfferId
 from catalog.model.platform import Platform
 from catalog.prices import book
 from catalog.search.columns import Columns, Shelf, Words, columns_of, joined
-from catalog.store import prices, rows, search
+from catalog.store import prices, rows, search, serials
 from catalog.store.database import Tx
 from catalog.store.search import Standing
 
 _KIND_OF = {Capability.MACHINE: "size", Capability.IMAGE: "image"}
 
-# offer, grant, platform and inventory; the price book and until when it says the same
-Stamp = tuple[int, int, int, int, int, float]
+# offer, grant, platform and inventory; the prices that count there, and until when they are the same
+Stamp = tuple[int, int, int, int, tuple[int, ...], float]
 Names = tuple[tuple[OfferId, Stamp], ...]
 
 
@@ -38,6 +39,23 @@ class Whole:
     starts: Sequence[int]  # where each offer's rows begin, and where the last one's end
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """When the prices of each subject change next, in a price book that changed so often."""
+
+    counted: Mapping[str, int]
+    changes_s: Mapping[str, float]
+
+    def holds(self, counted: Mapping[str, int], now_s: float) -> bool:
+        """Whether it says the same of the book as it is, now."""
+        return self.counted == counted and now_s < min(self.changes_s.values(), default=math.inf)
+
+    def of(self, subjects: Sequence[str]) -> tuple[tuple[int, ...], float]:
+        """Return how often what counts for somebody changed, and until when it stays so by itself."""
+        until_s = min((self.changes_s.get(each, math.inf) for each in subjects), default=math.inf)
+        return tuple(self.counted.get(each, 0) for each in subjects), until_s
+
+
 @dataclass(slots=True)
 class SearchIndex:
     """One process's copy; threads may share it."""
@@ -46,7 +64,7 @@ class SearchIndex:
     _shelves: dict[OfferId, tuple[Stamp, Shelf]] = field(default_factory=dict)
     _joined: tuple[Names, Columns] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _until: tuple[int, float] = (-1, 0.0)  # of which book is known when it says something else, and that moment
+    _coming: Coming | None = None
 
     def whole(self, tx: Tx, now_s: float) -> Whole:
         """Return what can be ordered as ``tx`` sees it."""
@@ -72,19 +90,23 @@ class SearchIndex:
         found = [
             each for each in search.standing(tx) if allowance.has_place(tx, each.scope, each.platform_id, each.region)
         ]
-        priced = search.serial(tx, search.PRICES)
-        until_s = self._prices_hold_until_s(tx, priced, now_s)
+        coming = self._prices(tx, now_s)
         return found, [
-            (each.version, each.grant_version, each.platform_version, each.inventory_serial or 0, priced, until_s)
+            (
+                each.version,
+                each.grant_version,
+                each.platform_version,
+                each.inventory_serial or 0,
+                *coming.of(_priced(each)),
+            )
             for each in found
         ]
 
-    def _prices_hold_until_s(self, tx: Tx, priced: int, now_s: float) -> float:
-        until = self._until
-        if until[0] != priced or now_s >= until[1]:
-            following_s = prices.next_change_s(tx, now_s)
-            until = self._until = priced, float("inf") if following_s is None else following_s
-        return until[1]
+    def _prices(self, tx: Tx, now_s: float) -> Coming:
+        coming, counted = self._coming, serials.counts(tx, prices.SUBJECTS)
+        if coming is None or not coming.holds(counted, now_s):
+            coming = self._coming = Coming(counted=counted, changes_s=prices.next_changes_s(tx, now_s))
+        return coming
 
     def _shelf(self, tx: Tx, each: Standing, stamp: Stamp, now_s: float) -> Shelf:
         """Return the offer's rows. What is missing is loaded with the lock free: one who loads holds up nobody else."""
@@ -103,6 +125,14 @@ class SearchIndex:
                 self._joined = held
                 self._shelves = {offer: self._shelves[offer] for offer, _ in names if offer in self._shelves}
         return held[1]
+
+
+def _priced(each: Standing) -> Sequence[str]:
+    """Return whose prices count for the offer's rows, as the price book counts their changes."""
+    if _KIND_OF.get(Capability(each.capability)) != "size":
+        return ()
+    whose = ((each.platform_id, "", ""), (None, each.provider, each.region), (None, each.provider, ""))
+    return [prices.subject_of(*subject) for subject in whose]
 
 
 def _loaded(tx: Tx, each: Standing, words: Words, now_s: float) -> Shelf:

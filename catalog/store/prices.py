@@ -1,12 +1,12 @@
 """Queries on the price book."""
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import select as sql_select
-from sqlmodel import col, select
+from sqlmodel import col
 
 from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
@@ -14,6 +14,8 @@ from catalog.model.price import Price
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.rows import column
+
+SUBJECTS: Final = "prices:"
 
 
 def of_keys(tx: Tx, keys: Collection[str]) -> Sequence[Price]:
@@ -60,13 +62,21 @@ def valid(tx: Tx, platform: Platform, kind: str, now_s: float, items: Collection
     return [Valid(*found) for found in tx.execute(statement.order_by(col(Price.id))).all()]
 
 
-def next_change_s(tx: Tx, now_s: float) -> float | None:
-    """Return the next moment after ``now_s`` at which a price begins or ends, None when nothing is to change."""
-    moments = (
-        tx.exec(select(moment).where(moment > now_s).order_by(moment).limit(1)).first()
-        for moment in (col(Price.valid_from_s), col(Price.valid_to_s))
-    )
-    return min((at_s for at_s in moments if at_s is not None), default=None)
+def subject_of(platform: PlatformId | None, provider: str, region: str) -> str:
+    """Return what the prices of a platform, or of a provider in one region or "", count their changes as (Serial)."""
+    return f"{SUBJECTS}{platform}" if platform else f"{SUBJECTS}{provider}/{region}"
+
+
+def next_changes_s(tx: Tx, now_s: float) -> Mapping[str, float]:
+    """Return, by ``subject_of``, when next after ``now_s`` a price begins or ends, where one does."""
+    found = dict[str, float]()
+    whose = (col(Price.platform_id), col(Price.provider), col(Price.region))
+    for moment in (col(Price.valid_from_s), col(Price.valid_to_s)):
+        coming = sql_select(*whose, func.min(moment)).where(moment > now_s).group_by(*whose)
+        for platform, provider, region, at_s in tx.execute(coming).all():
+            subject = subject_of(platform, provider, region)
+            found[subject] = min(at_s, found.get(subject, at_s))
+    return found
 
 
 def _holds(now_s: float) -> tuple[ColumnElement[bool], ...]:

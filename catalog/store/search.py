@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Row as Found
 from sqlalchemy import select as sql_select
-from sqlmodel import col, select
+from sqlmodel import col
 
 from catalog.model.consent import Grant
 from catalog.model.ids import OfferId, PlatformId
@@ -17,8 +17,6 @@ from catalog.model.reachability import Reachability, is_stale
 from catalog.model.search import Serial
 from catalog.store import rows
 from catalog.store.database import Tx
-
-PRICES = "prices"
 
 
 class Standing(NamedTuple):
@@ -103,9 +101,3 @@ def items_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, InventoryItem]:
 def prices_by_id(tx: Tx, ids: Collection[int]) -> Mapping[int, Price]:
     """Return the prices with these ids."""
     return {price.id: price for price in rows.in_parts(tx, Price, "id", ids) if price.id is not None}
-
-
-def serial(tx: Tx, subject: str) -> int:
-    """Return how often ``subject`` changed."""
-    found = tx.exec(select(Serial.serial).where(col(Serial.subject) == subject)).first()
-    return found or 0

@@ -1,6 +1,8 @@
 """Count how often something changed, in the transaction of the change: who keeps a copy knows when it is old."""
 
-from sqlalchemy import update
+from collections.abc import Mapping
+
+from sqlalchemy import select, update
 from sqlmodel import col
 
 from catalog.model.search import Serial
@@ -13,3 +15,11 @@ def bump(tx: Tx, subject: str) -> None:
     if not tx.connection().execute(counted).rowcount:
         tx.add(Serial(subject=subject, serial=1))
         tx.flush()
+
+
+def counts(tx: Tx, prefix: str) -> Mapping[str, int]:
+    """Return how often each subject changed whose name begins with ``prefix``; one that never did is absent."""
+    found = select(col(Serial.subject), col(Serial.serial)).where(
+        col(Serial.subject).startswith(prefix, autoescape=True)
+    )
+    return dict(tx.execute(found).all())

@@ -167,8 +167,8 @@ def test_a_seed_fills_gaps_only(store: Store) -> None:
 def test_the_next_change_is_known(store: Store) -> None:
     """Beginnings and ends both count; after the last there is none."""
     taken(store, line("1", 10.0, 20.0), line("2", 30.0))
-    found = [store.read(lambda tx, at_s=at_s: prices.next_change_s(tx, at_s)) for at_s in (5.0, 10.0, 20.0, 30.0)]  # type: ignore[misc]
-    assert found == [10.0, 20.0, 30.0, None]
+    found = [store.read(lambda tx, at_s=at_s: prices.next_changes_s(tx, at_s)) for at_s in (5.0, 10.0, 20.0, 30.0)]  # type: ignore[misc]
+    assert [[*each.values()] for each in found] == [[10.0], [20.0], [30.0], []]
 
 
 MOMENTS = st.integers(0, 8).map(float)

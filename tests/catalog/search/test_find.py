@@ -24,9 +24,8 @@ from catalog.search.find import Found, find
 from catalog.search.index import SearchIndex
 from catalog.search.query import read
 from catalog.search.told import told
-from catalog.store import rows, serials
+from catalog.store import prices, rows, serials
 from catalog.store.database import Tx
-from catalog.store.search import PRICES
 from tests.support.markets import NOW_S
 from tests.support.stores import Store
 
@@ -176,7 +175,7 @@ def test_the_usual_currency_is_that_of_what_is_seen(market: Store) -> None:
             rows.update(tx, grant, {"scope": {"projects": [whose]}}, NOW_S)
         for price in rows.where(tx, Price, platform_id="platform_005"):
             rows.update(tx, price, {"currency": "USD"}, NOW_S)
-        serials.bump(tx, PRICES)
+        serials.bump(tx, prices.subject_of(PlatformId("platform_005"), "", ""))
 
     market.write(change)
     query = {"kind": "size", "sort": "price"}
@@ -252,6 +251,56 @@ def test_a_copy_is_used_only_while_it_is_true(market: Store) -> None:
     assert ids(market, {"label": "tier=silver"}, index=index) == []
     market.write(lambda tx: consent.revoke(tx, "grant_machine_000", NOW_S))
     assert ids(market, query, index=index) == []
+
+
+def loaded(store: Store, index: SearchIndex, now_s: float = NOW_S) -> set[str]:
+    """Search, and return of which platforms the inventory was read for it."""
+
+    def work(tx: Tx) -> set[str]:
+        of: set[str] = set()
+
+        def note(_connection: Any, _cursor: Any, statement: str, told: Any, *_rest: Any) -> None:
+            if "inventory_item.platform_id = " in statement:
+                of.update(
+                    each for each in (told.values() if isinstance(told, dict) else told) if "platform_" in str(each)
+                )
+
+        event.listen(tx.connection(), "before_cursor_execute", note)
+        find(tx, index, read({}), now_s=now_s)
+        event.remove(tx.connection(), "before_cursor_execute", note)
+        return of
+
+    return store.read(work)
+
+
+@pytest.mark.parametrize(
+    ("whose", "numbers"),
+    [
+        pytest.param("cloud-003,,", {3}, id="of a platform"),
+        pytest.param(",ec2,gru-0", {3}, id="of a provider in a region"),
+        pytest.param(",ec2,", {1, 3, 5}, id="of a provider"),
+        pytest.param(",elsewhere,", set(), id="of nobody here"),
+    ],
+)
+def test_a_price_reads_anew_only_where_it_counts(market: Store, whose: str, numbers: set[int]) -> None:
+    """Once when it is taken into the book, again when it begins and when it ends; and no other platform's rows."""
+    index = SearchIndex()
+    assert len(loaded(market, index)) == 6
+    assert loaded(market, index) == set()
+    text = (
+        "platform,provider,region,item,unit,amount,currency,source,valid_from,valid_to\n"
+        f"{whose},s9,hour,7,EUR,new,2027-01-15T09:00:00Z,2027-01-15T10:00:00Z\n"
+    )
+    (line,) = listed = lines.read(text, lines.ListFormat.CSV, source="", now_s=NOW_S)
+    assert line.valid_to_s is not None
+    expected = {f"platform_{number:03}" for number in numbers}
+    market.write(lambda tx: book.import_lines(tx, listed, NOW_S))
+    for at_s in (NOW_S, line.valid_from_s, line.valid_to_s):
+        assert loaded(market, index, at_s) == expected
+        assert loaded(market, index, at_s) == set()
+    (price,) = market.read(lambda tx: rows.where(tx, Price, source="new"))
+    market.write(lambda tx: book.remove(tx, price))
+    assert loaded(market, index, line.valid_to_s) == expected
 
 
 def test_an_older_transaction_sees_its_own_moment(market: Store) -> None:
