@@ -16,8 +16,9 @@ from libcloud.compute.base import Node, NodeImage, NodeLocation, NodeSize, Stora
 from libcloud.compute.drivers.cloudstack import CloudStackNodeDriver
 from libcloud.compute.types import NodeState
 
-from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
 from catalog.errors import CloudMisbehaved, CloudRefused
+from catalog.messages.handshake import Capability
 from drivers.clouds.generic import told
 from drivers.clouds.marked import MarkedCloud
 from drivers.clouds.policy import PAGES_LIMIT
@@ -40,6 +41,7 @@ _STATUSES: Final[Mapping[str, MachineStatus]] = {
     "Expunging": MachineStatus.GONE,
 }
 _PARAMETER, _ACCOUNT = 431, 531  # a value that is wrong or names nothing; what the account may not
+_UNSUPPORTED: Final = 432
 _EXHAUSTED: Final = frozenset({532, 533, 535})  # its limit, no host with room, a limit again
 _PAGE_COUNT: Final = 100  # any installation admits that many
 _GIB: Final = 1024**3
@@ -126,6 +128,19 @@ class CloudStackCloud(MarkedCloud):
             raise _missing()
         row: Row = rows[0]
         return row
+
+    def _right(self, driver: Any) -> Proof | None:
+        request = "listApis deployVirtualMachine"
+        try:
+            found = driver.page("listApis", 1, {"name": "deployVirtualMachine"}).get("api", [])
+        except self.refusals as error:
+            code = told(error).code
+            if code == _UNSUPPORTED:
+                return None  # an installation without that plugin
+            if code not in {_PARAMETER, _ACCOUNT}:
+                raise
+            return Proof(capability=Capability.MACHINE, allowed=False, request=request, detail=f"HTTP {code}")
+        return Proof(capability=Capability.MACHINE, allowed=bool(found), request=request, detail=f"{len(found)} told")
 
     def _node(self, driver: Any, row: Row) -> Node:
         state = row["state"]

@@ -62,7 +62,8 @@ ACCEPTED: Final[Mapping[str, LibcloudFacts]] = {
     "digitalocean": LibcloudFacts(
         title="DigitalOcean", shape=Shape.TOKEN, host="api.digitalocean.com", arguments={"api_version": "v2"},
         maker=("drivers.clouds.digitalocean", "DigitalOceanCloud"),
-        note="a stop is a graceful shutdown; the enrolment's region is where machines are made unless an order says",
+        note="what a token may do is told by the first creation only; a stop is a graceful shutdown; "
+        "the enrolment's region is where machines are made unless an order says",
     ),
     "dimensiondata": LibcloudFacts(title="Dimension Data", capabilities=_PLACED, host="api-na.dimensiondata.com"),
     "equinixmetal": LibcloudFacts(

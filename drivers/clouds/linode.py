@@ -15,13 +15,15 @@ from libcloud.common.linode import LinodeExceptionV4
 from libcloud.common.types import LibcloudError
 from libcloud.compute.base import Node, NodeSize
 
-from catalog.clouds import CloudSize, MachineSpec, MachineStatus
+from catalog.clouds import CloudSize, MachineSpec, MachineStatus, Proof
+from catalog.messages.handshake import Capability
 from drivers.clouds.marked import MarkedCloud
 from drivers.clouds.whole_lists import Page, Row, whole
 
 _INSTANCES: Final = "/v4/linode/instances"
 _MIB_IN_GIB: Final = 1024
 _ENDING: Final = "deleting"
+_WRITING: Final = frozenset({"*", "linodes:read_write", "linodes:*"})
 
 
 class LinodeCloud(MarkedCloud):
@@ -56,6 +58,14 @@ class LinodeCloud(MarkedCloud):
     def _status(self, node: Node) -> MachineStatus:
         # It cannot be undone, so nothing may be decided on such a machine any more.
         return MachineStatus.GONE if node.extra.get("status") == _ENDING else super()._status(node)
+
+    def _right(self, driver: Any) -> Proof | None:
+        told = driver.connection.request("/v4/profile").headers.get("x-oauth-scopes", "")
+        scopes = set(re.split(r"[\s,]+", told)) - {""}
+        if not scopes:
+            return None
+        allowed = bool(scopes & _WRITING)
+        return Proof(capability=Capability.MACHINE, allowed=allowed, request="token scopes", detail=self._text(told))
 
     def _size(self, size: NodeSize) -> CloudSize:
         parsed = super()._size(size)

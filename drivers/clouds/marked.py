@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from libcloud.compute.base import Node, NodeLocation
 
-from catalog.clouds import CloudMachine, MachineAction, MachineSpec, MachineStatus
+from catalog.clouds import CloudMachine, MachineAction, MachineSpec, MachineStatus, Proof
 from catalog.errors import CloudRefused, CloudUnavailable
-from catalog.messages.handshake import ServiceInformation
+from catalog.messages.handshake import Capability, ServiceInformation
 from drivers.clouds import marks
 from drivers.clouds.any_libcloud import LibcloudCloud
 from drivers.clouds.generic import told
@@ -48,11 +48,29 @@ class MarkedCloud(LibcloudCloud):
     def _options(self, driver: Any, spec: MachineSpec, words: list[str]) -> dict[str, Any]:
         """Return the arguments of create_node that are the provider's own; ``words`` must be among them."""
 
+    def _right(self, driver: Any) -> Proof | None:
+        """Return whether the account may make machines, as the provider tells its rights; None: it tells nothing."""
+        del driver
+        return None
+
     # What follows from it
 
     def _log_in(self, driver: Any) -> ServiceInformation:
         services = super()._log_in(driver).services
         return ServiceInformation(provider=self.provider, region=self.account.region, services=("machine", *services))
+
+    def _rights(self, driver: Any) -> list[Proof]:
+        """Return proofs by the service list, and of machines by the account's own rights, where those are told."""
+        return [self._by_right(driver, proof) for proof in super()._rights(driver)]
+
+    def _prove(self, driver: Any, capability: Capability) -> Proof:
+        return self._by_right(driver, super()._prove(driver, capability))
+
+    def _by_right(self, driver: Any, proof: Proof) -> Proof:
+        if proof.capability != Capability.MACHINE or not proof.allowed:
+            return proof
+        right = self._right(driver)
+        return proof if right is None else self._witnessed(right)
 
     def _list_nodes(self, driver: Any) -> Iterable[Node]:
         return [self._node(driver, row) for row in self._rows(driver)]

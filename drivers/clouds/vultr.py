@@ -15,13 +15,15 @@ from libcloud.compute.base import Node, NodeImage, NodeLocation, NodeSize
 from libcloud.compute.drivers.vultr import VultrNodeDriverV2
 from libcloud.compute.types import NodeState
 
-from catalog.clouds import MachineSpec
+from catalog.clouds import MachineSpec, Proof
 from catalog.errors import CloudRefused
+from catalog.messages.handshake import Capability
 from drivers.clouds.marked import MarkedCloud
 from drivers.clouds.whole_lists import Page, Row, whole
 
 _INSTANCES: Final = "/v2/instances"
 _BARE_METAL: Final = "vbm"
+_DEPLOYING: Final = "provisioning"
 
 
 class TaggingDriver(VultrNodeDriverV2):
@@ -76,6 +78,14 @@ class VultrCloud(MarkedCloud):
     def _row(self, driver: Any, cloud_id: str) -> Row:
         row: Row = driver.connection.request(f"{_INSTANCES}/{cloud_id}").object["instance"]
         return row
+
+    def _right(self, driver: Any) -> Proof:
+        held = driver.connection.request("/v2/account").object["account"].get("acls") or ()
+        # Of a root key, which may do everything, all are told too.
+        return Proof(
+            capability=Capability.MACHINE, allowed=_DEPLOYING in held, request="account acls",
+            detail=self._text(", ".join(map(str, held))),
+        )  # fmt: skip
 
     def _handle(self, driver: Any, cloud_id: str) -> Node:
         # libcloud looks at the size, whether it is bare metal, which none of ours is.

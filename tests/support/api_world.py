@@ -214,6 +214,7 @@ async def api_world(
             clock=clock,
             sealer=sealer,
             known_providers=("simulated", "ec2"),
+            providers=registry.known_providers(),
             wake=wake,
             background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
             machine_action=act,

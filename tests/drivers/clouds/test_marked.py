@@ -232,6 +232,22 @@ def test_machines_of_others_are_listed_and_never_taken_for_ours(cloud: EmulatedC
     on(cloud, story)
 
 
+def test_an_account_that_may_only_read_is_known_before_an_order(cloud: EmulatedCloud) -> None:
+    """Where the provider tells of rights, machines are refused with the proof, and nothing was made to find that out.
+
+    DigitalOcean tells nothing of a token's scopes: there the first creation is refused.
+    """
+    told = cloud.provider != "digitalocean"
+    for may in (True, False):
+        cloud.emulator.may_create = may
+        rights = {proof.capability: proof for proof in on(cloud, lambda driver: driver.rights())}
+        proof = on(cloud, lambda driver: driver.prove("machine"))
+        assert rights["machine"].allowed == proof.allowed == (may or not told)
+        assert all(proof.allowed for capability, proof in rights.items() if capability != "machine")
+        assert not told or (proof.request == rights["machine"].request and proof.detail)
+    assert cloud.emulator.creations == []
+
+
 def test_a_cloud_that_is_still_at_an_earlier_call_is_asked_again_later(cloud: EmulatedCloud) -> None:
     """It is no refusal: the same call may succeed in a moment. Vultr and CloudStack have no such answer."""
     if not hasattr(cloud.emulator, "busy"):

@@ -107,6 +107,9 @@ class CloudStack(Emulator):
         if command in _AFTER and cloud_id is not None:
             self.machines[cloud_id]["state"] = _AFTER[command]
             return self._said(command, {"jobid": "job-2"})
+        if command == "listApis":
+            known = [{"name": asked.query["name"], "isasync": True}] if self.may_create else []
+            return self._listed(command, "api", known, asked)
         if command in self.lists:
             key, rows = self.lists[command]
             return self._listed(command, key, rows, asked)

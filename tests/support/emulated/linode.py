@@ -80,6 +80,9 @@ class Linode(Emulator):
                 return Answer(status=200, body={})
             case ("POST", "linode", "instances", number, change):
                 return self._changed(number, change)
+            case ("GET", "profile"):
+                scopes = f"linodes:{'read_write' if self.may_create else 'read_only'} images:read_only"
+                return Answer(status=200, body={"username": "primary"}, headers={"X-OAuth-Scopes": scopes})
             case ("GET", *_) if asked.path in self.lists:
                 return self._listed(self.lists[asked.path], asked)
         return self.refusal(404, "Not found")

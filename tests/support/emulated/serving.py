@@ -60,6 +60,7 @@ class Emulator(ABC):
         self.asked: list[Asked] = []
         self.machines: dict[str, dict[str, Any]] = {}
         self.machines_limit = 100
+        self.may_create = True  # whether the account has the right to make machines
         self.meanwhile: Callable[[Asked], None] | None = None  # what somebody else does after each answer
         self.loses: Callable[[Asked], bool] | None = None  # the next such request is carried out, and not answered
         self._next: list[Answer] = []

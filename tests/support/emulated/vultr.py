@@ -57,7 +57,7 @@ class Vultr(Emulator):
         """Return what is said past the account's limit."""
         return self.refusal(400, "You have reached the maximum number of active virtual machines for this account.")
 
-    def served(self, asked: Asked) -> Answer:  # noqa: PLR0911 - one answer for each kind of request
+    def served(self, asked: Asked) -> Answer:  # noqa: C901, PLR0911 - one answer for each kind of request
         """Return the answer to one request."""
         match (asked.method, *asked.path.removeprefix("/v2/").split("/")):
             case ("GET", "instances"):
@@ -79,6 +79,9 @@ class Vultr(Emulator):
             case ("POST", "instances", number, "start" | "reboot"):
                 self.machines[number]["power_status"] = "running"
                 return Answer(status=204)
+            case ("GET", "account"):
+                acls = ["support", *(["provisioning", "subscriptions"] if self.may_create else [])]
+                return Answer(status=200, body={"account": {"name": "primary", "balance": 0, "acls": acls}})
             case ("GET", *_) if asked.path in self.lists:
                 key, rows = self.lists[asked.path]
                 return self._listed(key, rows, asked)
