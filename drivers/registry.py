@@ -69,7 +69,7 @@ def _libcloud_facts(name: str, known: LibcloudFacts) -> ProviderFacts:
         exercised=how + at,
         standing=Standing.CONTRACT if known.maker is None else Standing.EMULATED,
         creates=known.maker is not None,
-        note=known.note,
+        note=known.note or f"lists only: {known.lists_only}",
         capabilities=capabilities,
         factory=known.maker or ("drivers.clouds.any_libcloud", "LibcloudCloud"),
     )

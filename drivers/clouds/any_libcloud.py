@@ -47,7 +47,5 @@ class LibcloudCloud(GenericCloud):
 
     def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
         del driver, spec
-        raise CloudRefused(
-            "no machines are made at this provider: one whose creation was not answered could not be found again",
-            field="platform",
-        )
+        # One whose creation was not answered could not be found again, and would be made twice.
+        raise CloudRefused(f"no machines are made at this provider: {self.facts.lists_only}", field="platform")

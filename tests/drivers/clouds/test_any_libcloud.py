@@ -5,6 +5,7 @@ that is verified by the approved authority. Where libcloud ships a recorded answ
 """
 
 import asyncio
+import inspect
 import ssl
 import threading
 from collections.abc import Iterator
@@ -176,9 +177,34 @@ def test_no_machine_is_made_where_none_could_be_found_again(emulated: Emulated) 
     before = len(emulated.asked)
     spec = MachineSpec(name="n", size="1", image="1", tags={"crossway-order": "o"})
     driver = build(account("upcloud", emulated), LoopbackDialer(), CallPolicy(deadline_s=30))
-    with pytest.raises(CloudRefused):
+    with pytest.raises(CloudRefused, match="takes no mark"):
         on(driver, lambda driver: driver.create_machine(spec))
     assert emulated.asked[before:] == []
+
+
+LISTING = sorted(name for name, known in ACCEPTED.items() if known.maker is None)
+MARKS = {"tag", "tags", "metadata", "label", "labels", "description", "ex_tags", "ex_metadata", "ex_description"}
+
+
+@pytest.mark.parametrize("name", LISTING)
+def test_why_no_machines_are_made_is_said_and_is_so(name: str, emulated: Emulated) -> None:
+    """The reason is told, and what it says of libcloud's driver is what its code does: no mark, or no further page."""
+    driver: Any = build(account(name, emulated), LoopbackDialer())
+    kind = driver._bridge.here(lambda: type(driver._driver()), deadline_s=30)
+    why = ACCEPTED[name].lists_only
+    told = {provider.name: provider for provider in known_providers()}[name]
+    assert told.note == f"lists only: {why}"
+    if "no mark" in why:
+        assert not MARKS & set(inspect.signature(kind.create_node).parameters)
+    elif "first page" in why:
+        source = inspect.getsource(kind.list_nodes).lower()
+        assert "nexttoken" not in source
+        assert "pagesize" not in source
+
+
+def test_only_where_machines_are_made_is_there_no_reason_against_it() -> None:
+    """A reason stands at each of the others, and nowhere else."""
+    assert [name for name, known in sorted(ACCEPTED.items()) if known.lists_only] == LISTING
 
 
 @pytest.mark.parametrize("name", sorted(ACCEPTED))
