@@ -22,13 +22,13 @@ from catalog.tenancy import reference_to
 
 MIB_PER_GIB = 1024
 
-# What is granted, as patterns by "sizes", "images" and "regions"; what is absent is not limited.
+# What is granted, as patterns by "sizes", "images", "networks" and "regions"; what is absent is not limited.
 Scope = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A machine that somebody wants, in the cloud's ids; ``location`` None leaves it to the cloud.
+    """A machine that somebody wants, in the cloud's ids; ``location`` or ``network`` None leaves it to the cloud.
 
     ``project`` is whose it shall be, None for a pool's.
     """
@@ -37,6 +37,7 @@ class Wanted:
     image: str
     location: str | None = None
     project: ProjectId | None = None
+    network: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,26 @@ class Weight:
 
 def wanted(machine: Machine) -> Wanted:
     """Return ``machine`` as what was wanted of it."""
-    return Wanted(size=machine.size, image=machine.image, location=machine.location, project=machine.project_id)
+    return Wanted(
+        size=machine.size,
+        image=machine.image,
+        location=machine.location,
+        project=machine.project_id,
+        network=machine.network,
+    )
+
+
+def network_for(tx: Tx, grant: Grant, named: str | None) -> str | None:
+    """Return to which network a machine under ``grant`` is attached: the ``named`` one, else the cloud's choice (None).
+
+    Where the scope has some networks only, the cloud may not choose: then it is the one that the scope has. If there
+    are several, None, which ``refuse_outside`` refuses: somebody has to name one.
+    """
+    if named is not None or not grant.scope.get("networks"):
+        return named
+    there = rows.where(tx, InventoryItem, platform_id=grant.platform_id, kind="network")
+    fitting = [item.cloud_id for item in there if admits(grant.scope, "networks", (item.cloud_id, item.name))]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def weight(tx: Tx, platform_id: PlatformId, size: str) -> Weight:
@@ -66,6 +86,7 @@ def refuse_outside(tx: Tx, grant: Grant, asked: Wanted) -> None:
     for field, kind, cloud_id in (("size", "sizes", asked.size), ("image", "images", asked.image)):
         item = _item(tx, grant.platform_id, field, cloud_id)
         _refuse(grant, kind, field, (cloud_id, item.name if item else cloud_id))
+    _refuse_network(tx, grant, asked.network)
     refuse_elsewhere(tx, grant, project=asked.project, location=asked.location)
 
 
@@ -77,6 +98,16 @@ def refuse_elsewhere(tx: Tx, grant: Grant, *, project: ProjectId | None, locatio
     place = _item(tx, grant.platform_id, "location", location) if location is not None else None
     # Where the cloud chooses, only the region as a whole can be held against the scope.
     _refuse(grant, "regions", "location", (region, location or region, place.name if place else region))
+
+
+def _refuse_network(tx: Tx, grant: Grant, network: str | None) -> None:
+    patterns = grant.scope.get("networks")
+    if network is not None:
+        item = _item(tx, grant.platform_id, "network", network)
+        _refuse(grant, "networks", "network", (network, item.name if item else network))
+    elif patterns:
+        fix = f"name one of {', '.join(patterns)}"
+        raise Denied("the platform grants some networks only, so that one has to be named", field="network", fix=fix)
 
 
 def refuse_others(tx: Tx, grant: Grant, project_id: ProjectId) -> None:
@@ -140,7 +171,7 @@ def _divided(what: str, limit: float, used: float | None, each: float | None) ->
 
 
 def admits(scope: Scope, kind: str, names: Sequence[str]) -> bool:
-    """Whether a grant's ``scope`` has what is called by one of ``names``; ``kind``: "sizes", "images" or "regions"."""
+    """Whether a grant's ``scope`` has what is called by one of ``names``; ``kind``: "sizes", "images" and so on."""
     patterns = scope.get(kind)
     return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 

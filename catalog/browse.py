@@ -21,7 +21,7 @@ from catalog.store.database import Tx
 from catalog.store.paging import Page, page
 from catalog.tenancy import reference_to
 
-SIZE, IMAGE = "size", "image"
+SIZE, IMAGE, NETWORK = "size", "image", "network"
 LABEL = re.compile(r"[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?")
 _LABEL_LENGTH = 100
 _SHOWN = frozenset({OfferState.OFFERED, OfferState.DEGRADED})
@@ -55,10 +55,10 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferView:
-    """One entry at one platform. ``sizes`` and ``images`` are filled for a single offer only, the counts always.
+    """One entry at one platform. ``sizes``, ``images`` and ``networks`` are filled for a single offer only.
 
-    Both are what the grant's scope admits; ``is_within``: so are the platform's region, or one of its locations, and
-    whoever asks.
+    They and their counts are what the grant's scope admits; ``is_within``: so are the platform's region, or one of its
+    locations, and whoever asks.
     """
 
     id: OfferId
@@ -82,6 +82,7 @@ class OfferView:
     is_within: bool = True
     sizes: tuple[ItemView, ...] = ()
     images: tuple[ItemView, ...] = ()
+    networks: tuple[ItemView, ...] = ()
 
 
 def names_of(tx: Tx, principal: Principal) -> tuple[str, ...] | None:
@@ -190,6 +191,7 @@ def _view(
         and (whose is None or allowance.admits(scope, "projects", whose)),
         sizes=items[SIZE] if inventory else (),
         images=items[IMAGE] if inventory else (),
+        networks=_items(tx, platform.id, NETWORK, scope) if inventory else (),
     )
 
 

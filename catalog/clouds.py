@@ -53,7 +53,7 @@ class MachineStatus(StrEnum):
 class CloudMachine:
     """One machine as a cloud reports it. ``tags`` holds what we wrote at its creation.
 
-    ``size`` and ``image`` are ids, "" where the cloud does not say.
+    ``size``, ``image`` and ``network`` are ids, "" where the cloud does not say.
     """
 
     cloud_id: str
@@ -64,6 +64,7 @@ class CloudMachine:
     reason: str = ""  # the cloud's own words when status is FAILED, control characters removed
     size: str = ""
     image: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class CloudSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudItem:
-    """An image, location, key pair or volume: its id at the cloud, its name, a few facts.
+    """An image, location, network, key pair or volume: its id at the cloud, its name, a few facts.
 
     Of an image the cloud may say ``architecture``, ``os_family`` and ``os_version``, in its own words.
     """
@@ -112,6 +113,7 @@ class MachineSpec:
     tags: Mapping[str, str]
     location: str | None = None
     key_pair: str | None = None
+    network: str | None = None  # None: the cloud's choice
     client_token: str = ""  # passed on where the cloud honours one (EC2)
     epoch: int | None = None  # of the grant under which it was asked for; None: whichever stands now
 

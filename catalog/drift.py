@@ -58,6 +58,8 @@ def between(machine: Machine, item: InventoryItem | None) -> Drift:
         drift.append(_field("status", machine.state.value, status))
     told = {"name": item.name, "size": facts.get("size"), "image": facts.get("image")}
     ours = {"name": machine.name, "size": machine.size, "image": machine.image}
+    if machine.network is not None:
+        told["network"], ours["network"] = facts.get("network"), machine.network
     if machine.custody == Custody.MADE:
         told[TAG_MACHINE], ours[TAG_MACHINE] = tags.get(TAG_MACHINE), machine.id
     drift += [_field(name, ours[name], str(cloud)) for name, cloud in told.items() if cloud and cloud != ours[name]]

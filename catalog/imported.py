@@ -10,7 +10,7 @@ import logging
 from typing import Any, Final
 
 from catalog import consent, quotas
-from catalog.allowance import Wanted, refuse_beyond, refuse_others, refuse_outside, weight
+from catalog.allowance import refuse_beyond, refuse_others, refuse_outside, wanted, weight
 from catalog.claims import claimed_by
 from catalog.errors import AlreadyExists, Denied, InvalidValue, WrongState
 from catalog.machines import made_by_us, release
@@ -44,7 +44,7 @@ def import_machine(
     offer = _offer(tx, platform.id)
     item = inventory_item(tx, offer, Capability.MACHINE.value, machine)
     _refuse_known(tx, platform.id, item)
-    size, image = (str(item.facts.get(name) or "") for name in ("size", "image"))
+    size, image, network = (str(item.facts.get(name) or "") for name in ("size", "image", "network"))
     counts_for = weight(tx, platform.id, size)
     fresh = Machine(
         id=MachineId(new_id("machine", now_s)),
@@ -56,6 +56,7 @@ def import_machine(
         name=item.name,
         size=size,
         image=image,
+        network=network or None,
         cloud_id=item.cloud_id,
         addresses=[str(each) for each in item.facts.get("addresses") or ()],
         vcpu=counts_for.vcpu,
@@ -139,8 +140,7 @@ def _refuse_managed(tx: Tx, machine: Machine, item: InventoryItem, now_s: float)
     """Raise Denied or QuotaExceeded unless ``machine`` may be managed, in the transaction that makes it so."""
     _refuse_claimed(item)
     grant = consent.allowed(tx, machine.platform_id, MACHINE, ADOPT, now_s)
-    asked = Wanted(size=machine.size, image=machine.image, location=machine.location, project=machine.project_id)
-    refuse_outside(tx, grant, asked)
+    refuse_outside(tx, grant, wanted(machine))
     refuse_beyond(tx, grant, machine.size)
     assert machine.project_id is not None
     quotas.refuse_beyond(tx, machine.project_id, weight(tx, machine.platform_id, machine.size))

@@ -19,7 +19,7 @@ Listed = CloudSize | CloudItem | CloudMachine
 BATCH_ROWS: Final = 250  # a choice: some 80 KiB of text, put away by the database in about 2 ms
 _NORMALISED: Final = tuple(each.name for each in fields(normalise.Normalised))
 _SIZE_FACTS: Final = ("vcpu", "memory_mib", "disk_gib")
-_MACHINE_FACTS: Final = ("status", "addresses", "tags", "reason", "size", "image")
+_MACHINE_FACTS: Final = ("status", "addresses", "tags", "reason", "size", "image", "network")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ def ask_creation(tx: Session, machine: Machine, *, deadline_s: float, now_s: flo
         order=machine.order_id,
         location=machine.location,
         key_pair=machine.key_pair,
+        network=machine.network,
         tags=tags(machine),
         deadline_s=deadline_s,
         epoch=machine.epoch,

@@ -20,6 +20,7 @@ TITLES = {
     Capability.IMAGE: "Images",
     Capability.SIZE: "Machine sizes",
     Capability.LOCATION: "Locations",
+    Capability.NETWORK: "Networks",
     Capability.KEY_PAIR: "Key pairs",
     Capability.VOLUME: "Volumes",
     Capability.FORWARD: "Forwarding",

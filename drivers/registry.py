@@ -101,7 +101,7 @@ _OWN: Final[Mapping[str, ProviderFacts]] = {
             takes_path=True,
             exercised="against a whole OpenStack (Debian's: keystone, glance, nova, neutron), by make test-openstack",
             capabilities=tuple(kind for kind in OF_CLOUDS if kind is not Capability.LOCATION),
-            contract_only=frozenset({Capability.VOLUME}),
+            contract_only=frozenset({Capability.VOLUME, Capability.NETWORK}),
             assets={AssetKind.VOLUME: Standing.CONTRACT, AssetKind.SNAPSHOT: Standing.CONTRACT},
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
         ),

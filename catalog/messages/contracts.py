@@ -46,6 +46,7 @@ class CreateMachine(Message):
     order: OrderId | None = None
     location: str | None = None
     key_pair: str | None = None
+    network: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     deadline_s: float = 900.0  # wall-clock allowance for creation until RUNNING, from created_at_s
     epoch: int = 0  # of the grant under which this was asked; see EndEpoch

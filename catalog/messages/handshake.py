@@ -31,6 +31,7 @@ class Capability(StrEnum):
     IMAGE = "image"
     SIZE = "size"
     LOCATION = "location"
+    NETWORK = "network"
     KEY_PAIR = "key-pair"
     VOLUME = "volume"
     FORWARD = "forward"
@@ -42,6 +43,7 @@ CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
     Capability.IMAGE: ("list",),
     Capability.SIZE: ("list",),
     Capability.LOCATION: ("list",),
+    Capability.NETWORK: ("list",),
     Capability.KEY_PAIR: ("list",),
     Capability.VOLUME: ("create", "list", "attach", "detach", "snapshot", "destroy"),
     # "open": by those who use the gateway; "join": by other platforms whose connection the owner consented to.

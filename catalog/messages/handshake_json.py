@@ -149,6 +149,7 @@ class ScopeShape(_Shape):
     regions: Patterns = []
     sizes: Patterns = []
     images: Patterns = []
+    networks: Patterns = []
     projects: Patterns = []
 
     def scope(self) -> Scope:

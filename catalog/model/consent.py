@@ -88,7 +88,7 @@ class Grant(Row, table=True):
     quota: int | None = None
     expires_at_s: float | None = None
     destinations: list[str] = json_column(list)  # where may be forwarded to, see catalog.destinations
-    scope: dict[str, list[str]] = json_column()  # "regions", "sizes", "images": patterns; absent = any
+    scope: dict[str, list[str]] = json_column()  # a kind of ``catalog.model.terms.Scope``: its patterns; absent = any
     cores: int | None = None
     memory_gib: int | None = None
     calls_per_minute: int | None = None

@@ -100,6 +100,7 @@ class Machine(Row, table=True):
     image: str
     location: str | None = None
     key_pair: str | None = None
+    network: str | None = None  # to which it is attached; None = the cloud's choice
     vcpu: float | None = None  # as its size had them when it was asked for, None = not known
     memory_mib: int | None = None
     cloud_id: str | None = None

@@ -72,6 +72,7 @@ class Order(Row, table=True):
     image: str
     location: str | None = None
     key_pair: str | None = None
+    network: str | None = None
     state: OrderState = enum_column(OrderState, OrderState.PLACED, index=True)
     machine_id: MachineId | None = Field(default=None, sa_type=String)
     served_from: str = ""

@@ -23,6 +23,7 @@ class Scope:
     regions: tuple[str, ...] = ()  # of a location, or of the platform's own region
     sizes: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # whichever a machine is attached to; the cloud's own choice is none of them
     projects: tuple[str, ...] = ()  # ORGANISATION/PROJECT
 
 

@@ -3,7 +3,7 @@
 from sqlmodel import Session
 
 from catalog import consent, quotas
-from catalog.allowance import Wanted, refuse_outside, weight
+from catalog.allowance import Wanted, network_for, refuse_outside, weight
 from catalog.costs import budgets
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
@@ -19,7 +19,13 @@ def admitted(tx: Session, order: Order, platform_id: PlatformId, now_s: float) -
     quotas admit is asked when nothing but a new machine would do, see ``fulfil``.
     """
     grant = consent.allowed(tx, platform_id, MACHINE, "create", now_s)
-    asked = Wanted(size=order.size, image=order.image, location=order.location, project=order.project_id)
+    asked = Wanted(
+        size=order.size,
+        image=order.image,
+        location=order.location,
+        project=order.project_id,
+        network=network_for(tx, grant, order.network),
+    )
     refuse_outside(tx, grant, asked)
     quotas.refuse_beyond(tx, order.project_id, weight(tx, platform_id, order.size))
     budgets.refuse_beyond(tx, order.project_id, price=order.price, lease_s=order.lease_s, now_s=now_s)

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from catalog.allowance import network_for
 from catalog.errors import BudgetExceeded, Denied, QuotaExceeded, WrongState
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import Offer, OfferState
@@ -58,8 +59,9 @@ def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, p
     if offer is None or offer.state is not OfferState.OFFERED:
         raise WrongState("the offer takes no orders any more", field="offer")
     # What it costs there is what it cost when it was ordered.
-    there = {"offer_id": offer.id, "location": None, "key_pair": None}
+    there = {"offer_id": offer.id, "location": None, "key_pair": None, "network": None}
     there |= {name: candidate[name] for name in ("size", "image", "price")}
     rows.update(tx, order, {**there, "code": "", "reason": ""}, now_s)
     grant = admitted(tx, order, offer.platform_id, now_s)
+    rows.update(tx, order, {"network": network_for(tx, grant, None)}, now_s)
     fulfil(tx, order, offer=offer, grant=grant, now_s=now_s, policy=policy)

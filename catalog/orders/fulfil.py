@@ -70,6 +70,7 @@ def _begin_creation(
         image=order.image,
         location=order.location,
         key_pair=order.key_pair,
+        network=order.network,
         vcpu=counts_for.vcpu,
         memory_mib=counts_for.memory_mib,
         epoch=grant.epoch,

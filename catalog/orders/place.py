@@ -4,6 +4,7 @@ import re
 
 from sqlmodel import Session
 
+from catalog.allowance import network_for
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.leases.rules import lease_for
@@ -35,6 +36,7 @@ def place(
     name: str | None,
     location: str | None = None,
     key_pair: str | None = None,
+    network: str | None = None,
     lease_s: float | None = None,
     now_s: float,
     policy: RetryPolicy | None = None,
@@ -42,12 +44,12 @@ def place(
 ) -> Order:
     """Return the accepted order: FULFILLED from a pool, or CREATING with its message in the outbox.
 
-    ``offer``, ``size``, ``image``, ``location`` and ``key_pair`` are ids or names; the last two are the cloud's choice
-    when None. The machine is lent for ``lease_s``, or as long as rules say. Raises InvalidValue naming the field,
-    WrongState when the offer takes no orders, Denied when the platform does not (any longer) grant it, or not such a
-    machine, QuotaExceeded when a quota of the project or its organisation is used up, or when no idle machine fits and
-    the grant admits no further one, BudgetExceeded when it costs too much. Whatever is raised, the caller's transaction
-    must roll back.
+    ``offer``, ``size``, ``image``, ``location``, ``key_pair`` and ``network`` are ids or names; the last three are the
+    cloud's choice when None, but for a network where the grant has one alone. The machine is lent for ``lease_s``, or
+    as long as rules say. Raises InvalidValue naming the field, WrongState when the offer takes no orders, Denied when
+    the platform does not (any longer) grant it, or not such a machine, QuotaExceeded when a quota of the project or its
+    organisation is used up, or when no idle machine fits and the grant admits no further one, BudgetExceeded when it
+    costs too much. Whatever is raised, the caller's transaction must roll back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -68,10 +70,12 @@ def place(
         location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
         # Clouds know a key pair by its name alone; its id in the inventory is that name without its spaces.
         key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).name,
+        network=None if network is None else inventory_item(tx, chosen, "network", network).cloud_id,
         lease_s=lease_for(tx, project_id, lease_s),
         price=_price(tx, chosen.platform_id, wanted, now_s),
     )
     grant = admitted(tx, order, chosen.platform_id, now_s)
+    order.network = network_for(tx, grant, order.network)
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)
     checkpoint.reached("order.placed")

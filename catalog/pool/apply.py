@@ -8,7 +8,7 @@ import logging
 from sqlmodel import Session
 
 from catalog import consent
-from catalog.allowance import Wanted, refuse_outside, room, weight
+from catalog.allowance import Wanted, network_for, refuse_outside, room, weight
 from catalog.errors import Denied
 from catalog.machines import ask_creation, cloud_name, dispose
 from catalog.model.ids import MachineId, PoolId, new_id
@@ -72,7 +72,8 @@ def _room(tx: Session, pool: Pool, offer: Offer, now_s: float) -> tuple[int | No
         return 0, f"the offer is {offer.state.value}: {offer.reason}"
     try:
         grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
-        refuse_outside(tx, grant, Wanted(size=pool.size, image=pool.image))
+        network = network_for(tx, grant, None)
+        refuse_outside(tx, grant, Wanted(size=pool.size, image=pool.image, network=network))
     except Denied as error:
         return 0, str(error)
     return room(tx, grant, pool.size)
@@ -81,6 +82,7 @@ def _room(tx: Session, pool: Pool, offer: Offer, now_s: float) -> tuple[int | No
 def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPolicy) -> None:
     machine_id = MachineId(new_id("machine", now_s))
     counts_for = weight(tx, offer.platform_id, pool.size)
+    grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
     machine = Machine(
         id=machine_id,
         platform_id=offer.platform_id,
@@ -91,7 +93,8 @@ def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPol
         image=pool.image,
         vcpu=counts_for.vcpu,
         memory_mib=counts_for.memory_mib,
-        epoch=consent.allowed(tx, offer.platform_id, "machine", "create", now_s).epoch,
+        network=network_for(tx, grant, None),
+        epoch=grant.epoch,
     )
     rows.insert(tx, machine, now_s)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)

@@ -8,7 +8,7 @@ from catalog.store import machines
 
 
 def claim(tx: Session, order: Order, now_s: float) -> Machine | None:
-    """Return the machine that is now ``order``'s, or None when no idle one fits its offer, size and image.
+    """Return the machine that is now ``order``'s, or None when no idle one fits its offer, size, image and network.
 
     Machines of a pool are made without a key pair and wherever the cloud likes, so they fit no order that names either.
     """
@@ -19,6 +19,7 @@ def claim(tx: Session, order: Order, now_s: float) -> Machine | None:
         offer=order.offer_id,
         size=order.size,
         image=order.image,
+        network=order.network,
         order=order.id,
         project=order.project_id,
         now_s=now_s,

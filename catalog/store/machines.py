@@ -32,7 +32,15 @@ _WEIGHED = (
 
 
 def claim_idle(
-    tx: Session, *, offer: OfferId, size: str, image: str, order: OrderId, project: ProjectId, now_s: float
+    tx: Session,
+    *,
+    offer: OfferId,
+    size: str,
+    image: str,
+    network: str | None = None,
+    order: OrderId,
+    project: ProjectId,
+    now_s: float,
 ) -> Machine | None:
     """Take the idle machine that has waited longest for ``order``, in one statement; None when there is none.
 
@@ -45,6 +53,7 @@ def claim_idle(
             column(Machine, "offer_id") == offer,
             column(Machine, "size") == size,
             column(Machine, "image") == image,
+            column(Machine, "network").is_not_distinct_from(network),
             column(Machine, "reason") == "",
         )
         .order_by(column(Machine, "created_at_s"), _ID)

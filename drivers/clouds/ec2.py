@@ -14,6 +14,7 @@ from libcloud.compute.drivers.ec2 import (
     NAMESPACE,
     VALID_EC2_REGIONS,
     EC2Connection,
+    EC2NetworkSubnet,
     EC2NodeDriver,
     EC2NodeLocation,
     EC2Response,
@@ -59,6 +60,7 @@ _DRY_RUNS: Final[Mapping[Capability, str]] = {
     Capability.IMAGE: "DescribeImages",
     Capability.SIZE: "DescribeInstanceTypes",
     Capability.LOCATION: "DescribeAvailabilityZones",
+    Capability.NETWORK: "DescribeSubnets",
     Capability.KEY_PAIR: "DescribeKeyPairs",
     Capability.VOLUME: "DescribeVolumes",
 }
@@ -134,12 +136,14 @@ class WholeDriver(EC2NodeDriver):
 _new_driver: Any = WholeDriver
 _new_zone: Any = ExEC2AvailabilityZone
 _new_location: Any = EC2NodeLocation
+_new_subnet: Any = EC2NetworkSubnet
 
 
 class Ec2Cloud(GenericCloud):
     """An EC2 account in one region."""
 
     provider = "ec2"
+    has_networks = True
     # Hundreds of instance types of several KiB each: more than a thread may bring home.
     always_long = frozenset({Capability.SIZE})
 
@@ -233,6 +237,18 @@ class Ec2Cloud(GenericCloud):
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         return _whole(driver, driver.list_locations())
 
+    def _list_networks(self, driver: Any) -> Iterator[Any]:
+        # Subnets: what a machine is attached to. A VPC is the name of several.
+        asked = {"Action": "DescribeSubnets"}
+        return ec2_pages.items(driver.connection, asked, "subnetSet", page_count=self.policy.page_count)
+
+    def _network(self, network: Any) -> CloudItem:
+        cloud_id = identifier(ec2_pages.text(network, "subnetId"))
+        told = {"cidr": "cidrBlock", "vpc": "vpcId", "zone": "availabilityZone", "state": "state"}
+        facts = {name: self._text(value, 64) for name, key in told.items() if (value := ec2_pages.text(network, key))}
+        named = ec2_pages.tags(network).get("Name") or cloud_id
+        return CloudItem(cloud_id=cloud_id, name=self._text(named), facts=facts)
+
     def _list_key_pairs(self, driver: Any) -> list[Any]:
         return _whole(driver, driver.list_key_pairs())
 
@@ -276,6 +292,8 @@ class Ec2Cloud(GenericCloud):
             options["ex_clienttoken"] = spec.client_token
         if spec.key_pair is not None:
             options["ex_keyname"] = spec.key_pair
+        if spec.network is not None:
+            options["ex_subnet"] = _new_subnet(spec.network, spec.network, "available")
         if spec.location is not None:
             zone = _new_zone(spec.location, "available", driver.region_name)
             options["location"] = _new_location(0, spec.location, driver.country, driver, zone)

@@ -45,6 +45,11 @@ def text(element: Any, *path: str) -> str:
     return str(element.findtext("/".join(f"{{{NAMESPACE}}}{name}" for name in path)) or "")
 
 
+def tags(element: Any) -> dict[str, str]:
+    """Return the tags of ``element``."""
+    return {text(each, "key"): text(each, "value") for each in inside(element, "tagSet")}
+
+
 def next_token(root: Any) -> str | None:
     """Return what to ask for the next page with, None on the last."""
     return text(root, "nextToken") or None

@@ -56,6 +56,7 @@ class GenericCloud(Parsing, ABC):
     """One platform's cloud through libcloud. Implements ``catalog.clouds.CloudDriver``."""
 
     provider: str  # a key of drivers.registry
+    has_networks: ClassVar[bool] = False  # they are listed, and a machine is attached to the one that is named
     always_long: ClassVar[frozenset[Capability]] = frozenset()  # lists that are never short enough for a thread
     # What libcloud's driver raises when the cloud says no; some have errors of their own that hold no status.
     refusals: ClassVar[tuple[type[Exception], ...]] = (BaseHTTPError,)
@@ -164,10 +165,11 @@ class GenericCloud(Parsing, ABC):
             Capability.IMAGE: (self._list_images, self._image),
             Capability.SIZE: (self._list_sizes, self._size),
             Capability.LOCATION: (self._list_locations, self._location),
+            Capability.NETWORK: (self._list_networks, self._network),
             Capability.KEY_PAIR: (self._list_key_pairs, self._key_pair),
             Capability.VOLUME: (self._list_volumes, self._volume),
         }
-        if capability not in parsed:
+        if capability not in parsed or (capability is Capability.NETWORK and not self.has_networks):
             raise CloudRefused(f"no cloud lists '{capability}'", field="capability")
         listed, parse = parsed[capability]
         most = self.policy.row_limit if limit is None else limit
@@ -202,6 +204,9 @@ class GenericCloud(Parsing, ABC):
 
     def _list_locations(self, driver: Any) -> Iterable[NodeLocation]:
         return list(driver.list_locations())
+
+    def _list_networks(self, driver: Any) -> Iterable[Any]:
+        return list(driver.ex_list_networks())
 
     def _list_key_pairs(self, driver: Any) -> Iterable[KeyPair]:
         return list(driver.list_key_pairs())
@@ -249,11 +254,13 @@ class GenericCloud(Parsing, ABC):
 
     def _claimed(self, driver: Any) -> list[Capability]:
         """Return what the driver knows how to use: the methods that a capability needs, where they are not empty."""
-        return [
+        found = [
             capability
             for capability, method in _METHODS.items()
             if getattr(type(driver), method, None) is not getattr(NodeDriver, method)
         ]
+        # libcloud has no method for networks that is the same everywhere.
+        return [*found, Capability.NETWORK] if self.has_networks else found
 
     @staticmethod
     def _witnessed(proof: Proof) -> Proof:
@@ -275,6 +282,9 @@ class GenericCloud(Parsing, ABC):
     # Doing
 
     def _create(self, driver: Any, spec: MachineSpec) -> CloudMachine:
+        if spec.network is not None and not self.has_networks:
+            # Silently elsewhere would be outside of what was granted.
+            raise CloudRefused("no machine is attached to a network by its name at this cloud", field="network")
         options = self._create_options(driver, spec)
         size = NodeSize(spec.size, spec.size, ram=0, disk=0, bandwidth=0, price=0, driver=driver)
         image = NodeImage(spec.image, spec.image, driver=driver)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import NodeLocation, StorageVolume
-from libcloud.compute.drivers.openstack import OpenStackNodeDriver
+from libcloud.compute.drivers.openstack import OpenStackNetwork, OpenStackNodeDriver
 
 from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
@@ -27,6 +27,7 @@ from drivers.keystone_url import keystone_url
 _SERVICES: Final = {
     "compute": (Capability.MACHINE, Capability.SIZE, Capability.KEY_PAIR),
     "image": (Capability.IMAGE,),
+    "network": (Capability.NETWORK,),
     "volumev3": (Capability.VOLUME,),
     "volumev2": (Capability.VOLUME,),
 }
@@ -39,6 +40,7 @@ _LIMITS: Final = (
 _CONFLICT: Final = 409
 _OVER_QUOTA: Final = frozenset({403, 413})
 _AFTER: Final = {MachineAction.START: MachineStatus.RUNNING, MachineAction.STOP: MachineStatus.STOPPED}
+_new_network: Any = OpenStackNetwork
 _new_driver: Any = OpenStackNodeDriver  # its constructor is untyped, and returns a subclass by API version
 
 
@@ -46,6 +48,7 @@ class OpenStackCloud(GenericCloud):
     """A project of an OpenStack cloud, as one user."""
 
     provider = "openstack"
+    has_networks = True
 
     def _driver(self) -> Any:
         options = self.account.options
@@ -165,6 +168,18 @@ class OpenStackCloud(GenericCloud):
         del driver
         return []
 
+    def _list_networks(self, driver: Any) -> Iterator[Mapping[str, Any]]:
+        # Not by libcloud: it reads the first page, and takes it for all.
+        return self._pages(driver.network_connection, "/v2.0/networks", "networks")
+
+    def _network(self, network: Mapping[str, Any]) -> CloudItem:
+        cloud_id = identifier(network.get("id"))
+        told = {"status": "state", "router:external": "external", "shared": "shared"}
+        facts = {
+            name: self._text(network[key], 64).lower() for key, name in told.items() if network.get(key) is not None
+        }
+        return CloudItem(cloud_id=cloud_id, name=self._text(network.get("name") or cloud_id), facts=facts)
+
     def _list_volumes(self, driver: Any) -> list[StorageVolume]:
         return list(driver.list_volumes())
 
@@ -198,6 +213,8 @@ class OpenStackCloud(GenericCloud):
         options: dict[str, Any] = {"ex_metadata": dict(spec.tags)}
         if spec.key_pair is not None:
             options["ex_keyname"] = spec.key_pair
+        if spec.network is not None:
+            options["networks"] = [_new_network(spec.network, spec.network, None, None)]
         return options
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from libcloud.compute.base import KeyPair, Node, NodeImage, NodeLocation, NodeSize, StorageVolume
 from libcloud.compute.types import NodeState
@@ -15,6 +15,7 @@ from drivers.clouds.libcloud_bridge import Bridge
 _SIZE_KEYS: Final = ("instance_type", "flavorId", "size")
 _IMAGE_KEYS: Final = ("image_id", "imageId", "image")
 _VCPU_KEYS: Final = ("cpu", "vcpu", "vcpus", "vcpu_count")
+_NETWORK_KEYS: Final = ("subnet_id", "network")
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _STATUSES: Final[Mapping[str, MachineStatus]] = {
     NodeState.PENDING: MachineStatus.PENDING,
@@ -47,6 +48,7 @@ class Parsing:
             reason=self._text(self._reason(node)),
             size=self._told_id(extra, _SIZE_KEYS) or self._id_of(node.size),
             image=self._told_id(extra, _IMAGE_KEYS) or self._id_of(node.image),
+            network=self._told_id(extra, _NETWORK_KEYS),
         )
 
     def _told_id(self, extra: Mapping[str, object], keys: Sequence[str]) -> str:
@@ -78,6 +80,10 @@ class Parsing:
             name=self._text(location.name),
             facts={"country": self._text(location.country or "")},
         )
+
+    def _network(self, network: Any) -> CloudItem:
+        cloud_id = identifier(str(network.id))
+        return CloudItem(cloud_id=cloud_id, name=self._text(network.name or cloud_id))
 
     def _key_pair(self, pair: KeyPair) -> CloudItem:
         return CloudItem(

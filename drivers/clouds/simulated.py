@@ -85,6 +85,10 @@ class SimulatedNodeDriver(NodeDriver):
         """Return the halls of the data centre."""
         return [NodeLocation(row["id"], row["name"], row["country"], self) for row in self._rows("/v1/locations")]
 
+    def ex_list_networks(self) -> list[NodeLocation]:
+        """Return the networks; all that they have are an id and a name."""
+        return [NodeLocation(row["id"], row["name"], "", self) for row in self._rows("/v1/networks")]
+
     def list_key_pairs(self) -> list[KeyPair]:
         """Return the key pairs, public halves only."""
         return [
@@ -109,7 +113,7 @@ class SimulatedNodeDriver(NodeDriver):
         return self._node(self._object("GET", f"/v1/machines/{quote(node_id, safe='')}"))
 
     def create_node(self, name: str, size: NodeSize, image: NodeImage, *_: Any, **options: Any) -> Node:
-        """Create a machine; options are ex_tags, ex_location and ex_key_pair."""
+        """Create a machine; options are ex_tags, ex_location, ex_key_pair and ex_network."""
         wanted = {
             "name": name,
             "size": size.id,
@@ -117,6 +121,7 @@ class SimulatedNodeDriver(NodeDriver):
             "tags": options["ex_tags"],
             "location": options["ex_location"],
             "key_pair": options["ex_key_pair"],
+            "network": options["ex_network"],
         }
         return self._node(self._object("POST", "/v1/machines", wanted))
 
@@ -148,7 +153,7 @@ class SimulatedNodeDriver(NodeDriver):
     def _node(self, row: dict[str, Any]) -> Node:
         return Node(
             row["id"], row["name"], self._STATES.get(row["state"], NodeState.UNKNOWN), row["addresses"], [], self,
-            extra={"tags": row["tags"], "reason": row["reason"], "size": row["size"], "image": row["image"]},
+            extra={name: row[name] for name in ("tags", "reason", "size", "image", "network")},
         )  # fmt: skip
 
     def _object(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -185,6 +190,7 @@ class SimulatedCloud(GenericCloud):
     """An account at the simulated private cloud."""
 
     provider = "simulated"
+    has_networks = True
 
     def _driver(self) -> Any:
         secure = self.target.scheme == "https"
@@ -216,4 +222,5 @@ class SimulatedCloud(GenericCloud):
 
     def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
         del driver
-        return {"ex_tags": dict(spec.tags), "ex_location": spec.location, "ex_key_pair": spec.key_pair}
+        where = {"ex_location": spec.location, "ex_network": spec.network}
+        return {"ex_tags": dict(spec.tags), "ex_key_pair": spec.key_pair, **where}

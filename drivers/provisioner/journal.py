@@ -96,6 +96,7 @@ class Job:
     image: str = ""
     location: str | None = None
     key_pair: str | None = None
+    network: str | None = None
     kind: str = MACHINE  # or an AssetKind
     capability: str = MACHINE  # whose grant ``epoch`` is of
     size_gib: int | None = None

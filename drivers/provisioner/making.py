@@ -88,6 +88,7 @@ class MachineMaking:
             tags=job.tags,
             location=job.location,
             key_pair=job.key_pair,
+            network=job.network,
             client_token=f"{job.machine}-{job.attempt}",
             epoch=job.epoch,
         )

@@ -59,6 +59,7 @@ _JOBS = Table(
     Column("image", String, nullable=False),
     Column("location", String),
     Column("key_pair", String),
+    Column("network", String),
     Column("tags", JSON, nullable=False),
     Column("wanted", Boolean, nullable=False),
     Column("asked_attempt", Integer, nullable=False),
@@ -103,7 +104,7 @@ _ENDED = Table(
 )
 _J = _JOBS.c
 # What this release added to files of earlier ones; in those its values are null.
-_ADDED = (_J.key_pair, _J.written_at_s, _J.epoch, _J.kind, _J.capability, _J.size_gib, _J.parent)
+_ADDED = (_J.key_pair, _J.network, _J.written_at_s, _J.epoch, _J.kind, _J.capability, _J.size_gib, _J.parent)
 # What a job says of itself; the rest is its platform's.
 _STORED = tuple(each.name for each in fields(Job) if each.name != "refused_below")
 # What only the holder of the lease writes.
@@ -237,9 +238,9 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
 
 def _wanted(message: Creation) -> dict[str, Any]:
     """Return what only a message of its kind says of the thing."""
-    names = ("kind", "capability", "size_gib", "parent")
+    names: tuple[str, ...] = ("kind", "capability", "size_gib", "parent")
     if isinstance(message, CreateMachine):
-        names = ("order", "size", "image", "key_pair")
+        names = ("order", "size", "image", "key_pair", "network")
     return {name: getattr(message, name) for name in names}
 
 

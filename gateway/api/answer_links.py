@@ -70,6 +70,7 @@ class AnswerForm(Body):
     regions: Patterns
     sizes: Patterns
     images: Patterns
+    networks: Patterns
     on_end: Literal["keep", "drain", "destroy"] | None = None
 
     def as_answer(self) -> AnswerIn:
@@ -83,7 +84,7 @@ class AnswerForm(Body):
             memory_gib=self.memory_gib,
             calls_per_minute=self.calls_per_minute,
             expires_after_s=None if days is None else days * _DAY_S,
-            scope=ScopeIn(regions=self.regions, sizes=self.sizes, images=self.images),
+            scope=ScopeIn(regions=self.regions, sizes=self.sizes, images=self.images, networks=self.networks),
             on_end=self.on_end,
             destinations=[],
         )

@@ -45,6 +45,7 @@ class ScopeIn(Body):
     regions: Patterns = Field(default_factory=list)
     sizes: Patterns = Field(default_factory=list)
     images: Patterns = Field(default_factory=list)
+    networks: Patterns = Field(default_factory=list)
     projects: Patterns = Field(default_factory=list)
 
 

@@ -62,6 +62,7 @@ class MachineOut(Resource):
     image: str
     location: str | None
     key_pair: str | None
+    network: str | None = Field(description="null: whichever its cloud chose.")
     cloud_id: str | None
     addresses: list[str]
     drift: list[DriftOut] = Field(description="Where its cloud says another thing, as of the newest whole list.")
@@ -186,6 +187,7 @@ def machine_out(tx: Tx, row: Machine) -> MachineOut:
         image=row.image,
         location=row.location,
         key_pair=row.key_pair,
+        network=row.network,
         cloud_id=row.cloud_id,
         addresses=row.addresses,
         drift=[DriftOut(**each) for each in row.drift],

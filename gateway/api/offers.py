@@ -76,6 +76,7 @@ class FullOfferOut(OfferOut):
 
     sizes: list[ItemOut]
     images: list[ItemOut]
+    networks: list[ItemOut] = Field(description="Those that the grant has.")
 
 
 @routes.plain(
@@ -115,7 +116,9 @@ def get_offer(tx: Tx, call: Call[Nothing]) -> FullOfferOut:
     view = browse.offer(tx, call.path["id"], browse.names_of(tx, call.principal))
     if (view.state is OfferState.WITHDRAWN or not view.is_within) and not call.sees_all:
         raise NotFound(f"there is no offer '{call.path['id']}'")
-    return FullOfferOut(**_offer(view, call.now_s), sizes=_items(view.sizes), images=_items(view.images))
+    return FullOfferOut(
+        **_offer(view, call.now_s), sizes=_items(view.sizes), images=_items(view.images), networks=_items(view.networks)
+    )
 
 
 class LabelsIn(Body):

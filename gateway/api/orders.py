@@ -39,6 +39,10 @@ class OrderIn(Body):
     key_pair: Word | None = Field(
         default=None, description="Id or name of one of the platform's key pairs, to log in with; else none."
     )
+    network: Word | None = Field(
+        default=None,
+        description="Id or name of one of the platform's networks; else the only one granted, or the cloud's choice.",
+    )
     lease_s: Lifetime | None = Field(
         default=None,
         description="How long the machine is lent, from its delivery on; else as the rules say.",
@@ -57,6 +61,7 @@ class OrderOut(Resource):
     image: str
     location: str | None
     key_pair: str | None
+    network: str | None
     state: str
     machine: str | None
     served_from: str = Field(description="`pool` or `cold` once it is known.")
@@ -74,7 +79,7 @@ def _candidates(tx: Tx, call: Call[OrderIn]) -> list[dict[str, Any]] | None:
     wanted = call.body
     if wanted.needs is None:
         return None
-    for field in ("offer", "size", "image", "location", "key_pair"):
+    for field in ("offer", "size", "image", "location", "key_pair", "network"):
         if getattr(wanted, field) is not None:
             raise InvalidValue("an order by needs leaves this to the choice", field=field, fix="leave it out, or needs")
     return candidates_for(
@@ -113,6 +118,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
         name=wanted.name,
         location=wanted.location,
         key_pair=wanted.key_pair,
+        network=wanted.network,
         lease_s=wanted.lease_s,
         now_s=call.now_s,
         policy=call.services.retry_policy,
@@ -226,6 +232,7 @@ def _out(row: Order) -> OrderOut:
         image=row.image,
         location=row.location,
         key_pair=row.key_pair,
+        network=row.network,
         state=row.state.value,
         machine=row.machine_id,
         served_from=row.served_from,

@@ -70,6 +70,9 @@ def create_order(
     key_pair: Annotated[
         str | None, typer.Option(help="One of the platform's key pairs, by id or name, to log in with; else none.")
     ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="One of the platform's networks, by id or name; crossway offer show lists them.")
+    ] = None,
     lease: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="How long you want it, such as 12h or 7d; else as the rules say."),
@@ -90,6 +93,7 @@ def create_order(
         needs=_needs(need, prefer),
         location=location,
         key_pair=key_pair,
+        network=network,
         lease_s=None if lease is None else seconds_of(lease),
         name=name,
         idempotency_key=idempotency_key,

@@ -35,6 +35,7 @@ class Orders(Collection[Order]):
         needs: Mapping[str, object] | None = None,
         location: str | None = None,
         key_pair: str | None = None,
+        network: str | None = None,
         lease_s: float | None = None,
         name: str | None = None,
         idempotency_key: str | None = None,
@@ -46,7 +47,7 @@ class Orders(Collection[Order]):
         wanted = given(
             offer=offer, size=size, image=image, needs=needs, location=location, key_pair=key_pair, name=name
         )
-        wanted |= given(lease_s=lease_s)
+        wanted |= given(lease_s=lease_s, network=network)
         return self._create(wanted, idempotency_key=idempotency_key)
 
     def steps(self, key: str) -> Iterator[Step]:

@@ -336,6 +336,7 @@ class Order(Stateful):
     image: str
     location: str | None
     key_pair: str | None
+    network: str | None
     machine: str | None
     served_from: str
     lease_s: float | None
@@ -381,6 +382,7 @@ class Machine(Stateful):
     image: str
     location: str | None
     key_pair: str | None
+    network: str | None
     cloud_id: str | None
     lease_ends_at: str | None
     custody: str

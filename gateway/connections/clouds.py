@@ -221,7 +221,7 @@ class GrantedDriver:
 
     async def create_machine(self, spec: MachineSpec) -> CloudMachine:
         """Create a machine that the grant has in its scope, unless it ended since that was asked for."""
-        wanted = Wanted(size=spec.size, image=spec.image, location=spec.location)
+        wanted = Wanted(size=spec.size, image=spec.image, location=spec.location, network=spec.network)
 
         def check(tx: Tx, now_s: float) -> None:
             grant = allowed(tx, self.platform, Capability.MACHINE, "create", now_s)

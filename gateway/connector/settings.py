@@ -30,7 +30,7 @@ _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 _LAST_PORT = 65_535
 _TEN_YEARS_S = 10 * 365 * 86_400.0
 
-CapabilityName = Literal["machine", "image", "size", "location", "key-pair", "volume", "forward"]
+CapabilityName = Literal["machine", "image", "size", "location", "network", "key-pair", "volume", "forward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

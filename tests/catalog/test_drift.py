@@ -44,6 +44,7 @@ def listed(name: str = "web-1", **facts: Any) -> InventoryItem:
             listed("other", size="s2"), [("name", "web-1", "other"), ("size", "s1", "s2")], id="renamed and resized"
         ),
         pytest.param(listed(size="", image=""), [], id="what the cloud does not say is no drift"),
+        pytest.param(listed(network="n9"), [], id="the cloud chose the network"),
         pytest.param(listed(tags={}), [(TAG_MACHINE, OURS, "")], id="our mark is gone"),
         pytest.param(listed(tags={TAG_MACHINE: "x"}), [(TAG_MACHINE, OURS, "x")], id="somebody else's mark"),
     ],
@@ -52,6 +53,13 @@ def test_fields(item: InventoryItem | None, expected: list[tuple[str, str, str]]
     """Each field that differs is told with both words; nothing else is."""
     found = [(each["field"], each["catalog"], each["cloud"]) for each in drift.between(machine(), item)]
     assert found == expected
+
+
+def test_a_machine_that_was_attached_to_another_network_has_drifted() -> None:
+    """Where it was said which one; a cloud that does not say is no drift."""
+    attached = machine(network="n1")
+    assert drift.between(attached, listed(network="n2")) == [{"field": "network", "catalog": "n1", "cloud": "n2"}]
+    assert drift.between(attached, listed(network="n1")) == drift.between(attached, listed()) == []
 
 
 def put(store: Store, platform: PlatformId, *there: str, read_from_s: float) -> int:

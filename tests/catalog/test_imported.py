@@ -121,6 +121,7 @@ def test_an_observed_machine_is_shown_and_nothing_is_done_to_it(seeded: Store) -
         pytest.param({"verbs": VERBS}, there("vm-1"), MANAGED, Denied, id="not granted to adopt"),
         pytest.param({"scope": {"projects": ["project_U"]}}, there("vm-1"), OBSERVED, Denied, id="for another project"),
         pytest.param({"scope": {"sizes": ["s2"]}}, there("vm-1"), MANAGED, Denied, id="of another size"),
+        pytest.param({"scope": {"networks": ["n1"]}}, there("vm-1"), MANAGED, Denied, id="of no known network"),
         pytest.param({"scope": {"sizes": ["s*"]}}, there("vm-1", size=""), MANAGED, Denied, id="of no known size"),
         pytest.param({"quota": 0}, there("vm-1"), MANAGED, QuotaExceeded, id="no room in the grant"),
         pytest.param({}, there("vm-1", **{"aws:autoscaling:groupName": "g"}), MANAGED, Denied, id="a group's"),

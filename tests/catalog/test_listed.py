@@ -41,7 +41,7 @@ def test_a_row_holds_facts_and_what_is_normalised() -> None:
     )
     (row,) = json.loads(listed.listing("simulated", "machine", [machine]).batches[0])
     told = {"status": "running", "addresses": ["10.0.0.1"], "tags": {"owner": "shop"}, "reason": ""}
-    assert row["facts"] == told | {"size": "", "image": ""}
+    assert row["facts"] == told | {"size": "", "image": "", "network": ""}
     (volume,) = json.loads(listed.listing("x", "volume", [CloudItem(cloud_id="v", name="debian-12")]).batches[0])
     assert volume["os_family"] is None
 

@@ -22,7 +22,7 @@ ALL = Terms(
     quota=3,
     expires_at_s=2e9,
     destinations=(),
-    scope=Scope(regions=("eu-*",), sizes=("m1.*",), images=("debian-*",), projects=("acme/*",)),
+    scope=Scope(regions=("eu-*",), sizes=("m1.*",), images=("debian-*",), networks=("lan-*",), projects=("acme/*",)),
     cores=8,
     memory_gib=16,
     calls_per_minute=60,

@@ -108,6 +108,7 @@ def order(
     size: str = "small",
     location: str | None = None,
     key_pair: str | None = None,
+    network: str | None = None,
     lease_s: float | None = None,
     checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
@@ -121,6 +122,7 @@ def order(
         name=name,
         location=location,
         key_pair=key_pair,
+        network=network,
         lease_s=lease_s,
         now_s=now_s,
         policy=RETRY,

@@ -14,7 +14,7 @@ _NOW: Final = "((julianday('now') - 2440587.5) * 86400.0)"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS machines (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT UNIQUE, name TEXT, size TEXT, image TEXT, location TEXT, key_pair TEXT, tags TEXT,
+    id TEXT UNIQUE, name TEXT, size TEXT, image TEXT, location TEXT, key_pair TEXT, network TEXT, tags TEXT,
     stopped INTEGER DEFAULT 0, ready_at REAL
 );
 CREATE TABLE IF NOT EXISTS ledger (
@@ -40,10 +40,10 @@ class Ledger:
         tags = json.dumps(wanted["tags"], sort_keys=True)
         self._db.execute("BEGIN IMMEDIATE")
         cursor = self._db.execute(
-            f"INSERT INTO machines (name, size, image, location, key_pair, tags, ready_at)"  # noqa: S608 - _NOW is ours
-            f" VALUES (?, ?, ?, ?, ?, ?, {_NOW} + ?)",
-            (wanted["name"], wanted["size"], wanted["image"], wanted.get("location"), wanted.get("key_pair"), tags,
-             self._boot_s),
+            f"INSERT INTO machines (name, size, image, location, key_pair, network, tags, ready_at)"  # noqa: S608 - ours
+            f" VALUES (?, ?, ?, ?, ?, ?, ?, {_NOW} + ?)",
+            (wanted["name"], wanted["size"], wanted["image"], wanted.get("location"), wanted.get("key_pair"),
+             wanted.get("network"), tags, self._boot_s),
         )  # fmt: skip
         machine = f"vm-{cursor.lastrowid:08d}"
         self._db.execute("UPDATE machines SET id = ? WHERE seq = ?", (machine, cursor.lastrowid))
@@ -106,6 +106,7 @@ def _shown(row: sqlite3.Row) -> dict[str, Any]:
     number = row["seq"] % 62_500
     return {
         "id": row["id"], "name": row["name"], "size": row["size"], "image": row["image"],
-        "location": row["location"], "key_pair": row["key_pair"], "tags": json.loads(row["tags"]),
+        "location": row["location"], "key_pair": row["key_pair"], "network": row["network"],
+        "tags": json.loads(row["tags"]),
         "state": state, "reason": "", "addresses": [f"10.90.{number // 250}.{number % 250 + 1}"],
     }  # fmt: skip

@@ -31,7 +31,7 @@ _DRIP_PAUSE_S: Final = 0.05
 _HUGE_BYTES: Final = 64 * 1024 * 1024
 _BODY_LIMIT_BYTES: Final = 64 * 1024
 
-SERVICES: Final = ("machine", "image", "size", "location", "key-pair", "volume")
+SERVICES: Final = ("machine", "image", "size", "location", "network", "key-pair", "volume")
 SIZES: Final = (
     {"id": "s1", "name": "small", "vcpu": 1, "memory_mib": 1024, "disk_gib": 10},
     {"id": "s2", "name": "medium", "vcpu": 2, "memory_mib": 4096, "disk_gib": 40},
@@ -42,6 +42,7 @@ LOCATIONS: Final = (
     {"id": "hall-a", "name": "Hall A", "country": "DE"},
     {"id": "hall-b", "name": "Hall B", "country": "DE"},
 )
+NETWORKS: Final = ({"id": "net-1", "name": "tenants"}, {"id": "net-2", "name": "operations"})
 KEY_PAIRS: Final = (
     {"name": "operations", "public_key": "ssh-ed25519 AAAA operations", "fingerprint": "SHA256:c2ltdWxhdGVk"},
 )
@@ -68,6 +69,7 @@ class SimulatedCloudServer:
             "sizes": SIZES,
             "images": IMAGES,
             "locations": LOCATIONS,
+            "networks": NETWORKS,
             "key-pairs": KEY_PAIRS,
             "volumes": VOLUMES,
         }
@@ -168,10 +170,10 @@ def _problem(wanted: dict[str, Any]) -> str:
         return "no such size"
     if wanted["image"] not in {image["id"] for image in IMAGES}:
         return "no such image"
-    if wanted.get("location") not in {None, *(location["id"] for location in LOCATIONS)}:
-        return "no such location"
-    if wanted.get("key_pair") not in {None, *(pair["name"] for pair in KEY_PAIRS)}:
-        return "no such key pair"
+    chosen = (("location", LOCATIONS, "id"), ("network", NETWORKS, "id"), ("key_pair", KEY_PAIRS, "name"))
+    for what, there, key in chosen:
+        if wanted.get(what) not in {None, *(row[key] for row in there)}:
+            return f"no such {what.replace('_', ' ')}"
     if not isinstance(wanted["name"], str) or not all(isinstance(text, str) for text in tags.values()):
         return "name and tags are text"
     return ""

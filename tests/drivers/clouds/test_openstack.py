@@ -27,6 +27,7 @@ ANSWERS = {
     "/compute/flavors/detail": "_flavors_detail.json",
     "/compute/servers/12064": "_servers_12064.json",
     "/compute/os-keypairs": "_os_keypairs.json",
+    "/network/v2.0/networks": "_v2_0__networks.json",
 }
 KINDS = {"compute": "nova", "image": "glance", "network": "neutron", "volumev3": "cinderv3", "identity": "keystone"}
 
@@ -50,16 +51,21 @@ def token(base: str) -> bytes:
 
 
 @contextmanager
-def recorded_cloud(base: str | None = None, *, refusal: tuple[int, str] = (404, "")) -> Iterator[Address]:
+def recorded_cloud(
+    base: str | None = None, *, refusal: tuple[int, str] = (404, ""), changes: list[Any] | None = None
+) -> Iterator[Address]:
     """Serve the recorded answers; the catalog points to ``base``, by default to the endpoint itself.
 
-    Whatever would change something is answered by ``refusal``: a status, and Nova's words for it.
+    Whatever would change something is answered by ``refusal``: a status, and Nova's words for it. It is kept in
+    ``changes``.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
             if self.path.startswith("/compute"):
+                if changes is not None:
+                    changes.append(json.loads(asked))
                 status, words = refusal
                 self.answer(status, json.dumps({"refused": {"code": status, "message": words}}).encode())
                 return
@@ -117,7 +123,7 @@ def test_log_in_reads_the_catalog_alone() -> None:
     dialer = LoopbackDialer()
     with recorded_cloud() as address:
         information = on(address, lambda driver: driver.log_in(), dialer)
-    assert information.services == ("machine", "image", "size", "key-pair", "volume")
+    assert information.services == ("machine", "image", "size", "network", "key-pair", "volume")
     assert set(dialer.dialled) == {address}
 
 
@@ -131,6 +137,24 @@ def test_a_region_without_services_is_noticed() -> None:
     """A catalog that holds nothing for our region is no service list."""
     with recorded_cloud() as address, pytest.raises(CloudMisbehaved):
         on(address, lambda driver: driver.log_in(), region="RegionTwo")
+
+
+def test_networks_are_listed_and_named_in_a_creation() -> None:
+    """What Neutron lists comes back with what it says of each; Nova is told the one that was ordered, and no other."""
+    spec = MachineSpec(name="n", size="1", image="i", tags={}, network="f13738ea-0e79-40b2-9e4a-8f4f12a0cc8d")
+
+    async def story(driver: Any) -> list[Any]:
+        with pytest.raises(CloudRefused):
+            await driver.create_machine(spec)
+        return [row for text in (await driver.listing("network")).batches for row in json.loads(text)]
+
+    changes: list[Any] = []
+    with recorded_cloud(changes=changes, refusal=(400, "no")) as address:
+        found = on(address, story)
+    recorded = json.loads(RECORDED.joinpath("_v2_0__networks.json").read_text())["networks"]
+    assert {row["cloud_id"]: row["name"] for row in found} == {row["id"]: row["name"] for row in recorded}
+    assert {row["facts"]["external"] for row in found} <= {"true", "false"}
+    assert [change["server"]["networks"] for change in changes] == [[{"uuid": spec.network}]]
 
 
 def test_lists_are_read_through_the_endpoint() -> None:

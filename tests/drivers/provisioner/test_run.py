@@ -408,17 +408,18 @@ def test_running_for_real(tmp_path: Path) -> None:
 
 
 def test_where_and_with_which_key_is_passed_on(tmp_path: Path) -> None:
-    """Location and key pair reach the cloud as they were asked for, also after the records were closed."""
+    """Location, network and key pair reach the cloud as they were asked for, also after the records were closed."""
     cloud = MemoryCloud(clock := ManualClock())
 
     async def run() -> None:
         async with SqliteRecords.open(tmp_path / "p.sqlite3") as records:
-            await Bench(records, clock, cloud).provisioner.receive(create(location="fra-1", key_pair="mine"))
+            asked = create(location="fra-1", key_pair="mine", network="n1")
+            await Bench(records, clock, cloud).provisioner.receive(asked)
         async with SqliteRecords.open(tmp_path / "p.sqlite3") as records:
             await Bench(records, clock, cloud).until_idle()
 
     asyncio.run(run())
-    assert [(spec.location, spec.key_pair) for spec in cloud.ledger] == [("fra-1", "mine")]
+    assert [(spec.location, spec.key_pair, spec.network) for spec in cloud.ledger] == [("fra-1", "mine", "n1")]
 
 
 def end_of(epoch: int, name: str = "message_E") -> EndEpoch:

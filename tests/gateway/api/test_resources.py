@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from catalog import connections
+from catalog import connections, publish
+from catalog.clouds import CloudItem
 from catalog.model.connection import Connection, ConnectionEvent
-from catalog.model.ids import ConnectionId
+from catalog.model.ids import ConnectionId, PlatformId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.platform import SealedCredential
 from catalog.platforms import cloud_account
@@ -431,6 +432,39 @@ def test_an_offer_tells_what_can_be_ordered(tmp_path: Path) -> None:
             assert (offer["sizes"][0]["id"], offer["sizes"][0]["facts"]["memory_mib"]) == ("s1", 512)
             normalised = {"os_family": "debian", "os_version": "12"}
             assert offer["images"] == [{"id": "i1", "name": "debian-12", "facts": {}, "normalised": normalised}]
+
+    asyncio.run(story())
+
+
+def test_an_order_names_a_network_that_its_offer_shows(tmp_path: Path) -> None:
+    """The offer shows those of the grant's scope alone; another is refused by name, the only one taken unsaid."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            lans = [CloudItem(cloud_id="n1", name="lan-a"), CloudItem(cloud_id="n2", name="lan-b")]
+            platform, now_s = PlatformId(world.ids["platform"]), world.clock.now_s()
+            await world.write(lambda tx: publish.store_inventory(tx, platform, "network", lans, now_s))
+
+            async def shown() -> list[str]:
+                offer = (await world.call("tenant", "GET", f"/v1/offers/{world.ids['offer-machine']}")).body
+                return [each["name"] for each in offer["networks"]]
+
+            async def ordered(**network: str) -> Any:
+                body = {"offer": "platform", "size": "small", "image": "debian-12", **network}
+                return await world.call("tenant", "POST", "/v1/orders", body)
+
+            assert await shown() == ["lan-a", "lan-b"]
+            first = await ordered(network="lan-a")
+            assert (first.status, first.body["network"]) == (202, "n1")
+            machine = await world.call("tenant", "GET", f"/v1/machines/{first.body['machine']}")
+            assert machine.body["network"] == "n1"
+            path = f"/v1/grants/{world.ids['grant-machine']}/answer"
+            narrowed = {"decision": "grant", "scope": {"networks": ["lan-b"]}}
+            assert (await world.call("platform", "POST", path, narrowed)).body["scope"] == {"networks": ["lan-b"]}
+            assert await shown() == ["lan-b"]
+            refused = await ordered(network="lan-a")
+            assert (refused.status, refused.body["field"]) == (403, "network")
+            assert (await ordered()).body["network"] == "n2"
 
     asyncio.run(story())
 

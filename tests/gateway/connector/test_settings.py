@@ -186,6 +186,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_example_is_a_usable_file() -> None:
     """The example that the documentation points to holds every key and no mistake."""
     settings = read_settings(Path("config/connector.example.toml"))
-    assert set(settings.policy.rules) == {"machine", "image", "size", "location", "forward"}
+    assert set(settings.policy.rules) == {"machine", "image", "size", "location", "network", "forward"}
     assert settings.policy.rules["forward"].destinations == ("10.0.0.0/24:22", "db.north.internal:5432")
     assert settings.policy.rules["machine"].expires_after_s == 30 * 86_400
