@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from libcloud.common.cloudstack import CloudStackConnection, CloudStackResponse
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.common.types import LibcloudError
 from libcloud.compute.base import Node, NodeImage, NodeLocation, NodeSize, StorageVolume
@@ -42,14 +43,36 @@ _STATUSES: Final[Mapping[str, MachineStatus]] = {
 }
 _PARAMETER, _ACCOUNT = 431, 531  # a value that is wrong or names nothing; what the account may not
 _UNSUPPORTED: Final = 432
+_FORBIDDEN: Final = 403
 _EXHAUSTED: Final = frozenset({532, 533, 535})  # its limit, no host with room, a limit again
 _PAGE_COUNT: Final = 100  # any installation admits that many
 _GIB: Final = 1024**3
 
 
+_http_error: Any = BaseHTTPError  # its constructor is untyped
+
+
+class TellingResponse(CloudStackResponse):
+    """An answer in which what the account may not is a refusal, whose number there is one of broken servers."""
+
+    def parse_error(self) -> Any:
+        """Raise the error that the answer is."""
+        if int(self.status) == _ACCOUNT:
+            raise _http_error(_FORBIDDEN, "the account may not do so")
+        parent: Any = super()
+        return parent.parse_error()
+
+
+class TellingConnection(CloudStackConnection):
+    """A connection with such answers."""
+
+    responseCls = TellingResponse  # noqa: N815 - libcloud's name
+
+
 class WholeDriver(CloudStackNodeDriver):
     """libcloud's driver, whose lists have all their pages and whose creation is begun, not awaited."""
 
+    connectionCls = TellingConnection  # noqa: N815 - libcloud's name
     page_count = _PAGE_COUNT
 
     def page(self, command: str, number: int, params: Mapping[str, Any]) -> Any:
@@ -125,7 +148,7 @@ class CloudStackCloud(MarkedCloud):
     def _row(self, driver: Any, cloud_id: str) -> Row:
         rows = driver.page(_MACHINES, 1, {"id": cloud_id}).get("virtualmachine", [])
         if len(rows) != 1:
-            raise _missing()
+            raise _http_error(_PARAMETER, "entity does not exist")
         row: Row = rows[0]
         return row
 
@@ -137,7 +160,7 @@ class CloudStackCloud(MarkedCloud):
             code = told(error).code
             if code == _UNSUPPORTED:
                 return None  # an installation without that plugin
-            if code not in {_PARAMETER, _ACCOUNT}:
+            if code not in {_PARAMETER, _FORBIDDEN}:
                 raise
             return Proof(capability=Capability.MACHINE, allowed=False, request=request, detail=f"HTTP {code}")
         return Proof(capability=Capability.MACHINE, allowed=bool(found), request=request, detail=f"{len(found)} told")
@@ -182,14 +205,6 @@ class CloudStackCloud(MarkedCloud):
         fix = "one of " + ", ".join(self._text(zone.id, 64) for zone in zones[:20])
         raise CloudRefused("the cloud has no such zone, or several to choose from", field="location", fix=fix)
 
-    def _create(self, driver: Any, spec: MachineSpec) -> CloudMachine:
-        try:
-            return super()._create(driver, spec)
-        except self.refusals as error:
-            if told(error).code == _ACCOUNT:
-                raise CloudRefused("the account may not do so at this cloud", detail=self._text(error)) from None
-            raise
-
     def _is_exhausted(self, error: Any) -> bool:
         return error.code in _EXHAUSTED
 
@@ -204,9 +219,3 @@ class CloudStackCloud(MarkedCloud):
             self._unless_missing(ask)
         else:
             ask()
-
-
-def _missing() -> Exception:
-    absent: Any = BaseHTTPError
-    error: Exception = absent(_PARAMETER, "entity does not exist")
-    return error

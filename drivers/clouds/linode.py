@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from libcloud.common.exceptions import BaseHTTPError
-from libcloud.common.linode import LinodeExceptionV4
+from libcloud.common.linode import LinodeConnectionV4, LinodeExceptionV4, LinodeResponseV4
 from libcloud.common.types import LibcloudError
 from libcloud.compute.base import Node, NodeSize
+from libcloud.compute.drivers.linode import LinodeNodeDriverV4
 
 from catalog.clouds import CloudSize, MachineSpec, MachineStatus, Proof
 from catalog.messages.handshake import Capability
@@ -22,8 +23,36 @@ from drivers.clouds.whole_lists import Page, Row, whole
 
 _INSTANCES: Final = "/v4/linode/instances"
 _MIB_IN_GIB: Final = 1024
+_FORBIDDEN: Final = 403
 _ENDING: Final = "deleting"
 _WRITING: Final = frozenset({"*", "linodes:read_write", "linodes:*"})
+
+
+class TellingResponse(LinodeResponseV4):
+    """An answer whose 403 is a refusal: libcloud takes it for unknown credentials, and the token is merely narrow."""
+
+    def parse_error(self) -> Any:
+        """Raise the error that the answer is."""
+        if int(self.status) == _FORBIDDEN:
+            raise _error("the token's scopes, or the user's grants, do not cover the call", driver=None)
+        parent: Any = super()
+        return parent.parse_error()
+
+
+class TellingConnection(LinodeConnectionV4):
+    """A connection with such answers."""
+
+    responseCls = TellingResponse  # noqa: N815 - libcloud's name
+
+
+class TellingDriver(LinodeNodeDriverV4):
+    """libcloud's driver on such a connection."""
+
+    connectionCls = TellingConnection  # noqa: N815 - libcloud's name
+
+
+_new_driver: Any = TellingDriver
+_error: Any = LibcloudError  # its constructor is untyped
 
 
 class LinodeCloud(MarkedCloud):
@@ -35,6 +64,9 @@ class LinodeCloud(MarkedCloud):
     word_rule = re.compile(r"[!-~]{3,50}")
     exhausted = ("limit reached",)
     busy = ("linode busy",)
+
+    def _driver(self) -> Any:
+        return _new_driver(self.account.secret.reveal(), api_version=self.facts.arguments["api_version"])
 
     def _rows(self, driver: Any) -> Sequence[Row]:
         def ask(number: str | None) -> Page:

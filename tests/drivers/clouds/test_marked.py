@@ -145,6 +145,19 @@ def test_every_class_of_no_has_its_error(
         assert caught.value.retry_after_s == 7
 
 
+@pytest.mark.parametrize("what", ["list", "create"])
+def test_what_an_account_may_not_is_no_doubt_about_who_it_is(cloud: EmulatedCloud, what: str) -> None:
+    """A refusal for good, by the provider's own number for it: the credentials are not blamed."""
+    number = 531 if cloud.provider == "cloudstack" else 403
+    cloud.emulator.answers_next(cloud.emulator.refusal(number, f"not allowed, {TOKEN}"))
+    with pytest.raises(CloudRefused) as caught:
+        on(cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud)))
+    assert type(caught.value) is CloudRefused
+    assert not caught.value.retryable
+    assert TOKEN not in str(caught.value) + caught.value.detail
+    assert len(cloud.emulator.asked) == 1
+
+
 @pytest.mark.parametrize("told", ["Wed, 21 Oct 2099 07:28:00 GMT", "-1", "soon"])
 def test_a_pause_that_is_no_number_of_seconds_is_none(cloud: EmulatedCloud, told: str) -> None:
     """What the header says otherwise is the cloud's clock or nonsense; the call may still be repeated."""
