@@ -15,6 +15,7 @@ from catalog.errors import (
     CloudCredentialsRefused,
     CloudDisconnected,
     CloudError,
+    CloudMisbehaved,
     CloudQuotaExhausted,
     CloudRefused,
     CloudUnavailable,
@@ -155,6 +156,16 @@ def test_what_an_account_may_not_is_no_doubt_about_who_it_is(cloud: EmulatedClou
     assert type(caught.value) is CloudRefused
     assert not caught.value.retryable
     assert TOKEN not in str(caught.value) + caught.value.detail
+    assert len(cloud.emulator.asked) == 1
+
+
+@pytest.mark.parametrize("body", [{}, [], {"data": 7}, {"droplets": [{}], "instances": [{}], "data": [{}]}, None])
+@pytest.mark.parametrize("what", ["list", "create"])
+def test_an_answer_of_another_shape_says_nothing(cloud: EmulatedCloud, what: str, body: object) -> None:
+    """It is neither an empty list nor a machine that was not made: what happened is unknown, and named so."""
+    cloud.emulator.answers_next(Answer(status=200, body=body))
+    with pytest.raises(CloudMisbehaved):
+        on(cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud)))
     assert len(cloud.emulator.asked) == 1
 
 
