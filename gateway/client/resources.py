@@ -310,7 +310,7 @@ class Entry(Resource):
 
 
 class Offer(Stateful):
-    """An entry at one platform; a single one carries its sizes and images."""
+    """An entry at one platform; a single one carries its sizes, images and networks."""
 
     capability: str
     title: str
@@ -324,6 +324,7 @@ class Offer(Stateful):
     image_count: int
     sizes: NotRequired[list[dict[str, Any]]]
     images: NotRequired[list[dict[str, Any]]]
+    networks: NotRequired[list[dict[str, Any]]]
 
 
 class Order(Stateful):

@@ -206,6 +206,25 @@ def test_a_failed_attempt_falls_to_the_next_once_nothing_is_left_of_it(market: S
     assert now(market, order).machine_id == second.id
 
 
+def test_a_fall_keeps_to_the_networks_that_the_next_platform_grants(market: Store) -> None:
+    """The second has two granted and none was named: passed over. The third has one: the machine is in that."""
+    order = ordered(market)
+
+    def grant(tx: Tx, number: int, *networks: str) -> None:
+        rows.update(tx, rows.by_id(tx, Grant, f"grant_machine_{number:03}"), {"scope": {"networks": ["lan-*"]}}, NOW_S)
+        for network in networks:
+            lan = {"platform_id": PlatformId(f"platform_{number:03}"), "kind": "network", "cloud_id": network}
+            rows.insert(tx, InventoryItem(**lan, name=f"lan-{network}"), NOW_S)
+
+    first = machine(market, order)
+    market.write(lambda tx: (grant(tx, 1, "n1", "n2"), grant(tx, 2, "n3")))
+    tell(market, "failed", first)
+    tell(market, "destroyed", first)
+    third = machine(market, order)
+    assert (third.platform_id, third.network, now(market, order).network) == ("platform_002", "n3", "n3")
+    assert [each["outcome"] for each in placement(market, order).candidates] == ["failed", "refused", "chosen", ""]
+
+
 def test_a_machine_bears_the_tenants_name_wherever_it_is_made(market: Store) -> None:
     """At the second platform as at the first; without one it bears the order's, which is unique by itself."""
     for name in ("web", None):
