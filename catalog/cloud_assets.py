@@ -18,12 +18,27 @@ class AssetKind(StrEnum):
 
     VOLUME = "volume"
     SNAPSHOT = "snapshot"  # of a volume; its ``parent``
+    CONTAINER = "container"  # of objects
+    ZONE = "zone"  # of names
+    RECORD = "record"  # in a zone; its ``parent``
+    BALANCER = "balancer"
 
 
 # Under which capability each kind is made, and by which of its verbs; destroyed it is by "destroy".
 MADE_BY: Mapping[AssetKind, tuple[Capability, str]] = {
     AssetKind.VOLUME: (Capability.VOLUME, "create"),
     AssetKind.SNAPSHOT: (Capability.VOLUME, "snapshot"),
+    AssetKind.CONTAINER: (Capability.CONTAINER, "create"),
+    AssetKind.ZONE: (Capability.ZONE, "create"),
+    AssetKind.RECORD: (Capability.ZONE, "records"),
+    AssetKind.BALANCER: (Capability.BALANCER, "create"),
+}
+
+
+# By which verbs a kind is attached to machines and detached; what is absent cannot be.
+USED_BY: Mapping[AssetKind, tuple[str, str]] = {
+    AssetKind.VOLUME: ("attach", "detach"),
+    AssetKind.BALANCER: ("members", "members"),
 }
 
 
@@ -54,6 +69,8 @@ class AssetSpec:
     size_gib: int | None = None  # of a volume
     location: str | None = None
     parent: str | None = None  # the cloud's id: of the volume that a snapshot is of, the snapshot that a volume is from
+    # "port" and "machine_port" of a balancer, "domain" of a zone, "host", "type", "value" and "ttl" of a record
+    options: Mapping[str, str] = field(default_factory=dict)
     client_token: str = ""  # passed on where the cloud honours one
     epoch: int | None = None  # of the grant under which it was asked for; None: whichever stands now
 
@@ -74,8 +91,13 @@ class CloudAssets(Protocol):
         """Return whether the account may really make such an asset, by a call that makes none."""
         ...
 
-    async def find(self, kind: AssetKind, tags: Mapping[str, str]) -> Sequence[CloudAsset]:
-        """Return the assets of ``kind``, not gone, whose tags include all of ``tags``; complete or not at all."""
+    async def find(
+        self, kind: AssetKind, tags: Mapping[str, str], like: AssetSpec | None = None
+    ) -> Sequence[CloudAsset]:
+        """Return the assets of ``kind``, not gone, whose tags include all of ``tags``; complete or not at all.
+
+        What can carry no tags is known by its name, or by being as ``like``, which is what was asked for.
+        """
         ...
 
     async def create(self, spec: AssetSpec) -> CloudAsset:

@@ -23,6 +23,9 @@ TITLES = {
     Capability.NETWORK: "Networks",
     Capability.KEY_PAIR: "Key pairs",
     Capability.VOLUME: "Volumes",
+    Capability.CONTAINER: "Containers of objects",
+    Capability.ZONE: "DNS zones",
+    Capability.BALANCER: "Load balancers",
     Capability.FORWARD: "Forwarding",
 }
 INVENTORY_LIMIT = 20_000  # more is a broken or hostile answer; public clouds list some 1,000 sizes

@@ -22,6 +22,11 @@ from drivers.clouds.policy import CallPolicy
 
 OF_CLOUDS: Final = tuple(kind for kind in Capability if kind not in OF_THE_OWNER)
 
+# Object storage, names and balancers are services of their own, which not every cloud has.
+OF_COMPUTE: Final = tuple(
+    kind for kind in OF_CLOUDS if kind not in {Capability.CONTAINER, Capability.ZONE, Capability.BALANCER}
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderFacts:
@@ -88,8 +93,8 @@ _OWN: Final[Mapping[str, ProviderFacts]] = {
                 "sizes": "comma-separated size names to list, when not all of the region's",
             },
             regions=_ec2_regions,
-            exercised="against a real EC2 API server (moto) over TLS, by the contract suite",
-            assets={AssetKind.VOLUME: Standing.SERVER, AssetKind.SNAPSHOT: Standing.SERVER},
+            exercised="against real API servers (moto: EC2, S3, Route 53, ELB) over TLS, by the contract suites",
+            assets=dict.fromkeys(AssetKind, Standing.SERVER),
             factory=("drivers.clouds.ec2", "Ec2Cloud"),
         ),
         ProviderFacts(
@@ -100,7 +105,7 @@ _OWN: Final[Mapping[str, ProviderFacts]] = {
             needs_region=True,
             takes_path=True,
             exercised="against a whole OpenStack (Debian's: keystone, glance, nova, neutron), by make test-openstack",
-            capabilities=tuple(kind for kind in OF_CLOUDS if kind is not Capability.LOCATION),
+            capabilities=tuple(kind for kind in OF_COMPUTE if kind is not Capability.LOCATION),
             contract_only=frozenset({Capability.VOLUME, Capability.NETWORK}),
             assets={AssetKind.VOLUME: Standing.CONTRACT, AssetKind.SNAPSHOT: Standing.CONTRACT},
             factory=("drivers.clouds.openstack", "OpenStackCloud"),
@@ -109,6 +114,7 @@ _OWN: Final[Mapping[str, ProviderFacts]] = {
             name="simulated",
             title="the simulated private cloud of the demo",
             exercised="against the simulated cloud's own process, by the contract suite",
+            capabilities=OF_COMPUTE,
             factory=("drivers.clouds.simulated", "SimulatedCloud"),
         ),
     )

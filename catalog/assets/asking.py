@@ -31,6 +31,7 @@ def ask_creation(tx: Tx, asset: Asset, *, deadline_s: float, now_s: float) -> No
         size_gib=asset.size_gib,
         location=asset.location,
         parent=None if parent is None else parent.cloud_id,
+        options=asset.options,
         tags=tags(asset),
         deadline_s=deadline_s,
         epoch=asset.epoch,

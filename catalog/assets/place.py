@@ -1,15 +1,16 @@
 """Accept a project's order for an asset: one transaction, nothing asked of a cloud."""
 
 import re
+from collections.abc import Mapping
 
 from catalog import consent
 from catalog.allowance import refuse_elsewhere
-from catalog.assets import quota
+from catalog.assets import quota, wanted
 from catalog.assets.asking import ask_creation
 from catalog.cloud_assets import MADE_BY, AssetKind
 from catalog.errors import InvalidValue, QuotaExceeded, WrongState
 from catalog.machines import cloud_name
-from catalog.model.asset import Asset, AssetState
+from catalog.model.asset import LIVE, Asset
 from catalog.model.consent import Grant
 from catalog.model.ids import AssetId, ProjectId, new_id
 from catalog.model.offering import CatalogEntry, Offer, OfferState
@@ -18,7 +19,6 @@ from catalog.orders.policy import RetryPolicy
 from catalog.store import assets, orders, rows
 from catalog.store.database import Tx
 
-GIB_LIMIT = 65_536  # 64 TiB: more than any cloud's largest volume
 # 36 characters leave room for the 27 that make it unique, within what every cloud takes.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
 
@@ -33,6 +33,7 @@ def place(
     size_gib: int | None = None,
     location: str | None = None,
     parent: Asset | None = None,
+    options: Mapping[str, str | int | None] | None = None,
     now_s: float,
     policy: RetryPolicy | None = None,
 ) -> Asset:
@@ -48,7 +49,7 @@ def place(
             "a name is made of a-z, 0-9 and '-'", field="name", fix="up to 36 characters, beginning with a letter"
         )
     capability, verb = MADE_BY[kind]
-    _refuse_parent(kind, parent)
+    wanted.refuse_parent(kind, parent)
     chosen = _offer(tx, offer, capability, parent)
     if chosen.state is not OfferState.OFFERED:
         raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")
@@ -63,12 +64,14 @@ def place(
         offer_id=chosen.id,
         name=name or kind.value,
         cloud_name=cloud_name(asset_id, name),
-        size_gib=_size(kind, size_gib, parent),
+        size_gib=wanted.size(kind, size_gib, parent),
+        options=wanted.options(kind, options or {}, parent),
         location=None if location is None else inventory_item(tx, chosen, "location", location).cloud_id,
         parent_id=None if parent is None else parent.id,
         asked_at_s=now_s,
         epoch=grant.epoch,
     )
+    _refuse_twice(tx, asset)
     refuse_elsewhere(tx, grant, project=project_id, location=asset.location)
     refuse_beyond(tx, grant, asset)
     quota.refuse_beyond(tx, asset)
@@ -89,6 +92,18 @@ def refuse_beyond(tx: Tx, grant: Grant, asset: Asset) -> None:
         raise QuotaExceeded(words, field="offer", fix="destroy one, or order at another platform")
 
 
+def _refuse_twice(tx: Tx, asset: Asset) -> None:
+    """Raise WrongState when the zone has a record of this name and type: two would undo each other."""
+    if asset.kind != AssetKind.RECORD:
+        return
+    named = ("host", "type")
+    for other in rows.where(tx, Asset, parent_id=asset.parent_id, kind=asset.kind, state=set(LIVE)):
+        if all(other.options[name] == asset.options[name] for name in named):
+            raise WrongState(
+                f"the zone has this record already, {other.id}", field="host", fix="destroy that one first"
+            )
+
+
 def _offer(tx: Tx, text: str | None, capability: str, parent: Asset | None) -> Offer:
     if parent is not None:
         found = rows.by_id(tx, Offer, parent.offer_id)
@@ -105,32 +120,3 @@ def _offer(tx: Tx, text: str | None, capability: str, parent: Asset | None) -> O
     if rows.by_id(tx, CatalogEntry, found_here[0].entry_id).capability != capability:
         raise InvalidValue(f"the offer '{text}' is not one of {capability}s", field="offer", fix=fix)
     return found_here[0]
-
-
-def _refuse_parent(kind: AssetKind, parent: Asset | None) -> None:
-    """Raise unless ``parent`` is something that a ``kind`` can be made from, and ready."""
-    wanted = {AssetKind.SNAPSHOT: AssetKind.VOLUME, AssetKind.VOLUME: AssetKind.SNAPSHOT}[kind]
-    if parent is None:
-        if kind is AssetKind.SNAPSHOT:
-            raise InvalidValue("a snapshot is of a volume", field="parent", fix="the id of a volume")
-        return
-    if parent.kind != wanted:
-        raise InvalidValue(f"a {kind} is made from a {wanted}", field="parent", fix=f"the id of a {wanted}")
-    if parent.state is not AssetState.READY:
-        raise WrongState(f"the {wanted} is {parent.state.value}", field="parent", fix="wait until it is ready")
-
-
-def _size(kind: AssetKind, size_gib: int | None, parent: Asset | None) -> int:
-    least = 1 if parent is None else (parent.size_gib or 1)
-    if kind is AssetKind.SNAPSHOT:
-        if size_gib is not None:
-            raise InvalidValue("a snapshot is as large as its volume", field="size_gib", fix="leave it out")
-        return least
-    if size_gib is None:
-        if parent is None:
-            raise InvalidValue("a volume has a size", field="size_gib", fix="so many GiB")
-        return least
-    if not least <= size_gib <= GIB_LIMIT:
-        fix = f"{least} to {GIB_LIMIT} GiB"
-        raise InvalidValue("there is no volume of this size", field="size_gib", fix=fix)
-    return size_gib

@@ -34,7 +34,7 @@ def _shortage(limits: Quota, held: Mapping[str, Kept], wanted: Asset) -> str:
     count_limit, gib_limit = {
         AssetKind.VOLUME: (limits.volumes, limits.volume_gib),
         AssetKind.SNAPSHOT: (limits.snapshots, None),
-    }[AssetKind(wanted.kind)]
+    }.get(AssetKind(wanted.kind), (None, None))
     size_gib = wanted.size_gib or 0
     for what, limit, of, each in (
         (f"{wanted.kind}s", count_limit, kept.count, 1),

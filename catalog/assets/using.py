@@ -6,14 +6,12 @@ always looked at first.
 
 from catalog import consent
 from catalog.assets.asking import dispose
-from catalog.cloud_assets import AssetKind
+from catalog.cloud_assets import USED_BY, AssetKind
 from catalog.errors import InvalidValue, WrongState
-from catalog.model.asset import Asset, AssetEvent, AssetState
+from catalog.model.asset import LIVE, Asset, AssetEvent, AssetState
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.store import rows
 from catalog.store.database import Tx
-
-_ATTACHABLE = frozenset({AssetKind.VOLUME})
 
 
 def attach(tx: Tx, asset: Asset, machine: Machine, now_s: float) -> Asset:
@@ -30,10 +28,12 @@ def attach(tx: Tx, asset: Asset, machine: Machine, now_s: float) -> Asset:
         raise InvalidValue("this machine is observed only: nothing is done to it", field="machine")
     if machine.state is not MachineState.IN_USE or machine.cloud_id is None:
         raise WrongState(f"the machine is {machine.state.value}", field="machine", fix="wait until it is in use")
-    if asset.machines not in ([], [machine.id]):
+    if asset.kind == AssetKind.VOLUME and asset.machines not in ([], [machine.id]):
         raise WrongState(f"the {asset.kind} is attached to {asset.machines[0]}", field="machine", fix="detach it first")
-    consent.allowed(tx, asset.platform_id, asset.capability, "attach", now_s)
-    return rows.update(tx, asset, {"machines": [machine.id]}, now_s) if not asset.machines else asset
+    consent.allowed(tx, asset.platform_id, asset.capability, USED_BY[AssetKind(asset.kind)][0], now_s)
+    if machine.id in asset.machines:
+        return asset
+    return rows.update(tx, asset, {"machines": [*asset.machines, machine.id]}, now_s)
 
 
 def may_detach(tx: Tx, asset: Asset, machine: Machine, now_s: float) -> None:
@@ -41,7 +41,7 @@ def may_detach(tx: Tx, asset: Asset, machine: Machine, now_s: float) -> None:
     _refuse_unless_usable(asset)
     if machine.id not in asset.machines:
         raise WrongState(f"the {asset.kind} is not attached to it", field="machine")
-    consent.allowed(tx, asset.platform_id, asset.capability, "detach", now_s)
+    consent.allowed(tx, asset.platform_id, asset.capability, USED_BY[AssetKind(asset.kind)][1], now_s)
 
 
 def detached(tx: Tx, asset_id: str, machine_id: str, now_s: float) -> None:
@@ -58,20 +58,23 @@ def machine_gone(tx: Tx, machine: Machine, now_s: float) -> None:
 
 
 def destroy(tx: Tx, asset: Asset, now_s: float) -> Asset:
-    """Return the asset on its way to its end. Raises WrongState while it is attached, or when it has ended.
+    """Return the asset on its way to its end. Raises WrongState while a volume is attached, or a zone has records.
 
     One that is still being created is given up. What is on its way already stays so.
     """
     if asset.state is AssetState.DESTROYING:
         return asset
-    if asset.machines:
+    records = rows.where(tx, Asset, parent_id=asset.id, kind=AssetKind.RECORD.value, state=set(LIVE))
+    if records:
+        raise WrongState("the zone has records", field="state", fix=f"destroy them first, such as {records[0].id}")
+    if asset.machines and asset.kind == AssetKind.VOLUME:
         raise WrongState(f"the {asset.kind} is attached to {asset.machines[0]}", field="state", fix="detach it first")
     dispose(tx, asset, AssetEvent.DESTROY, now_s)
     return asset
 
 
 def _refuse_unless_usable(asset: Asset) -> None:
-    if AssetKind(asset.kind) not in _ATTACHABLE:
+    if AssetKind(asset.kind) not in USED_BY:
         raise InvalidValue(f"a {asset.kind} is attached to nothing", field="action")
     if asset.state is not AssetState.READY or asset.cloud_id is None:
         raise WrongState(f"the {asset.kind} is {asset.state.value}", field="state", fix="wait until it is ready")

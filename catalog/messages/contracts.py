@@ -145,6 +145,7 @@ class CreateAsset(Message):
     size_gib: int | None = None
     location: str | None = None
     parent: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     deadline_s: float = 900.0  # wall-clock allowance until it can be used, from created_at_s
     epoch: int = 0  # of the grant under which this was asked; see EndEpoch

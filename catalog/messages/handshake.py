@@ -34,6 +34,9 @@ class Capability(StrEnum):
     NETWORK = "network"
     KEY_PAIR = "key-pair"
     VOLUME = "volume"
+    CONTAINER = "container"
+    ZONE = "zone"
+    BALANCER = "balancer"
     FORWARD = "forward"
 
 
@@ -46,6 +49,9 @@ CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
     Capability.NETWORK: ("list",),
     Capability.KEY_PAIR: ("list",),
     Capability.VOLUME: ("create", "list", "attach", "detach", "snapshot", "destroy"),
+    Capability.CONTAINER: ("create", "list", "destroy"),
+    Capability.ZONE: ("create", "list", "records", "destroy"),
+    Capability.BALANCER: ("create", "list", "members", "destroy"),
     # "open": by those who use the gateway; "join": by other platforms whose connection the owner consented to.
     Capability.FORWARD: ("open", "join"),
 }
@@ -54,7 +60,7 @@ CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
 BY_NAME_ONLY = frozenset({(Capability.MACHINE, "adopt")})
 
 # What projects hold beside machines, made to order: see catalog.cloud_assets.
-OF_ASSETS = frozenset({Capability.VOLUME})
+OF_ASSETS = frozenset({Capability.VOLUME, Capability.CONTAINER, Capability.ZONE, Capability.BALANCER})
 
 # What a cloud does not know of itself: the owner's word alone says that it is there.
 OF_THE_OWNER = frozenset({Capability.FORWARD})
@@ -109,7 +115,7 @@ def terms_of_others(capability: str, scope: Scope) -> tuple[str, ...]:
     """
     if capability == Capability.MACHINE:
         return ()
-    if capability in OF_ASSETS and not (scope.sizes or scope.images):
+    if capability in OF_ASSETS and not (scope.sizes or scope.images or scope.networks):
         return OF_MACHINES
     return (*OF_MACHINES, *(name for name in OF_WHAT_IS_MADE if name != "quota"))
 

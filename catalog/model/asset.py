@@ -71,7 +71,8 @@ class Asset(Row, table=True):
     cloud_name: str  # as its cloud does, made unique by the id
     size_gib: int | None = None  # of a volume
     location: str | None = None
-    parent_id: AssetId | None = Field(default=None, sa_type=String, index=True)  # of a snapshot its volume, or reversed
+    options: dict[str, str] = json_column()  # what else was wanted, see ``catalog.cloud_assets.AssetSpec``
+    parent_id: AssetId | None = Field(default=None, sa_type=String, index=True)  # what it is made from, or is in
     cloud_id: str | None = None
     facts: dict[str, str] = json_column()  # what its cloud says of it
     machines: list[str] = json_column(list)  # ids of ours that it is attached to, or is about to be

@@ -31,7 +31,7 @@ class Shelf(Protocol):
         """Return whether such an asset may be made, by a call that makes none."""
         ...
 
-    def find(self, tags: Mapping[str, str]) -> Iterable[CloudAsset]:
+    def find(self, tags: Mapping[str, str], like: AssetSpec | None) -> Iterable[CloudAsset]:
         """Return at least the assets with ``tags``; the cloud is asked to filter where it can."""
         ...
 
@@ -83,11 +83,13 @@ class CallableAssets:
             lambda: replace(self._shelf(kind).prove(), request_id=current_call().request_id), repeatable=True
         )
 
-    async def find(self, kind: AssetKind, tags: Mapping[str, str]) -> Sequence[CloudAsset]:
+    async def find(
+        self, kind: AssetKind, tags: Mapping[str, str], like: AssetSpec | None = None
+    ) -> Sequence[CloudAsset]:
         """Return the assets, not gone, whose tags include all of ``tags``."""
         if not tags:
             raise InvalidValue("assets are looked for by at least one tag", field="tags")
-        found = await self.bridge.call(lambda: self._bounded(self._shelf(kind).find(tags)), repeatable=True)
+        found = await self.bridge.call(lambda: self._bounded(self._shelf(kind).find(tags, like)), repeatable=True)
         return [each for each in found if tags.items() <= each.tags.items() and each.status is not MachineStatus.GONE]
 
     async def create(self, spec: AssetSpec) -> CloudAsset:

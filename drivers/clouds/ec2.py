@@ -23,16 +23,20 @@ from libcloud.compute.drivers.ec2 import (
 
 from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudAccount, CloudItem, CloudMachine, CloudSize, MachineSpec, MachineStatus, Proof
-from catalog.errors import CloudMisbehaved, InvalidValue
+from catalog.errors import CloudMisbehaved, CloudRefused, InvalidValue
+from catalog.listed import Listed
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import Dialer
 from drivers.clouds import ec2_pages
-from drivers.clouds.assets import Shelf
+from drivers.clouds.assets import Clean, Shelf
+from drivers.clouds.aws_assets import ElbBalancers, NamedShelf, Route53Records, Route53Zones, S3Containers
+from drivers.clouds.aws_services import SERVICES, service, target_of
 from drivers.clouds.ec2_assets import Ec2Snapshots, Ec2Volumes, literal
 from drivers.clouds.ec2_pages import next_token, rows_count
 from drivers.clouds.generic import GenericCloud, named_options
 from drivers.clouds.parsing import identifier
 from drivers.clouds.policy import PAGES_LIMIT, CallPolicy
+from drivers.clouds.routed_http import AnswerTooLong
 
 _DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
 _TYPES_A_PAGE: Final = 100  # the most that DescribeInstanceTypes returns at once
@@ -63,6 +67,13 @@ _DRY_RUNS: Final[Mapping[Capability, str]] = {
     Capability.NETWORK: "DescribeSubnets",
     Capability.KEY_PAIR: "DescribeKeyPairs",
     Capability.VOLUME: "DescribeVolumes",
+}
+# What is made beside volumes, at services of their own.
+_BESIDE: Final[Mapping[AssetKind, tuple[Capability, Callable[[Any, Clean], NamedShelf]]]] = {
+    AssetKind.CONTAINER: (Capability.CONTAINER, S3Containers),
+    AssetKind.ZONE: (Capability.ZONE, Route53Zones),
+    AssetKind.RECORD: (Capability.ZONE, Route53Records),
+    AssetKind.BALANCER: (Capability.BALANCER, ElbBalancers),
 }
 # A server may ignore DryRun on reads and simply answer: it is asked for little, or the answer is megabytes long
 # (eight hundred instance types, every public image).
@@ -169,11 +180,13 @@ class Ec2Cloud(GenericCloud):
         driver.connection.request("/", params={"Action": "DescribeRegions"})
         if not driver.connection.rows_count:
             raise CloudMisbehaved("the cloud lists no regions, and it has at least the one asked")
-        return ServiceInformation(
-            provider=self.provider, region=self.account.region, services=tuple(str(kind) for kind in _DRY_RUNS)
-        )
+        offered = (*_DRY_RUNS, *(kind for kind in SERVICES if target_of(self.account, kind) is not None))
+        services = tuple(str(kind) for kind in offered)
+        return ServiceInformation(provider=self.provider, region=self.account.region, services=services)
 
     def _prove(self, driver: Any, capability: Capability) -> Proof:
+        if capability in SERVICES:
+            return self._beside(capability).prove()
         action = _DRY_RUNS[capability]
         params = {"Action": action, "DryRun": "true", **_LITTLE.get(capability, {})}
         try:
@@ -190,8 +203,27 @@ class Ec2Cloud(GenericCloud):
         return Proof(capability=capability, allowed=allowed, request=f"DryRun {action}", detail=detail)
 
     def _rights(self, driver: Any) -> list[Proof]:
-        # EC2 has no service list; dry runs tell, and read nothing.
-        return [self._witnessed(self._prove(driver, capability)) for capability in _DRY_RUNS]
+        # EC2 has no service list; dry runs tell, and read nothing. The other services are there once approved.
+        proofs = [self._witnessed(self._prove(driver, capability)) for capability in _DRY_RUNS]
+        for capability in SERVICES:
+            there = target_of(self.account, capability) is not None
+            detail = "" if there else "no endpoint of the service is approved"
+            proofs.append(Proof(capability=capability, allowed=there, request="approved endpoints", detail=detail))
+        return proofs
+
+    def _items(self, driver: Any, capability: Capability, limit: int | None = None) -> Iterator[Listed]:
+        if capability not in SERVICES:
+            yield from super()._items(driver, capability, limit)
+            return
+        most = self.policy.row_limit if limit is None else limit
+        for count, asset in enumerate(self._beside(capability).listed(), start=1):
+            if count > most:
+                raise AnswerTooLong("the cloud's list is longer than any list may be")
+            yield CloudItem(cloud_id=asset.cloud_id, name=asset.name, facts=dict(asset.facts))
+
+    def _beside(self, capability: Capability) -> NamedShelf:
+        """Return the shelf of what ``capability`` is called by. Raises CloudRefused where its endpoint is missing."""
+        return _BESIDE[AssetKind(capability.value)][1](self._service(capability), self._bridge.clean)
 
     def _list_sizes(self, driver: Any) -> Iterator[Any]:
         # What the account may really use here, asked of the cloud; libcloud's own list is a file of some other day.
@@ -232,7 +264,18 @@ class Ec2Cloud(GenericCloud):
         return {
             AssetKind.VOLUME: lambda driver: Ec2Volumes(driver, clean, page_count),
             AssetKind.SNAPSHOT: lambda driver: Ec2Snapshots(driver, clean, page_count),
+            **{
+                kind: lambda _driver, make=make, of=capability: make(self._service(of), clean)  # type: ignore[misc]
+                for kind, (capability, make) in _BESIDE.items()
+                if target_of(self.account, capability) is not None
+            },
         }
+
+    def _service(self, capability: Capability) -> Any:
+        target = target_of(self.account, capability)
+        if target is None:
+            raise CloudRefused(f"no endpoint of a service for {capability}s is approved", field="capability")
+        return service(self.account, capability, target)
 
     def _list_locations(self, driver: Any) -> list[NodeLocation]:
         return _whole(driver, driver.list_locations())

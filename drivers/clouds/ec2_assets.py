@@ -63,7 +63,8 @@ class _Ec2Shelf:
             return Proof(capability=Capability.VOLUME, allowed=allowed, request=request, detail=told)
         raise CloudMisbehaved("the cloud did not say what a dry run would have come to")
 
-    def find(self, tags: Mapping[str, str]) -> Iterator[CloudAsset]:
+    def find(self, tags: Mapping[str, str], like: AssetSpec | None) -> Iterator[CloudAsset]:
+        del like
         asked: dict[str, str] = {"Action": f"Describe{self.noun}s"}
         for number, (key, value) in enumerate(tags.items(), start=1):
             asked |= {f"Filter.{number}.Name": f"tag:{literal(key)}", f"Filter.{number}.Value.1": literal(value)}

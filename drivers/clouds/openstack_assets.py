@@ -51,7 +51,8 @@ class _CinderShelf:
             self.kind, Capability.VOLUME, lambda: self._request(f"/{self.noun}s", params={"limit": 1})
         )
 
-    def find(self, tags: Mapping[str, str]) -> Iterator[CloudAsset]:
+    def find(self, tags: Mapping[str, str], like: AssetSpec | None) -> Iterator[CloudAsset]:
+        del like
         del tags  # not every Cinder filters by metadata, and none says that it did not
         return map(self._told, self.pages(self._connection(), f"/{self.noun}s/detail", f"{self.noun}s"))
 

@@ -101,6 +101,7 @@ class Job:
     capability: str = MACHINE  # whose grant ``epoch`` is of
     size_gib: int | None = None
     parent: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     # asked for, written on receipt
     wanted: bool = True

@@ -37,8 +37,8 @@ class Making(Protocol):
 
     noun: str
 
-    async def find(self, driver: CloudDriver, identity: Mapping[str, str]) -> Sequence[Made]:
-        """Return everything that carries the tags ``identity`` and is not gone."""
+    async def find(self, driver: CloudDriver, job: Job) -> Sequence[Made]:
+        """Return everything that is of this job and is not gone."""
         ...
 
     async def create(self, driver: CloudDriver, job: Job) -> Made:
@@ -75,9 +75,9 @@ class MachineMaking:
 
     noun = "machine"
 
-    async def find(self, driver: CloudDriver, identity: Mapping[str, str]) -> Sequence[Made]:
+    async def find(self, driver: CloudDriver, job: Job) -> Sequence[Made]:
         """Return the machines with these tags."""
-        return await driver.find_machines(identity)
+        return await driver.find_machines(job.identity)
 
     async def create(self, driver: CloudDriver, job: Job) -> Made:
         """Ask for the machine."""
@@ -148,23 +148,26 @@ class AssetMaking:
         self._kind = kind
         self.noun = kind.value
 
-    async def find(self, driver: CloudDriver, identity: Mapping[str, str]) -> Sequence[Made]:
+    async def find(self, driver: CloudDriver, job: Job) -> Sequence[Made]:
         """Return the assets with these tags."""
-        return await driver.assets.find(self._kind, identity)
+        return await driver.assets.find(self._kind, job.identity, self._spec(job))
 
     async def create(self, driver: CloudDriver, job: Job) -> Made:
         """Ask for the asset."""
-        spec = AssetSpec(
+        return await driver.assets.create(self._spec(job))
+
+    def _spec(self, job: Job) -> AssetSpec:
+        return AssetSpec(
             kind=self._kind,
             name=job.name,
             tags=job.tags,
             size_gib=job.size_gib,
             location=job.location,
             parent=job.parent,
+            options=job.options,
             client_token=f"{job.machine}-{job.attempt}",
             epoch=job.epoch,
         )
-        return await driver.assets.create(spec)
 
     async def read(self, driver: CloudDriver, cloud_id: str) -> Made | None:
         """Return the asset."""

@@ -82,6 +82,7 @@ _JOBS = Table(
     Column("capability", String),
     Column("size_gib", Integer),
     Column("parent", String),
+    Column("options", JSON),
     Index("ix_job_due", "due_at_s"),
 )
 _INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
@@ -104,7 +105,8 @@ _ENDED = Table(
 )
 _J = _JOBS.c
 # What this release added to files of earlier ones; in those its values are null.
-_ADDED = (_J.key_pair, _J.network, _J.written_at_s, _J.epoch, _J.kind, _J.capability, _J.size_gib, _J.parent)
+_ADDED_OF_ASSETS = (_J.kind, _J.capability, _J.size_gib, _J.parent, _J.options)
+_ADDED = (_J.key_pair, _J.network, _J.written_at_s, _J.epoch, *_ADDED_OF_ASSETS)
 # What a job says of itself; the rest is its platform's.
 _STORED = tuple(each.name for each in fields(Job) if each.name != "refused_below")
 # What only the holder of the lease writes.
@@ -238,9 +240,8 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
 
 def _wanted(message: Creation) -> dict[str, Any]:
     """Return what only a message of its kind says of the thing."""
-    names: tuple[str, ...] = ("kind", "capability", "size_gib", "parent")
-    if isinstance(message, CreateMachine):
-        names = ("order", "size", "image", "key_pair", "network")
+    of_assets = ("kind", "capability", "size_gib", "parent", "options")
+    names = ("order", "size", "image", "key_pair", "network") if isinstance(message, CreateMachine) else of_assets
     return {name: getattr(message, name) for name in names}
 
 
@@ -353,6 +354,7 @@ def _job(tx: Connection, machine: str) -> Job | None:
         "epoch": row["epoch"] or 0,
         "kind": row["kind"] or MACHINE,
         "capability": row["capability"] or MACHINE,
+        "options": row["options"] or {},
         "refused_below": _refused_below(tx, _granted_by(row["platform"], row["capability"] or MACHINE)),
     }
     return Job(**{**known, **told})

@@ -266,7 +266,7 @@ class Work:
 
     async def _find(self, driver: CloudDriver) -> Sequence[Made]:
         self._checkpoint.reached("provision.look-up.begin")
-        found = await self._call(lambda: self._making.find(driver, self._job.identity))
+        found = await self._call(lambda: self._making.find(driver, self._job))
         self._checkpoint.reached("provision.look-up.end")
         return found
 

@@ -1,6 +1,6 @@
-"""Assets: volumes and their snapshots, ordered, attached and destroyed by a project's members; an admin sees all."""
+"""Assets: what projects hold beside machines, ordered, attached and destroyed by their members; an admin sees all."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,13 +28,18 @@ from gateway.api.services import Wakes
 
 routes = Routes("assets")
 
+Domain = Annotated[str, Field(min_length=1, max_length=254)]
+RecordValue = Annotated[str, Field(min_length=1, max_length=255)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
 
 class AssetIn(Body):
-    """One asset, please: a volume, or a snapshot of one."""
+    """One asset, please: a volume, a snapshot, a container of objects, a DNS zone, a record in one, or a balancer."""
 
-    kind: Literal["volume", "snapshot"]
+    kind: Literal["volume", "snapshot", "container", "zone", "record", "balancer"]
     offer: Reference | None = Field(
-        default=None, description="An offer's id, or the name of a platform; of a snapshot its volume's, left out."
+        default=None,
+        description="An offer's id, or the name of a platform; left out for what is made of, or in, a parent.",
     )
     name: Name | None = Field(default=None, description="What it shall be called; else as its kind.")
     size_gib: int | None = Field(default=None, ge=1, le=65_536, description="Of a volume; at least its snapshot's.")
@@ -42,8 +47,16 @@ class AssetIn(Body):
         default=None, description="Id or name of one of the platform's locations; else the cloud chooses."
     )
     parent: Reference | None = Field(
-        default=None, description="The id of the volume that a snapshot is of, or the snapshot that a volume is from."
+        default=None,
+        description="The id of a snapshot's volume, of the snapshot that a volume is from, or of a record's zone.",
     )
+    domain: Domain | None = Field(default=None, description="Of a zone.")
+    host: Domain | None = Field(default=None, description="Of a record: a name in its zone.")
+    record_type: Literal["A", "AAAA", "CNAME", "TXT"] | None = None
+    value: RecordValue | None = Field(default=None, description="Of a record: an address, a name or a text.")
+    ttl_s: int | None = Field(default=None, ge=1, le=604_800, description="Of a record: how long it may be kept.")
+    port: Port | None = Field(default=None, description="Of a balancer: where it listens.")
+    machine_port: Port | None = Field(default=None, description="Of a balancer: where its machines do; else the same.")
     project: ProjectReference | None = Field(default=None, description="Needed by who works in several.")
 
 
@@ -72,6 +85,7 @@ class AssetOut(Resource):
     cloud_name: str = Field(description="What its cloud calls it.")
     cloud_id: str | None
     machines: list[str] = Field(description="Ids of the machines that it is attached to, or is about to be.")
+    options: dict[str, str] = Field(description="What else was wanted of it, such as a balancer's port.")
     facts: dict[str, str] = Field(description="What its cloud said of it when it was ready, in the cloud's words.")
     attempt: int
     code: str
@@ -91,7 +105,7 @@ class AssetOut(Resource):
     location="/v1/assets/{id}",
     wakes=(Wakes.DISPATCH,),
     errors=(InvalidValue, QuotaExceeded, WrongState, Denied),
-    summary="Order a volume, or a snapshot of one",
+    summary="Order something beside machines, such as a volume",
 )
 def place_asset(tx: Tx, call: Call[AssetIn]) -> AssetOut:
     """Return the accepted asset; it is created in the background."""
@@ -108,6 +122,15 @@ def place_asset(tx: Tx, call: Call[AssetIn]) -> AssetOut:
         size_gib=wanted.size_gib,
         location=wanted.location,
         parent=parent,
+        options={
+            "domain": wanted.domain,
+            "host": wanted.host,
+            "type": wanted.record_type,
+            "value": wanted.value,
+            "ttl": wanted.ttl_s,
+            "port": wanted.port,
+            "machine_port": wanted.machine_port,
+        },
         now_s=call.now_s,
         policy=call.services.retry_policy,
     )
@@ -200,7 +223,18 @@ def _machine(tx: Tx, call: Call[AssetActionIn]) -> Machine:
 def _out(tx: Tx, row: Asset) -> AssetOut:
     told: dict[str, Any] = {
         name: getattr(row, name)
-        for name in ("kind", "name", "size_gib", "location", "cloud_name", "cloud_id", "machines", "facts", "attempt")
+        for name in (
+            "kind",
+            "name",
+            "size_gib",
+            "location",
+            "cloud_name",
+            "cloud_id",
+            "machines",
+            "facts",
+            "attempt",
+            "options",
+        )
     }
     return AssetOut(
         **stamp(row),

@@ -1,40 +1,17 @@
-"""``crossway volume`` and ``crossway snapshot``: storage beside machines."""
+"""``crossway volume`` and ``crossway snapshot``: storage that machines are given."""
 
 from typing import Annotated
 
 import typer
 
-from gateway.cli.door import Door, IdempotencyKey, Key, Keys, Limit, State, Timeout, Wait, Yes, remote
-from gateway.cli.exits import CliError
-from gateway.cli.output import Column, note
-from gateway.client.assets import ORDER_ENDED, Asset
+from gateway.cli.asset import Called, Machine, noun, shown
+from gateway.cli.door import Door, IdempotencyKey, Key, Timeout, Wait, remote
+from gateway.cli.output import Column
 
 volumes = typer.Typer(help="Volumes: storage that machines are given, and that outlasts them.")
 snapshots = typer.Typer(help="Snapshots of volumes.")
-
-_ASSETS = (
-    Column("ID", "id"),
-    Column("NAME", "name"),
-    Column("PLATFORM", "platform"),
-    Column("GIB", "size_gib"),
-    Column("STATE", "state"),
-    Column("ATTACHED TO", "machines"),
-    Column("REASON", "reason"),
-)
-Called = Annotated[str | None, typer.Option(help="What it shall be called.")]
-Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="The machine's id.")]
-
-
-@remote(volumes, "list")
-def list_volumes(door: Door, *, state: State = None, limit: Limit = None) -> None:
-    """List the volumes."""
-    door.show_list(door.client.assets.list(kind="volume", state=state), _ASSETS, limit)
-
-
-@remote(volumes, "show")
-def show_volume(door: Door, *, volume: Key) -> None:
-    """Show one volume."""
-    door.show(door.client.assets.get(volume))
+noun(volumes, "volume", Column("GIB", "size_gib"), Column("ATTACHED TO", "machines"))
+noun(snapshots, "snapshot", Column("GIB", "size_gib"), Column("OF", "parent"))
 
 
 @remote(volumes, "create")
@@ -57,7 +34,7 @@ def create_volume(
         kind="volume", offer=offer, size_gib=size, parent=snapshot, location=location, name=name,
         idempotency_key=idempotency_key,
     )  # fmt: skip
-    door.show(_waited(door, ordered, timeout) if wait else ordered)
+    shown(door, ordered, wait=wait, timeout_s=timeout)
 
 
 @remote(volumes, "attach")
@@ -84,64 +61,4 @@ def snapshot_volume(
 ) -> None:
     """Order a snapshot of a volume."""
     ordered = door.client.assets.create(kind="snapshot", parent=volume, name=name, idempotency_key=idempotency_key)
-    door.show(_waited(door, ordered, timeout) if wait else ordered)
-
-
-@remote(volumes, "destroy")
-def destroy_volumes(
-    door: Door, *, volume: Keys, yes: Yes = False, wait: Wait = False, timeout: Timeout = 300.0
-) -> None:
-    """Destroy volumes and what is on them."""
-    _destroy(door, volume, "volume", yes=yes, gone_within_s=timeout if wait else None)
-
-
-@remote(snapshots, "list")
-def list_snapshots(door: Door, *, state: State = None, limit: Limit = None) -> None:
-    """List the snapshots."""
-    door.show_list(door.client.assets.list(kind="snapshot", state=state), _ASSETS, limit)
-
-
-@remote(snapshots, "show")
-def show_snapshot(door: Door, *, snapshot: Key) -> None:
-    """Show one snapshot."""
-    door.show(door.client.assets.get(snapshot))
-
-
-@remote(snapshots, "destroy")
-def destroy_snapshots(
-    door: Door, *, snapshot: Keys, yes: Yes = False, wait: Wait = False, timeout: Timeout = 300.0
-) -> None:
-    """Destroy snapshots."""
-    _destroy(door, snapshot, "snapshot", yes=yes, gone_within_s=timeout if wait else None)
-
-
-def _waited(door: Door, ordered: Asset, timeout_s: float) -> Asset:
-    ended = door.client.assets.wait(
-        ordered["id"],
-        until=lambda seen: seen["state"] in ORDER_ENDED,
-        timeout_s=timeout_s,
-        on_change=lambda seen: note(f"{seen['id']}: {seen['state']}"),
-    )
-    if ended["state"] != "ready":
-        raise CliError(f"{ended['id']} is {ended['state']}", fix=ended.get("reason", ""))
-    return ended
-
-
-def _destroy(door: Door, keys: list[str], kind: str, *, yes: bool, gone_within_s: float | None) -> None:
-    door.confirm(f"destroy {', '.join(keys)}", yes=yes)
-
-    def deed(key: str) -> Asset:
-        found = door.client.assets.get(key)
-        if found["kind"] != kind:
-            raise CliError(f"{key} is a {found['kind']}", fix=f"crossway {found['kind']} destroy {key}")
-        ending = door.client.assets.destroy(key)
-        if gone_within_s is None:
-            return ending
-        return door.client.assets.wait(
-            key,
-            until=lambda seen: seen["state"] in {"gone", "failed"},
-            timeout_s=gone_within_s,
-            on_change=lambda seen: note(f"{seen['id']}: {seen['state']}"),
-        )
-
-    door.each(keys, deed, _ASSETS)
+    shown(door, ordered, wait=wait, timeout_s=timeout)

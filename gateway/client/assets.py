@@ -1,4 +1,6 @@
-"""Volumes and snapshots through the API."""
+"""What projects hold beside machines, through the API: volumes, snapshots, containers, zones, records, balancers."""
+
+from collections.abc import Mapping
 
 from gateway.client.collection import Collection, given
 from gateway.client.orders import CLOUD_WAIT_S
@@ -9,7 +11,7 @@ ORDER_ENDED = frozenset({"ready", "failed", "gone"})
 
 
 class Asset(Stateful):
-    """One volume or snapshot at a platform."""
+    """One of them, at a platform."""
 
     kind: str
     name: str
@@ -22,6 +24,7 @@ class Asset(Stateful):
     cloud_name: str
     cloud_id: str | None
     machines: list[str]
+    options: dict[str, str]
     facts: dict[str, str]
     attempt: int
     next_attempt_at: str | None
@@ -41,21 +44,26 @@ class Assets(Collection[Asset]):
         size_gib: int | None = None,
         location: str | None = None,
         parent: str | None = None,
+        options: Mapping[str, str | int | None] | None = None,
         idempotency_key: str | None = None,
     ) -> Asset:
-        """Order a ``volume``, or a ``snapshot`` of the volume ``parent``; a volume may be made from a snapshot.
+        """Order one of ``kind``: ``volume``, ``snapshot``, ``container``, ``zone``, ``record`` or ``balancer``.
+
+        ``parent`` is what it is made from, or is in. ``options`` are what only its kind has: ``domain`` of a zone,
+        ``host``, ``record_type``, ``value``, ``ttl_s`` of a record, ``port``, ``machine_port`` of a balancer.
 
         Repeating the call with the same ``idempotency_key`` orders it once.
         """
         wanted = given(kind=kind, offer=offer, name=name, size_gib=size_gib, location=location, parent=parent)
+        wanted |= given(**(options or {}))
         return self._create(wanted, idempotency_key=idempotency_key)
 
     def attach(self, key: str, machine: str) -> Asset:
-        """Attach a volume to a machine; it is done when this returns."""
+        """Attach a volume to a machine, or make that a balancer's member; it is done when this returns."""
         return self._at_cloud(key, "attach", machine)
 
     def detach(self, key: str, machine: str) -> Asset:
-        """Detach a volume from a machine; it is done when this returns."""
+        """Undo that; it is done when this returns."""
         self._at_cloud(key, "detach", machine)
         return self.get(key)
 

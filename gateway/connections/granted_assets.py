@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from catalog.allowance import refuse_elsewhere
 from catalog.assets.asking import TAG_ASSET, made_by_us
 from catalog.assets.ending import session_of
-from catalog.cloud_assets import MADE_BY, AssetKind, AssetSpec, CloudAsset, CloudAssets
+from catalog.cloud_assets import MADE_BY, USED_BY, AssetKind, AssetSpec, CloudAsset, CloudAssets
 from catalog.clouds import Proof
 from catalog.consent import allowed, standing
 from catalog.errors import CloudRefused, Denied
@@ -43,7 +43,9 @@ class GrantedAssets:
         """Prove that a granted kind can be made."""
         return await self._covered(kind, self._any_of(kind, MADE_BY[kind][1]), lambda: self.inner.prove(kind))
 
-    async def find(self, kind: AssetKind, tags: Mapping[str, str]) -> Sequence[CloudAsset]:
+    async def find(
+        self, kind: AssetKind, tags: Mapping[str, str], like: AssetSpec | None = None
+    ) -> Sequence[CloudAsset]:
         """Return assets by tag; who may create may also look for what was created, then and later."""
         capability = MADE_BY[kind][0]
 
@@ -53,7 +55,7 @@ class GrantedAssets:
                 self._looking(kind)(tx, now_s)
 
         left = Left("find", tags.get(TAG_ASSET, ""), capability=capability)
-        return await self._covered(kind, check, lambda: self.inner.find(kind, tags), left)
+        return await self._covered(kind, check, lambda: self.inner.find(kind, tags, like), left)
 
     async def create(self, spec: AssetSpec) -> CloudAsset:
         """Create an asset that the grant has in its scope, unless it ended since that was asked for."""
@@ -84,11 +86,15 @@ class GrantedAssets:
 
     async def attach(self, kind: AssetKind, cloud_id: str, machine: str) -> None:
         """Attach one of ours to a machine."""
-        await self._covered(kind, self._any_of(kind, "attach"), lambda: self.inner.attach(kind, cloud_id, machine))
+        await self._covered(
+            kind, self._any_of(kind, USED_BY[kind][0]), lambda: self.inner.attach(kind, cloud_id, machine)
+        )
 
     async def detach(self, kind: AssetKind, cloud_id: str, machine: str) -> None:
         """Detach one of ours from a machine."""
-        await self._covered(kind, self._any_of(kind, "detach"), lambda: self.inner.detach(kind, cloud_id, machine))
+        await self._covered(
+            kind, self._any_of(kind, USED_BY[kind][1]), lambda: self.inner.detach(kind, cloud_id, machine)
+        )
 
     async def _covered(
         self, kind: AssetKind, check: GrantedCheck, call: Callable[[], Awaitable[T]], left: Left | None = None

@@ -30,7 +30,9 @@ _LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 _LAST_PORT = 65_535
 _TEN_YEARS_S = 10 * 365 * 86_400.0
 
-CapabilityName = Literal["machine", "image", "size", "location", "network", "key-pair", "volume", "forward"]
+CapabilityName = Literal[
+    "machine", "image", "size", "location", "network", "key-pair", "volume", "container", "zone", "balancer", "forward"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,7 @@ def _not_of_machines(name: CapabilityName, rule: _RuleTable) -> list[str]:
     """Return what is wrong with a rule that is not about machines: what it may say depends on whether it makes any."""
     counted = {"cores": rule.cores, "memory_gib": rule.memory_gib}
     if Capability(name) in OF_ASSETS:
-        odd = [kind for kind in ("sizes", "images") if rule.scope and getattr(rule.scope, kind)]
+        odd = [kind for kind in ("sizes", "images", "networks") if rule.scope and getattr(rule.scope, kind)]
         return [
             f"policy.{name}.{key}: only machines are counted so; remove it" for key, has in counted.items() if has
         ] + [f"policy.{name}.scope.{kind}: only machines have {kind}; remove it" for kind in odd]

@@ -28,6 +28,11 @@ ACCOUNT = "AKIACANARYACCOUNT"
 SECRET = "canary+secret/with&odd=characters"
 REGION = "eu-central-1"
 EC2_NAME = f"ec2.{REGION}.amazonaws.com"
+SERVICE_NAMES = {
+    "object-storage": f"s3.{REGION}.amazonaws.com",
+    "dns": "route53.amazonaws.com",
+    "load-balancer": f"elasticloadbalancing.{REGION}.amazonaws.com",
+}
 DEBIAN = "136693071363"
 
 
@@ -59,6 +64,14 @@ class RunningCloud:
             "account": ACCOUNT, "secret": Secret(SECRET), "options": options,
         }  # fmt: skip
         return CloudAccount(**{**facts, **changes})
+
+    def services(self) -> dict[str, dict[str, str]]:
+        """Return the services beside EC2 as the platform's owner names them at enrolment, by what they are for."""
+        authority = {"ca_pem": self.ca_pem} if self.ca_pem else {}
+        return {
+            purpose: {"url": f"https://{name}:{self.address.port}", **authority}
+            for purpose, name in SERVICE_NAMES.items()
+        }
 
     def driver(self, dialer: Dialer | None = None, *, policy: CallPolicy | None = None, **changes: Any) -> Any:
         """Return a driver of this cloud's account."""
@@ -129,7 +142,9 @@ def simulated_cloud(
 
 
 @contextmanager
-def moto_cloud(folder: Path, *, names: Sequence[str] = (EC2_NAME,), host: str = "127.0.0.1") -> Iterator[RunningCloud]:
+def moto_cloud(
+    folder: Path, *, names: Sequence[str] = (EC2_NAME, *SERVICE_NAMES.values()), host: str = "127.0.0.1"
+) -> Iterator[RunningCloud]:
     """Run moto's EC2 behind TLS with a private authority, under ``names``, until the block ends."""
     authority = PrivateAuthority("Test authority", now_s=SystemClock().now_s())
     issued = authority.issue(names)

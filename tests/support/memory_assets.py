@@ -55,8 +55,11 @@ class MemoryAssets:
         """Return that it may be made, unless it is ``denied``."""
         return Proof(capability=MADE_BY[kind][0], allowed=kind not in self.denied, request=f"make {kind}")
 
-    async def find(self, kind: AssetKind, tags: Mapping[str, str]) -> Sequence[CloudAsset]:
+    async def find(
+        self, kind: AssetKind, tags: Mapping[str, str], like: AssetSpec | None = None
+    ) -> Sequence[CloudAsset]:
         """Return what exists with these tags."""
+        del like
         self.answer()
         return [each for each in self.present if each.kind is kind and tags.items() <= each.tags.items()]
 

@@ -16,6 +16,7 @@ from catalog.model.ids import PlatformId
 from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import Secret
 from drivers.clouds import ec2_pages
+from drivers.clouds.aws_services import SERVICES
 from drivers.clouds.ec2 import NAMESPACE, WholeResponse
 from drivers.clouds.policy import CallPolicy
 from drivers.registry import build
@@ -176,6 +177,8 @@ def test_a_right_that_the_account_lacks_is_told_with_the_cloud_s_request_id(moto
         proofs = {proof.capability: proof for proof in on(moto.driver(), lambda driver: driver.rights())}
     finally:
         moto.faults()
+    # Services with endpoints of their own are told of without a call: none is approved here.
+    assert {proofs.pop(name).request for name in SERVICES} == {"approved endpoints"}
     assert [name for name, proof in proofs.items() if not proof.allowed] == ["machine"]
     assert (proofs["machine"].request, proofs["machine"].detail) == ("DryRun RunInstances", "HTTP 403")
     assert all(proof.request_id for proof in proofs.values())

@@ -378,5 +378,9 @@ def test_volumes(run: Run, api: ServedApi) -> None:
     run("volume", "attach", volume, "machine_none", role="tenant", code=3)
     run("snapshot", "destroy", volume, "--yes", role="tenant", code=2)
     assert run("volume", "destroy", volume, "--yes", role="tenant")[0]["state"] == "destroying"
+    run("zone", "create", "not a domain", "--offer", "platform", role="tenant", code=2)
+    for kind in ("container", "zone", "record", "balancer"):
+        assert run(kind, "list", role="tenant") == []
+    run("balancer", "show", volume, role="tenant", code=2)
     limits = run("quota", "set", "bakery/tenant", "--volumes", "3", "--volume-gib", "none", "--snapshots", "0")
     assert (limits["volumes"], limits["volume_gib"], limits["snapshots"]) == (3, None, 0)

@@ -133,6 +133,12 @@ class Emulator(ABC):
         return list(rows[(number - 1) * each : number * each]), number, pages
 
 
+def host_of(provider: str) -> str:
+    """Return under which name the provider is served: its one host, or one that stands for any."""
+    known = ACCEPTED.get(provider)
+    return known.host if known is not None and known.host else _ANY_HOST
+
+
 @dataclass(kw_only=True)
 class EmulatedCloud:
     """A served emulator, and what is needed to log in."""
@@ -148,7 +154,7 @@ class EmulatedCloud:
 
     def account(self, **changes: Any) -> CloudAccount:
         """Return the account that the provider knows, with ``changes``."""
-        url = f"https://{ACCEPTED[self.provider].host or _ANY_HOST}"
+        url = f"https://{host_of(self.provider)}"
         facts: dict[str, Any] = {
             "platform": PlatformId("platform_test"), "provider": self.provider, "region": self.emulator.region,
             "endpoint": ApprovedEndpoint(url=url, dial=self.address, ca_pem=self.ca_pem), "account": ACCOUNT,
@@ -168,7 +174,7 @@ class EmulatedCloud:
 def served(emulator: Emulator, folder: Path) -> Iterator[EmulatedCloud]:
     """Serve ``emulator`` under its provider's real name until the block ends."""
     authority = Authority(folder)
-    context = authority.issue(ACCEPTED[emulator.provider].host or _ANY_HOST).context()
+    context = authority.issue(host_of(emulator.provider)).context()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(emulator, context)) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
