@@ -97,6 +97,12 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "passage:read": _PLATFORM | {Role.AUDITOR},
     "passage:open": _PLATFORM,
     "passage:close": _PLATFORM,
+    "approval:read": _VIEWER,
+    # Who is asked about an order stands in the rule that it meets.
+    "approval:write": _ADMIN | _MEMBER,
+    "approval-rule:read": _VIEWER,
+    # An owner's are for whoever owns the organisation: a project does not rule over itself.
+    "approval-rule:write": _OWNER,
     "order:read": _VIEWER,
     "order:write": _MEMBER,
     "order:cancel": _ADMIN | _MEMBER,

@@ -1,8 +1,8 @@
 """How much a project and its organisation may hold at once; asked in the transaction that adds to it.
 
 What is held is what there is: every machine from the moment that it was begun for a project, or handed to one, until it
-is gone. Nothing is counted up or down beside it, so nothing can be forgotten. A lower quota takes nothing away; it only
-admits nothing more.
+is gone, and every order that waits for an approval. Nothing is counted up or down beside it, so nothing can be
+forgotten. A lower quota takes nothing away; it only admits nothing more.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from catalog.errors import QuotaExceeded
 from catalog.holders import Holder, holders_of, projects_of
 from catalog.model.ids import ProjectId
 from catalog.model.quota import Quota
-from catalog.store import machines, rows
+from catalog.store import approvals, machines, rows
 from catalog.store.database import Tx
 from catalog.store.machines import Taken
 
@@ -33,8 +33,9 @@ def change(tx: Tx, whose: Holder, limits: Mapping[str, int | None], now_s: float
 
 
 def used(tx: Tx, whose: Holder) -> Taken:
-    """Return what the holder's projects hold now."""
-    return machines.held_by(tx, projects_of(tx, whose))
+    """Return what the holder's projects hold now, and have reserved by orders that wait for approval."""
+    projects = projects_of(tx, whose)
+    return machines.held_by(tx, projects) + approvals.reserved(tx, projects)
 
 
 def refuse_beyond(tx: Tx, project_id: ProjectId, wanted: Weight) -> None:

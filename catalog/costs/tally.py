@@ -100,6 +100,8 @@ def hours_in(use: Use, month: Month, now_s: float) -> Cost:
     elif use.lease_ends_at_s is not None:
         # A lease that is over costs for as long as its machine is there.
         end_s = min(end_s, max(use.lease_ends_at_s, now_s))
+    elif use.lease_s is not None:
+        end_s = min(end_s, begin_s + use.lease_s)
     return Cost(spent=_hours(begin_s, min(end_s, now_s)), forecast=_hours(begin_s, end_s))
 
 

@@ -33,6 +33,8 @@ LoginId = NewType("LoginId", str)
 OrganisationId = NewType("OrganisationId", str)
 PassageId = NewType("PassageId", str)
 WebhookId = NewType("WebhookId", str)
+ApprovalId = NewType("ApprovalId", str)
+ApprovalRuleId = NewType("ApprovalRuleId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_DIGITS = 10

@@ -15,6 +15,7 @@ class OrderState(StrEnum):
     """Where an order stands; every order ends in FULFILLED, FAILED or CANCELLED."""
 
     PLACED = "placed"
+    AWAITING_APPROVAL = "awaiting-approval"
     CREATING = "creating"
     FULFILLED = "fulfilled"
     FAILED = "failed"
@@ -24,6 +25,7 @@ class OrderState(StrEnum):
 class OrderEvent(StrEnum):
     """What can happen to an order."""
 
+    ASK = "ask"
     SERVE_FROM_POOL = "serve-from-pool"
     CREATE = "create"
     CREATED = "created"
@@ -36,12 +38,22 @@ _S, _E = OrderState, OrderEvent
 
 ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
     _S.PLACED: {
+        _E.ASK: _S.AWAITING_APPROVAL,
+        _E.SERVE_FROM_POOL: _S.FULFILLED,
+        _E.CREATE: _S.CREATING,
+        _E.FAIL: _S.FAILED,
+        _E.CANCEL: _S.CANCELLED,
+    },
+    _S.AWAITING_APPROVAL: {
+        _E.ASK: _S.AWAITING_APPROVAL,  # about another candidate, or another price
         _E.SERVE_FROM_POOL: _S.FULFILLED,
         _E.CREATE: _S.CREATING,
         _E.FAIL: _S.FAILED,
         _E.CANCEL: _S.CANCELLED,
     },
     _S.CREATING: {
+        # The next candidate may be one that needs an approval; nothing is left of its last attempt then.
+        _E.ASK: _S.AWAITING_APPROVAL,
         # What falls to the next candidate, once nothing is left of its last attempt, may find one that is idle there.
         _E.SERVE_FROM_POOL: _S.FULFILLED,
         _E.CREATED: _S.FULFILLED,
@@ -58,7 +70,8 @@ ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
 class Order(Row, table=True):
     """One machine for one project. ``served_from`` is "pool" or "cold" once it is known.
 
-    ``price`` is what the size cost when the order was placed, as ``catalog.prices.book`` keeps it; None is unknown.
+    ``price`` is what the size cost when the order was placed, or approved, as ``catalog.prices.book`` keeps it; None is
+    unknown.
     """
 
     # "order" is an SQL keyword
@@ -81,6 +94,7 @@ class Order(Row, table=True):
     code: str = ""
     reason: str = ""
     price: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    ordered_by: str = ""  # the principal's key
     next_attempt_at_s: float | None = None  # when a failed creation is tried again
     finished_at_s: float | None = None
 

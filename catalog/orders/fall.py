@@ -1,10 +1,14 @@
-"""Begin the next candidate of an order whose last attempt is known to be gone (``ending`` had it destroyed)."""
+"""Begin an order where it may go on: where it was approved for, or at the next candidate.
+
+Of its last attempt, if there was one, it is known that nothing is left: ``ending`` had it destroyed.
+"""
 
 from typing import Any
 
 from sqlmodel import Session
 
 from catalog.allowance import network_for
+from catalog.approvals.asking import ask
 from catalog.errors import BudgetExceeded, Denied, QuotaExceeded, WrongState
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import Offer, OfferState
@@ -16,6 +20,8 @@ from catalog.orders.ending import NOT_HEARD_OF, fail
 from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
 from catalog.store import rows
+
+_REFUSALS = (BudgetExceeded, Denied, QuotaExceeded, WrongState)
 
 
 def proceed(tx: Session, machine: Machine, now_s: float, policy: RetryPolicy) -> bool:
@@ -29,22 +35,50 @@ def proceed(tx: Session, machine: Machine, now_s: float, policy: RetryPolicy) ->
         return False
     if order.state is not OrderState.CREATING or order.machine_id != machine.id:
         return False
+    _next(tx, order, placement, now_s, policy)
+    return True
+
+
+def go_on(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None:
+    """Begin an order that was approved, where it was approved for; if that does not admit it, the next candidate.
+
+    Without one the order ends with the reason.
+    """
+    try:
+        with tx.begin_nested():
+            offer = _offered(tx, order.offer_id)
+            grant = admitted(tx, order, offer.platform_id, now_s)
+            rows.update(tx, order, {"network": network_for(tx, grant, order.network)}, now_s)
+            fulfil(tx, order, offer=offer, grant=grant, now_s=now_s, policy=policy)
+    except _REFUSALS as error:
+        order = rows.by_id(tx, Order, order.id)
+        placement = rows.find(tx, Placement, order.id)
+        if placement is None:
+            fail(tx, order, error.code, str(error), now_s)
+            return
+        told = candidates.noted(placement.candidates, placement.position, candidates.REFUSED, str(error))
+        rows.update(tx, placement, {"candidates": told}, now_s)
+        rows.update(tx, order, {"code": error.code, "reason": str(error)}, now_s)
+        _next(tx, order, placement, now_s, policy)
+
+
+def _next(tx: Session, order: Order, placement: Placement, now_s: float, policy: RetryPolicy) -> None:
+    """Begin the next candidate that takes ``order``, of which nothing is left; after the last one it ends."""
     told, code, reason = list(placement.candidates), order.code, order.reason
     for position in range(placement.position + 1, len(told)):
         try:
             with tx.begin_nested():
                 _begin(tx, order, told[position], now_s, policy)
-        except (BudgetExceeded, Denied, QuotaExceeded, WrongState) as error:
+        except _REFUSALS as error:
             order = rows.by_id(tx, Order, order.id)  # as it was: what this candidate had written to it is undone
             code, reason = error.code, str(error)
             told = candidates.noted(told, position, candidates.REFUSED, reason)
             continue
         told = candidates.noted(told, position, candidates.CHOSEN)
         rows.update(tx, placement, {"candidates": told, "position": position, "moving_since_s": None}, now_s)
-        return True
+        return
     rows.update(tx, placement, {"candidates": told, "moving_since_s": None}, now_s)
     fail(tx, order, code, reason, now_s)
-    return True
 
 
 def end_moving(tx: Session, order: Order, now_s: float) -> None:
@@ -55,13 +89,19 @@ def end_moving(tx: Session, order: Order, now_s: float) -> None:
 
 
 def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, policy: RetryPolicy) -> None:
-    offer = rows.find(tx, Offer, candidate["offer"])
-    if offer is None or offer.state is not OfferState.OFFERED:
-        raise WrongState("the offer takes no orders any more", field="offer")
+    offer = _offered(tx, candidate["offer"])
     # What it costs there is what it cost when it was ordered.
     there = {"offer_id": offer.id, "location": None, "key_pair": None, "network": None}
     there |= {name: candidate[name] for name in ("size", "image", "price")}
     rows.update(tx, order, {**there, "code": "", "reason": ""}, now_s)
     grant = admitted(tx, order, offer.platform_id, now_s)
     rows.update(tx, order, {"network": network_for(tx, grant, None)}, now_s)
-    fulfil(tx, order, offer=offer, grant=grant, now_s=now_s, policy=policy)
+    if not ask(tx, order, offer, now_s):
+        fulfil(tx, order, offer=offer, grant=grant, now_s=now_s, policy=policy)
+
+
+def _offered(tx: Session, offer_id: str) -> Offer:
+    offer = rows.find(tx, Offer, offer_id)
+    if offer is None or offer.state is not OfferState.OFFERED:
+        raise WrongState("the offer takes no orders any more", field="offer")
+    return offer

@@ -77,7 +77,7 @@ def _begin_creation(
     )
     rows.insert(tx, machine, now_s)
     changes = {"machine_id": machine_id, "served_from": "cold", "attempts": 1}
-    event = OrderEvent.CREATE if order.state is OrderState.PLACED else OrderEvent.CREATE_AGAIN
+    event = OrderEvent.CREATE_AGAIN if order.state is OrderState.CREATING else OrderEvent.CREATE
     rows.move(tx, order, ORDER_TRANSITIONS, event, now_s, changes)
     ask_creation(tx, machine, deadline_s=policy.creation_deadline_s, now_s=now_s)
     record_step(tx, order.id, "order.dispatched", "done", now_s, detail=machine_id)

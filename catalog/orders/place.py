@@ -5,6 +5,7 @@ import re
 from sqlmodel import Session
 
 from catalog.allowance import network_for
+from catalog.approvals.asking import ask
 from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.leases.rules import lease_for
@@ -38,18 +39,20 @@ def place(
     key_pair: str | None = None,
     network: str | None = None,
     lease_s: float | None = None,
+    by: str = "",
     now_s: float,
     policy: RetryPolicy | None = None,
     checkpoint: Checkpoint = UNWATCHED,
 ) -> Order:
-    """Return the accepted order: FULFILLED from a pool, or CREATING with its message in the outbox.
+    """Return the accepted order: FULFILLED from a pool, CREATING with its message in the outbox, or AWAITING_APPROVAL.
 
     ``offer``, ``size``, ``image``, ``location``, ``key_pair`` and ``network`` are ids or names; the last three are the
     cloud's choice when None, but for a network where the grant has one alone. The machine is lent for ``lease_s``, or
-    as long as rules say. Raises InvalidValue naming the field, WrongState when the offer takes no orders, Denied when
-    the platform does not (any longer) grant it, or not such a machine, QuotaExceeded when a quota of the project or its
-    organisation is used up, or when no idle machine fits and the grant admits no further one, BudgetExceeded when it
-    costs too much. Whatever is raised, the caller's transaction must roll back.
+    as long as rules say. ``by`` is who orders, a principal's key. Raises InvalidValue naming the field, WrongState when
+    the offer takes no orders, Denied when the platform does not (any longer) grant it, or not such a machine,
+    QuotaExceeded when a quota of the project or its organisation is used up, or when no idle machine fits and the grant
+    admits no further one, BudgetExceeded when it costs too much. Whatever is raised, the caller's transaction must roll
+    back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -73,12 +76,15 @@ def place(
         network=None if network is None else inventory_item(tx, chosen, "network", network).cloud_id,
         lease_s=lease_for(tx, project_id, lease_s),
         price=_price(tx, chosen.platform_id, wanted, now_s),
+        ordered_by=by,
     )
     grant = admitted(tx, order, chosen.platform_id, now_s)
     order.network = network_for(tx, grant, order.network)
     rows.insert(tx, order, now_s)
     record_step(tx, order.id, "order.placed", "done", now_s)
     checkpoint.reached("order.placed")
+    if ask(tx, order, chosen, now_s):
+        return order
     return fulfil(
         tx, order, offer=chosen, grant=grant, now_s=now_s, policy=policy or RetryPolicy(), checkpoint=checkpoint
     )

@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from catalog import consent
 from catalog.allowance import refuse_outside, refuse_retry_beyond, wanted
+from catalog.approvals import asking
 from catalog.connections import record_step
 from catalog.errors import Denied, NotFound, QuotaExceeded
 from catalog.machines import ask_creation, dispose
@@ -118,4 +119,5 @@ def cancel_with_machine(tx: Session, machine: Machine, now_s: float) -> None:
 def _cancel(tx: Session, order: Order, now_s: float, reason: str = "") -> None:
     ended = {"finished_at_s": now_s, "next_attempt_at_s": None, **({"code": "", "reason": reason} if reason else {})}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.CANCEL, now_s, ended)
+    asking.withdraw(tx, order, now_s)
     record_step(tx, order.id, "order.cancelled", "done", now_s, detail=reason)

@@ -8,6 +8,7 @@ from sqlalchemy import and_, case, func, or_
 from sqlalchemy import select as sql_select
 from sqlmodel import Session
 
+from catalog.model.approval import Approval, ApprovalState
 from catalog.model.ids import ProjectId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.order import Order
@@ -22,10 +23,11 @@ class Use:
     from_s: float | None
     to_s: float | None
     lease_ends_at_s: float | None = None
+    lease_s: float | None = None  # of one that has not begun: as long as it is lent from whenever it does
 
 
 def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: float) -> Sequence[Use]:
-    """Return the time of every machine of these projects that was there between, or is being built for them.
+    """Return the time of every machine of these projects that was there between, or is being built or may be approved.
 
     What is only observed costs somebody, and not the project: it could do nothing about it.
     """
@@ -42,9 +44,24 @@ def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: floa
     whose = and_(
         column(Machine, "project_id").in_(sorted(projects)), column(Machine, "custody") != Custody.OBSERVED.value
     )
-    return [
+    there_then = [
         Use(price=imported_for if price is None else price, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
         for price, imported_for, began_s, ended_s, lease_s in tx.execute(
             found.where(whose, there, or_(ended.is_(None), ended > from_s))
         )
     ]
+    return [*there_then, *_waiting(tx, projects, to_s)]
+
+
+def _waiting(tx: Session, projects: Collection[ProjectId], to_s: float) -> list[Use]:
+    """Return the time that orders of these projects which wait for approval by then will take."""
+    asked = (
+        sql_select(column(Order, "price"), column(Order, "lease_s"))
+        .join_from(Approval, Order, column(Order, "id") == column(Approval, "order_id"))
+        .where(
+            column(Approval, "project_id").in_(sorted(projects)),
+            column(Approval, "state") == ApprovalState.WAITING,
+            column(Approval, "created_at_s") < to_s,
+        )
+    )
+    return [Use(price=price, from_s=None, to_s=None, lease_s=lease_s) for price, lease_s in tx.execute(asked)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, update
 from sqlalchemy import select as sql_select
@@ -12,6 +13,7 @@ from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, P
 from catalog.model.lifecycle import next_state
 from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState, Pool
 from catalog.model.order import Order
+from catalog.model.rows import Row
 from catalog.store import events
 from catalog.store.rows import by_id, column
 
@@ -22,13 +24,6 @@ _ID = column(Machine, "id")
 _COUNTED = column(Machine, "custody").in_((Custody.MADE, Custody.MANAGED))
 # Named one by one, so that the index finds them: what is gone stays in the table for ever.
 _LIVE = tuple(state for state in MachineState if state is not MachineState.GONE)
-_WEIGHED = (
-    func.count(),
-    func.count(column(Machine, "vcpu")),
-    func.coalesce(func.sum(column(Machine, "vcpu")), 0.0),
-    func.count(column(Machine, "memory_mib")),
-    func.coalesce(func.sum(column(Machine, "memory_mib")), 0),
-)
 
 
 def claim_idle(
@@ -92,6 +87,16 @@ class Taken:
     vcpu: float | None
     memory_mib: int | None
 
+    def __add__(self, other: "Taken") -> "Taken":
+        """Return both together."""
+        return Taken(
+            machines=self.machines + other.machines,
+            vcpu=None if self.vcpu is None or other.vcpu is None else self.vcpu + other.vcpu,
+            memory_mib=None
+            if self.memory_mib is None or other.memory_mib is None
+            else self.memory_mib + other.memory_mib,
+        )
+
 
 def taken_at(tx: Session, platform: PlatformId) -> Taken:
     """Return what the platform may still hold for us: of all machines not gone, building ones included."""
@@ -101,8 +106,8 @@ def taken_at(tx: Session, platform: PlatformId) -> Taken:
 def taken_everywhere(tx: Session) -> Mapping[PlatformId, Taken]:
     """Return ``taken_at`` of every platform; one without machines is absent."""
     platform = column(Machine, "platform_id")
-    counted = sql_select(platform, *_WEIGHED).where(_COUNTED, _STATE.in_(_LIVE)).group_by(platform)
-    return {PlatformId(each): _sums(*found) for each, *found in tx.execute(counted).all()}
+    counted = sql_select(platform, *weighed(Machine)).where(_COUNTED, _STATE.in_(_LIVE)).group_by(platform)
+    return {PlatformId(each): sums(*found) for each, *found in tx.execute(counted).all()}
 
 
 def taken_before(tx: Session, machine: Machine) -> Taken:
@@ -131,11 +136,23 @@ def held_by(tx: Session, projects: Collection[ProjectId]) -> Taken:
 
 
 def _taken(tx: Session, *which: ColumnElement[bool]) -> Taken:
-    return _sums(*tx.execute(sql_select(*_WEIGHED).where(_COUNTED, *which)).one())
+    return sums(*tx.execute(sql_select(*weighed(Machine)).where(_COUNTED, *which)).one())
 
 
-def _sums(count: int, vcpu_known: int, vcpu_sum: float, memory_known: int, memory_sum: int) -> Taken:
-    """Return what a row of ``_WEIGHED`` says."""
+def weighed(kind: type[Row]) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of which ``sums`` makes what the rows of ``kind`` hold; each has vcpu and memory_mib."""
+    vcpu, memory = column(kind, "vcpu"), column(kind, "memory_mib")
+    return (
+        func.count(),
+        func.count(vcpu),
+        func.coalesce(func.sum(vcpu), 0.0),
+        func.count(memory),
+        func.coalesce(func.sum(memory), 0),
+    )
+
+
+def sums(count: int, vcpu_known: int, vcpu_sum: float, memory_known: int, memory_sum: int) -> Taken:
+    """Return what a row of ``weighed`` says."""
     return Taken(
         machines=count,
         vcpu=float(vcpu_sum) if vcpu_known == count else None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.model.access import Token
+from catalog.model.approval import Approval, ApprovalRule
 from catalog.model.asset import Asset
 from catalog.model.budget import Budget
 from catalog.model.connection import Connection
@@ -69,6 +70,10 @@ def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911, PLR0912  one an
             return _quota(row)
         case Budget():
             return _budget(row)
+        case Approval():
+            return _approval(row)
+        case ApprovalRule():
+            return _approval_rule(row)
     return None
 
 
@@ -236,4 +241,32 @@ def _budget(row: Budget) -> Telling:
         subject_id=row.id,
         project_id=ProjectId(row.id) if row.id.startswith("project_") else None,
         facts={"amount": row.amount, "currency": row.currency, "stops_orders": row.stops_orders},
+    )
+
+
+def _approval(row: Approval) -> Telling:
+    return Telling(
+        noun="approval",
+        standing=row.state,
+        subject_id=row.id,
+        project_id=row.project_id,
+        facts={
+            "order": row.order_id,
+            "offer": row.offer_id,
+            "price": row.price,
+            "asked_by": row.asked_by,
+            "votes": row.votes,
+            "expires_at_s": row.expires_at_s,
+            "reason": row.reason,
+        },
+    )
+
+
+def _approval_rule(row: ApprovalRule) -> Telling:
+    return Telling(
+        noun="approval-rule",
+        standing="set",
+        subject_id=row.id,
+        project_id=ProjectId(row.holder_id) if row.holder_id.startswith("project_") else None,
+        facts={"name": row.name, "needed": row.needed, "over": row.over, "currency": row.currency},
     )

@@ -12,7 +12,11 @@ from gateway.api.endpoints import Call
 
 def own_holder(tx: Tx, call: Call[Any]) -> Holder:
     """Return the holder that the path names. Raises NotFound also for one that is not the caller's."""
-    reference = call.path["holder"]
+    return owned_holder(tx, call, call.path["holder"])
+
+
+def owned_holder(tx: Tx, call: Call[Any], reference: str) -> Holder:
+    """Return the holder that people call ``reference``. Raises NotFound also for one that is not the caller's."""
     try:
         found = holder(tx, reference)
     except NotFound:

@@ -52,7 +52,7 @@ class OrderIn(Body):
 
 
 class OrderOut(Resource):
-    """An order; it ends fulfilled, failed (with code and reason) or cancelled."""
+    """An order; it ends fulfilled, failed (with code and reason) or cancelled, and may wait for approval before."""
 
     project: str
     offer: str
@@ -69,7 +69,8 @@ class OrderOut(Resource):
     attempts: int
     code: str
     reason: str
-    price: KeptPriceOut | None = Field(description="What its size cost when it was ordered; null: unknown.")
+    price: KeptPriceOut | None = Field(description="What its size cost when it was ordered or approved; null: unknown.")
+    ordered_by: str = Field(description="`account:ID`, or what the token was for; empty: nobody knows any more.")
     next_attempt_at: Time | None
     finished_at: Time | None
 
@@ -105,7 +106,7 @@ def _candidates(tx: Tx, call: Call[OrderIn]) -> list[dict[str, Any]] | None:
     summary="Order a machine",
 )
 def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
-    """Return the accepted order; it may already be fulfilled, from a pool."""
+    """Return the accepted order; it may already be fulfilled, from a pool, or wait for approval."""
     wanted = call.body
     if wanted.needs is not None:
         return _out(_place_needed(tx, call, wanted.needs))
@@ -120,6 +121,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
         key_pair=wanted.key_pair,
         network=wanted.network,
         lease_s=wanted.lease_s,
+        by=call.principal.key,
         now_s=call.now_s,
         policy=call.services.retry_policy,
         checkpoint=call.services.checkpoint,
@@ -199,6 +201,7 @@ def _place_needed(tx: Tx, call: Call[OrderIn], needs: NeedsIn) -> Order:
         found=call.found,
         name=wanted.name,
         lease_s=wanted.lease_s,
+        by=call.principal.key,
         now_s=call.now_s,
         policy=call.services.retry_policy,
         checkpoint=call.services.checkpoint,
@@ -241,6 +244,7 @@ def _out(row: Order) -> OrderOut:
         code=row.code,
         reason=row.reason,
         price=None if row.price is None else kept_price_out(row.price),
+        ordered_by=row.ordered_by,
         next_attempt_at=row.next_attempt_at_s,
         finished_at=row.finished_at_s,
     )

@@ -15,6 +15,8 @@ from catalog.access import PERMISSIONS
 from gateway.api import (
     accounts,
     answer_links,
+    approval_rules,
+    approvals,
     assets,
     audit,
     budgets,
@@ -94,6 +96,8 @@ RESOURCES = (
     budgets,
     quotas,
     orders,
+    approvals,
+    approval_rules,
     pools,
     machines,
     imported,

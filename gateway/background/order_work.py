@@ -3,17 +3,20 @@
 Each wakes the next: whatever settles, retries or fills may have put messages into the outbox.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from catalog.assets import retry as assets
 from catalog.costs import budgets
 from catalog.leases.ending import end_due
 from catalog.messages.dispatch import dispatch_outbox
+from catalog.orders import approving
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import retry_due
 from catalog.orders.settle import Settler
 from catalog.pool.apply import apply_all
 from catalog.ports import Checkpoint, Clock, MessageQueue
+from catalog.store import approvals
 from catalog.store.database import Database, Tx
 from gateway.background.runner import BackgroundTask, Service
 
@@ -39,23 +42,26 @@ class OrderWork:
     policy: OrderPolicy
 
     def tasks(self) -> list[BackgroundTask | Service]:
-        """Return ``dispatch``, ``pools``, ``retry``, ``leases``, ``budgets`` and ``settle``; they wake each other."""
+        """Return ``dispatch``, ``pools``, ``retry``, ``leases``, ``budgets``, ``approvals``, ``settle``.
+
+        They wake each other.
+        """
         dispatch = BackgroundTask(name="dispatch", run_once=self._dispatch, period_s=1.0, timeout_s=60.0)
 
-        async def fill() -> None:
-            if await self.database.write(self._fill):
-                dispatch.wake()
+        def then_dispatch(work: Callable[[Tx], int]) -> Callable[[], Awaitable[None]]:
+            async def run() -> None:
+                if await self.database.write(work):
+                    dispatch.wake()
 
-        async def retry() -> None:
-            if await self.database.write(self._retry):
-                dispatch.wake()
+            return run
 
-        async def end_leases() -> None:
-            now_s = self.clock.now_s()
-            if await self.database.write(lambda tx: end_due(tx, now_s, self.policy.lease_reminders_s)):
-                dispatch.wake()
+        async def approve() -> None:
+            if await self.database.read(self._is_approval_due):
+                await then_dispatch(self._settle_waiting)()
 
-        pools = BackgroundTask(name="pools", run_once=fill, period_s=self.policy.pools_period_s, timeout_s=30.0)
+        pools = BackgroundTask(
+            name="pools", run_once=then_dispatch(self._fill), period_s=self.policy.pools_period_s, timeout_s=30.0
+        )
 
         def settled() -> None:
             dispatch.wake()
@@ -66,9 +72,10 @@ class OrderWork:
             Service(name="settle", run=lambda: settler.run(self.queue)),
             dispatch,
             pools,
-            BackgroundTask(name="retry", run_once=retry, period_s=1.0, timeout_s=30.0),
+            BackgroundTask(name="retry", run_once=then_dispatch(self._retry), period_s=1.0, timeout_s=30.0),
+            BackgroundTask(name="approvals", run_once=approve, period_s=5.0, timeout_s=30.0),
             BackgroundTask(name="budgets", run_once=self._alert, period_s=60.0, timeout_s=60.0),
-            BackgroundTask(name="leases", run_once=end_leases, period_s=5.0, timeout_s=30.0),
+            BackgroundTask(name="leases", run_once=then_dispatch(self._end_leases), period_s=5.0, timeout_s=30.0),
         ]
 
     async def _dispatch(self) -> None:
@@ -78,6 +85,16 @@ class OrderWork:
         now_s = self.clock.now_s()
         orders = retry_due(tx, now_s, self.policy.retry, checkpoint=self.checkpoint)
         return orders + assets.retry_due(tx, now_s, self.policy.retry)
+
+    def _end_leases(self, tx: Tx) -> int:
+        return end_due(tx, self.clock.now_s(), self.policy.lease_reminders_s)
+
+    def _is_approval_due(self, tx: Tx) -> bool:
+        now_s = self.clock.now_s()
+        return approvals.is_any_due(tx, now_s, now_s - approving.JUDGED_AGAIN_S)
+
+    def _settle_waiting(self, tx: Tx) -> int:
+        return approving.settle_waiting(tx, self.clock.now_s(), self.policy.retry)
 
     async def _alert(self) -> None:
         now_s = self.clock.now_s()

@@ -5,6 +5,7 @@ import typer
 from gateway.cli import (
     access,
     accounts,
+    approval,
     audit,
     beside,
     budget,
@@ -78,6 +79,7 @@ for _name, _noun in {
     "cost": budget.costs,
     "lease": lease.leases,
     "order": order.orders,
+    "approval": approval.approvals,
     "pool": pool.pools,
     "machine": machine.machines,
     "volume": volume.volumes,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.approval import COLUMNS as APPROVALS
 from gateway.cli.connection import STEPS
 from gateway.cli.door import Door, IdempotencyKey, Key, Limit, State, Timeout, Wait, remote
 from gateway.cli.durations import seconds_of
@@ -12,7 +13,8 @@ from gateway.cli.output import Column, Format, note
 from gateway.cli.pairs import numbers_of, pairs_of
 from gateway.cli.search import price_text, why_text
 from gateway.client.orders import ENDED
-from gateway.client.resources import Order
+from gateway.client.problems import ApiProblem
+from gateway.client.resources import Order, Placement
 
 orders = typer.Typer(help="Machines you ordered.")
 
@@ -121,15 +123,29 @@ def steps(door: Door, *, order: Key) -> None:
 
 @remote(orders, "explain")
 def explain(door: Door, *, order: Key) -> None:
-    """Say why an order by needs went where it did, and where else it may go."""
-    placement = door.client.orders.placement(order)
+    """Say why an order went where it did, where else it may go, and who approved it."""
+    asked = list(door.client.approvals.list(order=order))
+    placement = _placement(door, order, is_needed=not asked)
     if door.format is not Format.TABLE:
-        door.show(placement)
+        door.show({**({} if placement is None else placement), "approvals": asked})
         return
-    door.show(placement["candidates"], _CANDIDATES)
-    note("needed: " + ", ".join(f"{name} {value}" for name, value in placement["needs"].items()))
-    if placement["moving_since"]:
-        note(f"waits since {placement['moving_since']} for the end of what was begun, then goes to the next")
+    if placement is not None:
+        door.show(placement["candidates"], _CANDIDATES)
+        note("needed: " + ", ".join(f"{name} {value}" for name, value in placement["needs"].items()))
+        if placement["moving_since"]:
+            note(f"waits since {placement['moving_since']} for the end of what was begun, then goes to the next")
+    if asked:
+        door.show(asked, APPROVALS)
+
+
+def _placement(door: Door, order: str, *, is_needed: bool) -> Placement | None:
+    """Return where an order by needs went; None for one that named its offer, if something else is known of it."""
+    try:
+        return door.client.orders.placement(order)
+    except ApiProblem as problem:
+        if is_needed or problem.status != 404:  # noqa: PLR2004 - Not Found: nothing was chosen for it
+            raise
+        return None
 
 
 @remote(orders, "cancel")

@@ -5,6 +5,7 @@ from itertools import islice
 
 from gateway.client.accounts import Accounts, Memberships, Sessions, Tokens
 from gateway.client.address import parse_address
+from gateway.client.approvals import ApprovalRules, Approvals
 from gateway.client.assets import Assets
 from gateway.client.audit import Audit
 from gateway.client.budgets import Budgets, Costs
@@ -73,6 +74,8 @@ class Client:
         self.quotas = Quotas(self.wire, "/v1/quotas")
         self.prices = Prices(self.wire, "/v1/prices")
         self.orders = Orders(self.wire, "/v1/orders")
+        self.approvals = Approvals(self.wire, "/v1/approvals")
+        self.approval_rules = ApprovalRules(self.wire, "/v1/approval-rules")
         self.pools = Pools(self.wire, "/v1/pools")
         self.machines = Machines(self.wire, "/v1/machines")
         self.assets = Assets(self.wire, "/v1/assets")

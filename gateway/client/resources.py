@@ -343,6 +343,7 @@ class Order(Stateful):
     lease_s: float | None
     attempts: int
     price: dict[str, Any] | None
+    ordered_by: str
     finished_at: str | None
 
 

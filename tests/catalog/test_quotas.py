@@ -11,17 +11,21 @@ from catalog.allowance import Weight
 from catalog.errors import CatalogError, NotFound, QuotaExceeded
 from catalog.holders import Holder, HolderKind, holder, holders_of
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, Message
+from catalog.model.approval import Approval, ApprovalRule, ApprovalState, Verdict
 from catalog.model.ids import MachineId, MessageId, OrderId, ProjectId, new_id
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import InventoryItem
+from catalog.model.order import Order, OrderState
 from catalog.model.quota import Quota
 from catalog.model.tenancy import Project
+from catalog.orders.approving import answer, settle_waiting
 from catalog.orders.retry import cancel, retry_due
 from catalog.orders.settle import settle
 from catalog.pool.give_back import destroy, give_back
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.machines import Taken
+from tests.support.approving import ADMIN, rule
 from tests.support.ordering import OFFER, OTHER_PROJECT, PLATFORM, PROJECT, RETRY, order, seed
 from tests.support.stores import Store, opened_store
 
@@ -162,10 +166,11 @@ def test_holders_are_called_as_people_call_them(world: Store) -> None:
 
 
 DEEDS = ("place", "place-large", "created", "failed", "gave-up", "cancel", "destroy", "give-back", "gone", "retry")
+APPROVING = ("rule", "approve", "deny", "withdraw", "time-out")
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(deeds=st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 7)), max_size=30))
+@given(deeds=st.lists(st.tuples(st.sampled_from(DEEDS + APPROVING), st.integers(0, 7)), max_size=30))
 def test_whatever_happens_in_whatever_order_no_quota_is_exceeded(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, int]]
 ) -> None:
@@ -197,8 +202,9 @@ def _told(tx: Tx, deeds: list[tuple[str, int]]) -> None:
 
 
 def _existing(tx: Tx) -> tuple[int, float, float]:
-    """Return what exists, by the machines' sizes and not by what is written of them."""
+    """Return what exists or waits for approval, by the sizes and not by what is written of them."""
     sizes = [SIZES[row.size] for row in rows.where(tx, Machine) if row.state is not MachineState.GONE]
+    sizes += [SIZES[row.size] for row in rows.where(tx, Order, state=OrderState.AWAITING_APPROVAL)]
     return len(sizes), sum(size[0] for size in sizes), sum(size[1] for size in sizes)
 
 
@@ -208,6 +214,9 @@ def _do(tx: Tx, deed: str, which: int, now_s: float) -> None:
         return
     if deed == "retry":
         retry_due(tx, now_s, RETRY)
+        return
+    if deed in APPROVING:
+        _approve(tx, deed, which, now_s)
         return
     known = rows.where(tx, Machine)
     if not known:
@@ -222,6 +231,26 @@ def _do(tx: Tx, deed: str, which: int, now_s: float) -> None:
             give_back(tx, MachineId(machine.id), PROJECT, now_s)
         case _:
             settle(tx, _report(deed, machine, now_s), now_s, RETRY)
+
+
+def _approve(tx: Tx, deed: str, which: int, now_s: float) -> None:
+    """Make or remove the one rule, or let something become of an order that waits."""
+    if deed == "rule":
+        made = rows.where(tx, ApprovalRule)
+        if made:
+            rows.delete(tx, made[0])
+        else:
+            rule(tx, "role:admin", now_s=now_s, wait_s=5000.0)
+        return
+    waiting = rows.where(tx, Approval, state=ApprovalState.WAITING)
+    if deed == "time-out" or not waiting:
+        settle_waiting(tx, now_s, RETRY)
+        return
+    question = waiting[which % len(waiting)]
+    if deed == "withdraw":
+        cancel(tx, question.order_id, now_s)
+    else:
+        answer(tx, question, ADMIN, Verdict(deed), now_s=now_s, policy=RETRY)
 
 
 def _report(deed: str, machine: Machine, now_s: float) -> Message:

@@ -30,14 +30,29 @@ from catalog import (
     tenancy,
     webhooks,
 )
+from catalog.approvals import rules
+from catalog.approvals.rules import Terms
 from catalog.cloud_assets import CloudAssets
 from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineStatus
 from catalog.errors import CloudError, SealBroken
+from catalog.holders import holder
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.access import Role
+from catalog.model.approval import Approval, ApprovalState
 from catalog.model.asset import Asset, AssetState
-from catalog.model.ids import AssetId, ConnectionId, OfferId, PassageId, PlatformId, ProjectId, TokenId, new_id
+from catalog.model.ids import (
+    ApprovalId,
+    AssetId,
+    ConnectionId,
+    OfferId,
+    PassageId,
+    PlatformId,
+    ProjectId,
+    TokenId,
+    new_id,
+)
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.model.order import Order
 from catalog.model.passage import Passage, PassageKind
 from catalog.model.price import Price
 from catalog.orders.place import place
@@ -399,7 +414,25 @@ def _seed_offers(tx: Tx, ids: dict[str, str], now_s: float) -> None:
         cloud_name="data", size_gib=8, cloud_id="vol-1",
     )  # fmt: skip
     ids["asset"] = rows.insert(tx, asset, now_s).id
+    _seed_approval(tx, ids, order, now_s)
     _seed_passage(tx, ids, now_s)
+
+
+def _seed_approval(tx: Tx, ids: dict[str, str], order: Order, now_s: float) -> None:
+    """A rule that no order meets, and a question about the order which has had its answer."""
+    admin = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
+    terms = Terms(name="elsewhere", platforms=["other"], approvers=["mara@bakery.example"])
+    ids["approval-rule"] = rules.add(tx, holder(tx, ids["tenant"]), terms, admin, now_s).id
+    question = Approval(
+        id=ApprovalId(new_id("approval", now_s)),
+        order_id=order.id,
+        project_id=order.project_id,
+        offer_id=order.offer_id,
+        state=ApprovalState.APPROVED,
+        expires_at_s=now_s,
+        judged_at_s=now_s,
+    )
+    ids["approval"] = rows.insert(tx, question, now_s).id
 
 
 def _seed_passage(tx: Tx, ids: dict[str, str], now_s: float) -> None:

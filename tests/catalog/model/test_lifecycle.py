@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 
 from catalog.errors import WrongState
+from catalog.model.approval import APPROVAL_TRANSITIONS, ApprovalEvent, ApprovalState
 from catalog.model.connection import CONNECTION_TRANSITIONS, ConnectionEvent, ConnectionState
 from catalog.model.consent import GRANT_TRANSITIONS, GrantEvent, GrantState
 from catalog.model.lifecycle import next_state
@@ -20,6 +21,7 @@ TABLES = [
     pytest.param(GRANT_TRANSITIONS, GrantState.PROPOSED, GrantEvent, id="grant"),
     pytest.param(MACHINE_TRANSITIONS, MachineState.BUILDING, MachineEvent, id="machine"),
     pytest.param(ORDER_TRANSITIONS, OrderState.PLACED, OrderEvent, id="order"),
+    pytest.param(APPROVAL_TRANSITIONS, ApprovalState.WAITING, ApprovalEvent, id="approval"),
 ]
 
 
@@ -69,6 +71,7 @@ def test_an_order_is_fulfilled_by_one_machine_and_once() -> None:
     }
     assert ways == {
         (OrderState.PLACED, OrderEvent.SERVE_FROM_POOL),
+        (OrderState.AWAITING_APPROVAL, OrderEvent.SERVE_FROM_POOL),
         (OrderState.CREATING, OrderEvent.SERVE_FROM_POOL),
         (OrderState.CREATING, OrderEvent.CREATED),
     }

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog import consent, quotas
+from catalog import accounts, consent, quotas
 from catalog.errors import Denied, InvalidValue, QuotaExceeded
 from catalog.holders import holder
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, Message
+from catalog.model.approval import Verdict
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, MessageId, OfferId, PlatformId, ProjectId
 from catalog.model.machine import Machine, MachineState
-from catalog.model.offering import InventoryItem
+from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.model.order import Order, OrderState
 from catalog.model.placement import Placement
 from catalog.model.tenancy import Project
@@ -26,6 +27,7 @@ from catalog.orders.settle import settle
 from catalog.search.index import SearchIndex
 from catalog.store import rows
 from catalog.store.database import Tx
+from tests.support.approving import ADMIN, rule, says
 from tests.support.markets import NOW_S, add_market
 from tests.support.ordering import a_project
 from tests.support.stores import Store
@@ -452,3 +454,46 @@ def test_no_candidate_is_for_other_projects(market: Store) -> None:
     tell(market, "destroyed", first)
     assert machine(market, order).platform_id == "platform_003"
     assert [each["outcome"] for each in placement(market, order).candidates] == ["failed", "refused", "chosen"]
+
+
+def test_the_next_candidate_is_judged_by_the_rules_too(market: Store) -> None:
+    """Only cloud-001 needs an approval: the order begins at cloud-000, falls, waits, and goes on at cloud-001 once.
+
+    While it waits nothing of it is left anywhere; an approval that finds the grant gone leads to cloud-002.
+    """
+    whose = project(market)
+    market.write(lambda tx: people_of(tx, whose))
+    rule_for(market, "cloud-001")
+    for revoked, last in ((False, "platform_001"), (True, "platform_002")):
+        order = ordered(market)
+        first = machine(market, order)
+        tell(market, "failed", first)
+        tell(market, "destroyed", first)
+        waiting = now(market, order)
+        assert (waiting.state, waiting.machine_id) == (OrderState.AWAITING_APPROVAL, None)
+        assert market.read(lambda tx, o=order: alive(tx, o)) == []
+        if revoked:
+            offer = market.read(lambda tx: rows.by_id(tx, Offer, "offer_machine_001"))
+            market.write(lambda tx, o=offer: rows.update(tx, o, {"state": OfferState.WITHDRAWN}, NOW_S))
+        approve(market, order)
+        held = now(market, order)
+        assert (held.state, machine(market, order).platform_id) == (OrderState.CREATING, last)
+        outcomes = [each["outcome"] for each in placement(market, order).candidates[:3]]
+        assert outcomes == (["failed", "refused", "chosen"] if revoked else ["failed", "chosen", ""])
+        assert len(market.read(lambda tx, o=order: alive(tx, o))) == 1
+
+
+def people_of(tx: Tx, whose: ProjectId) -> None:
+    """Add an owner of the project."""
+    account = accounts.create_user(tx, name="olga", now_s=NOW_S)
+    accounts.join(tx, ADMIN, account=account.id, role="owner", project=whose, now_s=NOW_S)
+
+
+def rule_for(market: Store, platform: str) -> None:
+    """Let orders at the platform need an owner's approval."""
+    market.write(lambda tx: rule(tx, "role:owner", whose=None, platforms=[platform]))
+
+
+def approve(market: Store, order: Order) -> None:
+    """Let the owner approve."""
+    market.write(lambda tx: says(tx, "olga", Verdict.APPROVE, order, NOW_S))

@@ -27,6 +27,9 @@ NOT_HERE = {
     ("create_project", "owner"),
     ("create_token", "owner"),
     ("create_project", "neighbour"),
+    # He owns a project and no organisation.
+    ("add_approval_rule", "owner"),
+    ("remove_approval_rule", "owner"),
     ("create_token", "neighbour"),
 }
 
@@ -68,6 +71,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "announce_exit": {"relay": "fra-1", "ports": {"api": 40001}},
     "create_grant_rule": {"platform": "*", "capability": "machine"},
     "place_order": {"offer": "platform", "size": "small", "image": "debian-12"},
+    "approve": {"comment": "yes"},
+    "deny": {"comment": "no"},
+    "add_approval_rule": {
+        "name": "dear",
+        "holder": "bakery/tenant",
+        "platforms": ["other"],
+        "approvers": ["role:owner"],
+    },
     "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
     "save_search": {"name": "cheap", "query": {"sort": "price"}},
     "label_offer": {"labels": {"tier": "gold"}},
@@ -103,6 +114,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
         "organisations": "bakery",
         "projects": "tenant",
     }
+    named |= {"approval-rules": "approval-rule"}
     named |= {"quotas": "tenant", "lease-rules": "tenant", "budgets": "tenant", "costs": "tenant"}
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
     return (
@@ -192,6 +204,7 @@ def test_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
         "passages",
         "webhooks",
         "saved-searches",
+        "approvals",
     }
 
     async def story() -> None:

@@ -32,6 +32,8 @@ MINE = (
     "order",
     "machine",
     "asset",
+    "approval",
+    "approval-rule",
     "account",
     "mara",
     "membership",

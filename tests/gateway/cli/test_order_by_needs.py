@@ -28,7 +28,8 @@ def test_needs_are_ordered_and_explained(crossway: Crossway, tmp_path: Path) -> 
         assert "reachability unknown" in table
         assert "os debian 12" in table
         run("explain", order["id"], role="rival", code=3)
-        run("explain", api.ids["order"], code=3)
+        named = json.loads(run("create", "platform", "--size", "small", "--image", "debian-12"))
+        run("explain", named["id"], code=3)
         assert "without vcpu_min there would be 1" in run("create", *needs[:2], "--need", "vcpu=64", code=2)
         assert "leave it out" in run("create", "platform", *needs[:2], code=2)
         assert "give size, or needs" in run("create", "platform", code=2)

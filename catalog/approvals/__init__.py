@@ -1,0 +1,1 @@
+"""Orders that others must approve: rules, questions, and who may answer them."""
