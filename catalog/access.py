@@ -103,6 +103,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "approval-rule:read": _VIEWER,
     # An owner's are for whoever owns the organisation: a project does not rule over itself.
     "approval-rule:write": _OWNER,
+    "schedule:read": _VIEWER,
+    "schedule:write": _OWNER,  # a project's; a machine's is for who may start and stop it
     "order:read": _VIEWER,
     "order:write": _MEMBER,
     "order:cancel": _ADMIN | _MEMBER,

@@ -22,6 +22,7 @@ from catalog.model.platform import Endpoint, Platform
 from catalog.model.quota import Quota
 from catalog.model.right import Right, RightState
 from catalog.model.rows import Row
+from catalog.model.schedule import Schedule
 from catalog.model.terms import TERMS
 from catalog.model.webhook import Webhook
 
@@ -70,6 +71,8 @@ def telling(row: Row) -> Telling | None:  # noqa: C901, PLR0911, PLR0912  one an
             return _quota(row)
         case Budget():
             return _budget(row)
+        case Schedule():
+            return _schedule(row)
         case Approval():
             return _approval(row)
         case ApprovalRule():
@@ -269,4 +272,14 @@ def _approval_rule(row: ApprovalRule) -> Telling:
         subject_id=row.id,
         project_id=ProjectId(row.holder_id) if row.holder_id.startswith("project_") else None,
         facts={"name": row.name, "needed": row.needed, "over": row.over, "currency": row.currency},
+    )
+
+
+def _schedule(row: Schedule) -> Telling:
+    return Telling(
+        noun="schedule",
+        standing="set",
+        subject_id=row.id,
+        project_id=row.project_id,
+        facts={"zone": row.zone, "windows": row.windows, "machine": row.machine_id},
     )

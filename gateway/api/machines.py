@@ -12,6 +12,7 @@ from catalog.model.ids import MachineId, PlatformId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.platform import Platform
 from catalog.pool.give_back import destroy, give_back
+from catalog.schedules.keeping import taken_in_hand
 from catalog.store import rows, scoped
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Nothing, Out, Resource, Time, stamp
@@ -137,8 +138,10 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
             machine = destroy(tx, MachineId(machine.id), project, call.now_s)
         case "give-back":
             machine = give_back(tx, MachineId(machine.id), project, call.now_s)
-        case _:
+        case action:
             _refuse_unless_running(machine)
+            if action in {"start", "stop"}:
+                taken_in_hand(tx, machine, call.now_s)
     return machine_out(tx, machine)
 
 

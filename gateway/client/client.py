@@ -24,6 +24,7 @@ from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
 from gateway.client.quotas import Quotas
 from gateway.client.resources import BackgroundTask, Provider
+from gateway.client.schedules import Schedules
 from gateway.client.search import SavedSearches, Search
 from gateway.client.tenancy import Organisations, Projects
 from gateway.client.webhooks import Webhooks
@@ -79,6 +80,7 @@ class Client:
         self.pools = Pools(self.wire, "/v1/pools")
         self.machines = Machines(self.wire, "/v1/machines")
         self.assets = Assets(self.wire, "/v1/assets")
+        self.schedules = Schedules(self.wire, "/v1/schedules")
         self.passages = Passages(self.wire, "/v1/passages")
         self.events = Events(self.wire, "/v1/events")
         self.webhooks = Webhooks(self.wire, "/v1/webhooks")

@@ -81,6 +81,8 @@ EXPECTED = {
     "machine:write": "aom",
     "machine:import": "ar",
     "order:write": "om",
+    "schedule:read": "arsomv",
+    "schedule:write": "ao",
 }
 LETTERS = {
     Role.ADMIN: "a", Role.OPERATOR: "r", Role.AUDITOR: "s", Role.PLATFORM: "p",

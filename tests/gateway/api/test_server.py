@@ -79,6 +79,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "platforms": ["other"],
         "approvers": ["role:owner"],
     },
+    "set_machine_schedule": {"windows": [{"days": ["mon"], "start": "08:00", "stop": "18:00"}]},
+    "set_project_schedule": {
+        "zone": "Europe/Berlin",
+        "windows": [{"days": ["sun"], "start": "22:00", "stop": "06:00"}],
+    },
     "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
     "save_search": {"name": "cheap", "query": {"sort": "price"}},
     "label_offer": {"labels": {"tier": "gold"}},
@@ -114,7 +119,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
         "organisations": "bakery",
         "projects": "tenant",
     }
-    named |= {"approval-rules": "approval-rule"}
+    named |= {"approval-rules": "approval-rule", "schedules": "tenant"}
     named |= {"quotas": "tenant", "lease-rules": "tenant", "budgets": "tenant", "costs": "tenant"}
     thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
     return (
