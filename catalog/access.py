@@ -67,12 +67,12 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "price:read": _SEEN,
     "price:write": _ADMIN,
     "lease:read": _VIEWER,
-    "lease:write": _ADMIN,
+    "lease:write": _OWNER,  # see catalog.delegation
     "budget:read": _VIEWER,
-    "budget:write": _ADMIN,
+    "budget:write": _OWNER,  # see catalog.delegation
     "cost:read": _VIEWER,
     "quota:read": _VIEWER,
-    "quota:write": _ADMIN,
+    "quota:write": _OWNER,  # see catalog.delegation
     "pool:read": _RUN_SEEN,
     "pool:write": _RUN,
     "background:read": _RUN_SEEN,
@@ -90,19 +90,16 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "connection:consent": frozenset({Role.PLATFORM}),
     "grant:read": _PLATFORM_SEEN,
     "grant:revoke": _PLATFORM,
-    # What a platform grants is its owner's word alone.
-    "grant:answer": frozenset({Role.PLATFORM}),
+    "grant:answer": frozenset({Role.PLATFORM}),  # what a platform grants is its owner's word alone
     "grant:write": _ADMIN,
     # Tenants are not among them: a native session shows the whole account, other tenants' machines included.
     "passage:read": _PLATFORM | {Role.AUDITOR},
     "passage:open": _PLATFORM,
     "passage:close": _PLATFORM,
     "approval:read": _VIEWER,
-    # Who is asked about an order stands in the rule that it meets.
-    "approval:write": _ADMIN | _MEMBER,
+    "approval:write": _ADMIN | _MEMBER,  # who is asked, stands in the rule
     "approval-rule:read": _VIEWER,
-    # An owner's are for whoever owns the organisation: a project does not rule over itself.
-    "approval-rule:write": _OWNER,
+    "approval-rule:write": _OWNER,  # of the organisation: a project does not rule over itself
     "schedule:read": _VIEWER,
     "schedule:write": _OWNER,  # a project's; a machine's is for who may start and stop it
     "order:read": _VIEWER,

@@ -40,12 +40,10 @@ from gateway.background.grant_work import grant_work
 from gateway.background.logs import log_work
 from gateway.background.noting import Noted
 from gateway.background.order_work import OrderWork
-from gateway.background.refresh_machines import RefreshMachines
-from gateway.background.rounds import Rounds
 from gateway.background.runner import BackgroundTask, Runner, Service, Work
-from gateway.background.schedules import KeepSchedules
 from gateway.background.searching import search_work
 from gateway.background.settle_grants import SettleGrants
+from gateway.background.spending import machine_work
 from gateway.background.tidying import tidy_work
 from gateway.bootstrap import (
     SEALING_KEYS_FILE,
@@ -297,8 +295,6 @@ async def _work(
             read_again_s=settings.discovery.period_s,
         )
         enforcement = Enforcement(database, clock, parts.clouds.calls, parts.live, parts.keeper.let_go)
-        schedules = KeepSchedules(database=database, clock=clock, clouds=parts.clouds)
-        machines = RefreshMachines(database=database, clock=clock, clouds=parts.clouds)
         yield [
             Service(name="connections", run=parts.keeper.run, wake=parts.keeper.wake),
             Service(name="passages", run=parts.passages.run, wake=parts.passages.wake),
@@ -306,8 +302,7 @@ async def _work(
             Service(name="provision", run=provisioner.run),
             *orders.tasks(),
             *grant_work(grants, policies.grant_work_policy(settings)),
-            Rounds("machines", machines.due, period_s=60.0, visit_timeout_s=300.0),
-            BackgroundTask(name="schedules", run_once=schedules.run_once, period_s=15.0, timeout_s=300.0),
+            *machine_work(database, clock, parts.clouds),
             BackgroundTask(name="reach", run_once=parts.reach.run_once, period_s=15.0, timeout_s=30.0),
             tidy_work(database, clock, queue, records, expire),
             search_work(database, clock, parts.search),

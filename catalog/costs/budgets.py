@@ -47,11 +47,11 @@ def cost_of(tx: Tx, whose: Holder, month: Month, now_s: float) -> Tally:
 def change(tx: Tx, whose: Holder, changes: Mapping[str, Any], now_s: float) -> Budget:
     """Set what is named of the holder's budget and return it; a first one needs ``amount`` and ``currency``.
 
-    Raises InvalidValue naming the field. Alerts of this month are given again for the new terms.
+    Raises InvalidValue naming the field. Alerts and stops of this month are announced again for the new terms.
     """
     if changes.get("currency") is not None and changes["currency"] not in CURRENCIES:
         raise InvalidValue("this is no currency", field="currency", fix="its ISO 4217 code, such as EUR")
-    wanted = {**changes, "alerted_month": "", "alerted_ratio": 0.0}
+    wanted = {**changes, "alerted_month": "", "alerted_ratio": 0.0, "stop_month": "", "stop_at_s": None}
     if "alert_ratios" in wanted:
         wanted["alert_ratios"] = sorted(set(wanted["alert_ratios"]))
     held = rows.find(tx, Budget, whose.id)
@@ -82,7 +82,7 @@ def refuse_beyond(
     month = Month.at(now_s)
     for whose in holders_of(tx, project_id):
         budget = rows.find(tx, Budget, whose.id)
-        if budget is None or not budget.stops_orders:
+        if budget is None or not (budget.stops_orders or budget.stops_machines):
             continue
         ends_at_s = None if lease_s is None else now_s + lease_s
         wanted = estimate(budget, Use(price=price, from_s=now_s, to_s=None, lease_ends_at_s=ends_at_s), month, now_s)

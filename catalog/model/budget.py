@@ -17,6 +17,9 @@ class Budget(Row, table=True):
     currency: str
     alert_ratios: list[float] = json_column(list)
     stops_orders: bool = False
+    stops_machines: bool = False  # and orders too
     unknown_hourly: str | None = None
     alerted_month: str = ""  # for which month alerts were given already ...
     alerted_ratio: float = 0.0  # ... up to which ratio
+    stop_month: str = ""  # for which month it was announced that machines stop ...
+    stop_at_s: float | None = None  # ... and from when on

@@ -118,6 +118,7 @@ class Machine(Row, table=True):
     lease_set_at_s: float | None = None  # when somebody last said so
     used_from_s: float | None = None  # when it was handed over: from then on it costs its project ...
     used_to_s: float | None = None  # ... until nothing was left of it
+    budget_stop_s: float | None = None  # when it was stopped because a budget was spent
     edge_s: float | None = None  # up to when its schedule is settled
     reminded_s: float | None = None  # the last reminder of its end that was given: so long before it
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import and_, case, func, or_
 from sqlalchemy import select as sql_select
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from catalog.model.approval import Approval, ApprovalState
 from catalog.model.ids import ProjectId
@@ -65,3 +65,19 @@ def _waiting(tx: Session, projects: Collection[ProjectId], to_s: float) -> list[
         )
     )
     return [Use(price=price, from_s=None, to_s=None, lease_s=lease_s) for price, lease_s in tx.execute(asked)]
+
+
+def unstopped(tx: Session, projects: Collection[ProjectId], since_s: float, limit: int) -> Sequence[Machine]:
+    """Return up to ``limit`` machines that these projects use and that no spent budget has stopped since then."""
+    stopped = column(Machine, "budget_stop_s")
+    return tx.exec(
+        select(Machine)
+        .where(
+            column(Machine, "project_id").in_(sorted(projects)),
+            column(Machine, "state") == MachineState.IN_USE,
+            column(Machine, "custody") != Custody.OBSERVED.value,
+            or_(stopped.is_(None), stopped < since_s),
+        )
+        .order_by(column(Machine, "id"))
+        .limit(limit)
+    ).all()

@@ -243,7 +243,12 @@ def _budget(row: Budget) -> Telling:
         standing="set",
         subject_id=row.id,
         project_id=ProjectId(row.id) if row.id.startswith("project_") else None,
-        facts={"amount": row.amount, "currency": row.currency, "stops_orders": row.stops_orders},
+        facts={
+            "amount": row.amount,
+            "currency": row.currency,
+            "stops_orders": row.stops_orders,
+            "stops_machines": row.stops_machines,
+        },
     )
 
 

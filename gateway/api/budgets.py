@@ -6,6 +6,7 @@ from pydantic import Field
 
 from catalog.costs import budgets
 from catalog.costs.tally import Cost, Month, Tally
+from catalog.delegation import check_budget
 from catalog.errors import InvalidValue, NotFound
 from catalog.holders import Holder, holder
 from catalog.model.budget import Budget
@@ -29,6 +30,11 @@ Ratios = Annotated[
 ]
 Stops = Annotated[bool, Field(description="Refuse orders that would not fit until the end of the month.")]
 
+StopsMachines = Annotated[
+    bool,
+    Field(description="Refuse such orders, and stop the machines once all is spent; told an hour before that."),
+]
+
 
 class BudgetChangesIn(Body):
     """What shall change; what is left out stays. A first one needs amount and currency."""
@@ -37,6 +43,7 @@ class BudgetChangesIn(Body):
     currency: Currency = absent()
     alert_ratios: Ratios = absent()
     stops_orders: Stops = absent()
+    stops_machines: StopsMachines = absent()
     unknown_hourly: Amount | None = Field(
         default=None, description="What an hour counts for that has no price in this currency; null: nobody can say."
     )
@@ -51,6 +58,7 @@ class BudgetOut(Composite):
     currency: str
     alert_ratios: list[float]
     stops_orders: bool
+    stops_machines: bool
     unknown_hourly: str | None
     month: str
     spent: str
@@ -116,14 +124,17 @@ def change_budget(tx: Tx, call: Call[BudgetChangesIn]) -> BudgetOut:
     """Return the budget."""
     whose = own_holder(tx, call)
     call.precondition.check(rows.find(tx, Budget, whose.id) or Budget(id=whose.id, version=0, amount="", currency=""))
+    check_budget(tx, call.principal, whose, named(call.body))
     return _out(tx, whose, budgets.change(tx, whose, named(call.body), call.now_s), call.now_s)
 
 
 @routes.plain("DELETE", "/v1/budgets/{holder}", permission="budget:write", status=204, summary="Remove a budget")
 def remove_budget(tx: Tx, call: Call[Nothing]) -> None:
     """Remove it."""
-    budget = _held(tx, own_holder(tx, call))
+    whose = own_holder(tx, call)
+    budget = _held(tx, whose)
     call.precondition.check(budget)
+    check_budget(tx, call.principal, whose, None)
     rows.delete(tx, budget)
 
 
@@ -162,6 +173,7 @@ def _out(tx: Tx, whose: Holder, row: Budget, now_s: float) -> BudgetOut:
         currency=row.currency,
         alert_ratios=row.alert_ratios,
         stops_orders=row.stops_orders,
+        stops_machines=row.stops_machines,
         unknown_hourly=row.unknown_hourly,
         month=month.name,
         spent=budgets.shown(now.cost.spent),

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from catalog.delegation import check_lease
 from catalog.errors import InvalidValue
 from catalog.holders import Holder
 from catalog.leases import rules
@@ -56,6 +57,7 @@ def change_lease_rule(tx: Tx, call: Call[LeaseRuleChangesIn]) -> LeaseRuleOut:
     """Return the changed rule."""
     whose = own_holder(tx, call)
     call.precondition.check(rules.rule_of(tx, whose))
+    check_lease(tx, call.principal, whose, named(call.body))
     return _out(whose, rules.change_rule(tx, whose, named(call.body), call.now_s))
 
 

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from catalog import imported
 from catalog.clouds import MachineAction
-from catalog.errors import CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
+from catalog.costs.stops import refuse_start
+from catalog.errors import BudgetExceeded, CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
 from catalog.leases.rules import extend
 from catalog.model.ids import MachineId, PlatformId
 from catalog.model.machine import Custody, Machine, MachineState
@@ -121,7 +122,7 @@ async def _at_cloud(call: Call[ActionIn], machine: MachineOut) -> None:
     status=202,
     wakes=(Wakes.DISPATCH, Wakes.POOLS),
     then=_at_cloud,
-    errors=(WrongState, CloudUnavailable, CloudRefused, CloudTimedOut),
+    errors=(WrongState, BudgetExceeded, CloudUnavailable, CloudRefused, CloudTimedOut),
     summary="Start, stop, reboot, destroy or give back a machine",
 )
 def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
@@ -140,6 +141,8 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
             machine = give_back(tx, MachineId(machine.id), project, call.now_s)
         case action:
             _refuse_unless_running(machine)
+            if action == "start" and not call.sees_all:
+                refuse_start(tx, machine.project_id, call.now_s)
             if action in {"start", "stop"}:
                 taken_in_hand(tx, machine, call.now_s)
     return machine_out(tx, machine)

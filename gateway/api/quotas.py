@@ -8,6 +8,7 @@ from catalog import quotas
 from catalog.allowance import MIB_PER_GIB
 from catalog.assets import quota
 from catalog.cloud_assets import AssetKind
+from catalog.delegation import check_quota
 from catalog.holders import Holder, holder
 from catalog.model.quota import Quota
 from catalog.store.assets import Kept
@@ -93,6 +94,7 @@ def change_quota(tx: Tx, call: Call[QuotaChangesIn]) -> QuotaOut:
     """Return the changed quota."""
     whose = own_holder(tx, call)
     call.precondition.check(quotas.quota_of(tx, whose))
+    check_quota(tx, call.principal, whose, named(call.body))
     return _out(tx, whose, quotas.change(tx, whose, named(call.body), call.now_s))
 
 

@@ -21,6 +21,7 @@ _BUDGETS = (
     Column("FORECAST", "forecast"),
     Column("COMPLETE", "is_complete"),
     Column("STOPS ORDERS", "stops_orders"),
+    Column("STOPS MACHINES", "stops_machines"),
 )
 
 
@@ -49,6 +50,12 @@ def set_budget(
     stop_orders: Annotated[
         bool | None, typer.Option("--stop-orders/--no-stop-orders", help="Refuse orders that would not fit.")
     ] = None,
+    stop_machines: Annotated[
+        bool | None,
+        typer.Option(
+            "--stop-machines/--no-stop-machines", help="Refuse such orders, and stop machines once all is spent."
+        ),
+    ] = None,
     unknown_hourly: Annotated[
         str | None, typer.Option(metavar="AMOUNT|none", help="What an hour without a known price counts for.")
     ] = None,
@@ -59,6 +66,7 @@ def set_budget(
         "currency": currency,
         "alert_ratios": alert,
         "stops_orders": stop_orders,
+        "stops_machines": stop_machines,
         "unknown_hourly": unknown_hourly,
     }
     changes = {name: None if value == "none" else value for name, value in given.items() if value is not None}

@@ -18,6 +18,7 @@ class Budget(Resource):
     currency: str
     alert_ratios: list[float]
     stops_orders: bool
+    stops_machines: bool
     unknown_hourly: str | None
     month: str
     spent: str

@@ -28,6 +28,10 @@ NOT_HERE = {
     ("create_token", "owner"),
     ("create_project", "neighbour"),
     # He owns a project and no organisation.
+    ("change_budget", "owner"),
+    ("remove_budget", "owner"),
+    ("change_quota", "owner"),
+    ("change_lease_rule", "owner"),
     ("add_approval_rule", "owner"),
     ("remove_approval_rule", "owner"),
     ("create_token", "neighbour"),

@@ -24,14 +24,15 @@ from gateway.background.schedules import KeepSchedules
 from tests.support.clocks import ManualClock
 from tests.support.doubles import MemoryCloud, MemoryClouds
 from tests.support.ordering import OFFER, OTHER_PROJECT, PLATFORM, PROJECT, seeded_database
+from tests.support.rounds import one_round
 
 OFFICE: list[dict[str, object]] = [{"days": ["mon", "tue", "wed", "thu", "fri"], "start": "08:00", "stop": "18:00"}]
 HOUR_S = 3600.0
 
 
 def at(day: int, hour: float) -> float:
-    """Return that hour (UTC) of a day of November 2026; the 23rd is a Monday."""
-    return datetime(2026, 11, day, tzinfo=UTC).timestamp() + hour * HOUR_S
+    """Return that hour (UTC) of a day of November 2026; the 23rd is a Monday, the 31st the first of December."""
+    return datetime(2026, 11, 1, tzinfo=UTC).timestamp() + (24 * (day - 1) + hour) * HOUR_S
 
 
 class SwitchedCloud(MemoryCloud):
@@ -69,9 +70,8 @@ class World:
         """Let the task run then, with a fresh memory, and return what it asked of the cloud."""
         self.clock.advance(at(day, hour) - self.clock.now_s())
         self.cloud.acted.clear()
-        await KeepSchedules(
-            database=self.database, clock=self.clock, clouds=MemoryClouds({PLATFORM: self.cloud})
-        ).run_once()
+        clouds = MemoryClouds({PLATFORM: self.cloud})
+        await one_round(KeepSchedules(database=self.database, clock=self.clock, clouds=clouds))
         return list(self.cloud.acted)
 
     async def write(self, work: Callable[[Tx], object]) -> None:
@@ -238,7 +238,7 @@ def test_a_cloud_that_refuses_is_told_of_once_and_holds_nobody_up(tmp_path: Path
 
 def test_a_portion_at_a_time_all_come_to_their_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one machine a run, the second is stopped by the second run, and no third has anything to do."""
-    monkeypatch.setattr(schedules, "MACHINES_A_RUN", 1)
+    monkeypatch.setattr(schedules, "MACHINES_A_LOOK", 1)
 
     async def story(here: World) -> None:
         await here.default()

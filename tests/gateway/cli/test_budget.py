@@ -42,3 +42,39 @@ def test_a_budget_is_set_felt_shown_and_removed(crossway: Crossway, tmp_path: Pa
         run("budget", "set", "bakery/tenant", "--amount", "5", role="tenant", code=5)
         run("budget", "remove", "bakery/tenant", "--yes")
         run("budget", "show", "bakery/tenant", code=3)
+
+
+def test_an_organisations_owner_sets_what_an_admin_left_open(crossway: Crossway, tmp_path: Path) -> None:
+    """Mara owns the bakery: its project's budget, quota and leases within the bakery's, and not the bakery's own."""
+    with served_api(tmp_path) as api:
+
+        def run(*words: str, code: int = 0, role: str = "admin") -> Any:
+            environment = {"CROSSWAY_SERVER": api.server, "CROSSWAY_TOKEN": api.tokens[role]}
+            result = crossway(*words, CROSSWAY_OUTPUT="json", **environment)
+            assert result.exit_code == code, result.stderr
+            return json.loads(result.stdout) if code == 0 and result.stdout else result.stderr
+
+        run("member", "add", "mara@bakery.example", "--org", "bakery")
+        run("budget", "set", "bakery", "--amount", "500", "--currency", "EUR", "--stop-machines")
+        run("quota", "set", "bakery", "--machines", "9")
+        run("lease", "set", "bakery", "--longest", "30d")
+        mine = {"role": "user"}
+        for setting in (
+            ("budget", "set", "{}", "--amount", "{}00", "--currency", "EUR"),
+            ("quota", "set", "{}", "--machines", "{}"),
+            ("lease", "set", "{}", "--longest", "{}0d"),
+        ):
+
+            def words(whose: str, much: str, setting: tuple[str, ...] = setting) -> list[str]:
+                said = iter((whose, much))
+                return [each.format(next(said)) if "{" in each else each for each in setting]
+
+            run(*words("bakery/tenant", "3"), **mine)
+            run(*words("bakery/tenant", "11"), **mine, code=2)
+            run(*words("bakery", "2"), **mine, code=5)
+            run(*words("foundry/rival", "2"), **mine, code=3)
+            run(*words("bakery/tenant", "2"), role="owner", code=5)
+        shown = run("budget", "show", "bakery/tenant", role="tenant")
+        assert (shown["amount"], shown["stops_machines"]) == ("300", False)
+        assert run("budget", "show", "bakery")["stops_machines"] is True
+        run("budget", "remove", "bakery/tenant", "--yes", **mine)
