@@ -69,7 +69,7 @@ def label(
 
 @remote(catalog, "offer")
 def offer(door: Door, *, offer: Key) -> None:
-    """Show one offer with its sizes and images."""
+    """Show one offer with its sizes, images and networks."""
     door.show(door.client.offers.get(offer))
 
 

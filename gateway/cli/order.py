@@ -73,7 +73,8 @@ def create_order(
         str | None, typer.Option(help="One of the platform's key pairs, by id or name, to log in with; else none.")
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="One of the platform's networks, by id or name; crossway offer show lists them.")
+        str | None,
+        typer.Option(help="One of the platform's networks, by id or name; crossway catalog offer shows them."),
     ] = None,
     lease: Annotated[
         str | None,
