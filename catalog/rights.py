@@ -42,10 +42,14 @@ def of_platform(tx: Tx, platform_id: PlatformId) -> Sequence[Right]:
 
 
 def due(tx: Tx, platform_ids: Iterable[PlatformId], before_s: float) -> set[PlatformId]:
-    """Return those of ``platform_ids`` whose rights were never looked at, or all of them before ``before_s``."""
+    """Return those of ``platform_ids`` whose rights were never looked at, or one of them not since ``before_s``.
+
+    What is granted is proved whenever it is published: that says nothing of what is not.
+    """
     wanted = set(platform_ids)
-    fresh = {right.platform_id for right in rows.where(tx, Right, platform_id=wanted) if right.proved_at_s > before_s}
-    return wanted - fresh
+    known = rows.where(tx, Right, platform_id=wanted)
+    old = {right.platform_id for right in known if right.proved_at_s <= before_s}
+    return old | (wanted - {right.platform_id for right in known})
 
 
 def _state(proof: Proof, right: Right | None, *, asked: bool) -> RightState:

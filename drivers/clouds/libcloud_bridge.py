@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 # Over all platforms of the process: 16 platforms may hang completely before the others feel it.
 CALLS_LIMIT: Final = 64
+# A call in this process brings home no more than so many answers of the longest kind would be: each page of an endless
+# list is short, and a driver keeps them all. Longer lists are read by a process with a limit of its own.
+ANSWERS_LIMIT_COUNT: Final = 4
 _slots = threading.BoundedSemaphore(CALLS_LIMIT)
 
 
@@ -93,11 +96,11 @@ class Bridge:
         CloudUnavailable when no thread came free in time: then nothing was sent.
         """
         ends_s = time.monotonic() + self._policy.deadline_s
-        bound = Call(self._route, deadline_s=self._policy.deadline_s, body_limit_bytes=body_limit_bytes)
+        bound = self._call(self._policy.deadline_s, body_limit_bytes)
         outcome = await self._once(bound, lambda: self._bound(bound, blocking), self._policy.deadline_s)
         if repeatable and isinstance(outcome.error, CloudDisconnected):
             left_s = ends_s - time.monotonic()
-            again = Call(self._route, deadline_s=left_s, body_limit_bytes=body_limit_bytes)
+            again = self._call(left_s, body_limit_bytes)
             outcome = await self._once(again, lambda: self._bound(again, blocking), left_s)
         return _value(outcome)
 
@@ -116,6 +119,11 @@ class Bridge:
             return _value(self._bound(call, blocking))
         finally:
             call.cut()
+
+    def _call(self, deadline_s: float, body_limit_bytes: int | None) -> Call:
+        limit_bytes = body_limit_bytes or self._policy.body_limit_bytes
+        total_bytes = ANSWERS_LIMIT_COUNT * limit_bytes
+        return Call(self._route, deadline_s=deadline_s, body_limit_bytes=limit_bytes, total_limit_bytes=total_bytes)
 
     async def _once(self, call: Call, work: Callable[[], _Outcome[T]], deadline_s: float) -> _Outcome[T]:
         future = self._threads.submit(work)

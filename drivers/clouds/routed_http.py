@@ -87,9 +87,19 @@ class Route:
 class Call:
     """One driver call: its route, its deadline, and the sockets it opened, so that it can be cut from outside."""
 
-    def __init__(self, route: Route, *, deadline_s: float, body_limit_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        route: Route,
+        *,
+        deadline_s: float,
+        body_limit_bytes: int | None = None,
+        total_limit_bytes: int | None = None,
+    ) -> None:
+        """``body_limit_bytes`` holds for each answer, ``total_limit_bytes`` for all of them; None: for no total."""
         self.route = route
         self.body_limit_bytes = body_limit_bytes or route.body_limit_bytes
+        self.total_limit_bytes = total_limit_bytes
+        self.taken_bytes = 0  # of all answers' bodies
         self.status: int | None = None  # of the last answer; None when the last request got none
         self.retry_after_s: int | None = None  # what the last answer asked for; None when it did not
         self.request_id = ""  # of the last answer, as the cloud calls it; "" when it does not
@@ -286,8 +296,11 @@ def _read(raw: Any, call: Call) -> bytes:
     body = bytearray()
     for chunk in raw.stream(_CHUNK_BYTES, decode_content=True):
         body += chunk
+        call.taken_bytes += len(chunk)
         if len(body) > call.body_limit_bytes:
             raise call.refused(AnswerTooLong("the cloud's answer is larger than any answer may be"))
+        if call.total_limit_bytes is not None and call.taken_bytes > call.total_limit_bytes:
+            raise call.refused(AnswerTooLong("the cloud's answers are longer than all of one call may be"))
         call.remaining_s()
     return bytes(body)
 

@@ -20,6 +20,9 @@ from catalog.messages.handshake import Capability, ServiceInformation
 from drivers.clouds.generic import GenericCloud
 from drivers.clouds.parsing import identifier
 from drivers.clouds.policy import PAGES_LIMIT
+from drivers.clouds.routed_http import AnswerTooLong
+
+_ROWS_LIMIT = 20_000  # libcloud's lists are whole before anybody can count them
 
 
 class SimulatedResponse(JsonResponse):
@@ -171,6 +174,8 @@ class SimulatedNodeDriver(NodeDriver):
             params = {**(query or {}), **({"after": after} if after else {})}
             page = connection.request(path, params=params).object
             count += len(page["items"])
+            if count > _ROWS_LIMIT:
+                raise AnswerTooLong("the cloud's list is longer than any list may be")
             yield from page["items"]
             after = page["next"]
             if after is None:

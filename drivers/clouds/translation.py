@@ -131,6 +131,9 @@ def _for_transport(error: Exception, detail: str) -> CatalogError:
     lost = any(isinstance(link, ConnectionError | urllib3.exceptions.IncompleteRead) for link in links)
     if not lost and any(isinstance(link, _NOT_HTTP) for link in links):
         return CloudMisbehaved("the cloud's answer is not HTTP as it should be", detail=detail)
+    # An end in the middle of the handshake is a broken connection; any other trouble with TLS is what the cloud says.
+    if not lost and any(type(link) is ssl.SSLError for link in links):
+        return CloudMisbehaved("the cloud does not speak TLS as it should be spoken", detail=detail)
     if isinstance(error, OSError):  # requests' own errors are OSErrors too
         return CloudDisconnected("the connection to the cloud failed", detail=detail)
     return CloudMisbehaved("the cloud's answer makes no sense to its driver", detail=detail)

@@ -23,6 +23,10 @@ class Backoff(Generic[K]):
         failures, at_s = self._failures.get(key, (0, 0.0))
         return not failures or now_s >= at_s + min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30))
 
+    def failures(self, key: K) -> int:
+        """Return how often ``key`` has failed in a row."""
+        return self._failures.get(key, (0, 0.0))[0]
+
     def failed(self, key: K, now_s: float) -> None:
         """Note one more failure."""
         failures, _ = self._failures.get(key, (0, 0.0))

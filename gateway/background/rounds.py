@@ -21,6 +21,7 @@ Visit = Callable[[], Awaitable[object]]
 AT_ONCE = 8  # platforms that did well the last time, or are new
 DOUBTFUL_AT_ONCE = 4  # platforms whose last visit failed or was slow
 SLOW_S = 10.0  # a visit that takes longer would be felt by whoever waits for its place
+WELL_AFTER_S = 300.0  # not every visit meets what went wrong in the last one
 _LOOK_TIMEOUT_S = 60.0  # of asking our own database who is due
 
 
@@ -42,7 +43,7 @@ class Rounds:
         self.name = name
         self._due = due
         self._visit_timeout_s = visit_timeout_s
-        self._doubtful: dict[PlatformId, str] = {}  # -> the code of what the last visit ended in
+        self._doubtful: dict[PlatformId, tuple[str, float]] = {}  # -> the last trouble's code, and when it was
         self._under_way: set[PlatformId] = set()
         self._again: set[PlatformId] = set()  # those that were due in the middle of a visit
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -101,9 +102,13 @@ class Rounds:
         return "slow" if loop.time() - began_s > SLOW_S else ""
 
     def _note(self, platform: PlatformId, code: str) -> None:
-        before = self._doubtful.pop(platform, "")
+        now_s = asyncio.get_running_loop().time()
+        before, at_s = self._doubtful.get(platform, ("", 0.0))
+        facts = {"task": self.name, "platform": platform}
         if code:
-            self._doubtful[platform] = code
-        if code != before:
-            words = "platform not worked on as it should be" if code else "platform worked on again"
-            log.info(words, extra={"task": self.name, "platform": platform, "code": code or before})
+            self._doubtful[platform] = (code, now_s)
+            if code != before:
+                log.info("platform not worked on as it should be", extra={**facts, "code": code})
+        elif before and now_s - at_s >= WELL_AFTER_S:
+            del self._doubtful[platform]
+            log.info("platform worked on again", extra={**facts, "code": before})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from catalog import grant_rules
+from catalog.errors import CloudError
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, PlatformId
@@ -25,6 +26,9 @@ from gateway.connections.steps import KNOWN_ERRORS
 from gateway.connections.tunnels import LiveConnections
 
 log = logging.getLogger(__name__)
+
+# A cloud that did not answer so often in a row has nothing on offer: once may be the network's moment.
+SILENT_AFTER_COUNT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +88,11 @@ class SettleGrants:
             return
         try:
             await self.publisher.run(platform)
-        except (*KNOWN_ERRORS, asyncio.CancelledError):
+        except (*KNOWN_ERRORS, asyncio.CancelledError) as error:
             # Cut off at the end of its time, too.
             self.reaching.failed(platform, self.clock.now_s())
+            if isinstance(error, CloudError) and self.reaching.failures(platform) >= SILENT_AFTER_COUNT:
+                await self.publisher.silent(platform, str(error))
             raise
         self.reaching.cleared(platform)
         left = {grant.id for grant in await self._outdated(platform)}

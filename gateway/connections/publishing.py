@@ -12,9 +12,10 @@ from catalog.errors import CloudError, WrongState
 from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId, new_id
+from catalog.model.offering import Offer, OfferState
 from catalog.model.right import Right, RightState
 from catalog.ports import Clock
-from catalog.publish import publish, settle_inventory, trouble_with
+from catalog.publish import degrade, publish, settle_inventory, trouble_with
 from catalog.store import incoming
 from catalog.store.database import Database, Tx
 from catalog.store.rows import where
@@ -46,6 +47,24 @@ class Publisher:
                 # Revoked or expired while the cloud was asked: whoever ended it has withdrawn its offer.
                 log.info("grant ended meanwhile", extra={"platform": platform, "capability": grant.capability})
         return offered
+
+    async def silent(self, platform: PlatformId, reason: str) -> None:
+        """Close to new orders whatever of the cloud ``platform`` has on offer; ``run`` opens it again."""
+        now_s = self.clock.now_s()
+
+        def work(tx: Tx) -> list[Grant]:
+            offered = {offer.grant_id for offer in where(tx, Offer, platform_id=platform, state=OfferState.OFFERED)}
+            closed = [
+                grant
+                for grant in where(tx, Grant, platform_id=platform, state=GrantState.ACCEPTED)
+                if grant.id in offered and grant.capability not in OF_THE_OWNER
+            ]
+            for grant in closed:
+                degrade(tx, grant.id, reason, now_s)
+            return closed
+
+        for grant in await self.database.write(work):
+            log.warning("offer degraded", extra={"platform": platform, "capability": grant.capability})
 
     async def discover(self, platform: PlatformId) -> int:
         """Look what the account of ``platform`` could do, granted or not, and return how many rights changed hands.

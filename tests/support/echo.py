@@ -45,9 +45,9 @@ def _answer(peer: socket.socket) -> None:
 
 
 @contextmanager
-def echo(host: str) -> Iterator[Echo]:
-    """Run a server at ``host``, on any port, until the block ends; made in the network of the calling thread."""
-    with socket.create_server((host, 0)) as listener:
+def echo(host: str, *, port: int = 0) -> Iterator[Echo]:
+    """Run a server at ``host``, at any port for 0, until the block ends; in the network of the calling thread."""
+    with socket.create_server((host, port)) as listener:
         server = Echo(address=listener.getsockname()[:2])
         threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
         try:

@@ -118,6 +118,7 @@ async def endless_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWr
     while not writer.is_closing():
         writer.write(b"X-Again: " + b"x" * 1000 + b"\r\n")
         await writer.drain()
+        await asyncio.sleep(0)  # over TLS a lost peer is noticed by the loop only
 
 
 async def endless_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,6 +128,7 @@ async def endless_body(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     while not writer.is_closing():
         writer.write(b"%x\r\n%s\r\n" % (len(_MANY), _MANY))
         await writer.drain()
+        await asyncio.sleep(0)  # as above
 
 
 async def endless_continue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from catalog.messages.handshake import public_text
 from catalog.messages.signing_key import load_or_create_key
+from catalog.ports import Address
 from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, prepare_state_dir
 from gateway.client.client import Client
 from gateway.relays.ssh_keys import SSH_KEY_FILE
@@ -63,6 +64,19 @@ class Program:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estate:
+    """What a platform's owner enrols: a cloud, at its own URL or another, a connector, and where to dial both."""
+
+    name: str
+    cloud: RunningCloud
+    api: Address
+    connector: Address
+    key_folder: Path
+    url: str = ""
+    ca_pem: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,26 +153,43 @@ class SmallWorld:
 
         The admin approves what is ``approved`` beside API and connector.
         """
-        api = {"url": self.cloud.url, **({"ca_pem": self.cloud.ca_pem} if self.cloud.ca_pem else {})}
-        connector = {"url": f"http://connector.private.example:{self.connector_port}"}
+        own = Estate(
+            name=PLATFORM,
+            cloud=self.cloud,
+            api=self.cloud.address,
+            connector=Address(host=self.connector_host, port=self.connector_port),
+            key_folder=self.folder / "connector",
+        )
+        enrolled = self.enrol_estate(own, approved=approved, **changes)
+        self.platform_token = enrolled["token"]
+        return str(enrolled["id"])
+
+    def enrol_estate(
+        self, estate: "Estate", *, approved: Sequence[Mapping[str, str]] = (), **changes: Any
+    ) -> Mapping[str, Any]:
+        """Enrol a platform at the site of the world's own, as its owner would, and return the answer."""
+        cloud = estate.cloud
+        api = {"url": estate.url or cloud.url}
+        if ca_pem := estate.ca_pem or cloud.ca_pem:
+            api["ca_pem"] = ca_pem
+        connector = {"url": f"http://connector.{estate.name}.example:{estate.connector.port}"}
         enrolment = self.admin.enrolments.create(
-            platform_name=PLATFORM,
+            platform_name=estate.name,
             endpoints=[
-                {"purpose": "api", **api, "dial": str(self.cloud.address)},
-                {"purpose": "connector", **connector, "dial": f"{self.connector_host}:{self.connector_port}"},
+                {"purpose": "api", **api, "dial": str(estate.api)},
+                {"purpose": "connector", **connector, "dial": str(estate.connector)},
                 *approved,
             ],
         )
-        key = load_or_create_key(self.folder / "connector" / "key.pem").public_key()
+        key = load_or_create_key(estate.key_folder / "key.pem").public_key()
         asked = {
-            "name": PLATFORM, "provider": self.cloud.provider, "site": PLATFORM, "account": ACCOUNT, "secret": SECRET,
+            "name": estate.name, "provider": cloud.provider, "site": PLATFORM, "account": ACCOUNT, "secret": SECRET,
             "api": api, "connector": connector, "public_key": public_text(key),
         }  # fmt: skip
-        enrolled = Client(self.server, timeout_s=PATIENCE_S).platforms.enrol(
+        enrolled: Mapping[str, Any] = Client(self.server, timeout_s=PATIENCE_S).platforms.enrol(
             enrolment_token=enrolment["token"], **{**asked, **changes}
         )
-        self.platform_token = enrolled["token"]
-        return enrolled["id"]
+        return enrolled
 
     def connect(self) -> str:
         """Request the platform's connection, wait until it is established, and return its id."""

@@ -10,6 +10,7 @@ import pytest
 
 from catalog.clouds import MachineSpec
 from catalog.errors import CloudDisconnected, CloudMisbehaved, CloudRefused, CloudUnavailable
+from drivers.clouds.policy import CallPolicy
 from drivers.clouds.simulated import SimulatedNodeDriver
 from tests.support.clouds import RunningCloud, simulated_cloud
 from tests.support.dialers import LoopbackDialer
@@ -40,6 +41,25 @@ def spec(order: str, **changes: Any) -> MachineSpec:
     """Return what to create for ``order``."""
     facts: dict[str, Any] = {"size": "s1", "image": "img-debian-12", "tags": {"crossway-order": order}, **changes}
     return MachineSpec(name="same-name", **facts)
+
+
+def test_all_pages_together_are_limited_not_only_each(cloud: RunningCloud) -> None:
+    """Ten pages of which each may be taken are refused when together they are more than one call may bring home."""
+
+    async def story(driver: Any) -> int:
+        for number in range(20):
+            await driver.create_machine(spec(f"long-{number}", tags={"batch": "long", "crossway-order": str(number)}))
+        listed = len(await driver.find_machines({"batch": "long"}))
+        small = cloud.driver(policy=CallPolicy(deadline_s=20, body_limit_bytes=1000))
+        try:
+            assert await small.find_machines({"batch": "long", "crossway-order": "7"}), "a page is short enough"
+            with pytest.raises(CloudMisbehaved, match="all of one call"):
+                await small.find_machines({"batch": "long"})
+        finally:
+            await small.close()
+        return listed
+
+    assert on(cloud, story) == 20
 
 
 def test_pages_are_joined(cloud: RunningCloud) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 from catalog import rights
+from catalog.clouds import Proof
 from catalog.errors import CloudUnavailable
 from catalog.model.consent import Grant, GrantState
 from catalog.model.right import RightState
@@ -57,6 +58,28 @@ def test_each_platform_is_looked_at_once_a_period(world: Connecting) -> None:
             world.store.clock.advance(2 * PERIOD_S)
             await one_round(task)  # and nobody asks a platform that cannot be reached
             assert world.cloud.calls.count("rights") == 2
+
+    asyncio.run(run())
+
+
+def test_what_is_not_granted_is_looked_at_on_schedule_too(world: Connecting) -> None:
+    """That granted rights were proved a moment ago, because they were published, does not put the look off."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task, absent = discovering(world), Proof(capability="volume", allowed=False, request="service list")
+            now_s = world.store.now_s
+            await world.store.database.write(lambda tx: rights.record(tx, world.platform, [absent], now_s))
+            looks = []
+            for _ in range(6):
+                world.store.clock.advance(PERIOD_S / 2)
+                await world.publisher.run(world.platform)
+                await one_round(task)
+                looks.append(world.cloud.calls.count("rights"))
+            assert looks == [0, 1, 1, 2, 2, 3]
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())
 

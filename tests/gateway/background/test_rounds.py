@@ -12,7 +12,7 @@ import pytest
 
 from catalog.errors import CloudUnavailable
 from catalog.model.ids import PlatformId
-from gateway.background.rounds import AT_ONCE, DOUBTFUL_AT_ONCE, Rounds, Visit
+from gateway.background.rounds import AT_ONCE, DOUBTFUL_AT_ONCE, WELL_AFTER_S, Rounds, Visit
 from tests.support.autojump import LoopClock, run_autojump
 
 PERIOD_S, TIMEOUT_S = 10.0, 100.0
@@ -112,7 +112,11 @@ def test_who_is_slow_but_well_gives_up_its_place_too() -> None:
 
 
 def test_who_does_well_again_gets_its_place_back() -> None:
-    """A platform that failed is visited in the others' places as soon as a visit ended well."""
+    """A platform that failed shares the doubtful places, all of them taken, until it has been well for a while.
+
+    Its trouble was at 0 s; the four that hang are known, and in those places, from 100 s on: so it waits until they are
+    cut off, and once it was visited after ``WELL_AFTER_S`` it is never late.
+    """
     work = Work(takes_s=dict.fromkeys(named(DOUBTFUL_AT_ONCE), 1e6), errors={GOOD: CloudUnavailable("down")})
 
     async def run() -> None:
@@ -125,7 +129,7 @@ def test_who_does_well_again_gets_its_place_back() -> None:
                 work.takes_s[GOOD] = 1.0
 
     run_autojump(run)
-    assert longest_gap_s(work, after_s=110) <= PERIOD_S
+    assert longest_gap_s(work, after_s=WELL_AFTER_S + 2 * TIMEOUT_S) <= PERIOD_S
 
 
 def test_news_in_the_middle_of_a_visit_are_not_missed() -> None:

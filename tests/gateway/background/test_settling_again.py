@@ -8,7 +8,7 @@ import pytest
 
 from catalog import consent
 from catalog.clouds import CloudItem
-from catalog.errors import CloudUnavailable
+from catalog.errors import CloudTimedOut, CloudUnavailable
 from catalog.listed import Listed
 from catalog.model.consent import Grant, GrantState
 from catalog.model.offering import InventoryItem, Offer, OfferState
@@ -173,6 +173,32 @@ def test_a_degraded_offer_is_proved_again_ever_more_rarely(world: Connecting) ->
             await run_for(world, task, HOUR_S, 100.0)
             offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
             assert {each.state for each in offers} == {OfferState.OFFERED}
+            await disconnect(world)
+
+    asyncio.run(run())
+
+
+def test_a_cloud_that_does_not_answer_twice_has_nothing_on_offer(world: Connecting) -> None:
+    """Once changes nothing; the second time in a row all its offers are degraded, with the reason, until it answers."""
+    world.accept_everything()
+
+    async def offers() -> set[tuple[OfferState, str]]:
+        found = await world.store.database.read(lambda tx: rows.where(tx, Offer))
+        return {(each.state, each.reason) for each in found}
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task = settling(world)
+            well, silent = {(OfferState.OFFERED, "")}, {(OfferState.DEGRADED, "no answer in time")}
+            world.store.clock.advance(HOUR_S)
+            seen = []
+            for error in (CloudTimedOut("no answer in time"), None, *[CloudTimedOut("no answer in time")] * 2, None):
+                world.cloud.failures["prove"] = [] if error is None else [error]
+                world.store.clock.advance(HOUR_S)
+                await one_round(task)
+                seen.append(await offers())
+            assert seen == [well, well, well, silent, well]
             await disconnect(world)
 
     asyncio.run(run())
