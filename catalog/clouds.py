@@ -127,6 +127,7 @@ class Proof:
     request: str  # such as "DescribeImages" or "DryRun RunInstances"
     detail: str = ""
     request_id: str = ""  # "" where the cloud gives none
+    lacking: tuple[str, ...] = ()  # verbs of an allowed capability that are proved not to be; ``detail`` says by what
 
 
 class MachineAction(StrEnum):

@@ -168,8 +168,14 @@ def _degrade_kind(tx: Tx, platform_id: PlatformId, kind: str, now_s: float) -> N
 
 
 def shown_terms(grant: Grant) -> dict[str, Any]:
-    """Return the terms as an offer shows them: those that say something, and the first three."""
+    """Return the terms as an offer shows them: those that say something, and the first three.
+
+    Of the verbs only those are shown that the newest proof does not say the account lacks.
+    """
     terms = {name: rows.value(grant, name) for name in TERMS}
+    lacking = grant.proofs[-1].get("lacking") if grant.proofs else None
+    if isinstance(lacking, list | tuple):
+        terms["verbs"] = [verb for verb in grant.verbs if verb not in lacking]
     return {name: value for name, value in terms.items() if value or name in _ALWAYS_SHOWN}
 
 

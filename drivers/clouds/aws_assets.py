@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 from xml.etree import ElementTree as ET
 
@@ -41,16 +41,16 @@ class NamedShelf:
 
     def prove(self) -> Proof:
         """Return whether the account may look: these services have no dry run."""
-        told = {"capability": self.capability, "request": self.request}
+        proof = Proof(capability=self.capability, request=self.request, allowed=False, detail="HTTP 403")
         try:
             next(iter(self.listed()), None)
         except InvalidCredsError:
-            return Proof(allowed=False, detail="HTTP 403", **told)
+            return proof
         except BaseHTTPError as error:
             if error.code != _FORBIDDEN:
                 raise
-            return Proof(allowed=False, detail="HTTP 403", **told)
-        return Proof(allowed=True, detail="answered", **told)
+            return proof
+        return replace(proof, allowed=True, detail="answered")
 
     def listed(self) -> Iterator[CloudAsset]:
         """Yield all that there is, whoever made it."""

@@ -27,7 +27,7 @@ from catalog.errors import CloudMisbehaved, CloudRefused, InvalidValue
 from catalog.listed import Listed
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import Dialer
-from drivers.clouds import ec2_pages
+from drivers.clouds import ec2_acting, ec2_pages
 from drivers.clouds.assets import Clean, Shelf
 from drivers.clouds.aws_assets import ElbBalancers, NamedShelf, Route53Records, Route53Zones, S3Containers
 from drivers.clouds.aws_services import SERVICES, service, target_of
@@ -187,6 +187,7 @@ class Ec2Cloud(GenericCloud):
     def _prove(self, driver: Any, capability: Capability) -> Proof:
         if capability in SERVICES:
             return self._beside(capability).prove()
+        lacking = ec2_acting.lacking(driver.connection) if capability == Capability.MACHINE else {}
         action = _DRY_RUNS[capability]
         params = {"Action": action, "DryRun": "true", **_LITTLE.get(capability, {})}
         try:
@@ -200,7 +201,10 @@ class Ec2Cloud(GenericCloud):
                 raise
         else:
             allowed, detail = True, "answered"  # some reads ignore DryRun and simply answer
-        return Proof(capability=capability, allowed=allowed, request=f"DryRun {action}", detail=detail)
+        detail = "; ".join((detail, *(f"may not {verb}: {by}" for verb, by in lacking.items())))
+        return Proof(
+            capability=capability, allowed=allowed, request=f"DryRun {action}", detail=detail, lacking=tuple(lacking)
+        )
 
     def _rights(self, driver: Any) -> list[Proof]:
         # EC2 has no service list; dry runs tell, and read nothing. The other services are there once approved.

@@ -75,6 +75,17 @@ def test_a_failed_proof_degrades_and_a_good_one_restores(store: Store) -> None:
         assert ("DryRun" in offer.reason) is not allowed
 
 
+def test_a_verb_that_the_account_lacks_is_not_offered_and_the_others_are(store: Store) -> None:
+    """The offer stays open with the verbs that are left, is not taken for outdated, and has all again when they are."""
+    grant = accepted(store, add_platform(store).id)
+    for lacking, verbs in (((), ["create", "list"]), (("list",), ["create"]), ((), ["create", "list"])):
+        proof = Proof(capability="machine", allowed=True, request="DryRun RunInstances", lacking=lacking)
+        store.write(lambda tx, proof=proof: consent.add_proof(tx, grant.id, proof, store.now_s))  # type: ignore[misc]
+        offer = published(store, grant)
+        assert (offer.state, offer.facts["verbs"]) == (OfferState.OFFERED, verbs)
+        assert store.read(lambda tx: publish.outdated(tx, store.now_s, age_s=3600.0)) == []
+
+
 def test_degrading_and_withdrawing_are_repeatable_and_final_in_order(store: Store) -> None:
     """Repeating neither changes a thing; what is withdrawn is not degraded back to life; without an offer: None."""
     grant = accepted(store, add_platform(store).id)

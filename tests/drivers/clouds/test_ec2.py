@@ -1,16 +1,18 @@
 """EC2 through libcloud: whole lists, noticed emptiness, client tokens, dry runs."""
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from catalog.clouds import CloudAccount, CloudDriver, MachineAction, MachineSpec
+from catalog.clouds import CloudAccount, CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable, InvalidValue
 from catalog.model.ids import PlatformId
 from catalog.ports import Address, ApprovedEndpoint
@@ -182,6 +184,35 @@ def test_a_right_that_the_account_lacks_is_told_with_the_cloud_s_request_id(moto
     assert [name for name, proof in proofs.items() if not proof.allowed] == ["machine"]
     assert (proofs["machine"].request, proofs["machine"].detail) == ("DryRun RunInstances", "HTTP 403")
     assert all(proof.request_id for proof in proofs.values())
+
+
+@pytest.mark.parametrize(
+    ("action", "verb"),
+    [
+        pytest.param("StartInstances", "start", id="start"),
+        pytest.param("StopInstances", "stop", id="stop"),
+        pytest.param("RebootInstances", "reboot", id="reboot"),
+        pytest.param("TerminateInstances", "destroy", id="destroy"),
+    ],
+)
+def test_a_right_to_act_that_is_gone_is_a_verb_that_is_lacking(moto: RunningCloud, action: str, verb: str) -> None:
+    """Asked of a machine of ours, which goes on; the capability is allowed, and the detail names the refused call."""
+
+    async def story(driver: Any) -> None:
+        ours = await driver.create_machine(replace(spec(f"act-{verb}"), tags={"crossway-machine": verb}))
+        assert (await driver.prove("machine")).lacking == ()
+        moto.faults({"match": action, "kind": "denied"})
+        try:
+            proof = await driver.prove("machine")
+        finally:
+            moto.faults()
+        assert (proof.allowed, proof.lacking) == (True, (verb,))
+        assert re.search(rf"; may not {verb}: DryRun {action}: HTTP 403 \S+", proof.detail)
+        found = await driver.machine(ours.cloud_id)
+        assert found is not None
+        assert found.status is MachineStatus.RUNNING
+
+    on(moto.driver(), story)
 
 
 def test_options_narrow_sizes_and_images(moto: RunningCloud) -> None:
