@@ -88,6 +88,18 @@ def test_machines_stop_when_all_is_spent_and_an_hour_after_it_was_told(tmp_path:
     run(tmp_path, story)
 
 
+def test_what_is_spent_already_is_told_an_hour_before_too(tmp_path: Path) -> None:
+    """1 EUR is long spent when the budget is looked at, at 10:00: nothing stops before 11:00."""
+
+    async def story(here: World) -> None:
+        await budget(here, "1")
+        assert [await look(here, 23, hour) for hour in (10, 10.5, 10.99)] == [[], [], []]
+        assert await told(here, "budget.stop-announced") == 1
+        assert await look(here, 23, 11) == [("vm-0", "stop"), ("vm-1", "stop")]
+
+    run(tmp_path, story)
+
+
 def test_nobody_starts_them_but_an_admin(tmp_path: Path) -> None:
     """Neither a member nor the schedule; what an admin started is not stopped again; a larger budget lets all start."""
 
