@@ -7,8 +7,9 @@ import logging
 
 from catalog import parting
 from catalog.assets.asking import ask_destruction, dispose
-from catalog.messages.contracts import AssetCreated, AssetDestroyed, AssetFailed
+from catalog.messages.contracts import AssetCreated, AssetDestroyed, AssetFailed, AssetNotDestroyed
 from catalog.model.asset import ASSET_TRANSITIONS, Asset, AssetEvent, AssetState
+from catalog.obstacles import with_obstacle, without_obstacle
 from catalog.orders.policy import RetryPolicy
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -19,7 +20,12 @@ _ENDED = frozenset({AssetState.CLEARING, AssetState.FAILED, AssetState.DESTROYIN
 _ENDING = frozenset({AssetState.CLEARING, AssetState.DESTROYING})
 
 
-def settle(tx: Tx, message: AssetCreated | AssetFailed | AssetDestroyed, now_s: float, policy: RetryPolicy) -> None:
+def settle(
+    tx: Tx,
+    message: AssetCreated | AssetFailed | AssetDestroyed | AssetNotDestroyed,
+    now_s: float,
+    policy: RetryPolicy,
+) -> None:
     """Write the effects of ``message``. One about what has moved on in the meantime changes nothing."""
     asset = rows.find(tx, Asset, message.asset)
     if asset is None:
@@ -32,8 +38,19 @@ def settle(tx: Tx, message: AssetCreated | AssetFailed | AssetDestroyed, now_s: 
             _failed(tx, asset, message, now_s, policy)
         case AssetDestroyed():
             if asset.state in _ENDING:
-                rows.move(tx, asset, ASSET_TRANSITIONS, AssetEvent.CLEARED, now_s, {"machines": []})
+                ended = {"machines": [], "reason": without_obstacle(asset.reason), "code": _code(asset, "")}
+                rows.move(tx, asset, ASSET_TRANSITIONS, AssetEvent.CLEARED, now_s, ended)
                 parting.part_if_nothing_is_left(tx, asset.platform_id, now_s)
+        case AssetNotDestroyed():
+            if asset.state in _ENDING:
+                told = {"reason": with_obstacle(asset.reason, message.reason), "code": _code(asset, message.code)}
+                rows.update(tx, asset, told, now_s)
+                log.warning("asset not destroyed", extra={"asset": asset.id, "kind": asset.kind, "code": message.code})
+
+
+def _code(asset: Asset, of_its_end: str) -> str:
+    """Return the code: one whose creation failed keeps that failure's, whatever becomes of what is left of it."""
+    return asset.code if asset.state is AssetState.CLEARING else of_its_end
 
 
 def _created(tx: Tx, asset: Asset, message: AssetCreated, now_s: float) -> None:

@@ -116,6 +116,18 @@ class MachineDestroyed(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineNotDestroyed(Message):
+    """The cloud does not destroy ``machine`` for now; it is asked again until it does."""
+
+    type: ClassVar[str] = "machine-not-destroyed"
+
+    machine: MachineId
+    platform: PlatformId
+    code: str  # the code of the CatalogError that stands in the way
+    reason: str  # in words fit for a tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineProgress(Message):
     """Creation of ``machine`` reached ``step`` (one of drivers.provisioner's steps)."""
 
@@ -202,6 +214,18 @@ class AssetDestroyed(Message):
     platform: PlatformId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetNotDestroyed(Message):
+    """The cloud does not destroy ``asset`` for now; it is asked again until it does."""
+
+    type: ClassVar[str] = "asset-not-destroyed"
+
+    asset: AssetId
+    platform: PlatformId
+    code: str  # the code of the CatalogError that stands in the way
+    reason: str  # in words fit for a tenant
+
+
 TYPES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
@@ -211,12 +235,14 @@ TYPES: dict[str, type[Message]] = {
         MachineCreated,
         MachineFailed,
         MachineDestroyed,
+        MachineNotDestroyed,
         MachineProgress,
         CreateAsset,
         DestroyAsset,
         AssetCreated,
         AssetFailed,
         AssetDestroyed,
+        AssetNotDestroyed,
     )
 }
 
@@ -244,6 +270,7 @@ __all__ = [
     "AssetCreated",
     "AssetDestroyed",
     "AssetFailed",
+    "AssetNotDestroyed",
     "CreateAsset",
     "CreateMachine",
     "DestroyAsset",
@@ -252,6 +279,7 @@ __all__ = [
     "MachineCreated",
     "MachineDestroyed",
     "MachineFailed",
+    "MachineNotDestroyed",
     "MachineProgress",
     "Message",
     "from_json",

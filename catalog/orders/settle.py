@@ -19,14 +19,17 @@ from catalog.messages.contracts import (
     AssetCreated,
     AssetDestroyed,
     AssetFailed,
+    AssetNotDestroyed,
     MachineCreated,
     MachineDestroyed,
     MachineFailed,
+    MachineNotDestroyed,
     MachineProgress,
     Message,
 )
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
+from catalog.obstacles import with_obstacle, without_obstacle
 from catalog.orders import fall
 from catalog.orders.ending import give_up
 from catalog.orders.policy import RetryPolicy
@@ -83,9 +86,11 @@ def settle(
             _failed(tx, message, now_s, policy)
         case MachineDestroyed():
             _destroyed(tx, message, now_s, policy)
+        case MachineNotDestroyed():
+            _not_destroyed(tx, message, now_s)
         case MachineProgress():
             _progressed(tx, message, now_s)
-        case AssetCreated() | AssetFailed() | AssetDestroyed():
+        case AssetCreated() | AssetFailed() | AssetDestroyed() | AssetNotDestroyed():
             settle_asset(tx, message, now_s, policy)
         case _:
             log.error("message not for orders", extra={"type": message.type})
@@ -147,11 +152,18 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
 def _destroyed(tx: Session, message: MachineDestroyed, now_s: float, policy: RetryPolicy) -> None:
     machine = rows.find(tx, Machine, message.machine)
     if machine is not None and machine.state is MachineState.DESTROYING:
-        ended = {"addresses": [], "used_to_s": now_s}
+        ended = {"addresses": [], "used_to_s": now_s, "reason": without_obstacle(machine.reason)}
         rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.DESTROYED, now_s, ended)
         using.machine_gone(tx, machine, now_s)
         fall.proceed(tx, machine, now_s, policy)
         parting.part_if_nothing_is_left(tx, machine.platform_id, now_s)
+
+
+def _not_destroyed(tx: Session, message: MachineNotDestroyed, now_s: float) -> None:
+    machine = rows.find(tx, Machine, message.machine)
+    if machine is not None and machine.state is MachineState.DESTROYING:
+        rows.update(tx, machine, {"reason": with_obstacle(machine.reason, message.reason)}, now_s)
+        log.warning("machine not destroyed", extra={"machine": machine.id, "code": message.code})
 
 
 def _progressed(tx: Session, message: MachineProgress, now_s: float) -> None:

@@ -44,6 +44,8 @@ class _CinderShelf:
 
     kind: ClassVar[AssetKind]
     noun: ClassVar[str]
+    kept: ClassVar[str]  # why Cinder may keep one
+    release: ClassVar[str]  # and what to do about it
 
     def prove(self) -> Proof:
         # Cinder has no dry run: what may not even be listed is not allowed.
@@ -72,8 +74,11 @@ class _CinderShelf:
             if error.code == _NOT_FOUND:
                 return
             if error.code == _BAD_REQUEST:
-                # "must be available or error, and have no snapshots": detaching takes its time.
-                raise CloudUnavailable(f"the {self.kind} cannot be destroyed yet", detail=self._words(error)) from None
+                # "must be available or error, and have no snapshots": one word for what passes and what does not.
+                detail = self._words(error)
+                if asset.machines:
+                    raise CloudUnavailable(f"the {self.kind} is still being detached", detail=detail) from None
+                raise CloudRefused(f"the {self.kind} {self.kept}", fix=self.release, detail=detail) from None
             raise
 
     def attach(self, asset: CloudAsset, machine: str) -> None:
@@ -127,6 +132,8 @@ class CinderVolumes(_CinderShelf):
 
     kind = AssetKind.VOLUME
     noun = "volume"
+    kept = "has snapshots or is in use"
+    release = "destroy its snapshots first"
 
     def create(self, spec: AssetSpec) -> CloudAsset:
         """Make a volume. Cinder takes no token: look first."""
@@ -163,6 +170,8 @@ class CinderSnapshots(_CinderShelf):
 
     kind = AssetKind.SNAPSHOT
     noun = "snapshot"
+    kept = "is in use"
+    release = "wait until what is made from it is there"
 
     def create(self, spec: AssetSpec) -> CloudAsset:
         """Make a snapshot, of a volume in use as well."""

@@ -52,6 +52,7 @@ class ProvisionPolicy:
     gone_grace_s: float = 60.0  # clouds list a new machine later than they create it
     sweep_every_s: float = 60.0
     sweep_for_s: float = 900.0
+    told_after: int = 3  # so many calls in a row without an answer, and whoever waits for a destruction is told why
     clear_patience_s: float = 120.0  # a failure is reported after that even if its cloud does not let us clear up
     first_pause_s: float = 1.0
     longest_pause_s: float = 60.0
@@ -117,6 +118,7 @@ class Job:
     failure: Failure | None = None
     failed_at_s: float | None = None
     troubles: int = 0
+    told: str | None = None  # the last reason that was reported for its not being destroyed
     due_at_s: float | None = None  # None: nothing to do
     # the grant under which the attempt was asked for, and below which epoch nothing is created any more
     epoch: int = 0

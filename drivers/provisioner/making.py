@@ -13,9 +13,11 @@ from catalog.messages.contracts import (
     AssetCreated,
     AssetDestroyed,
     AssetFailed,
+    AssetNotDestroyed,
     MachineCreated,
     MachineDestroyed,
     MachineFailed,
+    MachineNotDestroyed,
     MachineProgress,
     Message,
 )
@@ -63,6 +65,10 @@ class Making(Protocol):
 
     def destroyed(self, job: Job, message: MessageId, now_s: float) -> Message:
         """Return the report that nothing is left."""
+        ...
+
+    def not_destroyed(self, job: Job, *, code: str, reason: str, message: MessageId, now_s: float) -> Message:
+        """Return the report that the cloud does not destroy it for now."""
         ...
 
     def progress(self, job: Job, step: str, message: MessageId, now_s: float) -> list[Message]:
@@ -130,6 +136,12 @@ class MachineMaking:
     def destroyed(self, job: Job, message: MessageId, now_s: float) -> Message:
         """Return MachineDestroyed."""
         return MachineDestroyed(id=message, created_at_s=now_s, machine=job.machine, platform=job.platform)
+
+    def not_destroyed(self, job: Job, *, code: str, reason: str, message: MessageId, now_s: float) -> Message:
+        """Return MachineNotDestroyed."""
+        return MachineNotDestroyed(
+            id=message, created_at_s=now_s, machine=job.machine, platform=job.platform, code=code, reason=reason
+        )
 
     def progress(self, job: Job, step: str, message: MessageId, now_s: float) -> list[Message]:
         """Return MachineProgress for a machine that an order waits for."""
@@ -205,6 +217,13 @@ class AssetMaking:
     def destroyed(self, job: Job, message: MessageId, now_s: float) -> Message:
         """Return AssetDestroyed."""
         return AssetDestroyed(id=message, created_at_s=now_s, asset=AssetId(job.machine), platform=job.platform)
+
+    def not_destroyed(self, job: Job, *, code: str, reason: str, message: MessageId, now_s: float) -> Message:
+        """Return AssetNotDestroyed."""
+        asset = AssetId(job.machine)
+        return AssetNotDestroyed(
+            id=message, created_at_s=now_s, asset=asset, platform=job.platform, code=code, reason=reason
+        )
 
     def progress(self, job: Job, step: str, message: MessageId, now_s: float) -> list[Message]:
         """Return nothing: nobody follows an asset step by step."""

@@ -83,6 +83,7 @@ _JOBS = Table(
     Column("size_gib", Integer),
     Column("parent", String),
     Column("options", JSON),
+    Column("told", String),
     Index("ix_job_due", "due_at_s"),
 )
 _INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
@@ -105,8 +106,8 @@ _ENDED = Table(
 )
 _J = _JOBS.c
 # What this release added to files of earlier ones; in those its values are null.
-_ADDED_OF_ASSETS = (_J.kind, _J.capability, _J.size_gib, _J.parent, _J.options)
-_ADDED = (_J.key_pair, _J.network, _J.written_at_s, _J.epoch, *_ADDED_OF_ASSETS)
+_OF_ASSETS = ("kind", "capability", "size_gib", "parent", "options")
+_ADDED = tuple(_J[each] for each in ("key_pair", "network", "written_at_s", "epoch", "told", *_OF_ASSETS))
 # What a job says of itself; the rest is its platform's.
 _STORED = tuple(each.name for each in fields(Job) if each.name != "refused_below")
 # What only the holder of the lease writes.
@@ -119,6 +120,7 @@ _PROGRESS = (
     "unsure_until_s",
     "failed_at_s",
     "troubles",
+    "told",
     "lease_until_s",
 )
 
@@ -240,8 +242,7 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
 
 def _wanted(message: Creation) -> dict[str, Any]:
     """Return what only a message of its kind says of the thing."""
-    of_assets = ("kind", "capability", "size_gib", "parent", "options")
-    names = ("order", "size", "image", "key_pair", "network") if isinstance(message, CreateMachine) else of_assets
+    names = ("order", "size", "image", "key_pair", "network") if isinstance(message, CreateMachine) else _OF_ASSETS
     return {name: getattr(message, name) for name in names}
 
 

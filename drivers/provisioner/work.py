@@ -248,7 +248,25 @@ class Work:
             pause_s = self._policy.pause_s(self._job.troubles)
             asked_s = error.retry_after_s if isinstance(error, CloudUnavailable) else None
             # Never sooner than the cloud asks, nor so much later than ours that its word could end an order.
-            await self._release(due_at_s=now_s + max(pause_s, min(asked_s or 0, self._policy.longest_pause_s)))
+            due_at_s = now_s + max(pause_s, min(asked_s or 0, self._policy.longest_pause_s))
+            await self._release(due_at_s=due_at_s, results=self._obstacle(error, now_s))
+
+    def _obstacle(self, error: CatalogError, now_s: float) -> list[Message]:
+        """Return the report of what keeps a destruction that was asked for, once for each reason.
+
+        A clear no is told at once. Calls without an answer mostly pass: they are told after a few in a row, and never
+        in place of a clear no, which says more.
+        """
+        job, clear_no = self._job, _is_clear_no(error)
+        if job.phase is not Phase.CLEARING or job.wanted:
+            return []
+        reason = f"{error} ({error.fix})" if error.fix else str(error)
+        is_new = reason != job.told if clear_no else job.told is None and job.troubles >= self._policy.told_after
+        if not is_new:
+            return []
+        self._job = replace(job, told=reason)
+        message_id = MessageId(new_id("message", now_s))
+        return [self._making.not_destroyed(job, code=error.code, reason=reason, message=message_id, now_s=now_s)]
 
     def _patience_is_over(self, now_s: float) -> bool:
         return now_s >= (self._job.failed_at_s or 0.0) + self._policy.clear_patience_s

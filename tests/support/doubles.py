@@ -21,7 +21,7 @@ from catalog.clouds import (
     MachineStatus,
     Proof,
 )
-from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
+from catalog.errors import CatalogError, CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
 from catalog.listed import Listed, listing
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.ids import PlatformId
@@ -55,6 +55,7 @@ class MemoryCloud:
     ledger: list[MachineSpec] = field(default_factory=list)
     destroyed: list[str] = field(default_factory=list)
     unreachable: bool = False
+    kept: CatalogError | None = None  # while there is one, no machine is destroyed: it is raised
     hold_creations: asyncio.Event | None = None  # creations wait for it, as a slow cloud's do
     creations_begun: int = 0
     creation_begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -153,6 +154,8 @@ class MemoryCloud:
     async def act(self, cloud_id: str, action: MachineAction) -> None:
         """Destroy at once; the other actions change nothing here."""
         self._answer()
+        if self.kept is not None and action is MachineAction.DESTROY:
+            raise self.kept
         if action is MachineAction.DESTROY and self._machines.pop(cloud_id, None) is not None:
             self.destroyed.append(cloud_id)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from catalog.cloud_assets import MADE_BY, AssetKind, AssetSpec, CloudAsset
 from catalog.clouds import MachineStatus, Proof
-from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
+from catalog.errors import CatalogError, CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
 
 
 class Ticking(Protocol):
@@ -24,7 +24,7 @@ class MemoryAssets:
 
     Each word in ``lies`` is what the next creation does instead of answering truly: "503" creates and says that it did
     not, "late" says nothing and creates ``late_s`` later, "refused" and "full" create nothing, "error" makes one that
-    cannot be used.
+    cannot be used. While ``kept`` holds an error, nothing is destroyed: it is raised, and the attempt ``kept_at_s``.
     """
 
     clock: Ticking
@@ -33,6 +33,8 @@ class MemoryAssets:
     late_s: float = 10.0
     ledger: list[AssetSpec] = field(default_factory=list)
     destroyed: list[str] = field(default_factory=list)
+    kept: CatalogError | None = None
+    kept_at_s: list[float] = field(default_factory=list)
     denied: set[AssetKind] = field(default_factory=set)
     _assets: dict[str, CloudAsset] = field(default_factory=dict)
     _coming: list[tuple[float, AssetSpec]] = field(default_factory=list)
@@ -90,8 +92,11 @@ class MemoryAssets:
         return asset
 
     async def destroy(self, kind: AssetKind, cloud_id: str) -> None:
-        """Destroy at once."""
+        """Destroy at once, unless everything is kept."""
         self.answer()
+        if self.kept is not None:
+            self.kept_at_s.append(self.clock.now_s())
+            raise self.kept
         asset = self._assets.get(cloud_id)
         if asset is not None and asset.kind is kind:
             del self._assets[cloud_id]

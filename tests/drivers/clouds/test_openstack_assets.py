@@ -9,7 +9,7 @@ import pytest
 
 from catalog.cloud_assets import AssetKind, AssetSpec
 from catalog.clouds import CloudDriver
-from catalog.errors import CloudQuotaExhausted, CloudUnavailable
+from catalog.errors import CloudQuotaExhausted, CloudRefused, CloudUnavailable
 from tests.support.emulated.cinder import Cinder
 from tests.support.emulated.serving import Answer, EmulatedCloud, served
 
@@ -62,7 +62,10 @@ def test_volumes_and_snapshots_live_and_end(cloud: EmulatedCloud) -> None:
         copy = await assets.create(spec("copy", size_gib=None, parent=picture.cloud_id))
         assert copy.facts["size_gib"] == "8"
         with pytest.raises(CloudUnavailable):
-            await assets.destroy(VOLUME, made.cloud_id)  # detached, and kept by its snapshot for now
+            await assets.destroy(VOLUME, made.cloud_id)  # detached, which may take its time
+        with pytest.raises(CloudRefused, match="has snapshots") as kept:
+            await assets.destroy(VOLUME, made.cloud_id)
+        assert kept.value.fix == "destroy its snapshots first"
         await assets.destroy(SNAPSHOT, picture.cloud_id)
         for _ in range(2):
             await assets.destroy(VOLUME, made.cloud_id)
