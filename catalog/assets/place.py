@@ -1,7 +1,7 @@
 """Accept a project's order for an asset: one transaction, nothing asked of a cloud."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from catalog import consent
 from catalog.allowance import refuse_elsewhere
@@ -14,8 +14,10 @@ from catalog.model.asset import LIVE, Asset
 from catalog.model.consent import Grant
 from catalog.model.ids import AssetId, ProjectId, new_id
 from catalog.model.offering import CatalogEntry, Offer, OfferState
+from catalog.model.platform import Platform
 from catalog.orders.choose import inventory_item
 from catalog.orders.policy import RetryPolicy
+from catalog.providers import Provider
 from catalog.store import assets, orders, rows
 from catalog.store.database import Tx
 
@@ -36,11 +38,13 @@ def place(
     options: Mapping[str, str | int | None] | None = None,
     now_s: float,
     policy: RetryPolicy | None = None,
+    providers: Sequence[Provider] = (),
 ) -> Asset:
     """Return the accepted asset, CREATING, with its message in the outbox.
 
     ``offer`` is an offer's id or its platform's name; made from ``parent``, it is where that is. ``location`` None is
-    the cloud's choice. Raises InvalidValue naming the field, WrongState when the offer takes no orders or the parent is
+    the cloud's choice. At a platform of one of ``providers`` only what that makes is accepted, whatever is granted
+    there. Raises InvalidValue naming the field, WrongState when the offer takes no orders or the parent is
     not ready, Denied when the platform does not (any longer) grant it, QuotaExceeded when the grant or a quota of the
     project or its organisation has no room. Whatever is raised, the caller's transaction must roll back.
     """
@@ -53,6 +57,7 @@ def place(
     chosen = _offer(tx, offer, capability, parent)
     if chosen.state is not OfferState.OFFERED:
         raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")
+    _refuse_unmade(tx, kind, chosen, providers)
     grant = consent.allowed(tx, chosen.platform_id, capability, verb, now_s)
     asset_id = AssetId(new_id("asset", now_s))
     asset = Asset(
@@ -90,6 +95,16 @@ def refuse_beyond(tx: Tx, grant: Grant, asset: Asset) -> None:
     if assets.count_at(tx, grant.platform_id, asset.kind) >= grant.quota:
         words = f"the platform grants {grant.quota} {asset.kind}s at once and all are taken"
         raise QuotaExceeded(words, field="offer", fix="destroy one, or order at another platform")
+
+
+def _refuse_unmade(tx: Tx, kind: AssetKind, offer: Offer, providers: Sequence[Provider]) -> None:
+    """Raise InvalidValue when nothing of ``kind`` is made at the offer's platform, which may grant more than we can."""
+    platform = rows.by_id(tx, Platform, offer.platform_id)
+    known = next((each for each in providers if each.name == platform.provider), None)
+    if known is not None and kind not in known.assets:
+        made = ", ".join(f"{each}s" for each in sorted(known.assets))
+        fix = f"there are {made} at this one" if made else "order it at another platform"
+        raise InvalidValue(f"no {kind}s are made at platforms of the kind '{known.name}'", field="offer", fix=fix)
 
 
 def _refuse_twice(tx: Tx, asset: Asset) -> None:

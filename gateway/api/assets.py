@@ -133,6 +133,7 @@ def place_asset(tx: Tx, call: Call[AssetIn]) -> AssetOut:
         },
         now_s=call.now_s,
         policy=call.services.retry_policy,
+        providers=call.services.providers,
     )
     return _out(tx, asset)
 

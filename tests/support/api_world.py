@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from catalog import (
 )
 from catalog.approvals import rules
 from catalog.approvals.rules import Terms
-from catalog.cloud_assets import CloudAssets
+from catalog.cloud_assets import AssetKind, CloudAssets
 from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineStatus
 from catalog.errors import CloudError, SealBroken
 from catalog.holders import holder
@@ -59,6 +59,7 @@ from catalog.orders.place import place
 from catalog.pool.manage import create_pool
 from catalog.prices import book, lines
 from catalog.prices.ports import PublishedPrice, PublishedPrices
+from catalog.providers import Provider
 from catalog.search import saved
 from catalog.secrets import Sealer, Secret
 from catalog.store import rows
@@ -85,6 +86,15 @@ ROLES = (
     *("admin", "operator", "auditor", "owner", "tenant", "viewer", "user"),
     *("neighbour", "rival", "platform", "other", "guest", STRANGER),
 )
+
+
+def _as_here(provider: Provider) -> Provider:
+    """Return ``provider``; behind the platform of this world, a simulated one, is a cloud that makes everything."""
+    return (
+        replace(provider, assets=dict.fromkeys(AssetKind, provider.standing))
+        if provider.name == "simulated"
+        else provider
+    )
 
 
 def published(provider: str, region: str) -> PublishedPrices:
@@ -229,7 +239,7 @@ async def api_world(
             clock=clock,
             sealer=sealer,
             known_providers=("simulated", "ec2"),
-            providers=registry.known_providers(),
+            providers=tuple(map(_as_here, registry.known_providers())),
             wake=wake,
             background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
             machine_action=act,

@@ -15,6 +15,7 @@ from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import MachineId
 from catalog.model.machine import Custody, MachineState
 from catalog.model.offering import Offer, OfferState
+from catalog.providers import Provider, Standing
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
 from tests.support.asset_ordering import GRANT, VOLUMES, in_use, ready, seed_volumes, snapshot, volume
@@ -49,6 +50,22 @@ def test_an_order_and_its_message_exist_both_or_not_at_all(sold: Store) -> None:
     assert asset.id in told.body
     assert '"epoch": 7' in told.body
     assert [each.id for each in sold.read(lambda tx: rows.where(tx, Asset))] == [asset.id]
+
+
+def test_only_what_the_platforms_driver_makes_is_ordered(sold: Store) -> None:
+    """Where volumes are made and no snapshots, a snapshot is refused though it is granted, with what there is."""
+    here = Provider(
+        name="memory", title="m", how="h", standing=Standing.CONTRACT, assets={AssetKind.VOLUME: Standing.CONTRACT}
+    )
+    data = sold.write(lambda tx: ready(tx, "data", 3.0, providers=(here,)))
+    with pytest.raises(InvalidValue, match="no snapshots are made") as refused:
+        sold.write(
+            lambda tx: place(
+                tx, project_id=PROJECT, kind=AssetKind.SNAPSHOT, offer=None, name="p", parent=data, now_s=3.0,
+                providers=(here,),
+            )
+        )  # fmt: skip
+    assert (refused.value.field, refused.value.fix) == ("offer", "there are volumes at this one")
 
 
 @pytest.mark.parametrize("verb", ["create", "snapshot"])

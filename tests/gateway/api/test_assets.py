@@ -13,6 +13,7 @@ from catalog.messages.contracts import AssetCreated, CreateAsset, DestroyAsset, 
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.ids import AssetId, MessageId, PlatformId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
+from catalog.model.platform import Platform
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.settle import settle
 from catalog.store import outbox, rows
@@ -193,6 +194,25 @@ def test_an_order_that_makes_no_sense_names_its_field(tmp_path: Path, changes: d
             await grant_volumes(world)
             refused = await world.call("tenant", "POST", "/v1/assets", {**ORDER, **changes})
             assert (refused.status, refused.body.get("field") or refused.text) == (422, field)
+            assert await messages(world, CreateAsset) == []
+
+    asyncio.run(story())
+
+
+def test_what_its_cloud_does_not_make_is_refused_when_it_is_ordered(tmp_path: Path) -> None:
+    """A platform may grant volumes where we can make none: the order says so at once, and asks nothing of anybody."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            await grant_volumes(world)
+
+            def elsewhere(tx: Tx) -> None:
+                rows.update(tx, rows.by_id(tx, Platform, world.ids["platform"]), {"provider": "vultr"}, 2.0)
+
+            await world.write(elsewhere)
+            refused = await world.call("tenant", "POST", "/v1/assets", ORDER)
+            assert (refused.status, refused.code, refused.body["field"]) == (422, "invalid-value", "offer")
+            assert refused.body["detail"].startswith("no volumes are made at platforms of the kind 'vultr'")
             assert await messages(world, CreateAsset) == []
 
     asyncio.run(story())
