@@ -1,7 +1,6 @@
 """The contract of ``catalog.cloud_assets.CloudAssets``, on every cloud we have a real server of that makes assets."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from catalog.cloud_assets import AssetKind, AssetSpec
 from catalog.clouds import CloudDriver, MachineSpec, MachineStatus
 from catalog.errors import CloudRefused, CloudUnavailable, InvalidValue
-from tests.support.clouds import RunningCloud, moto_cloud
+from tests.support.clouds import RunningCloud, moto_cloud, on_driver
 
 VOLUME, SNAPSHOT = AssetKind.VOLUME, AssetKind.SNAPSHOT
 
@@ -30,20 +29,6 @@ def spec(name: str, **changes: Any) -> AssetSpec:
         "size_gib": 8,
     }
     return AssetSpec(**{**facts, **changes})
-
-
-def on(cloud: RunningCloud, story: Callable[[CloudDriver], Awaitable[Any]], **changes: Any) -> Any:
-    """Run ``story`` with a driver of ``cloud`` and return what it returns."""
-
-    async def run() -> Any:
-        driver = cloud.driver(**changes)
-        try:
-            async with asyncio.timeout(60):
-                return await story(driver)
-        finally:
-            await driver.close()
-
-    return asyncio.run(run())
 
 
 async def machine(driver: CloudDriver, name: str) -> str:
@@ -72,7 +57,7 @@ def test_what_is_created_is_found_by_its_tags_and_gone_when_destroyed(cloud: Run
         assert list(await driver.assets.find(VOLUME, {"crossway-asset": "one"})) == []
         assert len(await driver.assets.find(VOLUME, {"crossway-asset": "two"})) == 1
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_nothing_is_looked_for_without_a_tag(cloud: RunningCloud) -> None:
@@ -82,7 +67,7 @@ def test_nothing_is_looked_for_without_a_tag(cloud: RunningCloud) -> None:
         with pytest.raises(InvalidValue):
             await driver.assets.find(VOLUME, {})
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 @pytest.mark.parametrize("odd", ["ä", "a b", "a&b=c"])
@@ -95,7 +80,7 @@ def test_an_odd_tag_finds_only_itself(cloud: RunningCloud, odd: str) -> None:
         assert [each.cloud_id for each in await driver.assets.find(VOLUME, {"crossway-asset": odd})] == [made.cloud_id]
         await driver.assets.destroy(VOLUME, made.cloud_id)
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_a_token_creates_once(cloud: RunningCloud) -> None:
@@ -109,7 +94,7 @@ def test_a_token_creates_once(cloud: RunningCloud) -> None:
         again = await driver.assets.create(wanted)
         assert [each.cloud_id for each in await driver.assets.find(VOLUME, wanted.tags)] == [again.cloud_id]
 
-    on(cloud, story)
+    on_driver(cloud, story)
     cloud.faults()
 
 
@@ -132,7 +117,7 @@ def test_a_volume_is_attached_detached_and_attached_again(cloud: RunningCloud) -
         await driver.assets.destroy(VOLUME, two)  # detached first
         assert await driver.assets.read(VOLUME, two) is None
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_a_snapshot_is_of_a_volume_and_becomes_one(cloud: RunningCloud) -> None:
@@ -152,7 +137,7 @@ def test_a_snapshot_is_of_a_volume_and_becomes_one(cloud: RunningCloud) -> None:
         await driver.assets.destroy(SNAPSHOT, made.cloud_id)
         assert await driver.assets.read(SNAPSHOT, made.cloud_id) is None
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 @pytest.mark.parametrize("kind", [VOLUME, SNAPSHOT])
@@ -169,7 +154,7 @@ def test_a_right_is_proved_by_a_dry_run_that_makes_nothing(cloud: RunningCloud, 
         assert not denied.allowed
         assert (await driver.listing("volume")).count == before
 
-    on(cloud, story)
+    on_driver(cloud, story)
     cloud.faults()
 
 
@@ -187,4 +172,4 @@ def test_what_a_cloud_refuses_is_a_refusal(cloud: RunningCloud) -> None:
         with pytest.raises(CloudRefused):
             await driver.assets.attach(VOLUME, "vol-0123456789abcdef0", await machine(driver, "waits"))
 
-    on(cloud, story)
+    on_driver(cloud, story)

@@ -5,7 +5,7 @@ A whole OpenStack has its own, slower suite under ``tests/openstack``.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from catalog.secrets import Secret
 from drivers.clouds.libcloud_facts import ACCEPTED, Shape
 from drivers.registry import OF_COMPUTE
 from tests.support import emulated
-from tests.support.clouds import RunningCloud, moto_cloud, simulated_cloud
+from tests.support.clouds import RunningCloud, moto_cloud, on_driver, simulated_cloud
 from tests.support.dialers import LoopbackDialer
 from tests.support.emulated import EMULATORS
 from tests.support.emulated.serving import EmulatedCloud, served
@@ -58,20 +58,6 @@ def of_driver(cloud: AnyCloud) -> set[Capability]:
     return set(OF_COMPUTE) - ({Capability.NETWORK} if cloud.provider in EMULATORS else set())
 
 
-def on(cloud: AnyCloud, story: Callable[[CloudDriver], Awaitable[Any]], **changes: Any) -> Any:
-    """Run ``story`` with a driver of ``cloud`` and return what it returns."""
-
-    async def run() -> Any:
-        driver = cloud.driver(**changes)
-        try:
-            async with asyncio.timeout(60):
-                return await story(driver)
-        finally:
-            await driver.close()
-
-    return asyncio.run(run())
-
-
 async def until(driver: CloudDriver, cloud_id: str, wanted: MachineStatus) -> None:
     """Wait until the cloud reports ``wanted`` of the machine."""
     while True:
@@ -84,7 +70,7 @@ def test_log_in_names_the_services_and_only_dials_the_endpoint(cloud: AnyCloud) 
     """Logging in returns the provider, the region and known capabilities; all traffic went by the dialer."""
     dialer = LoopbackDialer()
 
-    information = on(cloud, lambda driver: driver.log_in(), dialer=dialer)
+    information = on_driver(cloud, lambda driver: driver.log_in(), dialer=dialer)
 
     assert information.provider == cloud.provider
     assert set(information.services) == of_driver(cloud)
@@ -101,7 +87,7 @@ def test_wrong_credentials_are_told_apart(cloud: AnyCloud) -> None:
         changes.append({"account": "AKIANOBODYKNOWSME"})
     for change in changes:
         with pytest.raises(CloudCredentialsRefused):
-            on(cloud, lambda driver: driver.log_in(), **change)
+            on_driver(cloud, lambda driver: driver.log_in(), **change)
 
 
 @pytest.mark.parametrize("capability", sorted(set(OF_COMPUTE)))
@@ -109,7 +95,7 @@ def test_every_capability_can_be_proved(cloud: AnyCloud, capability: Capability)
     """An account that may do everything gets proofs that say so, and nothing is made by proving."""
     if capability not in of_driver(cloud):
         with pytest.raises(CloudRefused):
-            on(cloud, lambda driver: driver.prove(capability))
+            on_driver(cloud, lambda driver: driver.prove(capability))
         return
 
     async def story(driver: CloudDriver) -> tuple[Any, int, int]:
@@ -117,7 +103,7 @@ def test_every_capability_can_be_proved(cloud: AnyCloud, capability: Capability)
         proof = await driver.prove(capability)
         return proof, len(before), len(await listed(driver, "machine"))
 
-    proof, before, after = on(cloud, story)
+    proof, before, after = on_driver(cloud, story)
 
     assert (proof.capability, proof.allowed) == (capability, True)
     assert proof.request
@@ -127,7 +113,7 @@ def test_every_capability_can_be_proved(cloud: AnyCloud, capability: Capability)
 def test_an_unknown_capability_is_named(cloud: AnyCloud) -> None:
     """Proving what does not exist says which capabilities do."""
     with pytest.raises(InvalidValue) as caught:
-        on(cloud, lambda driver: driver.prove("teleport"))
+        on_driver(cloud, lambda driver: driver.prove("teleport"))
     assert "machine" in (caught.value.fix or "")
 
 
@@ -143,7 +129,7 @@ def test_lists_hold_what_the_cloud_has(cloud: AnyCloud) -> None:
         assert isinstance(await listed(driver, "key-pair"), list)
         assert isinstance(await listed(driver, "volume"), list)
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_a_machine_lives_from_create_to_gone(cloud: AnyCloud) -> None:
@@ -164,7 +150,7 @@ def test_a_machine_lives_from_create_to_gone(cloud: AnyCloud) -> None:
         await until(driver, made.cloud_id, MachineStatus.GONE)
         assert await driver.find_machines({"crossway-order": "life"}) == []
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_all_but_create_may_be_repeated(cloud: AnyCloud) -> None:
@@ -177,7 +163,7 @@ def test_all_but_create_may_be_repeated(cloud: AnyCloud) -> None:
             await driver.act(made.cloud_id, action)
             await driver.act(made.cloud_id, action)
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_find_machines_takes_tags_literally_and_all_of_them(cloud: AnyCloud) -> None:
@@ -191,7 +177,7 @@ def test_find_machines_takes_tags_literally_and_all_of_them(cloud: AnyCloud) -> 
         with pytest.raises(InvalidValue):
             await driver.find_machines({})
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_a_machine_nobody_knows_is_none_and_its_destruction_succeeds(cloud: AnyCloud) -> None:
@@ -201,7 +187,7 @@ def test_a_machine_nobody_knows_is_none_and_its_destruction_succeeds(cloud: AnyC
         assert await driver.machine("i-0123456789abcdef0") is None
         await driver.act("i-0123456789abcdef0", MachineAction.DESTROY)
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_calls_at_once_do_not_mix_their_answers(cloud: AnyCloud) -> None:
@@ -214,7 +200,7 @@ def test_calls_at_once_do_not_mix_their_answers(cloud: AnyCloud) -> None:
         assert len({tuple(item.cloud_id for item in task.result()) for task in locations}) == 1
         assert len({tuple(item.cloud_id for item in task.result()) for task in images}) == 1
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_rights_are_told_without_reading_anything(cloud: AnyCloud) -> None:
@@ -225,7 +211,7 @@ def test_rights_are_told_without_reading_anything(cloud: AnyCloud) -> None:
         proofs = await driver.rights()
         return proofs, len(before), len(await listed(driver, "machine"))
 
-    proofs, before, after = on(cloud, story)
+    proofs, before, after = on_driver(cloud, story)
 
     known = of_driver(cloud)
     assert {proof.capability for proof in proofs if proof.allowed} == known
@@ -241,7 +227,7 @@ def test_networks_are_listed_and_a_machine_is_attached_to_the_one_that_is_named(
     """
     if cloud.provider in EMULATORS:
         with pytest.raises(CloudRefused) as refused:
-            on(cloud, lambda driver: driver.create_machine(spec(cloud, "networked", network="n1")))
+            on_driver(cloud, lambda driver: driver.create_machine(spec(cloud, "networked", network="n1")))
         assert refused.value.field == "network"
         return
 
@@ -251,7 +237,7 @@ def test_networks_are_listed_and_a_machine_is_attached_to_the_one_that_is_named(
         made = await driver.create_machine(spec(cloud, "networked", network=named))
         return there, named, await driver.machine(made.cloud_id)
 
-    there, named, machine = on(cloud, story)
+    there, named, machine = on_driver(cloud, story)
     assert len(there) > 1
     assert machine is not None
     assert machine.network == named
@@ -262,8 +248,8 @@ def test_a_listing_is_as_long_as_it_says(cloud: AnyCloud, capability: Capability
     """What is ready to be stored is as many rows as are told, each under an id of its own."""
     if capability not in of_driver(cloud):
         with pytest.raises(CloudRefused):
-            on(cloud, lambda driver: driver.listing(capability))
+            on_driver(cloud, lambda driver: driver.listing(capability))
         return
-    listing = on(cloud, lambda driver: driver.listing(capability))
+    listing = on_driver(cloud, lambda driver: driver.listing(capability))
     found = [row["cloud_id"] for batch in listing.batches for row in json.loads(batch)]
     assert len(found) == len(set(found)) == listing.count

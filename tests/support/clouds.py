@@ -1,18 +1,19 @@
 """Start the demo's clouds as the processes they are, and steer their faults."""
 
+import asyncio
 import http.client
 import json
 import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from catalog.clouds import CloudAccount
+from catalog.clouds import CloudAccount, CloudDriver
 from catalog.model.ids import PlatformId
 from catalog.ports import Address, ApprovedEndpoint, Dialer
 from catalog.secrets import Secret
@@ -34,6 +35,28 @@ SERVICE_NAMES = {
     "load-balancer": f"elasticloadbalancing.{REGION}.amazonaws.com",
 }
 DEBIAN = "136693071363"
+
+
+class WithDriver(Protocol):
+    """A cloud that tests can log in to."""
+
+    def driver(self, **changes: Any) -> Any:
+        """Return a driver of its account, with ``changes``."""
+        ...
+
+
+def on_driver(cloud: "WithDriver", story: Callable[[CloudDriver], Awaitable[Any]], **changes: Any) -> Any:
+    """Run ``story`` with a driver of ``cloud`` and return what it returns; ``changes`` are of its account."""
+
+    async def run() -> Any:
+        driver = cloud.driver(**changes)
+        try:
+            async with asyncio.timeout(60):
+                return await story(driver)
+        finally:
+            await driver.close()
+
+    return asyncio.run(run())
 
 
 @dataclass(kw_only=True)

@@ -3,8 +3,7 @@
 Each against its emulated server, which is written from the provider's documentation; no real one was ever asked.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from catalog.errors import (
     CloudRefused,
     CloudUnavailable,
 )
+from tests.support.clouds import on_driver
 from tests.support.emulated import EMULATORS, IMAGES, SIZES
 from tests.support.emulated.serving import TOKEN, Answer, Asked, EmulatedCloud, served
 from tests.support.listed import listed
@@ -54,20 +54,6 @@ def spec(cloud: EmulatedCloud, number: int = 0, **changes: Any) -> MachineSpec:
     return MachineSpec(**{**facts, **changes})
 
 
-def on(cloud: EmulatedCloud, story: Callable[[CloudDriver], Awaitable[Any]], **changes: Any) -> Any:
-    """Run ``story`` with a driver of ``cloud`` and return what it returns."""
-
-    async def run() -> Any:
-        driver = cloud.driver(**changes)
-        try:
-            async with asyncio.timeout(60):
-                return await story(driver)
-        finally:
-            await driver.close()
-
-    return asyncio.run(run())
-
-
 def test_every_machine_is_listed_over_several_pages(cloud: EmulatedCloud) -> None:
     """Seven machines on pages of three are all there, with what they are made of, and each is found by its own mark."""
 
@@ -90,7 +76,7 @@ def test_every_machine_is_listed_over_several_pages(cloud: EmulatedCloud) -> Non
             )
         assert len(await driver.find_machines({"crossway-owner": OWNER})) == 7
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_a_creation_whose_answer_was_lost_is_found_again(cloud: EmulatedCloud) -> None:
@@ -104,7 +90,7 @@ def test_a_creation_whose_answer_was_lost_is_found_again(cloud: EmulatedCloud) -
         found = await driver.find_machines(spec(cloud).tags)
         assert [machine.cloud_id for machine in found] == list(cloud.emulator.machines)
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_a_list_that_changes_while_it_is_read_decides_nothing(cloud: EmulatedCloud) -> None:
@@ -123,7 +109,7 @@ def test_a_list_that_changes_while_it_is_read_decides_nothing(cloud: EmulatedClo
             await driver.find_machines(spec(cloud, 3).tags)
         assert len(await driver.find_machines(spec(cloud, 3).tags)) == 1
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +124,9 @@ def test_every_class_of_no_has_its_error(
     answer = cloud.emulator.refusal(status, f"no, {TOKEN}")
     cloud.emulator.answers_next(Answer(status=status, body=answer.body, headers={"Retry-After": "7"}))
     with pytest.raises(expected) as caught:
-        on(cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud)))
+        on_driver(
+            cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud))
+        )
     assert type(caught.value) is expected
     assert TOKEN not in str(caught.value) + caught.value.detail
     assert len(cloud.emulator.asked) == 1
@@ -152,7 +140,9 @@ def test_what_an_account_may_not_is_no_doubt_about_who_it_is(cloud: EmulatedClou
     number = 531 if cloud.provider == "cloudstack" else 403
     cloud.emulator.answers_next(cloud.emulator.refusal(number, f"not allowed, {TOKEN}"))
     with pytest.raises(CloudRefused) as caught:
-        on(cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud)))
+        on_driver(
+            cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud))
+        )
     assert type(caught.value) is CloudRefused
     assert not caught.value.retryable
     assert TOKEN not in str(caught.value) + caught.value.detail
@@ -165,7 +155,9 @@ def test_an_answer_of_another_shape_says_nothing(cloud: EmulatedCloud, what: str
     """It is neither an empty list nor a machine that was not made: what happened is unknown, and named so."""
     cloud.emulator.answers_next(Answer(status=200, body=body))
     with pytest.raises(CloudMisbehaved):
-        on(cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud)))
+        on_driver(
+            cloud, lambda driver: listed(driver, "machine") if what == "list" else driver.create_machine(spec(cloud))
+        )
     assert len(cloud.emulator.asked) == 1
 
 
@@ -175,7 +167,7 @@ def test_a_pause_that_is_no_number_of_seconds_is_none(cloud: EmulatedCloud, told
     body = cloud.emulator.refusal(503, "later").body
     cloud.emulator.answers_next(Answer(status=503, body=body, headers={"Retry-After": told}))
     with pytest.raises(CloudUnavailable) as caught:
-        on(cloud, lambda driver: listed(driver, "machine"))
+        on_driver(cloud, lambda driver: listed(driver, "machine"))
     assert caught.value.retry_after_s is None
 
 
@@ -191,14 +183,14 @@ def test_an_account_that_may_have_no_more_is_told_so(cloud: EmulatedCloud) -> No
         await driver.act(first.cloud_id, MachineAction.DESTROY)
         await driver.create_machine(spec(cloud, 2))
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 @pytest.mark.parametrize("change", [{"size": "s-none"}, {"image": "999999"}, {"location": "nowhere"}])
 def test_what_the_cloud_does_not_have_is_refused_for_good(cloud: EmulatedCloud, change: dict[str, str]) -> None:
     """A clear no: the same call would be refused again, and nothing was made."""
     with pytest.raises(CloudRefused) as caught:
-        on(cloud, lambda driver: driver.create_machine(spec(cloud, **change)))
+        on_driver(cloud, lambda driver: driver.create_machine(spec(cloud, **change)))
     assert not caught.value.retryable
     assert cloud.emulator.machines == {}
 
@@ -211,7 +203,7 @@ def test_an_order_s_location_and_key_are_what_is_asked_for(cloud: EmulatedCloud)
         assert len(keys) == 4
         await driver.create_machine(spec(cloud, location=PLACES[cloud.provider], key_pair=keys[3]))
 
-    on(cloud, story)
+    on_driver(cloud, story)
     (creation,) = cloud.emulator.creations
     assert cloud.emulator.ordered(creation) == (PLACES[cloud.provider], KEYS[cloud.provider])
 
@@ -230,7 +222,7 @@ def test_what_the_provider_would_change_or_lacks_is_not_sent(
 ) -> None:
     """A name or mark that would not be kept as it is, and a key that is not there, are refused before a creation."""
     with pytest.raises(CloudRefused) as caught:
-        on(cloud, lambda driver: driver.create_machine(spec(cloud, **change)))
+        on_driver(cloud, lambda driver: driver.create_machine(spec(cloud, **change)))
     assert caught.value.field == field
     assert cloud.emulator.creations == []
 
@@ -238,7 +230,7 @@ def test_what_the_provider_would_change_or_lacks_is_not_sent(
 def test_without_any_location_nothing_is_sent(cloud: EmulatedCloud) -> None:
     """An order that names none, at a platform that was enrolled without a region, is told what is missing."""
     with pytest.raises(CloudRefused) as caught:
-        on(cloud, lambda driver: driver.create_machine(spec(cloud)), region="")
+        on_driver(cloud, lambda driver: driver.create_machine(spec(cloud)), region="")
     assert caught.value.field == "location"
     assert cloud.emulator.creations == []
 
@@ -253,7 +245,7 @@ def test_machines_of_others_are_listed_and_never_taken_for_ours(cloud: EmulatedC
         assert (there.cloud_id, there.tags) == (made.cloud_id, {})
         assert await driver.find_machines({"crossway-owner": OWNER}) == []
 
-    on(cloud, story)
+    on_driver(cloud, story)
 
 
 def test_an_account_that_may_only_read_is_known_before_an_order(cloud: EmulatedCloud) -> None:
@@ -264,8 +256,8 @@ def test_an_account_that_may_only_read_is_known_before_an_order(cloud: EmulatedC
     told = cloud.provider != "digitalocean"
     for may in (True, False):
         cloud.emulator.may_create = may
-        rights = {proof.capability: proof for proof in on(cloud, lambda driver: driver.rights())}
-        proof = on(cloud, lambda driver: driver.prove("machine"))
+        rights = {proof.capability: proof for proof in on_driver(cloud, lambda driver: driver.rights())}
+        proof = on_driver(cloud, lambda driver: driver.prove("machine"))
         assert rights["machine"].allowed == proof.allowed == (may or not told)
         assert all(proof.allowed for capability, proof in rights.items() if capability != "machine")
         assert not told or (proof.request == rights["machine"].request and proof.detail)
@@ -287,4 +279,4 @@ def test_a_cloud_that_is_still_at_an_earlier_call_is_asked_again_later(cloud: Em
         cloud.emulator.busy.clear()  # type: ignore[attr-defined]  # as asked above
         await driver.act(made.cloud_id, MachineAction.REBOOT)
 
-    on(cloud, story)
+    on_driver(cloud, story)
