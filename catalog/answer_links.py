@@ -5,7 +5,7 @@ digest is kept, a new link ends the one before, and any other change of the gran
 """
 
 from catalog import consent
-from catalog.access import digest, is_over, new_text
+from catalog.access import digest, is_over, new_text, still_may
 from catalog.errors import NotFound
 from catalog.model.consent import AnswerLink, Grant
 from catalog.model.ids import AnswerLinkId, TokenId, new_id
@@ -41,7 +41,8 @@ def find(tx: Tx, text: str, now_s: float) -> tuple[AnswerLink, Grant]:
     """Return the link with this text, and its grant. Raises NotFound, whatever the reason why it does not hold."""
     link = rows.first(tx, AnswerLink, digest=digest(text))
     grant = None if link is None else rows.find(tx, Grant, link.grant_id)
-    if link is None or grant is None or not _holds(link, grant, now_s):
+    # The link has no more than its maker has now.
+    if link is None or grant is None or not _holds(link, grant, now_s) or not _may(tx, link, now_s):
         raise NotFound(
             "this link does not hold: it was used, has ended, or was never made",
             fix="ask whoever sent it for a new one",
@@ -52,6 +53,10 @@ def find(tx: Tx, text: str, now_s: float) -> tuple[AnswerLink, Grant]:
 def use(tx: Tx, link: AnswerLink, now_s: float) -> None:
     """Let it not be used again; in the transaction of what it is used for."""
     rows.update(tx, link, {"used_at_s": now_s}, now_s)
+
+
+def _may(tx: Tx, link: AnswerLink, now_s: float) -> bool:
+    return still_may(tx, link.made_by, "grant:answer", now_s)
 
 
 def _holds(link: AnswerLink, grant: Grant, now_s: float) -> bool:

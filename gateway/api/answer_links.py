@@ -4,15 +4,17 @@ The link is the only proof of who answers: it is long, told once, used once and 
 at the page changes nothing, so that mail scanners, which open every link, answer nothing.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from catalog import answer_links, audit, consent, grant_rules
+from catalog import answer_links, audit, consent, grant_rules, terms_kept
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import CatalogError, WrongState
+from catalog.messages.handshake import Capability, terms_of_others
 from catalog.model.consent import AnswerLink, Grant
 from catalog.model.platform import Platform
+from catalog.model.terms import Scope
 from catalog.store import rows
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Lifetime, Nothing, Out, Time, Word, iso
@@ -58,7 +60,7 @@ Patterns = Annotated[list[Word], Field(max_length=64, default_factory=list), Bef
 
 
 class AnswerForm(Body):
-    """What the page's form says; a field that is left empty is not sent on, and limits nothing."""
+    """What the page's form says. It comes filled in with what holds now, so that a field left empty limits nothing."""
 
     decision: Literal["grant", "deny"]
     verbs: Several | None = None
@@ -71,11 +73,19 @@ class AnswerForm(Body):
     sizes: Patterns
     images: Patterns
     networks: Patterns
+    projects: Patterns
     on_end: Literal["keep", "drain", "destroy"] | None = None
 
-    def as_answer(self) -> AnswerIn:
-        """Return what is said, as the API takes it."""
-        days = self.expires_after_days
+    @model_validator(mode="after")
+    def _names_what_is_granted(self) -> Self:
+        if self.decision == "grant" and not self.verbs:
+            raise ValueError("whoever grants ticks what may be done, or else denies")
+        return self
+
+    def as_answer(self, grant: Grant, now_s: float) -> AnswerIn:
+        """Return what is said, as the API takes it; what the form has no field for stays as the grant has it."""
+        until_s = grant.expires_at_s if self.expires_after_days is None else now_s + self.expires_after_days * _DAY_S
+        scope = {name: getattr(self, name) for name in ScopeIn.model_fields}
         return AnswerIn(
             decision=self.decision,
             verbs=self.verbs,
@@ -83,10 +93,11 @@ class AnswerForm(Body):
             cores=self.cores,
             memory_gib=self.memory_gib,
             calls_per_minute=self.calls_per_minute,
-            expires_after_s=None if days is None else days * _DAY_S,
-            scope=ScopeIn(regions=self.regions, sizes=self.sizes, images=self.images, networks=self.networks),
+            expires_after_s=None if until_s is None else max(until_s - now_s, 0.001),
+            scope=ScopeIn(**scope),
             on_end=self.on_end,
-            destinations=[],
+            wind_down_s=grant.wind_down_s if self.on_end else None,
+            destinations=grant.destinations,
         )
 
 
@@ -134,6 +145,8 @@ async def take_answer(call: Call[AnswerForm]) -> Raw:
     """Record the owner's word and say so; what cannot be is told on the page, with the link as good as before."""
     services = call.services
     try:
+        # A reader first: whoever guesses links does not keep the one writer busy.
+        await services.database.read(lambda tx: answer_links.find(tx, call.path["link"], call.now_s))
         said = await services.database.write(lambda tx: _answer(tx, call))
     except CatalogError as error:
         told = error
@@ -145,7 +158,7 @@ async def take_answer(call: Call[AnswerForm]) -> Raw:
 
 def _answer(tx: Tx, call: Call[AnswerForm]) -> str:
     link, grant = answer_links.find(tx, call.path["link"], call.now_s)
-    body = call.body.as_answer()
+    body = call.body.as_answer(grant, call.now_s)
     terms = terms_of(grant, body, call.now_s) if body.decision == "grant" else None
     answer_links.use(tx, link, call.now_s)
     answered = consent.answer(tx, grant.id, terms, by=link.id, now_s=call.now_s)
@@ -178,6 +191,10 @@ def _page(tx: Tx, call: Call[Any], error: CatalogError | None = None) -> Raw:
         capability=grant.capability,
         state=grant.state.value,
         verbs=grant.verbs,
+        terms=terms_kept.terms_of(grant),
+        lacking=terms_of_others(grant.capability, Scope()),
+        is_of_machines=grant.capability == Capability.MACHINE,
+        ends=None if grant.expires_at_s is None else iso(grant.expires_at_s),
         meant=unnamed_verbs(grant),
         ends_at=iso(link.expires_at_s),
     )

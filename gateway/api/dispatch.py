@@ -27,7 +27,8 @@ from gateway.api.feeds import feed_over
 from gateway.api.idempotency import Answer, Intention
 from gateway.api.services import ApiServices
 from gateway.api.streams import stream_over
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidRequest
+from gateway.pages.render import refusal
 
 SHOWN_ONCE: JsonDict = {"x-shown-once": True}  # json_schema_extra of an answer's field that a repeat does not get
 
@@ -39,7 +40,12 @@ def handler_for(endpoint: Endpoint, services: ApiServices) -> Callable[[web.Requ
         principal = await auth.caller(request, endpoint, services)
         if principal is not None:
             await _permit(principal, endpoint, services)
-        call = await _call(request, endpoint, services, principal)
+        try:
+            call = await _call(request, endpoint, services, principal)
+        except InvalidRequest as error:
+            if endpoint.takes_form:
+                return _respond(Raw(**refusal([(each["field"], each["message"]) for each in error.faults])))
+            raise
         if endpoint.is_stream:
             return await stream_over(request, endpoint.handler(call))
         if endpoint.is_feed:

@@ -2,9 +2,9 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -26,6 +26,22 @@ def headers() -> Mapping[str, str]:
         "Cross-Origin-Opener-Policy": "same-origin",
         "X-Robots-Tag": "noindex",
     }
+
+
+class Shown(TypedDict):
+    """A page with its status and headers, ready to be sent."""
+
+    body: bytes
+    status: int
+    content_type: str
+    headers: Mapping[str, str]
+
+
+def refusal(faults: Sequence[tuple[str, str]]) -> Shown:
+    """Return the page that says which (field, what is wrong with it) of a form cannot be: nothing was done."""
+    told = "; ".join(f"{field}: {message}" for field, message in faults)
+    body = page("message", title="This cannot be", text=told, fix="Go back, mend it and send it again.")
+    return {"body": body, "status": 422, "content_type": MEDIA_TYPE, "headers": headers()}
 
 
 @cache

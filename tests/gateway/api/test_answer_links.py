@@ -25,6 +25,7 @@ class Page(HTMLParser):
         self.names: set[str] = set()
         self.active: list[str] = []
         self.words = ""
+        self.select = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -36,6 +37,11 @@ class Page(HTMLParser):
             self.names.add(name)
             if tag == "input" and (told.get("type") != "checkbox" or "checked" in told):
                 self.fields.append((name, told.get("value") or ""))
+
+        if tag == "select":
+            self.select = told.get("name") or ""
+        if tag == "option" and "selected" in told:
+            self.fields.append((self.select, told.get("value") or ""))
 
     def handle_data(self, data: str) -> None:
         """Gather the words."""
@@ -94,7 +100,7 @@ def test_the_owner_narrows_a_grant_on_a_page(tmp_path: Path) -> None:
             assert await grant(world) == before
             assert {"machine", "accepted"} <= set(shown.words.split())
             limits = {"quota": "7", "expires_after_days": "2", "regions": "eu-*, us-east-1", "on_end": "drain"}
-            fields = [(name, limits.get(name, value)) for name, value in shown.fields] + [("on_end", "drain")]
+            fields = [(name, limits.get(name, value)) for name, value in shown.fields]
             woken = len(world.woken)
             reply = await sent(world, path, [*fields, ("decision", "grant")])
             assert (reply.status, "Granted: machine" in reply.text) == (200, True)
@@ -107,6 +113,55 @@ def test_the_owner_narrows_a_grant_on_a_page(tmp_path: Path) -> None:
             (deed,) = [each for each in records if each["action"] == "take_answer"]
             assert (deed["subject"], deed["data"]["decision"]) == (world.ids["grant-machine"], "grant")
             assert path.rsplit("/", 1)[1] not in str(records)
+
+    asyncio.run(story())
+
+
+def test_the_page_sent_as_it_stands_changes_no_term(tmp_path: Path) -> None:
+    """It comes filled in with what holds, whom it is for included; what it has no field for stays as well."""
+    terms = {
+        "quota": 5,
+        "cores": 16,
+        "calls_per_minute": 60,
+        "scope": {"projects": ["bakery/*"], "sizes": ["small", "t3.*"], "networks": ["lan-1"]},
+        "on_end": "drain",
+        "wind_down_s": 3600.0,
+        "expires_after_s": 86_400.0 * 30 + 17,
+        "destinations": [],
+    }
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            answer = f"/v1/grants/{world.ids['grant-machine']}/answer"
+            told = await world.call("platform", "POST", answer, {"decision": "grant", "verbs": ["list"], **terms})
+            assert told.status == 200, told.text
+            before, path = await grant(world), (await made(world)).body["path"]
+            shown = await opened(world, path)
+            world.clock.advance(3600.0)
+            assert (await sent(world, path, [*shown.fields, ("decision", "grant")])).status == 200
+            after = await grant(world)
+            apart = {"version", "updated_at"}
+            assert {k: v for k, v in after.items() if k not in apart} == {
+                k: v for k, v in before.items() if k not in apart
+            }
+
+    asyncio.run(story())
+
+
+def test_a_link_has_no_more_than_its_maker_has_now(tmp_path: Path) -> None:
+    """Once the token that made it is revoked, the link is as one that was never made."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path, before = (await made(world)).body["path"], await grant(world)
+            tokens = (await world.call("admin", "GET", "/v1/tokens?limit=200")).body["items"]
+            for each in tokens:
+                if each["role"] == "platform":
+                    await world.call("admin", "DELETE", f"/v1/tokens/{each['id']}")
+            assert (await world.call(NOBODY, "GET", path)).status == 404
+            assert (await sent(world, path, [("decision", "deny")])).status == 404
+            after = await world.call("admin", "GET", f"/v1/grants/{world.ids['grant-machine']}")
+            assert after.body == before
 
     asyncio.run(story())
 
@@ -189,6 +244,7 @@ def test_nobody_else_makes_a_link(tmp_path: Path, role: str, status: int) -> Non
         pytest.param([("decision", "grant"), ("quota", "many")], id="no number"),
         pytest.param([("decision", "grant"), ("quota", "0")], id="too small"),
         pytest.param([("decision", "perhaps")], id="no decision"),
+        pytest.param([("decision", "grant"), ("quota", "3")], id="nothing ticked"),
         pytest.param([("decision", "grant"), ("decision", "deny")], id="both"),
         pytest.param([("decision", "grant"), ("more", "1")], id="unknown field"),
         pytest.param([("decision", "grant"), ("verbs", "fly")], id="a verb that nobody asked for"),
@@ -202,7 +258,7 @@ def test_what_cannot_be_said_changes_nothing(tmp_path: Path, fields: list[tuple[
         async with api_world(tmp_path) as world:
             path, before = (await made(world)).body["path"], await grant(world)
             reply = await sent(world, path, fields)
-            assert reply.status == 422, reply.text
+            assert (reply.status, reply.headers["Content-Type"]) == (422, "text/html; charset=utf-8"), reply.text
             assert await grant(world) == before
             assert (await sent(world, path, [("decision", "deny")])).status == 200
 
