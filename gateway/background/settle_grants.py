@@ -1,13 +1,12 @@
 """Bring grants to their end: ask owners who have yet to say, renew what is ending, publish what was accepted."""
 
-import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from catalog import grant_rules
-from catalog.errors import CloudError
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import GrantId, PlatformId
@@ -21,13 +20,13 @@ from gateway.background.renewals import Renewals
 from gateway.background.rounds import Visit
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.handshake import Handshake, has_connector
-from gateway.connections.publishing import Publisher
+from gateway.connections.publishing import Attempt, Publisher
 from gateway.connections.steps import KNOWN_ERRORS
 from gateway.connections.tunnels import LiveConnections
 
 log = logging.getLogger(__name__)
 
-# A cloud that did not answer so often in a row has nothing on offer: once may be the network's moment.
+# What is not answered for so often in a row is not on offer: once may be the network's moment.
 SILENT_AFTER_COUNT = 2
 
 
@@ -45,7 +44,8 @@ class SettleGrants:
     renewals: Renewals = field(default_factory=Renewals)
     publishing: Backoff[GrantId] = field(default_factory=Backoff)
     # A cloud that does not answer may answer any moment; one that says no rarely changes its mind.
-    reaching: Backoff[PlatformId] = field(default_factory=lambda: Backoff(longest_s=60.0))
+    reaching: Backoff[GrantId] = field(default_factory=lambda: Backoff(longest_s=60.0))
+    silences: Counter[GrantId] = field(default_factory=Counter)  # how often in a row nobody answered for it
 
     async def due(self) -> Mapping[PlatformId, Visit]:
         """Return at whom there is something to do now."""
@@ -84,34 +84,57 @@ class SettleGrants:
     async def _publish(self, platform: PlatformId) -> None:
         """Prove, read and publish if any of the platform's grants is due for it; note which did not get better."""
         before = await self._outdated(platform)
-        if not self._due_to_publish(before, self.clock.now_s()):
+        now_s = self.clock.now_s()
+        due = {grant.id for grant in before if self._is_due(grant, now_s)}
+        if not due:
             return
+        tried, attempt = await self._to_try(platform, due), Attempt()
+        doubtful = {grant.id for grant in tried if self.silences[grant.id] >= SILENT_AFTER_COUNT}
         try:
-            await self.publisher.run(platform)
-        except (*KNOWN_ERRORS, asyncio.CancelledError) as error:
-            # Cut off at the end of its time, too.
-            self.reaching.failed(platform, self.clock.now_s())
-            if isinstance(error, CloudError) and self.reaching.failures(platform) >= SILENT_AFTER_COUNT:
-                await self.publisher.silent(platform, str(error))
-            raise
-        self.reaching.cleared(platform)
+            await self.publisher.attempt(platform, tried, attempt, doubtful=doubtful)
+        finally:
+            # Cut off at the end of its time, too: then the rest is nobody's silence, and tried again all the same.
+            for grant in tried:
+                self._note(GrantId(grant.id), attempt)
         left = {grant.id for grant in await self._outdated(platform)}
         for grant in before:
-            if grant.id in left:
+            if grant.id in attempt.answered and grant.id in left:
                 self.publishing.failed(grant.id, self.clock.now_s())
-            else:
+            elif grant.id in attempt.answered:
                 self.publishing.cleared(grant.id)
+        silent = {id_: error for id_, error in attempt.silent.items() if self.silences[id_] >= SILENT_AFTER_COUNT}
+        if silent:
+            await self.publisher.silent({id_: str(error) for id_, error in silent.items()})
+        if attempt.silent:
+            raise next(iter(attempt.silent.values()))
+
+    def _note(self, id_: GrantId, attempt: Attempt) -> None:
+        if id_ in attempt.answered:
+            self.reaching.cleared(id_)
+            del self.silences[id_]
+            return
+        self.reaching.failed(id_, self.clock.now_s())
+        self.silences[id_] += id_ in attempt.silent
+
+    async def _to_try(self, platform: PlatformId, due: set[GrantId]) -> list[Grant]:
+        """Return the grants to try now, those that nobody answered for last, each of them first at some time."""
+        accepted = {"platform_id": platform, "state": GrantState.ACCEPTED}
+        granted = await self.database.read(lambda tx: where(tx, Grant, **accepted))
+        well = [grant for grant in granted if not self.reaching.failures(grant.id)]
+        ill = [grant for grant in granted if self.reaching.failures(grant.id) and grant.id in due]
+        turn = max((self.silences[grant.id] for grant in ill), default=0) % max(1, len(ill))
+        # One list in trouble is no reason to read all the others every minute.
+        return [*(well if any(grant.id in due for grant in well) else ()), *ill[turn:], *ill[:turn]]
 
     async def _outdated(self, platform: PlatformId) -> list[Grant]:
         now_s = self.clock.now_s()
         return await self.database.read(lambda tx: outdated(tx, now_s, age_s=self.read_again_s, platform_id=platform))
 
     def _due_to_publish(self, grants: Sequence[Grant], now_s: float) -> set[PlatformId]:
-        return {
-            grant.platform_id
-            for grant in grants
-            if self.publishing.is_due(grant.id, now_s) and self.reaching.is_due(grant.platform_id, now_s)
-        }
+        return {grant.platform_id for grant in grants if self._is_due(grant, now_s)}
+
+    def _is_due(self, grant: Grant, now_s: float) -> bool:
+        return self.publishing.is_due(grant.id, now_s) and self.reaching.is_due(grant.id, now_s)
 
 
 def _due(tx: Tx, now_s: float, read_again_s: float) -> tuple[set[PlatformId], Sequence[Grant], list[Grant]]:

@@ -1,17 +1,18 @@
 """From accepted grants to offers: prove what the account can really do, read the inventory, publish (S1 13-14)."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from catalog import drift, rights
 from catalog.cloud_assets import MADE_BY
 from catalog.clouds import CloudDriver, Clouds, Proof
 from catalog.connections import established_for
 from catalog.consent import add_proof, suggest
-from catalog.errors import CloudError, WrongState
+from catalog.errors import CallsExhausted, CloudError, CloudRefused, WrongState
 from catalog.messages.handshake import OF_THE_OWNER, Capability
 from catalog.model.consent import Grant, GrantState
-from catalog.model.ids import PlatformId, new_id
+from catalog.model.ids import GrantId, PlatformId, new_id
 from catalog.model.offering import Offer, OfferState
 from catalog.model.right import Right, RightState
 from catalog.ports import Clock
@@ -21,6 +22,20 @@ from catalog.store.database import Database, Tx
 from catalog.store.rows import where
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """What came of proving, reading and publishing grants, as far as that has come; each is in one of the three."""
+
+    answered: dict[GrantId, bool] = field(default_factory=dict)  # whether it is on offer
+    silent: dict[GrantId, CloudError] = field(default_factory=dict)  # whose part of the cloud did not answer
+    put_off: dict[GrantId, CloudError] = field(default_factory=dict)  # nobody fell silent, and it is not for now
+
+    @property
+    def trouble(self) -> CloudError | None:
+        """What some grant has to be tried again for, None when nothing."""
+        return next(iter((*self.silent.values(), *self.put_off.values())), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,37 +49,65 @@ class Publisher:
     async def run(self, platform: PlatformId) -> int:
         """Prove, read and publish every accepted grant of ``platform``; return how many are offered now.
 
-        May be repeated. Raises CloudUnavailable or CloudTimedOut when the cloud cannot be asked now; a refusal
-        or an implausible answer degrades that offer alone, with the reason.
+        May be repeated. Raises what the first grant ended in that has to be tried again (CloudUnavailable,
+        CloudTimedOut), once all were tried; a refusal or an implausible answer degrades that offer alone.
         """
         granted = await self.database.read(lambda tx: where(tx, Grant, platform_id=platform, state=GrantState.ACCEPTED))
-        driver = await self.clouds.driver(platform)
-        offered = 0
-        for grant in granted:
+        attempt = Attempt()
+        await self.attempt(platform, granted, attempt)
+        if attempt.trouble is not None:
+            raise attempt.trouble
+        return sum(attempt.answered.values())
+
+    async def attempt(
+        self, platform: PlatformId, granted: Sequence[Grant], attempt: Attempt, *, doubtful: Collection[GrantId] = ()
+    ) -> None:
+        """Prove, read and publish each of ``granted``, in this order, and note in ``attempt`` what came of it.
+
+        None is left out for another's trouble: parts of a cloud have endpoints of their own. Only where nothing has
+        answered yet and one of the ``doubtful`` is silent, whatever comes after it is taken for silent too.
+        """
+        try:
+            driver = await self.clouds.driver(platform)
+        except CloudError as error:
+            if not error.retryable:
+                raise
+            attempt.silent.update((grant.id, error) for grant in granted)
+            return
+        for place, grant in enumerate(granted):
             try:
-                offered += await self._offer(driver, grant)
+                attempt.answered[grant.id] = await self._offer(driver, grant)
             except WrongState:
                 # Revoked or expired while the cloud was asked: whoever ended it has withdrawn its offer.
                 log.info("grant ended meanwhile", extra={"platform": platform, "capability": grant.capability})
-        return offered
+            except CloudError as error:
+                if isinstance(error, CallsExhausted | CloudRefused):
+                    # We have used up its calls, or the account what it may have: neither is silence.
+                    attempt.put_off[grant.id] = error
+                    continue
+                attempt.silent[grant.id] = error
+                heard = any(each.id in attempt.answered and each.capability not in OF_THE_OWNER for each in granted)
+                if grant.id in doubtful and not heard:
+                    attempt.silent.update((each.id, error) for each in granted[place + 1 :])
+                    return
 
-    async def silent(self, platform: PlatformId, reason: str) -> None:
-        """Close to new orders whatever of the cloud ``platform`` has on offer; ``run`` opens it again."""
+    async def silent(self, reasons: Mapping[GrantId, str]) -> None:
+        """Close to new orders what these grants have on offer, each with its reason; ``run`` opens it again."""
         now_s = self.clock.now_s()
 
         def work(tx: Tx) -> list[Grant]:
-            offered = {offer.grant_id for offer in where(tx, Offer, platform_id=platform, state=OfferState.OFFERED)}
+            offered = {offer.grant_id for offer in where(tx, Offer, state=OfferState.OFFERED, grant_id=set(reasons))}
             closed = [
                 grant
-                for grant in where(tx, Grant, platform_id=platform, state=GrantState.ACCEPTED)
-                if grant.id in offered and grant.capability not in OF_THE_OWNER
+                for grant in where(tx, Grant, state=GrantState.ACCEPTED, id=offered)
+                if grant.capability not in OF_THE_OWNER
             ]
             for grant in closed:
-                degrade(tx, grant.id, reason, now_s)
+                degrade(tx, grant.id, reasons[GrantId(grant.id)], now_s)
             return closed
 
         for grant in await self.database.write(work):
-            log.warning("offer degraded", extra={"platform": platform, "capability": grant.capability})
+            log.warning("offer degraded", extra={"platform": grant.platform_id, "capability": grant.capability})
 
     async def discover(self, platform: PlatformId) -> int:
         """Look what the account of ``platform`` could do, granted or not, and return how many rights changed hands.

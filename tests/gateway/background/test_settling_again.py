@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from catalog import consent
-from catalog.clouds import CloudItem
-from catalog.errors import CloudTimedOut, CloudUnavailable
+from catalog.clouds import CloudItem, Proof
+from catalog.errors import CallsExhausted, CatalogError, CloudTimedOut, CloudUnavailable
 from catalog.listed import Listed
 from catalog.model.consent import Grant, GrantState
+from catalog.model.event import Event
 from catalog.model.offering import InventoryItem, Offer, OfferState
 from catalog.store import rows
 from gateway.background.grant_work import end_what_is_over
@@ -194,7 +195,7 @@ def test_a_cloud_that_does_not_answer_twice_has_nothing_on_offer(world: Connecti
             world.store.clock.advance(HOUR_S)
             seen = []
             for error in (CloudTimedOut("no answer in time"), None, *[CloudTimedOut("no answer in time")] * 2, None):
-                world.cloud.failures["prove"] = [] if error is None else [error]
+                world.cloud.failures["prove"] = [] if error is None else [error] * 3  # to none of the grants
                 world.store.clock.advance(HOUR_S)
                 await one_round(task)
                 seen.append(await offers())
@@ -214,6 +215,8 @@ def test_a_cloud_that_does_not_answer_is_tried_every_minute(world: Connecting) -
             task = settling(world)
             world.cloud.failures["prove"] = [CloudUnavailable("no")] * 1000
             world.store.clock.advance(HOUR_S)
+            # Each of its parts is asked until the cloud counts as silent, and from then on one speaks for all.
+            await run_for(world, task, 60.0, 20.0)
             world.cloud.calls.clear()
             await run_for(world, task, HOUR_S, 20.0)
             assert 55 <= Counter(world.cloud.calls)["prove"] <= 65
@@ -246,6 +249,105 @@ def test_the_inventory_is_read_again_every_hour(world: Connecting) -> None:
             known = await world.store.database.read(lambda tx: rows.where(tx, InventoryItem, kind="image"))
             assert [each.cloud_id for each in known] == ["i1", "i2"]
             assert Counter(world.cloud.calls)["images"] == 1
+            await disconnect(world)
+
+    asyncio.run(run())
+
+
+def fails_for(world: Connecting, trouble: dict[str, CatalogError]) -> None:
+    """Let proofs of these capabilities end so, for as long as they are in ``trouble``."""
+    usual = world.cloud.prove
+
+    async def prove(capability: str) -> Proof:
+        proof = await usual(capability)
+        if capability in trouble:
+            raise trouble[capability]
+        return proof
+
+    world.cloud.prove = prove  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("silent", ["machine", "image", "size"])
+def test_an_endpoint_of_its_own_silences_only_what_it_serves(world: Connecting, silent: str) -> None:
+    """The others stay on offer, proved at their time, without an event; the silent one is closed once, and heals."""
+    world.accept_everything()
+
+    async def states() -> dict[str, OfferState]:
+        of = {grant.id: name for name, grant in (await grants(world)).items()}
+        found = await world.store.database.read(lambda tx: rows.where(tx, Offer))
+        return {of[each.grant_id]: each.state for each in found}
+
+    async def told() -> list[str]:
+        found = await world.store.database.read(lambda tx: rows.where(tx, Event))
+        return [each.kind for each in found if each.kind.startswith("offer.")]
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task, trouble, since = settling(world), {silent: CloudTimedOut("no answer")}, len(await told())
+            fails_for(world, trouble)  # type: ignore[arg-type]
+            world.store.clock.advance(HOUR_S)
+            world.cloud.calls.clear()
+            await run_for(world, task, HOUR_S / 2)
+            well = dict.fromkeys(("machine", "image", "size"), OfferState.OFFERED)
+            assert await states() == well | {silent: OfferState.DEGRADED}
+            assert all(
+                each.proofs[-1]["at_s"] >= world.store.now_s - HOUR_S
+                for name, each in (await grants(world)).items()
+                if name != silent
+            )
+            assert (await told())[since:] == ["offer.degraded"]
+            # Once the others, and every minute what is silent.
+            assert 25 <= Counter(world.cloud.calls)["prove"] <= 40
+            trouble.clear()
+            await run_for(world, task, 60.0)
+            assert await states() == well
+            assert (await told())[since:] == ["offer.degraded", "offer.offered"]
+            await disconnect(world)
+
+    asyncio.run(run())
+
+
+def test_calls_that_are_used_up_close_nothing(world: Connecting) -> None:
+    """Whoever uses up a grant's calls while it is proved again takes no offer away, that one's neither."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task, trouble = settling(world), {}
+            for name in ("image", "size", "machine"):
+                trouble[name] = CallsExhausted("used up", again_s=3)
+            fails_for(world, trouble)  # type: ignore[arg-type]
+            world.store.clock.advance(HOUR_S)
+            await run_for(world, task, HOUR_S / 2)
+            offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
+            assert [each.state for each in offers] == [OfferState.OFFERED] * 3
+            await disconnect(world)
+
+    asyncio.run(run())
+
+
+def test_a_cloud_that_is_back_is_found_though_a_part_of_it_is_not(world: Connecting) -> None:
+    """While all are silent they are asked in turn: two are open a few minutes after they answer, one stays closed."""
+    world.accept_everything()
+
+    async def run() -> None:
+        async with world.target():
+            await connect(world)
+            task = settling(world)
+            trouble: dict[str, CatalogError] = {
+                name: CloudTimedOut("no answer") for name in ("machine", "image", "size")
+            }
+            fails_for(world, trouble)
+            world.store.clock.advance(HOUR_S)
+            await run_for(world, task, HOUR_S / 2)
+            offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
+            assert [each.state for each in offers] == [OfferState.DEGRADED] * 3
+            del trouble["image"], trouble["size"]
+            await run_for(world, task, 180.0)
+            offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
+            assert sorted(each.state.value for each in offers) == ["degraded", "offered", "offered"]
             await disconnect(world)
 
     asyncio.run(run())
