@@ -1,17 +1,15 @@
 """The end of connections to a platform that grants nothing any more, and at which nothing of ours is left.
 
-While machines of ours are there, the connection stays, until the deadline of their wind-down: over it they are read and
-destroyed.
+While machines or assets of ours are there, the connection stays, until the deadline of the wind-down of each: over it
+they are read and destroyed. A deadline counts for what was made under its own grant.
 """
 
 from collections.abc import Sequence
 
 from catalog import connections
-from catalog.model.asset import LIVE, Asset
 from catalog.model.connection import Connection, ConnectionEvent, ConnectionState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import PlatformId
-from catalog.model.machine import Custody, Machine, MachineState
 from catalog.store import connections as store
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -31,17 +29,14 @@ def part_if_nothing_is_left(tx: Tx, platform_id: PlatformId, now_s: float) -> in
     states = {grant.state for grant in rows.where(tx, Grant, platform_id=platform_id)}
     if GrantState.REVOKED not in states or not states <= _OVER:
         return 0
-    living = set(MachineState) - {MachineState.GONE}
-    # What was there before us needs no end of ours.
-    left = rows.first(tx, Machine, platform_id=platform_id, custody=Custody.MADE, state=living)
-    held = rows.first(tx, Asset, platform_id=platform_id, state=set(LIVE))
-    if (left is not None or held is not None) and not _deadline_passed(tx, platform_id, now_s):
+    deadlines = [grant.wind_down_until_s for grant in store.with_something_left(tx, platform_id)]
+    if any(until_s is None or until_s > now_s for until_s in deadlines):
         return 0
     return _part(tx, rows.where(tx, Connection, target_id=platform_id, state=ConnectionState.ESTABLISHED), now_s)
 
 
 def part_overdue(tx: Tx, now_s: float) -> int:
-    """End the connections that machines held beyond the deadline of their wind-down; return how many were ended.
+    """End the connections that what we made held beyond its wind-down; return how many were ended.
 
     One that was established after the deadline was made for something else, and is left alone.
     """
@@ -58,8 +53,3 @@ def _part(tx: Tx, held: Sequence[Connection], now_s: float) -> int:
         connections.move(tx, connection.id, ConnectionEvent.LOSE, now_s)
         connections.move(tx, connection.id, ConnectionEvent.FAIL, now_s, code=NOTHING_GRANTED, reason=REASON)
     return len(held)
-
-
-def _deadline_passed(tx: Tx, platform_id: PlatformId, now_s: float) -> bool:
-    deadlines = [grant.wind_down_until_s for grant in rows.where(tx, Grant, platform_id=platform_id)]
-    return any(until_s is not None and until_s <= now_s for until_s in deadlines)

@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import aliased
-from sqlmodel import col, not_, or_, select, update
+from sqlmodel import and_, col, not_, or_, select, update
 
 from catalog.messages.handshake import Capability
+from catalog.model.asset import LIVE, Asset
 from catalog.model.connection import AccountSession, Connection, ConnectionState, RouteDecision
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import ConnectionId, PlatformId
@@ -35,24 +37,46 @@ def of_platform(tx: Tx, platform_id: PlatformId) -> Sequence[Connection]:
 
 
 def overdue(tx: Tx, now_s: float, *, over: Collection[GrantState]) -> Sequence[Connection]:
-    """Return the established connections that outlasted the wind-down of machines that are still there, oldest first.
+    """Return the established connections that outlasted the wind-down of all that is still there, oldest first.
 
     Only those that stood before its deadline, to platforms all of whose grants are in one of the states ``over``.
     """
     deadline, target = col(Grant.wind_down_until_s), col(Connection.target_id)
-    ended = (Grant.capability == str(Capability.MACHINE), col(Grant.state) == GrantState.REVOKED, deadline <= now_s)
-    other = aliased(Grant)
-    holding = select(other.id).where(col(other.platform_id) == target, col(other.state).not_in(over)).exists()
-    ours = (col(Machine.platform_id) == target, col(Machine.custody) == Custody.MADE.value)
-    left = select(Machine.id).where(*ours, col(Machine.state) != MachineState.GONE)
+    other, held = aliased(Grant), aliased(Grant)
+    granted = select(other.id).where(col(other.platform_id) == target, col(other.state).not_in(over))
+    in_time = or_(col(held.wind_down_until_s).is_(None), col(held.wind_down_until_s) > now_s)
+    holding = select(held.id).where(col(held.platform_id) == target, in_time, _something_left(held))
     later = select(AccountSession.id).where(
         col(AccountSession.connection_id) == col(Connection.id),
         col(AccountSession.ended_at_s).is_(None),
         col(AccountSession.opened_at_s) >= deadline,
     )
-    statement = select(Connection).join(Grant, col(Grant.platform_id) == target).where(*ended)
-    standing = statement.where(col(Connection.state) == ConnectionState.ESTABLISHED, left.exists())
-    return tx.exec(standing.where(not_(holding), not_(later.exists())).order_by(col(Connection.id))).all()
+    ended = select(Grant.id).where(
+        col(Grant.platform_id) == target, deadline <= now_s, _something_left(Grant), not_(later.exists())
+    )
+    standing = select(Connection).where(col(Connection.state) == ConnectionState.ESTABLISHED, ended.exists())
+    found = standing.where(not_(granted.exists()), not_(holding.exists()))
+    return tx.exec(found.order_by(col(Connection.id))).all()
+
+
+def with_something_left(tx: Tx, platform_id: PlatformId) -> Sequence[Grant]:
+    """Return the grants of the platform under which we made what may still be in its cloud."""
+    return tx.exec(select(Grant).where(col(Grant.platform_id) == platform_id, _something_left(Grant))).all()
+
+
+def _something_left(grant: type[Grant]) -> ColumnElement[bool]:
+    """Return the condition that something of ours is left under ``grant``; what was there before us is not ours."""
+    machines = select(Machine.id).where(
+        col(Machine.platform_id) == col(grant.platform_id),
+        col(Machine.custody) == Custody.MADE.value,
+        col(Machine.state) != MachineState.GONE,
+    )
+    assets = select(Asset.id).where(
+        col(Asset.platform_id) == col(grant.platform_id),
+        col(Asset.capability) == col(grant.capability),
+        col(Asset.state).in_(LIVE),
+    )
+    return or_(and_(col(grant.capability) == str(Capability.MACHINE), machines.exists()), assets.exists())
 
 
 def through_relay(tx: Tx, relay: str) -> Connection | None:

@@ -4,21 +4,22 @@ from typing import Any
 
 import pytest
 
-from catalog import consent, winding_down
+from catalog import consent, parting, winding_down
 from catalog.assets.ending import GRANT_ENDED, TIME_IS_OVER, session_of
 from catalog.messages.contracts import AssetDestroyed, EndEpoch, from_json
 from catalog.messages.handshake import GrantedCapability
 from catalog.model.asset import Asset, AssetState
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState, Side
-from catalog.model.ids import MessageId
+from catalog.model.ids import MachineId, MessageId
+from catalog.model.machine import Machine, MachineState
 from catalog.model.terms import EndRule
 from catalog.orders.settle import settle
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
 from catalog.winding_down import CLEARING_S
 from tests.support.asset_ordering import GRANT, ready, seed_volumes, volume
-from tests.support.ordering import PLATFORM, RETRY, seed
+from tests.support.ordering import OFFER, PLATFORM, PROJECT, RETRY, seed
 from tests.support.stores import Store
 
 
@@ -153,3 +154,69 @@ def test_the_connection_stays_until_nothing_is_left(store: Store) -> None:
         "making": AssetState.FAILED,
         "ready": AssetState.GONE,
     }
+
+
+def both_revoked(store: Store, *, asset_s: float, machine_s: float) -> None:
+    """Have a volume and a machine in use, kept so long after both grants were revoked at 10 s."""
+    sold(store, on_end=EndRule.KEEP, wind_down_s=asset_s)
+
+    def work(tx: Tx) -> None:
+        rows.update(tx, rows.by_id(tx, Grant, "grant_M"), {"on_end": EndRule.KEEP.value, "wind_down_s": machine_s}, 5.0)
+        machine = Machine(
+            id=MachineId("machine_kept"), platform_id=PLATFORM, offer_id=OFFER, state=MachineState.IN_USE, name="kept",
+            size="s1", image="i1", project_id=PROJECT,
+        )  # fmt: skip
+        rows.insert(tx, machine, 5.0)
+        for grant in ("grant_M", GRANT):
+            consent.revoke(tx, grant, 10.0)
+
+    store.write(work)
+
+
+def connected(store: Store) -> bool:
+    """Return whether the connection to the platform stands."""
+    (connection,) = store.read(lambda tx: rows.where(tx, Connection))
+    return connection.state is ConnectionState.ESTABLISHED
+
+
+def cleared(store: Store, name: str, now_s: float) -> None:
+    """Let the provisioner report that the asset is gone."""
+    message = AssetDestroyed(
+        id=MessageId(f"message_{name}"), created_at_s=now_s, asset=assets(store)[name].id, platform=PLATFORM
+    )
+    store.write(lambda tx: settle(tx, message, now_s, RETRY))
+
+
+@pytest.mark.parametrize("first", ["volume", "machine"])
+def test_a_deadline_counts_for_what_was_made_under_its_own_grant(store: Store, first: str) -> None:
+    """An hour for one and a month for the other: the one's end leaves the connection over which the other is ended."""
+    hour_s, month_s = 3600.0, 30 * 86_400.0
+    seconds = (
+        {"asset_s": hour_s, "machine_s": month_s} if first == "volume" else {"asset_s": month_s, "machine_s": hour_s}
+    )
+    both_revoked(store, **seconds)
+    after_first_s, after_both_s = 11.0 + hour_s + CLEARING_S, 11.0 + month_s + CLEARING_S
+    store.write(lambda tx: parting.part_overdue(tx, after_first_s))
+    # Any news from there, and any other end, is an occasion to ask whether something still holds the connection.
+    cleared(store, "making", after_first_s)
+    assert connected(store)
+    store.write(lambda tx: winding_down.end_due(tx, after_first_s))
+    assert connected(store)
+    store.write(lambda tx: winding_down.end_due(tx, after_both_s))
+    assert not connected(store)
+
+
+def test_a_stuck_asset_holds_a_connection_no_longer_than_its_time(store: Store) -> None:
+    """Nobody reports that it is gone: after the deadline the connection ends, without machines or news of any kind."""
+    sold(store, on_end=EndRule.KEEP, wind_down_s=600.0)
+
+    def work(tx: Tx) -> None:
+        for grant in ("grant_M", GRANT):
+            consent.revoke(tx, grant, 10.0)
+
+    store.write(work)
+    deadline_s = 10.0 + 600.0 + CLEARING_S
+    for now_s, stands in ((deadline_s - 1, True), (deadline_s, False)):
+        store.write(lambda tx, now_s=now_s: winding_down.end_due(tx, now_s))  # type: ignore[misc]
+        assert connected(store) is stands
+    assert not store.read(lambda tx: winding_down.is_any_due(tx, deadline_s + 1))
