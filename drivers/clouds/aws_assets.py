@@ -19,7 +19,7 @@ from catalog.clouds import MachineStatus, Proof
 from catalog.errors import CloudMisbehaved, CloudRefused
 from catalog.messages.handshake import Capability
 from drivers.clouds.assets import Clean
-from drivers.clouds.aws_services import ROUTE53_VERSION
+from drivers.clouds.aws_services import ROUTE53_VERSION, patience
 from drivers.clouds.parsing import identifier, tag_text
 from drivers.clouds.policy import PAGES_LIMIT
 
@@ -184,7 +184,8 @@ class ElbBalancers(NamedShelf):
         )
 
     def _ask(self, params: Mapping[str, str]) -> Any:
-        return self.driver.connection.request("/", params=dict(params)).object
+        with patience():
+            return self.driver.connection.request("/", params=dict(params)).object
 
 
 class Route53Zones(NamedShelf):
@@ -267,7 +268,8 @@ class Route53Records(NamedShelf):
 
     def find(self, tags: Mapping[str, str], like: AssetSpec | None) -> Iterator[CloudAsset]:
         """Yield the record that has the name, type and value of ``like``: a record has nothing else to be known by."""
-        found = None if like is None else self.read(_record_id(like))
+        # Without options nothing is known of it but its id: whoever destroys it then reads it by that.
+        found = None if like is None or not like.options else self.read(_record_id(like))
         if found is not None:
             yield _tagged(found, tags)
 
@@ -334,7 +336,8 @@ def _route53(
 ) -> Any:
     data = None if body is None else ET.tostring(body, encoding="unicode")
     at = f"/{ROUTE53_VERSION}{path}"
-    return driver.connection.request(at, params=dict(params or {}), method=method, data=data).object
+    with patience():
+        return driver.connection.request(at, params=dict(params or {}), method=method, data=data).object
 
 
 def _xmlns() -> str:

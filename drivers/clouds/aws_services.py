@@ -5,15 +5,19 @@ An account has a service when an admin approved an endpoint of its name (``s3.â€
 had it, and reads answers of an API of 2012, so that it is asked here in its own words.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from libcloud.common.aws import AWSGenericResponse, SignedAWSConnection
 from libcloud.common.base import BaseDriver
+from libcloud.common.exceptions import BaseHTTPError
 from libcloud.loadbalancer.drivers.elb import ElasticLBDriver
 from libcloud.storage.drivers.s3 import S3StorageDriver
 
 from catalog.clouds import CloudAccount
 from catalog.endpoints import Target
+from catalog.errors import CloudUnavailable
 from catalog.messages.handshake import Capability
 
 # By which first label of its host an endpoint is known as that of a service.
@@ -23,12 +27,15 @@ SERVICES: Final = {
     Capability.BALANCER: "elasticloadbalancing",
 }
 ROUTE53_VERSION: Final = "2013-04-01"
+# Route 53 and ELB say with HTTP 400 that they are asked too often, or are still busy with the call before.
+_BUSY: Final = ("Throttling", "PriorRequestNotComplete", "RequestThrottled", "RequestLimitExceeded", "TooManyRequests")
 _GLOBAL_REGION: Final = "us-east-1"  # where what has no region is signed for
 
 
 class Route53Response(AWSGenericResponse):
     """An answer of Route 53, errors among them."""
 
+    namespace: Any = f"https://route53.amazonaws.com/doc/{ROUTE53_VERSION}/"
     xpath: Any = "Error"
     exceptions: dict[str, type[Exception]] = {}  # noqa: RUF012 - libcloud's own declaration
 
@@ -79,6 +86,17 @@ def target_of(account: CloudAccount, capability: Capability) -> Target | None:
     label = SERVICES[capability]
     targets = [Target.of(endpoint.url) for endpoint in (account.endpoint, *account.services)]
     return next((target for target in targets if target.host.split(".")[0] == label), None)
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Turn an answer that means "later" into CloudUnavailable, whatever its HTTP status."""
+    try:
+        yield
+    except BaseHTTPError as error:
+        if not str(error.message).startswith(_BUSY):
+            raise
+        raise CloudUnavailable("the cloud cannot serve the call now: it is asked too often") from None
 
 
 def service(account: CloudAccount, capability: Capability, target: Target) -> Any:

@@ -21,6 +21,7 @@ from drivers.clouds.parsing import identifier, tag_text
 _DRY_RUN_ALLOWED, _DRY_RUN_DENIED = 412, 403
 _EXHAUSTED: Final = ("VolumeLimitExceeded", "MaxIOPSLimitExceeded", "SnapshotLimitExceeded", "ResourceLimitExceeded")
 # Past the permission, which is looked at first: the dry run names what does not exist.
+_NO_ZONE: Final = "crossway-none"
 _PAST_PERMISSION: Final = ("InvalidVolume", "InvalidZone", "InvalidParameter", "InvalidSnapshot", "InvalidAvailability")
 # Amazon's own suggestion for what the operating system does not name itself.
 _DEVICES: Final = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
@@ -51,7 +52,7 @@ class _Ec2Shelf:
     def prove(self) -> Proof:
         request = f"DryRun Create{self.noun}"
         try:
-            self._ask(f"Create{self.noun}", DryRun="true", **self._smallest())
+            made = self._ask(f"Create{self.noun}", DryRun="true", **self._impossible())
         except BaseHTTPError as error:
             told = f"HTTP {error.code}"
             if str(error.message).startswith(_PAST_PERMISSION):
@@ -61,6 +62,9 @@ class _Ec2Shelf:
             else:
                 raise
             return Proof(capability=Capability.VOLUME, allowed=allowed, request=request, detail=told)
+        if cloud_id := ec2_pages.text(made, f"{self.noun.lower()}Id"):
+            # It knows no dry run of this and not its own zones, and nobody would ever find what it has made.
+            self._ask(f"Delete{self.noun}", **{f"{self.noun}Id": identifier(cloud_id)})
         raise CloudMisbehaved("the cloud did not say what a dry run would have come to")
 
     def find(self, tags: Mapping[str, str], like: AssetSpec | None) -> Iterator[CloudAsset]:
@@ -93,7 +97,8 @@ class _Ec2Shelf:
     def is_exhausted(self, error: BaseHTTPError) -> bool:
         return str(error.message).startswith(_EXHAUSTED)
 
-    def _smallest(self) -> dict[str, str]:
+    def _impossible(self) -> dict[str, str]:
+        """Return parameters with which nothing is made by a server that does not know dry runs either."""
         raise NotImplementedError
 
     def _tagged(self, spec: AssetSpec) -> dict[str, str]:
@@ -178,8 +183,8 @@ class Ec2Volumes(_Ec2Shelf):
             if not str(error.message).startswith(("IncorrectState", "InvalidAttachment")):
                 raise
 
-    def _smallest(self) -> dict[str, str]:
-        return {"Size": "1", "AvailabilityZone": f"{self.driver.region_name}a"}
+    def _impossible(self) -> dict[str, str]:
+        return {"Size": "1", "AvailabilityZone": _NO_ZONE}
 
     def _devices(self, machine: str) -> set[str]:
         asked = {"Action": "DescribeInstances", "InstanceId.1": machine}
@@ -204,7 +209,7 @@ class Ec2Snapshots(_Ec2Shelf):
             raise CloudRefused("a snapshot is of a volume", field="volume")
         return self._told(self._ask("CreateSnapshot", VolumeId=spec.parent, **self._tagged(spec)))
 
-    def _smallest(self) -> dict[str, str]:
+    def _impossible(self) -> dict[str, str]:
         return {"VolumeId": "vol-00000000"}
 
 

@@ -78,6 +78,8 @@ class _CinderShelf:
                 detail = self._words(error)
                 if asset.machines:
                     raise CloudUnavailable(f"the {self.kind} is still being detached", detail=detail) from None
+                if asset.status is MachineStatus.PENDING:
+                    raise CloudUnavailable(f"the {self.kind} is still being made", detail=detail) from None
                 raise CloudRefused(f"the {self.kind} {self.kept}", fix=self.release, detail=detail) from None
             raise
 

@@ -186,3 +186,39 @@ def test_a_balancer_whose_answer_was_lost_is_one(cloud: RunningCloud) -> None:
 
     on(cloud, story)
     cloud.faults()
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        pytest.param(ZONE, "", id="zone"),
+        pytest.param(RECORD, "", id="record"),
+        pytest.param(BALANCER, "DescribeLoadBalancers", id="balancer"),
+    ],
+)
+def test_who_asks_too_often_may_ask_again(cloud: RunningCloud, kind: AssetKind, call: str) -> None:
+    """That the service says so with HTTP 400 is no refusal: nothing is wrong with what was asked."""
+
+    async def story(driver: CloudDriver) -> None:
+        wanted = record("Z1", "192.0.2.9") if kind is RECORD else spec(kind, "01OFTEN")
+        cloud.faults({"kind": "too-often", "match": call})
+        with pytest.raises(CloudUnavailable):
+            await found(driver.assets, wanted)
+        cloud.faults()
+        assert await found(driver.assets, wanted) == []
+
+    on(cloud, story)
+
+
+def test_a_record_of_which_nothing_but_its_id_is_known_is_found_by_that_alone(cloud: RunningCloud) -> None:
+    """Whoever destroys it without the order's words is told of none, and reads and destroys it by its id."""
+
+    async def story(driver: CloudDriver) -> None:
+        zone = await driver.assets.create(spec(ZONE, "01KNOWN"))
+        made = await driver.assets.create(record(zone.cloud_id, "192.0.2.7"))
+        assert await found(driver.assets, spec(RECORD, "01RECORD")) == []
+        assert await driver.assets.read(RECORD, made.cloud_id) is not None
+        await driver.assets.destroy(RECORD, made.cloud_id)
+        await driver.assets.destroy(ZONE, zone.cloud_id)
+
+    on(cloud, story)

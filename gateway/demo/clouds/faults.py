@@ -17,12 +17,14 @@ from typing import Any
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. All but LATENCY and LOST_REPLY happen instead of the call."""
+    """What goes wrong. All but LATENCY, LOST_REPLY and NOT_DRY happen instead of the call."""
 
     LATENCY = "latency"  # the call is carried out delay_s later
     UNAVAILABLE = "unavailable"  # 503, nothing was done
     DENIED = "denied"  # 403: the account has not the right to it
     LOST_REPLY = "lost-reply"  # the call is carried out, and the answer is a 503
+    NOT_DRY = "not-dry"  # the call is carried out though it asked for a dry run, which EC2 alone knows
+    TOO_OFTEN = "too-often"  # 400 with the code by which Route 53 and ELB say "later"; nothing was done
     DROP = "drop"  # the connection is cut without an answer
     HANG = "hang"  # no answer for delay_s, or for an hour
     GARBAGE = "garbage"  # 200 with bytes that mean nothing

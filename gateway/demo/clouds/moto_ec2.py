@@ -42,6 +42,12 @@ _HANDSHAKE_S: Final = 30.0
 _XML: Final = "text/xml;charset=UTF-8"
 _REQUEST_ID: Final = re.compile(rb"<[rR]equestI[dD]>([!-~]+?)</")
 _IDEMPOTENT: Final = frozenset({"RunInstances", "CreateVolume"})
+_CARRIED_OUT: Final = frozenset({FaultKind.LATENCY, FaultKind.LOST_REPLY, FaultKind.NOT_DRY})
+_DRY: Final = re.compile(r"(^|&)DryRun=true(?=&|$)")
+_NAMESPACES: Final = {
+    "route53": "https://route53.amazonaws.com/doc/2013-04-01/",
+    "elasticloadbalancing": "http://elasticloadbalancing.amazonaws.com/doc/2012-06-01/",
+}
 _VARYING: Final = frozenset({"Signature", "Timestamp"})
 _STATUS_WORDS: Final = {200: "OK", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}
 
@@ -81,10 +87,11 @@ class MotoEdge:
             return _sent(self._controlled(environ), start_response)
         parameters = parse_qs(_told(environ), keep_blank_values=True)
         rule = self._faults.take(parameters.get("Action", [""])[0])
-        if rule is not None and rule.kind not in {FaultKind.LATENCY, FaultKind.LOST_REPLY}:
+        if rule is not None and rule.kind not in _CARRIED_OUT:
             return _faulty(rule, environ, start_response)
         if rule is not None:
             time.sleep(rule.delay_s)
+            environ["crossway.not_dry"] = rule.kind is FaultKind.NOT_DRY
         answer = self._answer(environ, parameters)
         if rule is not None and rule.kind is FaultKind.LOST_REPLY:
             answer = _unavailable()
@@ -134,9 +141,10 @@ class MotoEdge:
             return answer
 
     def _from_moto(self, environ: Environ, key: str) -> Answer:
+        query = moto_mends.query_from_one(environ["QUERY_STRING"])
         mended = {
             **environ,
-            "QUERY_STRING": moto_mends.query_from_one(environ["QUERY_STRING"]),
+            "QUERY_STRING": _DRY.sub("", query) if environ.get("crossway.not_dry") else query,
             # moto has one account for every key unless told another.
             "HTTP_X_MOTO_ACCOUNT_ID": str(int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10**12).zfill(12),
         }
@@ -217,6 +225,8 @@ def _wrong(rule: FaultRule, environ: Environ) -> Answer:
         case FaultKind.DENIED:
             words = "You are not authorized to perform this operation."
             return Answer(403, moto_mends.error_body("UnauthorizedOperation", words))
+        case FaultKind.TOO_OFTEN:
+            return _too_often(_NAMESPACES.get(environ.get("HTTP_HOST", "").split(".")[0], ""))
         case FaultKind.GARBAGE:
             return Answer(200, b"\x00\xff<not {xml")
         case FaultKind.REDIRECT:
@@ -225,6 +235,14 @@ def _wrong(rule: FaultRule, environ: Environ) -> Answer:
             told = "\r\n".join(f"{name}: {value}\x07" for name, value in environ.items() if name.startswith("HTTP_"))
             return Answer(400, told.encode())
     return _unavailable()
+
+
+def _too_often(namespace: str) -> Answer:
+    body = (
+        f'<ErrorResponse xmlns="{namespace}"><Error><Type>Sender</Type><Code>Throttling</Code>'
+        "<Message>Rate exceeded</Message></Error><RequestId>busy</RequestId></ErrorResponse>"
+    )
+    return Answer(400, body.encode())
 
 
 def _streamed(start_response: StartResponse, chunk: bytes, *, count: int, pause_s: float) -> Iterator[bytes]:

@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
 import pytest
 
+from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudAccount, CloudDriver, MachineAction, MachineSpec, MachineStatus
 from catalog.errors import CloudMisbehaved, CloudRefused, CloudUnavailable, InvalidValue
 from catalog.model.ids import PlatformId
@@ -25,6 +27,8 @@ from drivers.registry import build
 from tests.support.clouds import EC2_NAME, REGION, RunningCloud, moto_cloud
 from tests.support.dialers import LoopbackDialer
 from tests.support.listed import listed
+
+NOT_DRY = ("DescribeInstances", "StartInstances", "StopInstances", "RebootInstances", "TerminateInstances")
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +215,70 @@ def test_a_right_to_act_that_is_gone_is_a_verb_that_is_lacking(moto: RunningClou
         found = await driver.machine(ours.cloud_id)
         assert found is not None
         assert found.status is MachineStatus.RUNNING
+
+    on(moto.driver(), story)
+
+
+async def states(driver: CloudDriver) -> dict[str, MachineStatus]:
+    """Return where each machine stands; moto gives one that is started again another address."""
+    return {each.cloud_id: each.status for each in await listed(driver, "machine")}
+
+
+@pytest.mark.parametrize("denied", [None, "StartInstances"], ids=["all allowed", "start denied"])
+def test_a_server_without_dry_runs_harms_no_machine_when_it_is_asked_for_rights(
+    moto: RunningCloud, denied: str | None
+) -> None:
+    """Where what was asked for as a dry run is done, only starting a running machine was asked for, or nothing."""
+
+    async def story(driver: Any) -> None:
+        await driver.create_machine(replace(spec(f"wet-{denied}"), tags={"crossway-machine": "wet"}))
+        before = await states(driver)
+        refused = [{"match": denied, "kind": "denied"}] if denied else []
+        moto.faults(*refused, *({"match": action, "kind": "not-dry"} for action in NOT_DRY))
+        try:
+            proof = await driver.prove("machine")
+        finally:
+            moto.faults()
+        assert proof.lacking == (("start",) if denied else ())
+        assert await states(driver) == before
+
+    on(moto.driver(), story)
+
+
+def test_a_stopped_machine_is_asked_for_no_rights(moto: RunningCloud) -> None:
+    """To start it would be a deed, where dry runs are not known: it is left alone."""
+
+    async def story(driver: Any) -> None:
+        await driver.create_machine(replace(spec("stopped"), tags={"crossway-machine": "stopped"}))
+        for each in await listed(driver, "machine"):
+            if "crossway-machine" in each.tags and each.status is MachineStatus.RUNNING:
+                await driver.act(each.cloud_id, MachineAction.STOP)
+        before = await states(driver)
+        moto.faults({"match": "StartInstances", "kind": "not-dry"})
+        try:
+            await driver.prove("machine")
+        finally:
+            moto.faults()
+        assert await states(driver) == before
+
+    on(moto.driver(), story)
+
+
+@pytest.mark.parametrize("kind", [AssetKind.VOLUME, AssetKind.SNAPSHOT])
+def test_a_server_without_dry_runs_has_nothing_more_when_it_is_asked_for_rights(
+    moto: RunningCloud, kind: AssetKind
+) -> None:
+    """Though it takes any zone, as none should: no volume is there that was not there before."""
+
+    async def story(driver: Any) -> None:
+        before = await listed(driver, "volume")
+        moto.faults({"match": "Create*", "kind": "not-dry"})
+        try:
+            with suppress(CloudMisbehaved):
+                assert (await driver.assets.prove(kind)).allowed
+        finally:
+            moto.faults()
+        assert await listed(driver, "volume") == before
 
     on(moto.driver(), story)
 

@@ -75,6 +75,24 @@ def test_volumes_and_snapshots_live_and_end(cloud: EmulatedCloud) -> None:
     on(cloud, story)
 
 
+def test_a_volume_that_is_still_being_made_is_destroyed_later(cloud: EmulatedCloud) -> None:
+    """Until it is there Cinder refuses to delete it, which passes: it is no clear no."""
+    emulator = cloud.emulator
+    assert isinstance(emulator, Cinder)
+
+    async def story(driver: CloudDriver) -> None:
+        made = await driver.assets.create(spec("slow"))
+        row = emulator.rows["volumes"][made.cloud_id]
+        row["status"] = "creating"
+        with pytest.raises(CloudUnavailable, match="being made"):
+            await driver.assets.destroy(VOLUME, made.cloud_id)
+        row["status"] = "available"
+        await driver.assets.destroy(VOLUME, made.cloud_id)
+        assert await driver.assets.read(VOLUME, made.cloud_id) is None
+
+    on(cloud, story)
+
+
 def test_a_lost_answer_is_found_and_a_full_quota_is_told(cloud: EmulatedCloud) -> None:
     """A volume that was made and not told of is found by its metadata; past the quota nothing is made."""
     emulator = cloud.emulator

@@ -75,7 +75,8 @@ class Cinder(Emulator):
         if which not in rows:
             return self.refusal(404, f"{one} {which} could not be found.")
         if asked.method == "DELETE":
-            if rows[which].get("attachments") or any(s["volume_id"] == which for s in self.rows["snapshots"].values()):
+            busy = rows[which]["status"] == "creating" or rows[which].get("attachments")
+            if busy or any(s["volume_id"] == which for s in self.rows["snapshots"].values()):
                 return self.refusal(400, "Volume status must be available and it must have no snapshots.")
             del rows[which]
             return Answer(status=202)
