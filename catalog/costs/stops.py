@@ -15,7 +15,7 @@ from catalog.errors import BudgetExceeded
 from catalog.holders import Holder, holder, holders_of, projects_of
 from catalog.model.budget import Budget
 from catalog.model.ids import ProjectId
-from catalog.model.machine import Machine
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.store import costs, events, rows
 from catalog.store.database import Tx
 from catalog.store.telling import telling
@@ -44,14 +44,32 @@ def announce(tx: Tx, now_s: float) -> int:
 
 
 def to_stop(tx: Tx, now_s: float, limit: int) -> Sequence[Machine]:
-    """Return up to ``limit`` machines in use whose budget is spent, and which were not stopped for it yet."""
+    """Return machines in use whose budget is spent, and which were not stopped for it yet.
+
+    Up to ``limit`` for each budget at each platform.
+    """
     found: dict[str, Machine] = {}
     for budget in _stopping(tx):
         if _is_spent(tx, budget, now_s):
             whose = projects_of(tx, holder(tx, budget.id))
-            still = costs.unstopped(tx, whose, budget.stop_at_s or 0.0, limit - len(found))
+            still = costs.unstopped(tx, whose, budget.stop_at_s or 0.0, limit)
             found |= {machine.id: machine for machine in still}
     return list(found.values())
+
+
+def has_to_stop(tx: Tx, machine_id: str, now_s: float) -> bool:
+    """Return whether the machine is still one of those that ``to_stop`` returns: no budget was raised meanwhile."""
+    machine = rows.by_id(tx, Machine, machine_id)
+    if machine.project_id is None or machine.state is not MachineState.IN_USE or machine.custody == Custody.OBSERVED:
+        return False
+    spent = [
+        budget
+        for whose in holders_of(tx, machine.project_id)
+        if (budget := rows.find(tx, Budget, whose.id)) is not None and budget.stops_machines
+        if _is_spent(tx, budget, now_s)
+    ]
+    stopped_s = machine.budget_stop_s
+    return any(stopped_s is None or stopped_s < (budget.stop_at_s or 0.0) for budget in spent)
 
 
 def note_stop(tx: Tx, machine_id: str, now_s: float, *, was_changed: bool, failure: str = "") -> None:

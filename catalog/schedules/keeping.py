@@ -75,6 +75,15 @@ def edge_before(schedule: Schedule, now_s: float) -> Edge | None:
     return None if edge is None or edge.at_s <= schedule.set_at_s else edge
 
 
+def is_before(tx: Tx, machine: Machine, edge: Edge, now_s: float) -> bool:
+    """Return whether ``edge`` still is to be settled: nobody took it in hand, or changed its schedule."""
+    if machine.state is not MachineState.IN_USE or machine.custody == Custody.OBSERVED:
+        return False
+    schedule = of_machine(tx, machine)
+    settled_s = machine.used_from_s if machine.edge_s is None else machine.edge_s
+    return schedule is not None and (settled_s or 0.0) < edge.at_s and edge_before(schedule, now_s) == edge
+
+
 def advance(tx: Tx, schedule_id: str, now_s: float) -> None:
     """Let the schedule wait for its next edge; that of a machine that is gone is forgotten."""
     schedule = rows.find(tx, Schedule, schedule_id)

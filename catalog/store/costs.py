@@ -12,6 +12,7 @@ from catalog.model.approval import Approval, ApprovalState
 from catalog.model.ids import ProjectId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.order import Order
+from catalog.store import machines
 from catalog.store.rows import column
 
 
@@ -68,16 +69,15 @@ def _waiting(tx: Session, projects: Collection[ProjectId], to_s: float) -> list[
 
 
 def unstopped(tx: Session, projects: Collection[ProjectId], since_s: float, limit: int) -> Sequence[Machine]:
-    """Return up to ``limit`` machines that these projects use and that no spent budget has stopped since then."""
+    """Return machines that these projects use and that no spent budget has stopped since then.
+
+    Up to ``limit`` at each platform, so that one that is out of reach keeps no other waiting.
+    """
     stopped = column(Machine, "budget_stop_s")
-    return tx.exec(
-        select(Machine)
-        .where(
-            column(Machine, "project_id").in_(sorted(projects)),
-            column(Machine, "state") == MachineState.IN_USE,
-            column(Machine, "custody") != Custody.OBSERVED.value,
-            or_(stopped.is_(None), stopped < since_s),
-        )
-        .order_by(column(Machine, "id"))
-        .limit(limit)
-    ).all()
+    found = select(Machine).where(
+        column(Machine, "project_id").in_(sorted(projects)),
+        column(Machine, "state") == MachineState.IN_USE,
+        column(Machine, "custody") != Custody.OBSERVED.value,
+        or_(stopped.is_(None), stopped < since_s),
+    )
+    return tx.exec(machines.some_of_each_platform(found, limit)).all()

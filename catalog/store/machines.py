@@ -209,3 +209,11 @@ def idle_of(tx: Session, pool: PoolId) -> Sequence[MachineId]:
 def pools(tx: Session) -> Sequence[Pool]:
     """Return every pool, oldest first."""
     return tx.exec(select(Pool).order_by(column(Pool, "id"))).all()
+
+
+def some_of_each_platform(found: SelectOfScalar[Machine], limit: int) -> SelectOfScalar[Machine]:
+    """Return the statement for the ``limit`` first of the machines of ``found`` at each platform, by id."""
+    id_ = column(Machine, "id")
+    place = func.row_number().over(partition_by=column(Machine, "platform_id"), order_by=id_).label("place")
+    placed = found.with_only_columns(id_, place).subquery()
+    return select(Machine).where(id_.in_(sql_select(placed.c.id).where(placed.c.place <= limit))).order_by(id_)

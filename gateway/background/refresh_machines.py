@@ -5,7 +5,7 @@ An idle machine that its cloud lost or could not keep is disposed of, and its po
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from catalog.clouds import Clouds, MachineStatus
@@ -16,6 +16,7 @@ from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx
 from catalog.store.rows import by_id, update, where
+from gateway.background.in_turn import InTurn
 from gateway.background.rounds import Visit
 
 log = logging.getLogger(__name__)
@@ -32,24 +33,26 @@ class RefreshMachines:
     database: Database
     clock: Clock
     clouds: Clouds
+    in_turn: InTurn = field(default_factory=InTurn)
 
     async def due(self) -> Mapping[PlatformId, Visit]:
         """Return the platforms with machines to read."""
         by_platform: dict[PlatformId, list[Machine]] = {}
         for machine in await self.database.read(_delivered):
             by_platform.setdefault(machine.platform_id, []).append(machine)
-        return {platform: partial(self._refresh_all, machines) for platform, machines in by_platform.items()}
+        return {
+            platform: partial(self.in_turn.each, platform, machines, self._read)
+            for platform, machines in by_platform.items()
+        }
 
-    async def _refresh_all(self, machines: Sequence[Machine]) -> None:
-        """Read ``machines`` of one platform; one out of reach changes nothing."""
-        for machine in machines:
-            try:
-                await self._refresh(machine)
-            except CatalogError as error:
-                log.debug("machine not refreshed", extra={"machine": machine.id, "code": error.code})
-                if error.retryable:
-                    # Out of reach, or too slow: the platform's other machines would only wait in vain as well.
-                    raise
+    async def _read(self, machine: Machine) -> None:
+        """Read the machine; one that the cloud does not tell about is left as it was. Raises what may pass."""
+        try:
+            await self._refresh(machine)
+        except CatalogError as error:
+            log.debug("machine not refreshed", extra={"machine": machine.id, "code": error.code})
+            if error.retryable:
+                raise
 
     async def _refresh(self, machine: Machine) -> None:
         if machine.cloud_id is None:

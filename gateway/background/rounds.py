@@ -22,6 +22,7 @@ AT_ONCE = 8  # platforms that did well the last time, or are new
 DOUBTFUL_AT_ONCE = 4  # platforms whose last visit failed or was slow
 SLOW_S = 10.0  # a visit that takes longer would be felt by whoever waits for its place
 WELL_AFTER_S = 300.0  # not every visit meets what went wrong in the last one
+_SLOW = "slow"
 _LOOK_TIMEOUT_S = 60.0  # of asking our own database who is due
 
 
@@ -38,11 +39,17 @@ class Rounds:
         *,
         period_s: float,
         visit_timeout_s: float,
+        is_always_due: bool = False,
     ) -> None:
-        """``due`` returns the visits that are due now, by platform; it asks no platform itself."""
+        """``due`` returns the visits that are due now, by platform; it asks no platform itself.
+
+        Where every platform ``is_always_due``, one that was due in the middle of its visit waits for the next look.
+        """
         self.name = name
         self._due = due
         self._visit_timeout_s = visit_timeout_s
+        self._is_always_due = is_always_due
+        self._failing: dict[PlatformId, str] = {}  # -> the code of what its last visit failed with
         self._doubtful: dict[PlatformId, tuple[str, float]] = {}  # -> the last trouble's code, and when it was
         self._under_way: set[PlatformId] = set()
         self._again: set[PlatformId] = set()  # those that were due in the middle of a visit
@@ -56,8 +63,8 @@ class Rounds:
         self._task.wake()
 
     def status(self) -> dict[str, Any]:
-        """Return what the API shows of this work."""
-        return self._task.status()
+        """Return what the API shows of this work, with the platforms whose last visit failed, and in what."""
+        return {**self._task.status(), "failing": dict(sorted(self._failing.items()))}
 
     async def run_forever(self, clock: Clock) -> None:
         """Run until cancelled; what is under way then is cut off."""
@@ -67,7 +74,8 @@ class Rounds:
     async def begin(self, visits: asyncio.TaskGroup) -> None:
         """Begin in ``visits`` what is due and not under way, and return without waiting for its end."""
         due = await self._due()
-        self._again |= due.keys() & self._under_way
+        if not self._is_always_due:
+            self._again |= due.keys() & self._under_way
         for platform in sorted(due.keys() - self._under_way):
             self._under_way.add(platform)
             visits.create_task(self._visited(platform, due[platform]), name=f"{self.name} {platform}")
@@ -78,15 +86,29 @@ class Rounds:
         await self.begin(self._visits)
 
     async def _visited(self, platform: PlatformId, visit: Visit) -> None:
+        following: Visit | None = visit
         try:
-            async with self._doubtful_places if platform in self._doubtful else self._places:
-                self._note(platform, await self._ended(visit))
+            while following is not None:
+                async with self._doubtful_places if platform in self._doubtful else self._places:
+                    self._note(platform, await self._ended(following))
+                following = await self._following(platform)
         finally:
             self._under_way.discard(platform)
-            if platform in self._again:
-                # What it was due for may have come after the visit had looked.
-                self._again.discard(platform)
-                self.wake()
+            self._again.discard(platform)
+
+    async def _following(self, platform: PlatformId) -> Visit | None:
+        """Return the visit that came due in the middle of the last one, after which nobody else need be looked at."""
+        if platform not in self._again:
+            return None
+        # What it was due for may have come after the visit had looked.
+        self._again.discard(platform)
+        try:
+            async with asyncio.timeout(_LOOK_TIMEOUT_S):
+                return (await contained(self._due, (*KNOWN_ERRORS, TimeoutError))).get(platform)
+        except (*KNOWN_ERRORS, TimeoutError):
+            # The next look says what is the matter.
+            self.wake()
+            return None
 
     async def _ended(self, visit: Visit) -> str:
         """Return the code of what ``visit`` ended in, "slow" when it took long, "" when all is well."""
@@ -99,12 +121,16 @@ class Rounds:
             return error.code
         except TimeoutError:
             return "cut-off"
-        return "slow" if loop.time() - began_s > SLOW_S else ""
+        return _SLOW if loop.time() - began_s > SLOW_S else ""
 
     def _note(self, platform: PlatformId, code: str) -> None:
         now_s = asyncio.get_running_loop().time()
         before, at_s = self._doubtful.get(platform, ("", 0.0))
         facts = {"task": self.name, "platform": platform}
+        if code in {"", _SLOW}:
+            self._failing.pop(platform, None)
+        else:
+            self._failing[platform] = code
         if code:
             self._doubtful[platform] = (code, now_s)
             if code != before:

@@ -1,12 +1,13 @@
 """Start and stop machines by their schedules: what has to change is changed, the rest is only noted.
 
-Nothing is remembered here. An edge counts as settled once it is written down, so a machine whose cloud is out of reach
-is tried again until the next edge says otherwise.
+An edge counts as settled once it is written down, and nothing else that matters is remembered: a machine whose cloud is
+out of reach is tried again until the next edge says otherwise. A visit may last minutes, so each edge is looked at once
+more before anything is done about it: who started a machine meanwhile, or changed its schedule, is not overruled.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from catalog.clouds import Clouds, MachineAction, MachineStatus
@@ -18,57 +19,64 @@ from catalog.model.schedule import Schedule
 from catalog.ports import Clock
 from catalog.schedules import keeping
 from catalog.schedules.windows import Edge
-from catalog.store import schedules
+from catalog.store import rows, schedules
 from catalog.store.database import Database, Tx
+from gateway.background.in_turn import InTurn
 from gateway.background.rounds import Visit
 
 log = logging.getLogger(__name__)
 
-# Of what is due at one look; more than one platform that does not answer is likely to have.
+# Of what is due at one look; the next look goes on after them, so that what cannot be settled keeps nobody waiting.
 SCHEDULES_A_LOOK = 1000
-MACHINES_A_LOOK = 1000  # of one schedule
+MACHINES_A_LOOK = 1000  # of one schedule, at one platform
 
 _RUNS = frozenset({MachineStatus.RUNNING, MachineStatus.PENDING})
 _STANDS = frozenset({MachineStatus.STOPPED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class KeepSchedules:
     """The work; it may be repeated and cut off anywhere."""
 
     database: Database
     clock: Clock
     clouds: Clouds
+    in_turn: InTurn = field(default_factory=InTurn)
+    _after: Schedule | None = None  # the last one of the look before, None: begin with the longest due
 
     async def due(self) -> Mapping[PlatformId, Visit]:
         """Return the visits to the platforms whose machines have an edge before them."""
-        now_s = self.clock.now_s()
-        found = await self.database.read(lambda tx: _before_edges(tx, now_s))
+        now_s, after = self.clock.now_s(), self._after
+        found = await self.database.read(lambda tx: _before_edges(tx, now_s, after))
+        self._after = found[-1][0] if len(found) == SCHEDULES_A_LOOK else None
         over = [schedule.id for schedule, edge, machines in found if edge is None or not machines]
         if over:
             await self.database.write(lambda tx: _advance(tx, over, now_s))
-        by_platform: dict[PlatformId, list[tuple[Machine, Edge]]] = {}
+        by_platform: dict[PlatformId, dict[str, tuple[Machine, Edge]]] = {}
         for _, edge, machines in found:
             for machine in machines:
                 assert edge is not None
-                by_platform.setdefault(machine.platform_id, []).append((machine, edge))
-        return {platform: partial(self._settle_all, each) for platform, each in by_platform.items()}
+                by_platform.setdefault(machine.platform_id, {})[machine.id] = (machine, edge)
+        return {platform: partial(self._settle_all, platform, coming) for platform, coming in by_platform.items()}
 
-    async def _settle_all(self, coming: Sequence[tuple[Machine, Edge]]) -> None:
-        """Bring machines of one platform to where their edges say; a platform out of reach ends the visit."""
-        for machine, edge in coming:
-            failure, was_changed = "", False
-            try:
-                if edge.runs:
-                    await self.database.read(partial(_refuse_start, machine, self.clock.now_s()))
-                was_changed = await bring(self.clouds, machine, runs=edge.runs)
-            except CatalogError as error:
-                if error.retryable:
-                    raise
-                failure = str(error)
-                log.warning("schedule failed", extra={"machine": machine.id, "code": error.code})
-            settle = partial(_settle, machine, edge, self.clock.now_s(), was_changed=was_changed, failure=failure)
-            await self.database.write(settle)
+    async def _settle_all(self, platform: PlatformId, coming: Mapping[str, tuple[Machine, Edge]]) -> None:
+        """Bring machines of one platform to where their edges say."""
+        machines = [machine for machine, _ in coming.values()]
+        await self.in_turn.each(platform, machines, lambda machine: self._settle(machine, coming[machine.id][1]))
+
+    async def _settle(self, machine: Machine, edge: Edge) -> None:
+        failure, was_changed = "", False
+        try:
+            if not await self.database.read(partial(_holds, machine.id, edge, self.clock.now_s())):
+                return
+            was_changed = await bring(self.clouds, machine, runs=edge.runs)
+        except CatalogError as error:
+            if error.retryable:
+                raise
+            failure = str(error)
+            log.warning("schedule failed", extra={"machine": machine.id, "code": error.code})
+        settle = partial(_note, machine, edge, self.clock.now_s(), was_changed=was_changed, failure=failure)
+        await self.database.write(settle)
 
 
 async def bring(clouds: Clouds, machine: Machine, *, runs: bool) -> bool:
@@ -86,10 +94,12 @@ async def bring(clouds: Clouds, machine: Machine, *, runs: bool) -> bool:
     return True
 
 
-def _before_edges(tx: Tx, now_s: float) -> list[tuple[Schedule, Edge | None, Sequence[Machine]]]:
+def _before_edges(
+    tx: Tx, now_s: float, after: Schedule | None
+) -> list[tuple[Schedule, Edge | None, Sequence[Machine]]]:
     """Return the schedules that are due, each with its newest edge and the machines that have not seen it."""
     found = []
-    for schedule in schedules.due(tx, now_s, SCHEDULES_A_LOOK):
+    for schedule in schedules.due(tx, now_s, SCHEDULES_A_LOOK, after=after):
         edge = keeping.edge_before(schedule, now_s)
         machines = () if edge is None else schedules.before_edge(tx, schedule, edge.at_s, MACHINES_A_LOOK)
         found.append((schedule, edge, machines))
@@ -101,9 +111,15 @@ def _advance(tx: Tx, over: Sequence[str], now_s: float) -> None:
         keeping.advance(tx, each, now_s)
 
 
-def _refuse_start(machine: Machine, now_s: float, tx: Tx) -> None:
-    refuse_start(tx, machine.project_id, now_s)
+def _holds(machine_id: str, edge: Edge, now_s: float, tx: Tx) -> bool:
+    """Return whether the edge is still before the machine. Raises BudgetExceeded for a start that no budget allows."""
+    machine = rows.by_id(tx, Machine, machine_id)
+    if not keeping.is_before(tx, machine, edge, now_s):
+        return False
+    if edge.runs:
+        refuse_start(tx, machine.project_id, now_s)
+    return True
 
 
-def _settle(machine: Machine, edge: Edge, now_s: float, tx: Tx, *, was_changed: bool, failure: str) -> None:
+def _note(machine: Machine, edge: Edge, now_s: float, tx: Tx, *, was_changed: bool, failure: str) -> None:
     keeping.settle(tx, machine.id, edge, now_s, was_changed=was_changed, failure=failure)

@@ -13,6 +13,7 @@ from catalog.model.ids import MachineId, PlatformId, SiteId
 from catalog.model.machine import Machine, MachineState
 from catalog.model.platform import Platform
 from catalog.store import rows
+from gateway.background.in_turn import SILENT_IN_A_ROW
 from gateway.background.refresh_machines import RefreshMachines
 from tests.support.doubles import MemoryCloud, MemoryClouds
 from tests.support.ordering import OFFER, PLATFORM, seed
@@ -111,12 +112,22 @@ def test_what_the_cloud_says_is_kept(store: Store, says: CloudMachine | None, ex
     assert held(store, "m4") == (["192.0.2.1"], "")
 
 
-def test_a_platform_out_of_reach_costs_one_call(store: Store) -> None:
-    """The first machine's silence speaks for the platform's others; another platform's machines are read."""
+def test_a_platform_out_of_reach_costs_three_calls(store: Store) -> None:
+    """The silence of three machines speaks for the platform's others; another platform's machines are read."""
+
+    def more(tx: Any) -> None:
+        for number in range(5, 15):
+            machine = Machine(
+                id=MachineId(f"machine_m{number}"), platform_id=PLATFORM, offer_id=OFFER, state=MachineState.IN_USE,
+                name=f"m{number}", size="s1", image="i1", cloud_id=f"vm-m{number}",
+            )  # fmt: skip
+            rows.insert(tx, machine, store.now_s)
+
+    store.write(more)
     silent = SayingCloud(store.clock, unreachable=True)
     well = SayingCloud(store.clock, says=said(MachineStatus.STOPPED))
     assert refreshed(store, {PLATFORM: silent, SECOND: well}) == 1
-    assert len(silent.asked) == 1
+    assert len(silent.asked) == SILENT_IN_A_ROW
     assert held(store, "m4") == ([], "the cloud says: stopped")
 
 

@@ -147,3 +147,45 @@ def test_news_in_the_middle_of_a_visit_are_not_missed() -> None:
 
     run_autojump(run)
     assert work.began[GOOD] == [0.0, 3.0]
+
+
+def test_news_of_one_platform_are_no_look_at_the_others() -> None:
+    """One whose visits outlast the period is visited again at once, and the others at their looks alone."""
+    work = Work(takes_s={BAD: 13.0, GOOD: 1.0}).run(95)
+    assert work.began[GOOD] == [10.0 * number for number in range(10)]
+    assert work.began[BAD] == [13.0 * number for number in range(8)]
+
+
+def test_who_is_always_due_waits_for_the_next_look() -> None:
+    """Where everybody is due at every look, being due in the middle of a visit is no news: there is a pause."""
+    work = Work(takes_s={BAD: 13.0, GOOD: 1.0})
+
+    async def run() -> None:
+        rounds = Rounds("test", work.due, period_s=PERIOD_S, visit_timeout_s=TIMEOUT_S, is_always_due=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(95):
+                await rounds.run_forever(LoopClock())
+
+    run_autojump(run)
+    assert work.began == {BAD: [20.0 * number for number in range(5)], GOOD: [10.0 * number for number in range(10)]}
+
+
+def test_the_status_says_whose_visits_fail() -> None:
+    """By platform, in what the last visit failed, until one has ended well; who is only slow does not fail."""
+    work = Work(takes_s={GOOD: 15.0}, errors={BAD: CloudUnavailable("down")})
+
+    async def run() -> None:
+        rounds = Rounds("test", work.due, period_s=PERIOD_S, visit_timeout_s=TIMEOUT_S)
+        seen = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+                tasks.create_task(rounds.run_forever(LoopClock()))
+                await asyncio.sleep(25)
+                seen.append(rounds.status()["failing"])
+                del work.errors[BAD]
+                work.takes_s[BAD] = 1.0
+                await asyncio.sleep(20)
+                seen.append(rounds.status()["failing"])
+        assert seen == [{BAD: "cloud-unavailable"}, {}]
+
+    run_autojump(run)
