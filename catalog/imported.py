@@ -105,12 +105,18 @@ def refuse_deed(tx: Tx, platform_id: PlatformId, cloud_id: str, verb: str, now_s
     controller claims it.
     """
     machine = _imported(tx, platform_id, cloud_id)
-    if machine is None:
-        return
+    if machine is not None:
+        refuse_steering(tx, machine, now_s)
+        consent.allowed(tx, platform_id, MACHINE, verb, now_s)
+
+
+def refuse_steering(tx: Tx, machine: Machine, now_s: float) -> None:
+    """Raise Denied when ``machine`` is imported and nothing whatever may be done to it now; see ``refuse_deed``."""
     if machine.custody == Custody.OBSERVED:
         raise Denied("this machine is observed only: nothing is done to it", field="action", fix=_FIX_OBSERVED)
-    for each in (ADOPT, verb):
-        consent.allowed(tx, platform_id, MACHINE, each, now_s)
+    if machine.custody != Custody.MANAGED:
+        return
+    consent.allowed(tx, machine.platform_id, MACHINE, ADOPT, now_s)
     item = _listed(tx, machine)
     if item is not None:
         _refuse_claimed(item)

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from catalog.cloud_assets import AssetKind, CloudAsset
 from catalog.messages.contracts import TO_PROVISIONER, CreateAsset, DestroyAsset
-from catalog.model.asset import ASSET_TRANSITIONS, Asset, AssetEvent
+from catalog.model.asset import ASSET_TRANSITIONS, LIVE, Asset, AssetEvent
 from catalog.model.ids import MessageId, PlatformId, new_id
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
@@ -60,6 +61,14 @@ def made_by_us(tx: Tx, platform: PlatformId, *, cloud_id: str | None = None, tag
         return True
     named = tags.get(TAG_ASSET)
     return named is not None and rows.first(tx, Asset, platform_id=platform, id=named) is not None
+
+
+def note_found(tx: Tx, platform: PlatformId, kind: AssetKind, found: CloudAsset, now_s: float) -> None:
+    """Note the cloud's id of an asset of ours that was found by its tags and never reported; else do nothing."""
+    named = found.tags.get(TAG_ASSET, "")
+    asset = rows.first(tx, Asset, platform_id=platform, id=named, kind=kind.value)
+    if asset is not None and asset.cloud_id is None and asset.state in LIVE:
+        rows.update(tx, asset, {"cloud_id": found.cloud_id}, now_s)
 
 
 def dispose(tx: Tx, asset: Asset, event: AssetEvent, now_s: float, *, reason: str = "", code: str = "") -> None:

@@ -178,6 +178,10 @@ class Records(Protocol):
         """Forget messages received or sent before ``before_s`` and jobs that were over before it; return how many."""
         ...
 
+    async def held_by_others(self, job: Job) -> Collection[str]:
+        """Return the cloud's ids that other jobs of the same kind have at the job's platform."""
+        ...
+
     async def job(self, machine: MachineId) -> Job | None:
         """Return the job of ``machine`` as it stands."""
         ...

@@ -184,6 +184,13 @@ class SqliteRecords:
         """Forget messages received or sent before ``before_s`` and jobs that were over before it; return how many."""
         return await self._run(lambda tx: _tidy(tx, before_s))
 
+    async def held_by_others(self, job: Job) -> Collection[str]:
+        """Return the cloud's ids that other jobs of the same kind have at the job's platform."""
+        kind = func.coalesce(_J.kind, MACHINE) == job.kind
+        others = and_(_J.platform == job.platform, kind, _J.machine != job.machine, _J.cloud_id.is_not(None))
+        held = await self._run(lambda tx: tx.execute(select(_J.cloud_id).where(others)).scalars().all())
+        return frozenset(held)
+
     async def job(self, machine: MachineId) -> Job | None:
         """Return the job of ``machine`` as it stands."""
         return await self._run(lambda tx: _job(tx, machine))

@@ -286,7 +286,11 @@ class Work:
         self._checkpoint.reached("provision.look-up.begin")
         found = await self._call(lambda: self._making.find(driver, self._job))
         self._checkpoint.reached("provision.look-up.end")
-        return found
+        if not found:
+            return found
+        # What has no mark of its own (a record) is known by what was asked for, which another may have asked for since.
+        others = await self._records.held_by_others(self._job)
+        return [each for each in found if each.cloud_id not in others]
 
     async def _destroy(self, driver: CloudDriver, machines: Sequence[Made]) -> None:
         for machine in machines:

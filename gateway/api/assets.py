@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from catalog import tenancy
 from catalog.assets import place, using
@@ -93,6 +93,17 @@ class AssetOut(Resource):
     next_attempt_at: Time | None
     notice: str
     ends_at: Time | None
+    _machine_is_new: bool = PrivateAttr(default=False)
+
+    def with_machine(self, *, is_new: bool) -> "AssetOut":
+        """Return it, knowing whether this very call noted the machine."""
+        self._machine_is_new = is_new
+        return self
+
+    @property
+    def machine_is_new(self) -> bool:
+        """Return whether this very call noted the machine."""
+        return self._machine_is_new
 
 
 @routes.endpoint(
@@ -182,8 +193,8 @@ async def _at_cloud(call: Call[AssetActionIn], asset: AssetOut) -> None:
         cloud = await call.services.assets_of(platform)
         await (cloud.attach if attaching else cloud.detach)(kind, cloud_id, machine_cloud_id)
     except CloudRefused:
-        # A clear no: it is not attached. Whatever else goes wrong leaves it to be asked again.
-        if attaching:
+        # A clear no: it is not attached, unless it was before. Whatever else goes wrong leaves it to be asked again.
+        if attaching and asset.machine_is_new:
             await database.write(note)
         raise
     if not attaching:
@@ -207,7 +218,9 @@ def act_on_asset(tx: Tx, call: Call[AssetActionIn]) -> AssetOut:
     asset = scoped.find(tx, call.scope, Asset, call.path["id"])
     match call.body.action:
         case "attach":
-            asset = using.attach(tx, asset, _machine(tx, call), call.now_s)
+            machine = _machine(tx, call)
+            is_new = machine.id not in asset.machines
+            return _out(tx, using.attach(tx, asset, machine, call.now_s)).with_machine(is_new=is_new)
         case "detach":
             using.may_detach(tx, asset, _machine(tx, call), call.now_s)
         case _:

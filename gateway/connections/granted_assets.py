@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from catalog.allowance import refuse_elsewhere
-from catalog.assets.asking import TAG_ASSET, made_by_us
+from catalog.assets.asking import TAG_ASSET, made_by_us, note_found
 from catalog.assets.ending import session_of
 from catalog.cloud_assets import MADE_BY, USED_BY, AssetKind, AssetSpec, CloudAsset, CloudAssets
 from catalog.clouds import Proof
@@ -46,7 +46,10 @@ class GrantedAssets:
     async def find(
         self, kind: AssetKind, tags: Mapping[str, str], like: AssetSpec | None = None
     ) -> Sequence[CloudAsset]:
-        """Return assets by tag; who may create may also look for what was created, then and later."""
+        """Return assets by tag; who may create may also look for what was created, then and later.
+
+        What is found after the grant's end is noted as ours: many kinds carry no tags that could say so again.
+        """
         capability = MADE_BY[kind][0]
 
         def check(tx: Tx, now_s: float) -> None:
@@ -55,7 +58,11 @@ class GrantedAssets:
                 self._looking(kind)(tx, now_s)
 
         left = Left("find", tags.get(TAG_ASSET, ""), capability=capability)
-        return await self._covered(kind, check, lambda: self.inner.find(kind, tags, like), left)
+        found = await self._covered(kind, check, lambda: self.inner.find(kind, tags, like), left)
+        if found and await self._ended(kind):
+            now_s = self.clouds.now_s()
+            await self.clouds.database.write(lambda tx: note_found(tx, self.platform, kind, found[0], now_s))
+        return found
 
     async def create(self, spec: AssetSpec) -> CloudAsset:
         """Create an asset that the grant has in its scope, unless it ended since that was asked for."""

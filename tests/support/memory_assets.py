@@ -18,6 +18,10 @@ class Ticking(Protocol):
         ...
 
 
+# What is known by its name, or by what was asked for: read by its id, it does not say whose it is.
+UNMARKED = (AssetKind.CONTAINER, AssetKind.BALANCER, AssetKind.RECORD)
+
+
 @dataclass
 class MemoryAssets:
     """What was made beside machines. ``ledger`` keeps what was ever created; nothing leaves it.
@@ -60,9 +64,11 @@ class MemoryAssets:
     async def find(
         self, kind: AssetKind, tags: Mapping[str, str], like: AssetSpec | None = None
     ) -> Sequence[CloudAsset]:
-        """Return what exists with these tags."""
-        del like
+        """Return what exists with these tags; of records, which carry none, those that are what is asked for."""
         self.answer()
+        if kind is AssetKind.RECORD:
+            alike = [] if like is None else [each for each in self.present if each.facts == like.options]
+            return [replace(each, tags=dict(tags)) for each in alike if each.kind is kind]
         return [each for each in self.present if each.kind is kind and tags.items() <= each.tags.items()]
 
     async def create(self, spec: AssetSpec) -> CloudAsset:
@@ -89,7 +95,7 @@ class MemoryAssets:
         asset = next((each for each in self.present if (each.kind, each.cloud_id) == (kind, cloud_id)), None)
         if asset is not None and asset.status is MachineStatus.PENDING:
             self._assets[cloud_id] = replace(asset, status=MachineStatus.RUNNING)
-        return asset
+        return replace(asset, tags={}) if asset is not None and kind in UNMARKED else asset
 
     async def destroy(self, kind: AssetKind, cloud_id: str) -> None:
         """Destroy at once, unless everything is kept."""
@@ -116,6 +122,7 @@ class MemoryAssets:
         self.ledger.append(spec)
         cloud_id = f"{spec.kind}-{len(self.ledger):04}"
         facts = {"size_gib": str(spec.size_gib)} if spec.size_gib else {}
+        facts = dict(spec.options) if spec.kind is AssetKind.RECORD else facts
         asset = CloudAsset(
             kind=spec.kind, cloud_id=cloud_id, name=spec.name, status=status, tags=dict(spec.tags), facts=facts
         )

@@ -4,22 +4,23 @@ from typing import Any
 
 import pytest
 
-from catalog import quotas
+from catalog import publish, quotas
 from catalog.assets import using
 from catalog.assets.place import place
 from catalog.cloud_assets import AssetKind
+from catalog.clouds import CloudMachine, MachineStatus
 from catalog.errors import Denied, InvalidValue, QuotaExceeded, WrongState
 from catalog.holders import holder
 from catalog.model.asset import ASSET_TRANSITIONS, LIVE, Asset, AssetEvent, AssetState
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import MachineId
-from catalog.model.machine import Custody, MachineState
+from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.offering import Offer, OfferState
 from catalog.providers import Provider, Standing
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
 from tests.support.asset_ordering import GRANT, VOLUMES, in_use, ready, seed_volumes, snapshot, volume
-from tests.support.ordering import OTHER_PROJECT, PROJECT, RETRY, seed
+from tests.support.ordering import OTHER_PROJECT, PLATFORM, PROJECT, RETRY, seed
 from tests.support.stores import Store
 
 
@@ -199,6 +200,64 @@ def test_a_volume_has_one_machine_and_is_not_destroyed_under_it(sold: Store) -> 
     sold.write(lambda tx: using.detached(tx, data.id, host.id, 4.0))
     ended = sold.write(lambda tx: using.destroy(tx, rows.by_id(tx, Asset, data.id), 5.0))
     assert ended.state is AssetState.DESTROYING
+
+
+@pytest.mark.parametrize(
+    ("custody", "verbs"),
+    [
+        pytest.param(Custody.OBSERVED, ["list", "adopt"], id="set back to observed"),
+        pytest.param(Custody.MANAGED, ["list"], id="adopt is not granted any more"),
+    ],
+)
+def test_nothing_is_attached_to_or_taken_from_a_machine_that_is_not_ours_to_steer(
+    sold: Store, custody: Custody, verbs: list[str]
+) -> None:
+    """An imported machine is managed while its owner grants to adopt it, and only then are its volumes changed."""
+    data = sold.write(lambda tx: ready(tx, "data", 2.0))
+    sold.write(lambda tx: rows.update(tx, rows.by_id(tx, Grant, "grant_M"), {"verbs": ["list", "adopt"]}, 2.0))
+    host = sold.write(lambda tx: in_use(tx, 2.0, custody=Custody.MANAGED))
+    other = sold.write(lambda tx: in_use(tx, 2.0, id=MachineId("machine_N"), cloud_id="vm-2", custody=custody))
+    sold.write(lambda tx: using.attach(tx, rows.by_id(tx, Asset, data.id), host, 3.0))
+    sold.write(lambda tx: rows.update(tx, rows.by_id(tx, Grant, "grant_M"), {"verbs": verbs}, 4.0))
+    sold.write(lambda tx: rows.update(tx, rows.by_id(tx, Machine, host.id), {"custody": custody.value}, 4.0))
+    with pytest.raises(Denied):
+        sold.write(lambda tx: using.may_detach(tx, rows.by_id(tx, Asset, data.id), rows.by_id(tx, Machine, host.id), 5))
+    sold.write(lambda tx: using.detached(tx, data.id, host.id, 6.0))
+    with pytest.raises((Denied, InvalidValue)):
+        sold.write(lambda tx: using.attach(tx, rows.by_id(tx, Asset, data.id), other, 7.0))
+
+
+def test_a_machine_that_another_controller_steers_keeps_its_volumes(sold: Store) -> None:
+    """What claims it by a tag of its own is told, and nothing is attached or detached."""
+    data = sold.write(lambda tx: ready(tx, "data", 2.0))
+    sold.write(lambda tx: rows.update(tx, rows.by_id(tx, Grant, "grant_M"), {"verbs": ["list", "adopt"]}, 2.0))
+    host = sold.write(lambda tx: in_use(tx, 2.0, custody=Custody.MANAGED))
+    sold.write(lambda tx: using.attach(tx, rows.by_id(tx, Asset, data.id), host, 3.0))
+    claimed = CloudMachine(
+        cloud_id="vm-1", name="web", status=MachineStatus.RUNNING, tags={"aws:autoscaling:groupName": "web"}
+    )
+    sold.write(lambda tx: publish.store_inventory(tx, PLATFORM, "machine", [claimed], 4.0))
+    for deed in (using.attach, using.may_detach):
+        with pytest.raises(Denied, match="steers this machine"):
+            sold.write(lambda tx, deed=deed: deed(tx, rows.by_id(tx, Asset, data.id), host, 5.0))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        pytest.param({"state": GrantState.REVOKED}, id="the grant has ended"),
+        pytest.param({"state": GrantState.SUSPENDED}, id="the grant is suspended"),
+        pytest.param({"verbs": ["create", "attach", "destroy"]}, id="without detach"),
+    ],
+)
+def test_a_volume_that_may_not_be_detached_is_destroyed_with_its_attachment(sold: Store, terms: dict[str, Any]) -> None:
+    """Nothing else is left to do with it; the destruction detaches it."""
+    data = sold.write(lambda tx: ready(tx, "data", 2.0))
+    host = sold.write(lambda tx: in_use(tx, 2.0))
+    sold.write(lambda tx: using.attach(tx, rows.by_id(tx, Asset, data.id), host, 3.0))
+    grants(sold, **terms)
+    ended = sold.write(lambda tx: using.destroy(tx, rows.by_id(tx, Asset, data.id), 5.0))
+    assert (ended.state, ended.machines) == (AssetState.DESTROYING, [])
 
 
 def test_every_state_leads_to_an_end() -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from catalog.clouds import CloudMachine
 from catalog.messages.contracts import (
+    CreateAsset,
     CreateMachine,
+    DestroyAsset,
     DestroyMachine,
     EndEpoch,
     MachineCreated,
@@ -18,7 +20,7 @@ from catalog.messages.contracts import (
     MachineFailed,
     Message,
 )
-from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId
 from drivers.provisioner.journal import Phase, ProvisionPolicy
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
@@ -503,3 +505,43 @@ def test_what_is_delivered_or_of_a_later_epoch_is_left_alone(tmp_path: Path) -> 
 
     assert len(bench.cloud.present) == 2
     assert {each.machine for each in bench.outlet.results(MachineFailed)} == {"machine_B"}  # type: ignore[attr-defined]
+
+
+def test_a_record_that_another_has_asked_for_since_is_never_swept(tmp_path: Path) -> None:
+    """One that timed out and was given up is looked for a while; what a later order has in its place stays."""
+    clock = ManualClock()
+    cloud = MemoryCloud(clock)
+    told = {"host": "www.shop.example", "type": "A", "value": "192.0.2.1", "ttl": "60"}
+
+    def record(asset: str) -> CreateAsset:
+        return CreateAsset(
+            id=MessageId(f"message_{asset}"), created_at_s=clock.now_s(), asset=AssetId(asset), kind="record",
+            capability="zone", platform=PLATFORM, name=asset, attempt=1, parent="Z1", options=told,
+            tags={"crossway-asset": asset}, deadline_s=60.0, epoch=0,
+        )  # fmt: skip
+
+    async def run() -> None:
+        async with SqliteRecords.open(tmp_path / "p.db") as records:
+            bench = Bench(records, clock, cloud)
+            cloud.assets.lies.append("late")
+            cloud.assets.late_s = 1e9
+            await bench.provisioner.receive(record("asset_A"))
+            await bench.provisioner.work_one()
+            gone = DestroyAsset(
+                id=MessageId("message_end"), created_at_s=clock.now_s(), asset=AssetId("asset_A"), kind="record",
+                capability="zone", platform=PLATFORM, cloud_id=None, tags={"crossway-asset": "asset_A"},
+            )  # fmt: skip
+            await bench.provisioner.receive(gone)
+            for _ in range(12):
+                while await bench.provisioner.work_one():
+                    pass
+                clock.advance(5.0)
+            held = await records.job(MachineId("asset_A"))
+            assert held is not None
+            assert (held.phase, held.unsure_until_s is None) == (Phase.GONE, False)
+            await bench.provisioner.receive(record("asset_B"))
+            await bench.until_idle()
+            assert len(cloud.assets.present) == 1
+            assert cloud.assets.destroyed == []
+
+    asyncio.run(run())

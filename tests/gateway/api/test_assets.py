@@ -129,6 +129,23 @@ def test_a_refused_attachment_is_none_and_an_unknown_one_may_be_asked_again(tmp_
     asyncio.run(story())
 
 
+def test_what_is_attached_stays_so_when_asking_again_is_refused(tmp_path: Path) -> None:
+    """Only what this very call noted is undone: the first attachment stands, at the cloud and here."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            await grant_volumes(world)
+            asset = (await world.call("tenant", "POST", "/v1/assets", ORDER)).body["id"]
+            await made(world, asset)
+            machine = world.ids["machine"]
+            assert (await act(world, asset, "attach", machine)).status == 202
+            world.cloud_errors.append(CloudRefused("it is attached already"))
+            assert (await act(world, asset, "attach", machine)).code == "cloud-refused"
+            assert (await world.call("tenant", "GET", f"/v1/assets/{asset}")).body["machines"] == [machine]
+
+    asyncio.run(story())
+
+
 def test_a_volume_of_a_rival_is_attached_to_nothing(tmp_path: Path) -> None:
     """A rival's machine does not exist for whoever has the volume, nor the volume for the rival."""
 

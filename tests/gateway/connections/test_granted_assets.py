@@ -151,3 +151,39 @@ def test_after_the_end_ours_alone_is_found_read_and_destroyed_and_that_is_audite
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())
+
+
+def test_what_was_never_reported_and_carries_no_tags_is_found_and_destroyed_after_the_end(world: Connecting) -> None:
+    """A bucket whose grant ended while it was made: looking for it notes its id, by which it is known as ours."""
+    container, mine = AssetKind.CONTAINER, {"crossway-asset": "asset_C", "crossway-owner": "us"}
+
+    async def run() -> None:
+        async with world.target():
+            assets = await granted(world)
+
+            def seed(tx: Any) -> None:
+                held, now_s = rows.by_id(tx, Grant, "grant_V"), world.store.now_s
+                grant = Grant(
+                    id=GrantId("grant_C"), platform_id=world.platform, connection_id=held.connection_id,
+                    request_id="r", capability="container", verbs=["create", "destroy"], state=GrantState.ACCEPTED,
+                )  # fmt: skip
+                rows.insert(tx, grant, now_s)
+                bucket = Asset(
+                    id=AssetId("asset_C"), kind="container", capability="container",
+                    project_id=ProjectId("project_A"), platform_id=world.platform, offer_id=rows.where(tx, Offer)[0].id,
+                    state=AssetState.CLEARING, name="c", cloud_name="c",
+                )  # fmt: skip
+                rows.insert(tx, bucket, now_s)
+
+            await world.store.database.write(seed)
+            ours = world.cloud.assets.add(spec(container, tags=mine, size_gib=None))
+            theirs = world.cloud.assets.add(spec(container, tags=THEIRS, size_gib=None))
+            await world.store.database.write(lambda tx: consent.revoke(tx, "grant_C", world.store.now_s))
+            (found,) = await assets.find(container, mine)
+            await assets.destroy(container, found.cloud_id)
+            with pytest.raises(CloudRefused):
+                await assets.destroy(container, theirs.cloud_id)
+            assert world.cloud.assets.destroyed == [ours.cloud_id]
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
