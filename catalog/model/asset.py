@@ -57,8 +57,11 @@ LIVE = (_S.CREATING, _S.READY, _S.CLEARING, _S.DESTROYING)
 class Asset(Row, table=True):
     """One asset. ``attempt`` counts creations asked of the provisioner; its messages carry it back."""
 
-    # What a project holds is summed up with every order of it.
-    __table_args__ = (Index("ix_asset_held", "project_id", "state", "kind"),)
+    # What a project holds is summed up with every order of it; what is over is looked for again and again.
+    __table_args__ = (
+        Index("ix_asset_held", "project_id", "state", "kind"),
+        Index("ix_asset_ends", "state", "ends_at_s"),
+    )
 
     id: AssetId = Field(primary_key=True, sa_type=String)
     kind: str  # a catalog.cloud_assets.AssetKind
