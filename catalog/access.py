@@ -244,17 +244,26 @@ def issue_token(
 
 
 def issue_account_token(
-    tx: Tx, account: Account, *, name: str, ttl_s: float | None, scopes: Sequence[str] | None, now_s: float
+    tx: Tx,
+    account: Account,
+    *,
+    name: str,
+    ttl_s: float | None,
+    scopes: Sequence[str] | None,
+    issued_by: str = "",
+    now_s: float,
 ) -> tuple[Token, str]:
     """Return a new token that acts for ``account`` with whatever it may do at each use, and its text.
 
-    Raises InvalidValue for a scope that the account does not have now, a bad ttl or name.
+    ``issued_by`` is as ``catalog.tokens.behind`` has it. Raises InvalidValue for a scope that the account does not have
+    now, a bad ttl or name.
     """
     token = Token(
         id=TokenId(new_id("token", now_s)),
         digest="",
         name=naming.label(name, field="name"),
         account_id=account.id,
+        issued_by=issued_by,
         scopes=checked_scopes(of_account(tx, account, TokenId("")), scopes),
         expires_at_s=None if ttl_s is None else now_s + positive(ttl_s),
     )
@@ -288,15 +297,6 @@ def again(tx: Tx, principal: Principal, now_s: float) -> Principal | None:
         return None if login is None else _of_login(tx, login, now_s)
     token = rows.find(tx, Token, principal.token_id)
     return None if token is None else _of_token(tx, token, now_s)
-
-
-def ends_at_s(tx: Tx, proof_id: str) -> float | None:
-    """Return when the token or log-in with this id ends by itself, None: never."""
-    if proof_id.startswith("login_"):
-        login = rows.find(tx, Login, proof_id)
-        return None if login is None else login.expires_at_s
-    token = rows.find(tx, Token, proof_id)
-    return None if token is None else token.expires_at_s
 
 
 def still_may(tx: Tx, proof_id: str, permission: str, now_s: float) -> bool:

@@ -44,7 +44,7 @@ def check_budget(tx: Tx, by: Principal, whose: Holder, changes: Mapping[str, Any
             raise InvalidValue("this is more than its organisation may spend", field="amount", fix=fix)
         return
     if held is not None and (after is None or changes is None or _is_looser(held, after, changes)):
-        raise Denied("an admin set this budget, and none for the organisation: it can only be made tighter", fix=_FIX)
+        raise Denied("no admin set a budget for the organisation: this one can only be made tighter", fix=_FIX)
 
 
 def _check(
@@ -60,7 +60,7 @@ def _check(
         if bound is None or (value is None and limit is not None) or (value is not None and value <= bound):
             continue
         if limit is None:
-            raise Denied("an admin set this, and nothing for the organisation: it can only be made tighter", fix=_FIX)
+            raise Denied("no admin set this for the organisation: here it can only be made tighter", fix=_FIX)
         raise InvalidValue("this is more than its organisation has", field=name, fix=f"at most {limit:g}")
 
 

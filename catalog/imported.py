@@ -12,6 +12,7 @@ from typing import Any, Final
 from catalog import consent, quotas
 from catalog.allowance import refuse_beyond, refuse_others, refuse_outside, wanted, weight
 from catalog.claims import claimed_by
+from catalog.costs import budgets
 from catalog.errors import AlreadyExists, Denied, InvalidValue, WrongState
 from catalog.machines import made_by_us, release
 from catalog.messages.handshake import Capability
@@ -79,7 +80,8 @@ def entrust(tx: Tx, machine: Machine, custody: Custody, now_s: float) -> Machine
     """Let an imported machine be observed or managed from now on, and return it; may be repeated.
 
     Raises WrongState for one that we made or that is on its way out, or whose newest list lacks it; to have it managed
-    also Denied where the owner does not grant to adopt it or another controller claims it, and QuotaExceeded.
+    also Denied where the owner does not grant to adopt it or another controller claims it, QuotaExceeded and
+    BudgetExceeded.
     """
     if machine.custody == Custody.MADE or machine.state is not MachineState.IN_USE:
         raise WrongState("only an imported machine is observed or managed", field="custody")
@@ -90,7 +92,9 @@ def entrust(tx: Tx, machine: Machine, custody: Custody, now_s: float) -> Machine
         if item is None:
             raise WrongState("its cloud does not list this machine any more", field="custody", fix="release it")
         _refuse_managed(tx, machine, item, now_s)
-    return rows.update(tx, machine, {"custody": custody.value}, now_s)
+    # What it cost while it was only observed was not its project's to pay.
+    begins = {"used_from_s": now_s} if custody is Custody.MANAGED else {}
+    return rows.update(tx, machine, {"custody": custody.value, **begins}, now_s)
 
 
 def let_go(tx: Tx, machine: Machine, now_s: float) -> Machine:
@@ -143,13 +147,15 @@ def _refuse_known(tx: Tx, platform_id: PlatformId, item: InventoryItem) -> None:
 
 
 def _refuse_managed(tx: Tx, machine: Machine, item: InventoryItem, now_s: float) -> None:
-    """Raise Denied or QuotaExceeded unless ``machine`` may be managed, in the transaction that makes it so."""
+    """Raise as ``entrust`` unless ``machine`` may be managed, in the transaction that makes it so."""
     _refuse_claimed(item)
     grant = consent.allowed(tx, machine.platform_id, MACHINE, ADOPT, now_s)
     refuse_outside(tx, grant, wanted(machine))
     refuse_beyond(tx, grant, machine.size)
     assert machine.project_id is not None
     quotas.refuse_beyond(tx, machine.project_id, weight(tx, machine.platform_id, machine.size))
+    lent_s = None if machine.lease_ends_at_s is None else machine.lease_ends_at_s - now_s
+    budgets.refuse_beyond(tx, machine.project_id, price=machine.price, lease_s=lent_s, now_s=now_s)
 
 
 def _refuse_claimed(item: InventoryItem) -> None:

@@ -7,7 +7,7 @@ asked. One person has one voice, however many tokens he has.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from catalog import access
+from catalog import access, tokens
 from catalog.access import Principal
 from catalog.approvals import rules
 from catalog.model.access import Account, AccountKind, Role
@@ -15,6 +15,7 @@ from catalog.model.approval import Approval, ApprovalRule, ApprovalState, Approv
 from catalog.model.ids import TokenId
 from catalog.model.offering import Offer
 from catalog.model.order import Order
+from catalog.model.tenancy import Project
 from catalog.store import rows
 from catalog.store.database import Tx
 
@@ -66,7 +67,7 @@ def votes_of(tx: Tx, approval: Approval) -> Sequence[ApprovalVote]:
 
 def is_asked(tx: Tx, rule: ApprovalRule, order: Order, who: Principal | None) -> bool:
     """Return whether ``rule`` asks this very principal about ``order`` now."""
-    if who is None or (who.key == order.ordered_by and not rule.allows_own):
+    if who is None or (not rule.allows_own and is_own(tx, order, who)):
         return False
     reach = access.scope(who, PERMISSION)
     if not reach.everything and order.project_id not in reach.projects:
@@ -78,6 +79,21 @@ def is_asked(tx: Tx, rule: ApprovalRule, order: Order, who: Principal | None) ->
         rules.names_role(rule, who.works_in.get(order.project_id))
         or (who.role is Role.ADMIN and rules.names_role(rule, Role.ADMIN))
     )
+
+
+def is_own(tx: Tx, order: Order, who: Principal) -> bool:
+    """Return whether ``order`` is the deed of ``who``: ordered by himself, or with a token that he had issued.
+
+    One by a project's token, or by a program whose token nobody is known to have issued, is nobody's in particular: it
+    is own to everybody who works in the project, but for those above it.
+    """
+    deed = tokens.behind(tx, order.ordered_by, order.ordered_with)
+    if who.key == order.ordered_by or deed in {who.key, tokens.behind(tx, who.key, who.token_id)} - {""}:
+        return True
+    is_persons = deed == _ADMIN or deed.startswith(_ACCOUNT)
+    if is_persons or not (order.ordered_by and order.project_id in who.works_in):
+        return False
+    return who.role is not Role.ADMIN and rows.by_id(tx, Project, order.project_id).organisation_id not in who.owned
 
 
 def is_somebody(who: Principal) -> bool:

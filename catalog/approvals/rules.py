@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from catalog import naming
+from catalog import accounts, naming
 from catalog.access import Principal
 from catalog.costs.tally import hourly
 from catalog.errors import Denied, InvalidValue, NotFound
 from catalog.holders import Holder, holder, holders_of
-from catalog.model.access import Account, AccountKind, Role
+from catalog.model.access import Account, AccountKind, Membership, Role
 from catalog.model.approval import ApprovalRule
 from catalog.model.ids import ApprovalRuleId, PlatformId, new_id
 from catalog.model.offering import Offer
@@ -55,7 +55,7 @@ def add(tx: Tx, whose: Holder | None, terms: Terms, by: Principal, now_s: float)
     Raises InvalidValue naming the field, Denied for one who neither owns the organisation nor is an admin.
     """
     _require_above(tx, whose, by)
-    approvers = list(dict.fromkeys(_approver(tx, text) for text in terms.approvers))
+    approvers = list(dict.fromkeys(_approver(tx, text, by) for text in terms.approvers))
     _check(terms, approvers)
     rule = ApprovalRule(
         id=ApprovalRuleId(new_id("approval-rule", now_s)),
@@ -170,7 +170,7 @@ def _check(terms: Terms, approvers: Sequence[str]) -> None:
         )
 
 
-def _approver(tx: Tx, text: str) -> str:
+def _approver(tx: Tx, text: str, by: Principal) -> str:
     if text.startswith(_BY_ROLE):
         if text.removeprefix(_BY_ROLE) not in {role.value for role in ROLES}:
             fix = ", ".join(f"{_BY_ROLE}{role.value}" for role in ROLES)
@@ -178,9 +178,16 @@ def _approver(tx: Tx, text: str) -> str:
         return text
     wanted = text.removeprefix(_BY_ACCOUNT)
     account = rows.find(tx, Account, wanted) or rows.first(tx, Account, path=wanted, kind=AccountKind.USER)
-    if account is None:
+    if account is None or not _is_known_to(tx, account, by):
         raise InvalidValue(f"there is no account '{wanted}'", field="approvers", fix="a user's name, or an id")
     return f"{_BY_ACCOUNT}{account.id}"
+
+
+def _is_known_to(tx: Tx, account: Account, by: Principal) -> bool:
+    """Return whether the account exists for ``by``: somebody in his projects, or another owner of his organisation."""
+    return accounts.may_decide(tx, by, account, "account:read") or any(
+        each.organisation_id in by.owned for each in rows.where(tx, Membership, account_id=account.id)
+    )
 
 
 def _known(tx: Tx, kind: type[Offer] | type[Platform], text: str, field: str) -> str:

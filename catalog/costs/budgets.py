@@ -47,15 +47,18 @@ def cost_of(tx: Tx, whose: Holder, month: Month, now_s: float) -> Tally:
 def change(tx: Tx, whose: Holder, changes: Mapping[str, Any], now_s: float) -> Budget:
     """Set what is named of the holder's budget and return it; a first one needs ``amount`` and ``currency``.
 
-    Raises InvalidValue naming the field. Alerts and stops of this month are announced again for the new terms.
+    Raises InvalidValue naming the field. Alerts of this month are given again for the new terms; a stop is announced
+    again only where they leave something to spend, or begin to stop machines: no change holds off what was announced.
     """
     if changes.get("currency") is not None and changes["currency"] not in CURRENCIES:
         raise InvalidValue("this is no currency", field="currency", fix="its ISO 4217 code, such as EUR")
-    wanted = {**changes, "alerted_month": "", "alerted_ratio": 0.0, "stop_month": "", "stop_at_s": None}
+    wanted = {**changes, "alerted_month": "", "alerted_ratio": 0.0}
     if "alert_ratios" in wanted:
         wanted["alert_ratios"] = sorted(set(wanted["alert_ratios"]))
     held = rows.find(tx, Budget, whose.id)
     if held is not None:
+        if _is_announced_anew(tx, whose, held, wanted, now_s):
+            wanted |= {"stop_month": "", "stop_at_s": None}
         return rows.update(tx, held, wanted, now_s)
     for field in ("amount", "currency"):
         if wanted.get(field) is None:
@@ -137,6 +140,23 @@ def due_ratio(budget: Budget, month: Month, ratio: float) -> float | None:
 def shown(amount: Decimal) -> str:
     """Return an amount as people read it, to the cent, and exactly below one."""
     return f"{amount.quantize(_CENT)}" if amount >= _CENT or not amount else plain(amount.normalize())
+
+
+def _is_announced_anew(tx: Tx, whose: Holder, held: Budget, wanted: Mapping[str, Any], now_s: float) -> bool:
+    """Return whether the stop that was announced for this month, if any, does not hold under the wanted terms."""
+    if wanted.get("stops_machines") and not held.stops_machines:
+        return True
+    after = Budget(
+        id=held.id,
+        amount=wanted.get("amount") or held.amount,
+        currency=wanted.get("currency") or held.currency,
+        unknown_hourly=wanted.get("unknown_hourly", held.unknown_hourly),
+    )
+    grows = Decimal(after.amount) > Decimal(held.amount)
+    if not grows and (after.currency, after.unknown_hourly) == (held.currency, held.unknown_hourly):
+        return False
+    found = standing(after, cost_of(tx, whose, Month.at(now_s), now_s))
+    return found.cost.spent < Decimal(after.amount)
 
 
 def _due(tx: Tx, budget: Budget, month: Month, now_s: float) -> tuple[float | None, Standing]:

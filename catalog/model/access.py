@@ -75,6 +75,7 @@ class Token(Row, table=True):
     name: str
     subject_id: str = ""  # the project or platform that it speaks for; empty for an admin or an account
     account_id: AccountId | None = Field(default=None, foreign_key="account.id", sa_type=String, index=True)
+    issued_by: str = ""  # whoever is behind it: see catalog.tokens.behind; empty: nobody knows
     scopes: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     expires_at_s: float | None = None
     revoked_at_s: float | None = None

@@ -70,8 +70,8 @@ ORDER_TRANSITIONS: Transitions[OrderState, OrderEvent] = {
 class Order(Row, table=True):
     """One machine for one project. ``served_from`` is "pool" or "cold" once it is known.
 
-    ``price`` is what the size cost when the order was placed, or approved, as ``catalog.prices.book`` keeps it; None is
-    unknown.
+    ``price`` is what the size cost when the order was placed, approved, or begun at its next candidate, as
+    ``catalog.prices.book`` keeps it; None is unknown.
     """
 
     # "order" is an SQL keyword
@@ -95,6 +95,7 @@ class Order(Row, table=True):
     reason: str = ""
     price: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     ordered_by: str = ""  # the principal's key
+    ordered_with: str = ""  # the id of the token or log-in
     next_attempt_at_s: float | None = None  # when a failed creation is tried again
     finished_at_s: float | None = None
 

@@ -1,5 +1,7 @@
 """What must hold before an order may have a machine: when it is placed, and at each candidate that it falls to."""
 
+from typing import Any
+
 from sqlmodel import Session
 
 from catalog import consent, quotas
@@ -7,8 +9,19 @@ from catalog.allowance import Wanted, network_for, refuse_outside, weight
 from catalog.costs import budgets
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
+from catalog.model.offering import InventoryItem
 from catalog.model.order import Order
+from catalog.model.platform import Platform
 from catalog.orders.choose import MACHINE
+from catalog.prices import book
+from catalog.store import rows
+
+
+def price_now(tx: Session, platform_id: PlatformId, size: str, now_s: float) -> dict[str, Any] | None:
+    """Return what a size of the platform costs now, as an order keeps it; None: nobody knows."""
+    item = rows.first(tx, InventoryItem, platform_id=platform_id, kind="size", cloud_id=size)
+    names = (size,) if item is None else (item.cloud_id, item.name)
+    return book.kept(book.prices_at(tx, rows.by_id(tx, Platform, platform_id), now_s, items=names).of(*names))
 
 
 def admitted(tx: Session, order: Order, platform_id: PlatformId, now_s: float) -> Grant:

@@ -14,13 +14,12 @@ from catalog.access import Principal
 from catalog.approvals import asking, judging, rules
 from catalog.errors import AlreadyExists, Denied, WrongState
 from catalog.model.approval import Approval, ApprovalEvent, ApprovalRule, ApprovalState, ApprovalVote, Verdict
-from catalog.model.offering import InventoryItem, Offer
+from catalog.model.offering import Offer
 from catalog.model.order import Order
-from catalog.model.platform import Platform
 from catalog.orders import fall
+from catalog.orders.admission import price_now
 from catalog.orders.ending import fail
 from catalog.orders.policy import RetryPolicy
-from catalog.prices import book
 from catalog.store import approvals, rows
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,8 @@ def answer(
     """
     if question.state is not ApprovalState.WAITING:
         raise WrongState(f"the question is {question.state.value}: {question.reason}", field="state")
+    if _is_over(question, now_s):
+        raise WrongState("the time to answer is over", field="state", fix="order again")
     order = rows.by_id(tx, Order, question.order_id)
     _refuse_unasked(tx, question, order, by)
     if _costs_more(tx, question, order, now_s):
@@ -80,9 +81,15 @@ def settle_waiting(tx: Session, now_s: float, policy: RetryPolicy) -> int:
     gone_on = 0
     for question in approvals.unjudged(tx, now_s - JUDGED_AGAIN_S, BATCH):
         rows.update(tx, question, {"judged_at_s": now_s}, now_s)
+        if _is_over(question, now_s):
+            continue  # more were overdue than are ended at a time
         order = rows.by_id(tx, Order, question.order_id)
         gone_on += _go_on_if_met(tx, question, order, now_s, policy)
     return len(over) + gone_on
+
+
+def _is_over(question: Approval, now_s: float) -> bool:
+    return question.expires_at_s <= now_s
 
 
 def _go_on_if_met(tx: Session, question: Approval, order: Order, now_s: float, policy: RetryPolicy) -> bool:
@@ -100,11 +107,11 @@ def _go_on_if_met(tx: Session, question: Approval, order: Order, now_s: float, p
 
 def _costs_more(tx: Session, question: Approval, order: Order, now_s: float) -> bool:
     """Let the order take today's price; True: that is no less than what was asked about, so it is asked about anew."""
-    price = _price_now(tx, order, now_s)
+    offer = rows.by_id(tx, Offer, order.offer_id)
+    price = price_now(tx, offer.platform_id, order.size, now_s)
     if price == order.price:
         return False
     rows.update(tx, order, {"price": price}, now_s)
-    offer = rows.by_id(tx, Offer, order.offer_id)
     if _is_covered(price, by=question.price) or not rules.met(tx, order, offer.platform_id):
         return False
     reason = "its price is another one by now: it is asked about anew"
@@ -133,18 +140,14 @@ def _refuse_unasked(tx: Session, question: Approval, order: Order, by: Principal
     asked = [each.rule for each in judging.requirements(tx, question, order)]
     if any(judging.is_asked(tx, rule, order, by) for rule in asked):
         return
-    if by.key == order.ordered_by:
-        raise Denied("nobody approves an order of his own", fix="another approver; you may cancel it")
+    if judging.is_own(tx, order, by):
+        raise Denied(
+            "nobody approves an order of his own, or by a token that he issued",
+            fix="another approver, one above the project for a project's token; you may cancel it",
+        )
     raise Denied("you are not among those who are asked", fix=_who(tx, asked))
 
 
 def _who(tx: Session, asked: Sequence[ApprovalRule]) -> str:
     words = {rules.approver_words(tx, each) for rule in asked for each in rule.approvers}
     return ", ".join(sorted(words)) or "nobody is asked any more: it goes on within a minute"
-
-
-def _price_now(tx: Session, order: Order, now_s: float) -> Price:
-    platform = rows.by_id(tx, Platform, rows.by_id(tx, Offer, order.offer_id).platform_id)
-    item = rows.first(tx, InventoryItem, platform_id=platform.id, kind="size", cloud_id=order.size)
-    names = (order.size,) if item is None else (item.cloud_id, item.name)
-    return book.kept(book.prices_at(tx, platform, now_s, items=names).of(*names))

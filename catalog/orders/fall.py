@@ -15,7 +15,7 @@ from catalog.model.offering import Offer, OfferState
 from catalog.model.order import Order, OrderState
 from catalog.model.placement import Placement
 from catalog.orders import candidates
-from catalog.orders.admission import admitted
+from catalog.orders.admission import admitted, price_now
 from catalog.orders.ending import NOT_HEARD_OF, fail
 from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
@@ -90,9 +90,10 @@ def end_moving(tx: Session, order: Order, now_s: float) -> None:
 
 def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, policy: RetryPolicy) -> None:
     offer = _offered(tx, candidate["offer"])
-    # What it costs there is what it cost when it was ordered.
-    there = {"offer_id": offer.id, "location": None, "key_pair": None, "network": None}
-    there |= {name: candidate[name] for name in ("size", "image", "price")}
+    there: dict[str, Any] = {"offer_id": offer.id, "location": None, "key_pair": None, "network": None}
+    there |= {name: candidate[name] for name in ("size", "image")}
+    # Days may lie between the order and this: what its candidates cost then says nothing about today.
+    there["price"] = price_now(tx, offer.platform_id, there["size"], now_s)
     rows.update(tx, order, {**there, "code": "", "reason": ""}, now_s)
     grant = admitted(tx, order, offer.platform_id, now_s)
     rows.update(tx, order, {"network": network_for(tx, grant, None)}, now_s)

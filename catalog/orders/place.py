@@ -10,17 +10,15 @@ from catalog.connections import record_step
 from catalog.errors import InvalidValue, WrongState
 from catalog.leases.rules import lease_for
 from catalog.machines import cloud_name
-from catalog.model.ids import OrderId, PlatformId, ProjectId, new_id
-from catalog.model.offering import InventoryItem, OfferState
+from catalog.model.ids import OrderId, ProjectId, new_id
+from catalog.model.offering import OfferState
 from catalog.model.order import Order
-from catalog.model.platform import Platform
-from catalog.orders.admission import admitted
+from catalog.orders.admission import admitted, price_now
 from catalog.orders.choose import inventory_item, machine_offer
 from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
-from catalog.prices import book
 from catalog.store import rows
 
 # A machine's name must do as a host name: 36 characters leave room for the 27 that make it unique (63 in all).
@@ -40,6 +38,7 @@ def place(
     network: str | None = None,
     lease_s: float | None = None,
     by: str = "",
+    proof: str = "",
     now_s: float,
     policy: RetryPolicy | None = None,
     checkpoint: Checkpoint = UNWATCHED,
@@ -48,11 +47,11 @@ def place(
 
     ``offer``, ``size``, ``image``, ``location``, ``key_pair`` and ``network`` are ids or names; the last three are the
     cloud's choice when None, but for a network where the grant has one alone. The machine is lent for ``lease_s``, or
-    as long as rules say. ``by`` is who orders, a principal's key. Raises InvalidValue naming the field, WrongState when
-    the offer takes no orders, Denied when the platform does not (any longer) grant it, or not such a machine,
-    QuotaExceeded when a quota of the project or its organisation is used up, or when no idle machine fits and the grant
-    admits no further one, BudgetExceeded when it costs too much. Whatever is raised, the caller's transaction must roll
-    back.
+    as long as rules say. ``by`` is who orders, a principal's key, and ``proof`` the token. Raises InvalidValue naming
+    the field, WrongState when the offer takes no orders, Denied when the platform does not (any longer) grant it, or
+    not such a machine, QuotaExceeded when a quota of the project or its organisation is used up, or when no idle
+    machine fits and the grant admits no further one, BudgetExceeded when it costs too much. Whatever is raised, the
+    caller's transaction must roll back.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise InvalidValue(
@@ -75,8 +74,9 @@ def place(
         key_pair=None if key_pair is None else inventory_item(tx, chosen, "key-pair", key_pair).name,
         network=None if network is None else inventory_item(tx, chosen, "network", network).cloud_id,
         lease_s=lease_for(tx, project_id, lease_s),
-        price=_price(tx, chosen.platform_id, wanted, now_s),
+        price=price_now(tx, chosen.platform_id, wanted.cloud_id, now_s),
         ordered_by=by,
+        ordered_with=proof,
     )
     grant = admitted(tx, order, chosen.platform_id, now_s)
     order.network = network_for(tx, grant, order.network)
@@ -88,8 +88,3 @@ def place(
     return fulfil(
         tx, order, offer=chosen, grant=grant, now_s=now_s, policy=policy or RetryPolicy(), checkpoint=checkpoint
     )
-
-
-def _price(tx: Session, platform_id: PlatformId, size: InventoryItem, now_s: float) -> dict[str, object] | None:
-    names = (size.cloud_id, size.name)
-    return book.kept(book.prices_at(tx, rows.by_id(tx, Platform, platform_id), now_s, items=names).of(*names))

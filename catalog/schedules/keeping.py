@@ -13,7 +13,7 @@ from catalog.model.ids import MachineId, ProjectId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.schedule import Schedule
 from catalog.schedules.windows import Edge, Plan, last_edge, next_edge, plan
-from catalog.store import events, rows, schedules
+from catalog.store import events, rows
 from catalog.store.database import Tx
 from catalog.store.telling import telling
 
@@ -109,13 +109,8 @@ def settle(tx: Tx, machine_id: str, edge: Edge, now_s: float, *, was_changed: bo
 
 
 def taken_in_hand(tx: Tx, machine: Machine, now_s: float) -> None:
-    """Note that somebody starts or stops the machine himself: edges up to now are settled by that."""
+    """Note that somebody starts, stops or reboots the machine himself: edges up to now are settled by that."""
     rows.update(tx, machine, {"edge_s": now_s}, now_s)
-
-
-def is_due(tx: Tx, now_s: float) -> bool:
-    """Return whether any schedule has something to do."""
-    return bool(schedules.due(tx, now_s, 1))
 
 
 def _refuse_ungranted(tx: Tx, machine: Machine, now_s: float) -> None:
@@ -148,6 +143,8 @@ def _set(  # noqa: PLR0917 whose, for whom, what, when: read as one sentence
     next_s = None if coming is None else coming.at_s
     kept = [dict(each) for each in windows]
     before = held(tx, id_)
+    if before is not None and (before.zone, before.windows) == (said.zone.key, kept):
+        return before  # said once more: an edge that nobody has looked at yet is not dropped by that
     if before is not None:
         terms = {"zone": said.zone.key, "windows": kept, "set_at_s": now_s, "next_edge_s": next_s}
         return rows.update(tx, before, terms, now_s)

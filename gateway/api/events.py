@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from catalog import access, events
+from catalog import access, events, tokens
 from catalog.errors import EventsForgotten, InvalidValue
 from catalog.model.event import Event
 from catalog.store.database import Tx
@@ -118,7 +118,7 @@ def _batch(tx: Tx, call: Call[Nothing], who: events.Reader, since: int) -> tuple
     access.require(principal, call.permission)
     # Not what it was when the feed began: memberships come and go.
     who = events.reader(principal, kind=who.kind, subject=who.subject)
-    ends_at_s = access.ends_at_s(tx, principal.token_id)
+    ends_at_s = tokens.ends_at_s(tx, principal.token_id)
     left_s = math.inf if ends_at_s is None else ends_at_s - now_s
     return events.read(tx, who, since=since, limit=FEED_BATCH), left_s
 

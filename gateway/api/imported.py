@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from catalog import imported, naming, tenancy
-from catalog.errors import AlreadyExists, InvalidValue, QuotaExceeded, WrongState
+from catalog.errors import AlreadyExists, BudgetExceeded, InvalidValue, QuotaExceeded, WrongState
 from catalog.model.machine import Custody
 from catalog.model.platform import Platform
 from catalog.store.database import Tx
@@ -45,7 +45,7 @@ class CustodyIn(Body):
     answer=MachineOut,
     status=201,
     location="/v1/machines/{id}",
-    errors=(AlreadyExists, InvalidValue, QuotaExceeded, WrongState),
+    errors=(AlreadyExists, BudgetExceeded, InvalidValue, QuotaExceeded, WrongState),
     summary="Import a machine that a platform had before",
 )
 def import_machine(tx: Tx, call: Call[ImportIn]) -> MachineOut:
@@ -68,7 +68,7 @@ def import_machine(tx: Tx, call: Call[ImportIn]) -> MachineOut:
     permission="machine:import",
     body=CustodyIn,
     answer=MachineOut,
-    errors=(QuotaExceeded, WrongState),
+    errors=(BudgetExceeded, QuotaExceeded, WrongState),
     summary="Let an imported machine be managed, or observed only",
 )
 def change_custody(tx: Tx, call: Call[CustodyIn]) -> MachineOut:

@@ -141,10 +141,10 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
             machine = give_back(tx, MachineId(machine.id), project, call.now_s)
         case action:
             _refuse_unless_running(machine)
-            if action == "start" and not call.sees_all:
+            # A reboot starts what is stopped, at some clouds.
+            if action != "stop" and not call.sees_all:
                 refuse_start(tx, machine.project_id, call.now_s)
-            if action in {"start", "stop"}:
-                taken_in_hand(tx, machine, call.now_s)
+            taken_in_hand(tx, machine, call.now_s)
     return machine_out(tx, machine)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from catalog import access, accounts, naming, tenancy
+from catalog import access, accounts, naming, tenancy, tokens
 from catalog.access import Principal
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Account, Role, Token
@@ -152,7 +152,13 @@ def _for_account(tx: Tx, call: Call[TokenIn]) -> tuple[Token, str]:
     account = _steered(tx, call, wanted.account or accounts.ME, "account:write")
     scopes = _within(who, wanted.scopes)
     return access.issue_account_token(
-        tx, account, name=wanted.name, ttl_s=wanted.ttl_s, scopes=scopes, now_s=call.now_s
+        tx,
+        account,
+        name=wanted.name,
+        ttl_s=wanted.ttl_s,
+        scopes=scopes,
+        issued_by=tokens.behind(tx, who.key, who.token_id),
+        now_s=call.now_s,
     )
 
 

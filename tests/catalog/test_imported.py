@@ -8,8 +8,9 @@ import pytest
 
 from catalog import consent, drift, imported, publish, quotas, winding_down
 from catalog.clouds import CloudMachine, CloudSize, MachineStatus
+from catalog.costs import budgets
 from catalog.costs.tally import Month, tally
-from catalog.errors import AlreadyExists, CatalogError, Denied, InvalidValue, QuotaExceeded, WrongState
+from catalog.errors import AlreadyExists, BudgetExceeded, CatalogError, Denied, InvalidValue, QuotaExceeded, WrongState
 from catalog.holders import holder
 from catalog.leases import ending, rules
 from catalog.machines import TAG_MACHINE, ours_among, release
@@ -315,6 +316,40 @@ def test_what_a_managed_one_costs_is_its_project_s(seeded: Store) -> None:
     assert managed.price["amount"] == "0.25"
     seeded.clock.advance(7200)
     seeded.write(lambda tx: imported.let_go(tx, rows.by_id(tx, Machine, managed.id), seeded.now_s))
+    month = Month.at(seeded.now_s)
+    uses = seeded.read(lambda tx: costs.uses(tx, [PROJECT], month.begin_s, month.end_s))
+    assert tally(uses, month, seeded.now_s).by_currency["EUR"].spent == Decimal("0.5")
+
+
+def test_one_that_was_observed_costs_from_when_it_is_managed(seeded: Store) -> None:
+    """Ten hours of looking are nobody's, and two of managing 0.5; a budget without room for it refuses, then too."""
+    line = PriceLine(
+        line=1, provider="memory", region="", item="s1", unit="hour", amount=Decimal("0.25"), currency="EUR",
+        source="list", valid_from_s=0.0,
+    )  # fmt: skip
+    seeded.write(lambda tx: book.import_lines(tx, [line], seeded.now_s))
+    machine = take(seeded)
+    seeded.clock.advance(36_000)
+
+    def manage() -> Machine:
+        return seeded.write(lambda tx: imported.entrust(tx, now_in(tx, machine), MANAGED, seeded.now_s))
+
+    def now_in(tx: Tx, row: Machine) -> Machine:
+        return rows.by_id(tx, Machine, row.id)
+
+    def limit(amount: str) -> None:
+        terms = {"amount": amount, "currency": "EUR", "stops_orders": True}
+        seeded.write(lambda tx: budgets.change(tx, holder(tx, PROJECT), terms, seeded.now_s))
+
+    limit("0.1")
+    with pytest.raises(BudgetExceeded):
+        manage()
+    with pytest.raises(BudgetExceeded):
+        take(seeded, "vm-2", MANAGED)
+    limit("1000")
+    manage()
+    manage()
+    seeded.clock.advance(7200)
     month = Month.at(seeded.now_s)
     uses = seeded.read(lambda tx: costs.uses(tx, [PROJECT], month.begin_s, month.end_s))
     assert tally(uses, month, seeded.now_s).by_currency["EUR"].spent == Decimal("0.5")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from catalog import accounts
+from catalog.access import Principal
 from catalog.approvals import rules
 from catalog.approvals.rules import Terms
 from catalog.errors import Denied, InvalidValue
@@ -14,6 +15,7 @@ from catalog.model.approval import ApprovalRule
 from catalog.model.ids import ApprovalRuleId, OfferId, OrderId, PlatformId, ProjectId
 from catalog.model.order import Order
 from catalog.store import rows
+from catalog.store.database import Tx
 from tests.support.approving import ADMIN, account, people, rule, who
 from tests.support.ordering import OFFER, OTHER_PROJECT, PLATFORM, PROJECT, seed
 from tests.support.stores import Store
@@ -124,3 +126,32 @@ def test_an_organisation_s_owner_adds_rules_for_it_and_removes_none_of_an_admin_
         store.write(lambda tx, e=each, n=name: rules.remove(tx, rows.by_id(tx, ApprovalRule, e.id), who(tx, n)))
     store.write(lambda tx: rules.remove(tx, rows.by_id(tx, ApprovalRule, admins.id), ADMIN))
     assert store.read(lambda tx: rows.where(tx, ApprovalRule)) == []
+
+
+def test_an_owner_learns_of_no_account_that_he_does_not_see(store: Store) -> None:
+    """Who works in his projects, or owns the organisation with him, is asked; a stranger is as nobody: one answer."""
+
+    def fill(tx: Tx) -> None:
+        seed(tx)
+        people(tx)
+        accounts.create_user(tx, name="stranger", now_s=1.0)
+        accounts.create_user(tx, name="nora", now_s=1.0)
+        for name in ("nils", "nora"):
+            accounts.join(tx, ADMIN, account=account(tx, name).id, role="owner", organisation=OWNER, now_s=1.0)
+
+    store.write(fill)
+
+    def add(approver: str, by: Principal | None = None) -> ApprovalRule:
+        said = Terms(name="r", approvers=[approver])
+        return store.write(lambda tx: rules.add(tx, holder(tx, OWNER), said, by or who(tx, "nils"), 1.0))
+
+    stranger = store.read(lambda tx: account(tx, "stranger").id)
+    answers = []
+    for approver in ("stranger", stranger, f"account:{stranger}", "nobody"):
+        with pytest.raises(InvalidValue) as refused:
+            add(approver)
+        answers.append((str(refused.value).replace(approver.removeprefix("account:"), "X"), refused.value.fix))
+    assert len(set(answers)) == 1
+    seen = store.read(lambda tx: {name: f"account:{account(tx, name).id}" for name in ("olga", "nora", "nils")})
+    assert {name: add(name).approvers for name in seen} == {name: [id_] for name, id_ in seen.items()}
+    assert add("stranger", ADMIN).approvers == [f"account:{stranger}"]

@@ -195,6 +195,17 @@ def time_out(world: Store, order: Order) -> None:
     assert world.write(lambda tx: settle_waiting(tx, NOW_S + WAIT_S, RETRY)) == 1
 
 
+@pytest.mark.parametrize("verdict", [YES, NO])
+def test_an_answer_after_its_time_is_none_whether_or_not_anybody_looked(world: Store, verdict: Verdict) -> None:
+    """At the end of its time it is refused, and the order ends as timed out, not as approved or denied."""
+    order = asked(world, "role:owner")
+    with pytest.raises(WrongState, match="time to answer is over"):
+        say(world, "olga", verdict, order, NOW_S + WAIT_S)
+    assert (newest(world, order).state, newest(world, order).votes) == (ApprovalState.WAITING, 0)
+    assert world.write(lambda tx: settle_waiting(tx, NOW_S + WAIT_S, RETRY)) == 1
+    assert now(world, order).code == "approval-timed-out"
+
+
 @pytest.mark.parametrize(
     ("end", "state", "code", "stands"),
     [

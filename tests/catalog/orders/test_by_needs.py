@@ -24,6 +24,7 @@ from catalog.orders.candidates import System, best_image
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import cancel, retry_due
 from catalog.orders.settle import settle
+from catalog.prices import book, lines
 from catalog.search.index import SearchIndex
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -185,7 +186,7 @@ def test_a_candidate_too_large_for_the_projects_quota_is_passed_over(market: Sto
 
 
 def test_a_failed_attempt_falls_to_the_next_once_nothing_is_left_of_it(market: Store) -> None:
-    """Failed: nothing is begun. Destroyed: the next one is, at its own offer and the price of the order's moment."""
+    """Failed: nothing is begun. Destroyed: the next one is, at its own offer and its price."""
     order = ordered(market)
     first = machine(market, order)
     tell(market, "failed", first)
@@ -206,6 +207,25 @@ def test_a_failed_attempt_falls_to_the_next_once_nothing_is_left_of_it(market: S
     tell(market, "destroyed", first)
     tell(market, "created", first)
     assert now(market, order).machine_id == second.id
+
+
+def test_the_next_candidate_is_judged_by_today_s_price(market: Store) -> None:
+    """Cloud-001 has become dearer than its rule lets pass since the order: it waits there, at the price of today."""
+    whose = project(market)
+    market.write(lambda tx: people_of(tx, whose))
+    market.write(lambda tx: rule(tx, "role:owner", whose=None, platforms=["cloud-001"], over="1000", currency="USD"))
+    order = ordered(market)
+    first = machine(market, order)
+    then = placement(market, order).candidates[1]
+    text = "platform,item,unit,amount,currency,valid_from,source\ncloud-001,ITEM,hour,9,USD,2026-01-01,list\n"
+    dearer = lines.read(text.replace("ITEM", then["size"]), lines.ListFormat.CSV, source="", now_s=NOW_S)
+    market.write(lambda tx: book.import_lines(tx, dearer, NOW_S))
+    tell(market, "failed", first)
+    tell(market, "destroyed", first)
+    held = now(market, order)
+    assert (held.state, held.offer_id) == (OrderState.AWAITING_APPROVAL, then["offer"])
+    assert held.price is not None
+    assert (held.price["amount"], then["price"]["amount"]) == ("9", "0.0404")
 
 
 def test_a_fall_keeps_to_the_networks_that_the_next_platform_grants(market: Store) -> None:

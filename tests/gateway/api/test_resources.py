@@ -8,12 +8,15 @@ import pytest
 
 from catalog import connections, publish
 from catalog.clouds import CloudItem
+from catalog.costs.tally import Month
+from catalog.model.budget import Budget
 from catalog.model.connection import Connection, ConnectionEvent
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent
 from catalog.model.platform import SealedCredential
 from catalog.platforms import cloud_account
 from catalog.store import rows
+from catalog.store.database import Tx
 from gateway.api.endpoints import Filter
 from gateway.api.server import declared
 from tests.gateway.api.test_server import BODIES, path_of
@@ -484,6 +487,33 @@ def test_a_machine_is_steered_by_its_tenant(tmp_path: Path) -> None:
             refused = await world.call("tenant", "POST", f"{path}/actions", {"action": "start"})
             assert (refused.status, refused.body["field"]) == (409, "action")
             assert len(world.acted) == 3
+
+    asyncio.run(story())
+
+
+def test_a_spent_budget_refuses_a_reboot_as_it_refuses_a_start(tmp_path: Path) -> None:
+    """At some clouds a reboot starts what is stopped: a member does neither, but stops; an admin may."""
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            path = f"/v1/machines/{world.ids['machine']}/actions"
+
+            def spend(tx: Tx) -> None:
+                budget = Budget(
+                    id=world.ids["tenant"], amount="0", currency="EUR", stops_machines=True,
+                    stop_month=Month.at(world.clock.now_s()).name, stop_at_s=1.0,
+                )  # fmt: skip
+                rows.insert(tx, budget, world.clock.now_s())
+
+            await world.services.database.write(spend)
+
+            async def answered(role: str, action: str) -> int:
+                return (await world.call(role, "POST", path, {"action": action})).status
+
+            refused = (await world.call("tenant", "POST", path, {"action": "reboot"})).body["code"]
+            assert refused == "budget-exceeded"
+            assert await answered("tenant", "start") != 202
+            assert [await answered("tenant", "stop"), await answered("admin", "reboot")] == [202, 202]
 
     asyncio.run(story())
 

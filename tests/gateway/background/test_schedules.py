@@ -147,6 +147,20 @@ def test_a_machine_stops_and_starts_at_the_edges(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_schedule_said_once_more_drops_no_edge(tmp_path: Path) -> None:
+    """The same at 18:30, before anybody looked at the edge of 18:00: it is stopped; with other windows it is let be."""
+
+    async def story(here: World) -> None:
+        for number in range(2):
+            await here.own(number, OFFICE)
+        here.clock.advance(at(23, 18.5) - here.clock.now_s())
+        await here.own(0, [dict(each) for each in OFFICE])
+        await here.own(1, [{"days": ["mon"], "start": "08:00", "stop": "18:15"}])
+        assert await here.look(23, 18.6) == [("vm-0", "stop")]
+
+    run(tmp_path, story)
+
+
 def test_what_is_done_by_hand_stays_until_the_next_edge(tmp_path: Path) -> None:
     """Started at 20:00 it runs on; at 8:00 there is nothing to change, and nothing is told; at 18:00 it stops again."""
 

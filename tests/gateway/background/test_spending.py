@@ -129,6 +129,35 @@ def test_nobody_starts_them_but_an_admin(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_no_change_of_a_budget_holds_off_what_was_announced(tmp_path: Path) -> None:
+    """Announced at 18:00; other alerts, less money and more that is spent all the same change nothing: two stops.
+
+    Afterwards, too, nobody starts them; with money left it is announced anew.
+    """
+
+    async def story(here: World) -> None:
+        async def changed(hour: float, **terms: object) -> None:
+            await here.write(lambda tx: budgets.change(tx, holder(tx, PROJECT), terms, at(23, hour)))
+
+        await budget(here, "20")
+        await look(here, 23, 18)
+        await changed(18.2, alert_ratios=[0.1])
+        await changed(18.4, amount="17")
+        await changed(18.9, amount="17.5")
+        assert [len(await look(here, 23, hour)) for hour in (18.95, 19)] == [0, 2]
+        await changed(19.1, alert_ratios=[0.2])
+        await changed(19.2, amount="18")
+        with pytest.raises(BudgetExceeded):
+            await here.database.read(lambda tx: stops.refuse_start(tx, PROJECT, at(23, 19.3)))
+        assert await told(here, "budget.stop-announced") == 1
+        await changed(19.4, amount="30")
+        await here.database.read(lambda tx: stops.refuse_start(tx, PROJECT, at(23, 19.5)))
+        await look(here, 24, 8)
+        assert await told(here, "budget.stop-announced") == 2
+
+    run(tmp_path, story)
+
+
 def test_a_new_month_begins_anew(tmp_path: Path) -> None:
     """On 1 December nothing is spent: machines may be started, and the end of December's money is announced again."""
 

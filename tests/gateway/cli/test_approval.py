@@ -45,6 +45,9 @@ def test_an_order_waits_is_approved_or_denied_and_tells_by_whom(crossway: Crossw
         assert "nobody in particular" in run("approval", "approve", waiting[0]["id"], role="tenant", code=5)
         assert "mara@bakery.example" in run("approval", "approve", waiting[0]["id"], code=5)
 
+        # The project's token may be in the hands of any who work there: one above them is needed.
+        assert "an order of his own" in run("approval", "approve", waiting[0]["id"], role="user", code=5)
+        run("member", "add", "mara@bakery.example", "--org", "bakery")
         [approved] = run("approval", "approve", waiting[0]["id"], "--comment", "for the launch", role="user")
         assert (approved["state"], approved["requirements"][0]["approved_by"]) == ("approved", ["mara@bakery.example"])
         [denied] = run("approval", "deny", waiting[1]["id"], "--comment", "too dear", role="user")
