@@ -86,7 +86,7 @@ def machine(store: Store, order: Order) -> Machine:
     return store.read(lambda tx: rows.by_id(tx, Machine, str(rows.by_id(tx, Order, order.id).machine_id)))
 
 
-def tell(store: Store, kind: str, held: Machine) -> None:
+def tell(store: Store, kind: str, held: Machine, now_s: float = NOW_S) -> None:
     """Settle a report about the machine."""
     facts = {"id": MessageId(f"message_{next(NUMBERS)}"), "created_at_s": NOW_S, "machine": MachineId(held.id)}
     message: Message
@@ -106,7 +106,7 @@ def tell(store: Store, kind: str, held: Machine) -> None:
             )
         case _:
             message = MachineDestroyed(**facts, platform=held.platform_id)  # type: ignore[arg-type]
-    store.write(lambda tx: settle(tx, message, NOW_S, POLICY))
+    store.write(lambda tx: settle(tx, message, now_s, POLICY))
 
 
 def alive(tx: Tx, order: Order) -> list[Machine]:
@@ -213,15 +213,15 @@ def test_the_next_candidate_is_judged_by_today_s_price(market: Store) -> None:
     """Cloud-001 has become dearer than its rule lets pass since the order: it waits there, at the price of today."""
     whose = project(market)
     market.write(lambda tx: people_of(tx, whose))
-    market.write(lambda tx: rule(tx, "role:owner", whose=None, platforms=["cloud-001"], over="1000", currency="USD"))
+    market.write(lambda tx: rule(tx, "role:owner", whose=None, platforms=["cloud-001"], over="1000", currency="EUR"))
     order = ordered(market)
     first = machine(market, order)
     then = placement(market, order).candidates[1]
-    text = "platform,item,unit,amount,currency,valid_from,source\ncloud-001,ITEM,hour,9,USD,2026-01-01,list\n"
+    text = "platform,item,unit,amount,currency,valid_from,source\ncloud-001,ITEM,hour,9,EUR,2027-01-16,list\n"
     dearer = lines.read(text.replace("ITEM", then["size"]), lines.ListFormat.CSV, source="", now_s=NOW_S)
     market.write(lambda tx: book.import_lines(tx, dearer, NOW_S))
     tell(market, "failed", first)
-    tell(market, "destroyed", first)
+    tell(market, "destroyed", first, NOW_S + 86_400)
     held = now(market, order)
     assert (held.state, held.offer_id) == (OrderState.AWAITING_APPROVAL, then["offer"])
     assert held.price is not None
