@@ -24,7 +24,6 @@ from catalog.pool.give_back import give_back
 from catalog.prices import book
 from catalog.prices.lines import PriceLine
 from catalog.store import costs, machines, outbox, rows
-from catalog.store import search as searched
 from catalog.store.database import Tx
 from tests.support.ordering import OFFER, OTHER_PROJECT, PLATFORM, PROJECT, seed
 from tests.support.stores import Store
@@ -209,13 +208,15 @@ def test_managed_counts_in_the_quotas_and_observed_does_not(seeded: Store) -> No
     """In the sums of project, grant and search; to manage one that was observed takes room, the way back frees it."""
 
     def sums() -> list[int]:
-        return seeded.read(
-            lambda tx: [
+        def counted(tx: Tx) -> list[int]:
+            everywhere = machines.taken_everywhere(tx)
+            return [
                 machines.held_by(tx, [PROJECT]).machines,
                 machines.taken_at(tx, PLATFORM).machines,
-                searched.taken(tx)[PLATFORM].machines if PLATFORM in searched.taken(tx) else 0,
+                everywhere[PLATFORM].machines if PLATFORM in everywhere else 0,
             ]
-        )
+
+        return seeded.read(counted)
 
     def limit(count: int) -> None:
         seeded.write(lambda tx: quotas.change(tx, holder(tx, PROJECT), {"machines": count}, seeded.now_s))
