@@ -107,6 +107,13 @@ class PoolEmpty(CatalogError):
     retryable = True
 
 
+class QueueUnavailable(CatalogError):
+    """The message queue cannot be reached, or has not confirmed: what was published may be there or not."""
+
+    code = "queue-unavailable"
+    retryable = True
+
+
 class LeaseLost(CatalogError):
     """Somebody else took the work over; nothing was written."""
 

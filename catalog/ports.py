@@ -4,13 +4,14 @@ Every implementation, in-memory ones included, passes the suite of the same name
 """
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from catalog.messages.contracts import Message
 from catalog.messages.handshake import AuthorizationRequest, Decision, ServiceInformation
+from catalog.messages.queue import DeadLetter
 from catalog.model.ids import PlatformId
 from catalog.secrets import Secret
 
@@ -199,15 +200,27 @@ class MessageQueue(Protocol):
     """Durable, at-least-once messages between the applications."""
 
     async def publish(self, topic: str, message: Message) -> None:
-        """Return once ``message`` is durable. Publishing the same message id again is harmless."""
+        """Return once ``message`` is durable. Raises QueueUnavailable: it may be there or not, publish it again.
+
+        A message that is published twice may be delivered twice: each side's inbox lets it take effect once.
+        """
         ...
 
     async def consume(self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4) -> None:
         """Hand every message of ``topic`` to ``handle`` until cancelled.
 
         A message is forgotten only after ``handle`` returned; when it raised, the message comes again later
-        (with a growing pause, at most ``redelivery_limit`` times; then it is kept as dead with the reason).
+        (with a growing pause, at most ``redelivery_limit`` times; then it is kept as dead with the reason). One whose
+        handlers die with their process comes again too, and is given up as often.
         """
+        ...
+
+    async def dead_letters(self, topic: str) -> Sequence[DeadLetter]:
+        """Return what was given up in ``topic``, oldest first. Raises QueueUnavailable."""
+        ...
+
+    async def revive(self, topic: str, message_id: str) -> bool:
+        """Deliver a dead letter again as if it were new; False when there is no such. Raises QueueUnavailable."""
         ...
 
 

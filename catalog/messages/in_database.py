@@ -7,7 +7,6 @@ are what makes publishing again harmless.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,11 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import Message, from_json
+from catalog.messages.queue import DeadLetter, Handler, QueuePolicy
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx, insert_new
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[Message], Awaitable[None]]
 
 METADATA = MetaData()
 _QUEUE = Table(
@@ -41,32 +39,6 @@ _QUEUE = Table(
     Index("ix_queued_message_open", "topic", "done_at_s", "dead_at_s", "due_at_s"),
 )
 _C = _QUEUE.c
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuePolicy:
-    """How long a lease lasts unrenewed, how often a message comes again, and the pauses between."""
-
-    lease_s: float = 30.0
-    redelivery_limit: int = 10
-    first_pause_s: float = 1.0
-    longest_pause_s: float = 60.0
-    poll_s: float = 1.0  # only a fallback: publishing in this process wakes the consumers
-
-    def pause_s(self, deliveries: int) -> float:
-        """Return the pause after delivery number ``deliveries`` (from 1) failed; it doubles each time."""
-        return min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(deliveries - 1, 30))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A message that was given up, and why."""
-
-    id: str
-    topic: str
-    body: str
-    deliveries: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +121,12 @@ class InDatabaseQueue:
         found = await self._database.read(lambda tx: tx.execute(query.order_by(_C.seq)).all())
         return tuple(DeadLetter(id=i, topic=t, body=b, deliveries=d, reason=r) for i, t, b, d, r in found)
 
-    async def revive(self, message_id: str) -> bool:
+    async def revive(self, topic: str, message_id: str) -> bool:
         """Deliver a dead letter again as if it were new; False when there is no such dead letter."""
         now_s = self._clock.now_s()
         statement = (
             update(_QUEUE)
-            .where(_C.id == message_id, _C.dead_at_s.is_not(None))
+            .where(_C.id == message_id, _C.topic == topic, _C.dead_at_s.is_not(None))
             .values(dead_at_s=None, deliveries=0, due_at_s=now_s, reason="")
         )
         revived = await self._database.write(lambda tx: _rows_changed(tx, statement))

@@ -62,6 +62,7 @@ STATUS: Mapping[str, int] = {
     "lease-lost": 503,
     "pool-empty": 503,
     "store-unavailable": 503,
+    "queue-unavailable": 503,
     # what lies beyond us: a cloud, its connector, the way there
     "cloud-error": 502,
     "cloud-refused": 502,

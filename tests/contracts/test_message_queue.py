@@ -1,17 +1,75 @@
-"""The contract of ``catalog.ports.MessageQueue``: durable, at least once, one holder at a time."""
+"""The contract of ``catalog.ports.MessageQueue``, which both queues keep: durable, at least once, given up in the end.
+
+Each test opens the queue as a new process does, over the same database or the same broker.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from catalog.messages.contracts import DestroyMachine, Message
-from catalog.messages.in_database import InDatabaseQueue, QueuePolicy
-from catalog.model.ids import MachineId, MessageId, PlatformId
-from catalog.store.database import Database
-from tests.support.clocks import ManualClock
+import pytest
 
-POLICY = QueuePolicy(lease_s=30, redelivery_limit=2, first_pause_s=1, longest_pause_s=60, poll_s=0.01)
+from catalog.messages.contracts import DestroyMachine, Message
+from catalog.messages.in_database import InDatabaseQueue
+from catalog.messages.queue import QueuePolicy
+from catalog.model.ids import MachineId, MessageId, PlatformId
+from catalog.ports import MessageQueue
+from catalog.store.database import Database
+from drivers.queues.rabbitmq import RabbitmqQueue
+from gateway.clock import SystemClock
+from tests.support import rabbitmq
+
+POLICY = QueuePolicy(lease_s=30, redelivery_limit=2, first_pause_s=0.05, longest_pause_s=60, poll_s=0.01)
+PATIENCE_S = 120.0
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """One kind of queue: ``opened`` is what a process does; no other test uses ``topics``."""
+
+    opened: Callable[[], AbstractAsyncContextManager[MessageQueue]]
+    topics: tuple[str, str]
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[rabbitmq.RabbitmqServer]:
+    """Return a private broker."""
+    with rabbitmq.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["in the database", "rabbitmq"])
+def queues(request: pytest.FixtureRequest, tmp_path: Path) -> Queues:
+    """Return each kind of queue, empty."""
+    number = next(_numbers)
+    topics = (f"t{number}", f"u{number}")
+
+    @asynccontextmanager
+    async def in_database() -> AsyncIterator[MessageQueue]:
+        clock = SystemClock()
+        async with Database.open(f"sqlite:///{tmp_path}/q.sqlite3", clock=clock) as database:
+            queue = InDatabaseQueue(database, clock, POLICY)
+            await queue.prepare()
+            yield queue
+
+    @asynccontextmanager
+    async def in_rabbitmq() -> AsyncIterator[MessageQueue]:
+        queue = RabbitmqQueue(url, topics, POLICY)
+        await queue.prepare()
+        try:
+            yield queue
+        finally:
+            await queue.close()
+
+    if request.param == "in the database":
+        return Queues(opened=in_database, topics=topics)
+    url = request.getfixturevalue("rabbitmq_server").url
+    return Queues(opened=in_rabbitmq, topics=topics)
 
 
 def message(number: int) -> Message:
@@ -22,26 +80,6 @@ def message(number: int) -> Message:
         machine=MachineId("machine_M"),
         platform=PlatformId("platform_P"),
     )
-
-
-@asynccontextmanager
-async def queue_in(folder: Path, clock: ManualClock) -> AsyncIterator[InDatabaseQueue]:
-    """Open the queue with fresh objects, as a new process does."""
-    async with Database.open(f"sqlite:///{folder}/q.sqlite3", clock=clock) as database:
-        queue = InDatabaseQueue(database, clock, POLICY)
-        await queue.prepare()
-        yield queue
-
-
-def run(folder: Path, story: Callable[[InDatabaseQueue, ManualClock], Awaitable[None]]) -> None:
-    """Run ``story`` with an open queue."""
-
-    async def go() -> None:
-        clock = ManualClock()
-        async with queue_in(folder, clock) as queue, asyncio.timeout(120):
-            await story(queue, clock)
-
-    asyncio.run(go())
 
 
 class Handler:
@@ -70,184 +108,185 @@ class Handler:
             self.at_once -= 1
 
 
-def test_messages_outlive_the_process(tmp_path: Path) -> None:
+@asynccontextmanager
+async def consuming(queue: MessageQueue, topic: str, handler: Handler, concurrency: int = 4) -> AsyncIterator[None]:
+    """Consume while the block lasts, and end as a process does that is told to."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(queue.consume(topic, handler, concurrency=concurrency))
+        yield
+        task.cancel()
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    """Run ``story``."""
+
+    async def go() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await story()
+
+    asyncio.run(go())
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until what is asked holds; the test's own timeout is the only limit."""
+    while not await holds():  # noqa: ASYNC110  # what is waited for has no event to wait on
+        await asyncio.sleep(0.02)
+
+
+def test_messages_outlive_the_process(queues: Queues) -> None:
     """What was published is delivered by a later process, in the order of publishing; what was handled is not."""
 
-    async def go() -> None:
-        clock, handler = ManualClock(), Handler()
-        async with queue_in(tmp_path, clock) as queue:
+    async def story() -> None:
+        topic, first, later = queues.topics[0], Handler(), Handler()
+        async with queues.opened() as queue:
+            await queue.publish(topic, message(0))
+            async with consuming(queue, topic, first, 1):
+                await first.all_here.wait()
             for number in (1, 2, 3):
-                await queue.publish("t", message(number))
-            assert await queue.deliver_one("t", handler)
-        async with queue_in(tmp_path, clock) as queue:
-            while await queue.deliver_one("t", handler):
-                pass
-        assert handler.handled == ["message_001", "message_002", "message_003"]
+                await queue.publish(topic, message(number))
 
-    asyncio.run(go())
+        async def last_is_here() -> bool:
+            return "message_003" in later.handled
 
+        async with queues.opened() as queue, consuming(queue, topic, later, 1):
+            await until(last_is_here)
+        # The first may come again: a process that ends may end before its queue knows.
+        fresh = [each for each in later.handled if each != "message_000"]
+        assert fresh == ["message_001", "message_002", "message_003"]
 
-def test_a_message_held_by_a_dead_process_comes_again_at_once(tmp_path: Path) -> None:
-    """A process that dies while handling leaves the message to the next one, which need not wait for the lease."""
-
-    class Death(BaseException):
-        pass
-
-    async def die(_received: Message) -> None:
-        raise Death
-
-    async def go() -> None:
-        clock, handler, died = ManualClock(), Handler(), False
-        async with queue_in(tmp_path, clock) as queue:
-            await queue.publish("t", message(1))
-            try:
-                await queue.deliver_one("t", die)
-            except* Death:
-                died = True
-            assert died
-            assert not await queue.deliver_one("t", handler)
-        async with queue_in(tmp_path, clock) as queue:
-            assert await queue.deliver_one("t", handler)
-        assert handler.handled == ["message_001"]
-
-    asyncio.run(go())
+    run(story)
 
 
-def test_publishing_twice_is_harmless(tmp_path: Path) -> None:
-    """The same message id is delivered once, published again before or after its delivery."""
+def test_a_message_whose_holder_dies_comes_again(queues: Queues) -> None:
+    """A process that ends while it handles leaves the message to the next one."""
 
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        handler = Handler()
-        for _ in range(2):
-            await queue.publish("t", message(1))
-            await queue.publish("t", message(1))
-            await queue.deliver_one("t", handler)
-        assert not await queue.deliver_one("t", handler)
-        assert handler.handled == ["message_001"]
+    async def story() -> None:
+        topic, dying, living = queues.topics[0], Handler(gate=asyncio.Event()), Handler()
+        async with queues.opened() as queue:
+            await queue.publish(topic, message(1))
+            async with consuming(queue, topic, dying):
+                await dying.all_here.wait()
+        async with queues.opened() as queue, consuming(queue, topic, living):
+            await living.all_here.wait()
+        assert living.handled == ["message_001"]
 
-    run(tmp_path, story)
-
-
-def test_a_failed_message_comes_again_after_a_growing_pause(tmp_path: Path) -> None:
-    """With a first pause of 1 s, the second delivery comes 1 s after the first failure and the third 2 s later."""
-
-    async def story(queue: InDatabaseQueue, clock: ManualClock) -> None:
-        handler = Handler(failures=2)
-        await queue.publish("t", message(1))
-        assert await queue.deliver_one("t", handler)
-        for pause_s in (1.0, 2.0):
-            clock.advance(pause_s - 0.1)
-            assert not await queue.deliver_one("t", handler)
-            clock.advance(0.1)
-            assert await queue.deliver_one("t", handler)
-        assert len(handler.handled) == 3
-        assert not await queue.deliver_one("t", handler)
-
-    run(tmp_path, story)
+    run(story)
 
 
-def test_a_message_that_always_fails_is_kept_as_dead(tmp_path: Path) -> None:
-    """After redelivery_limit=2 redeliveries (3 deliveries) it is dead with the reason; revived, it comes again."""
+def test_a_failed_message_comes_again(queues: Queues) -> None:
+    """Failed twice, it is delivered a third time, and is not dead."""
 
-    async def story(queue: InDatabaseQueue, clock: ManualClock) -> None:
-        handler = Handler(failures=3)
-        await queue.publish("t", message(1))
-        for _ in range(6):
-            await queue.deliver_one("t", handler)
-            clock.advance(100.0)
-        (dead,) = await queue.dead_letters("t")
-        assert len(handler.handled) == 3
-        assert (dead.id, dead.deliveries, dead.reason) == ("message_001", 3, "ValueError")
-        assert await queue.revive("message_001")
-        assert await queue.deliver_one("t", handler)
-        assert await queue.dead_letters("t") == ()
+    async def story() -> None:
+        topic, handler = queues.topics[0], Handler(failures=2, expect=3)
+        async with queues.opened() as queue, consuming(queue, topic, handler):
+            await queue.publish(topic, message(1))
+            await handler.all_here.wait()
+            assert handler.handled == ["message_001"] * 3
+            assert list(await queue.dead_letters(topic)) == []
 
-    run(tmp_path, story)
+    run(story)
 
 
-def test_a_message_that_kills_its_handlers_is_buried(tmp_path: Path) -> None:
+def test_a_message_that_always_fails_is_kept_as_dead_and_can_be_revived(queues: Queues) -> None:
+    """After redelivery_limit=2 redeliveries it is dead with the reason, for later processes too; revived, it comes."""
+
+    async def story() -> None:
+        topic, failing, good = queues.topics[0], Handler(failures=6), Handler()
+        async with queues.opened() as queue, consuming(queue, topic, failing, 1):
+            for number in (1, 2):
+                await queue.publish(topic, message(number))
+                await until(partial(_has_dead, queue, topic, number))
+        assert len(failing.handled) == 6
+        async with queues.opened() as queue:
+            letters = await queue.dead_letters(topic)
+            assert [(each.id, each.deliveries, each.reason) for each in letters] == [
+                ("message_001", 3, "ValueError"),
+                ("message_002", 3, "ValueError"),
+            ]
+            assert not await queue.revive(topic, "message_003")
+            assert not await queue.revive(queues.topics[1], "message_001")
+            assert await queue.revive(topic, "message_001")
+            async with consuming(queue, topic, good):
+                await good.all_here.wait()
+            assert good.handled == ["message_001"]
+            assert [each.id for each in await queue.dead_letters(topic)] == ["message_002"]
+
+    async def _has_dead(queue: MessageQueue, topic: str, count: int) -> bool:
+        return len(await queue.dead_letters(topic)) == count
+
+    run(story)
+
+
+def test_a_message_that_kills_its_handlers_is_buried(queues: Queues) -> None:
     """Deliveries that never come back count: after three, the message is dead and its handler is not called again."""
 
-    async def story(queue: InDatabaseQueue, clock: ManualClock) -> None:
-        await queue.publish("t", message(1))
+    async def story() -> None:
+        topic, spared = queues.topics[0], Handler()
+        async with queues.opened() as queue:
+            await queue.publish(topic, message(1))
         for _ in range(3):
-            assert await queue._take("t") is not None  # taken, and its holder is never heard of again
-            clock.advance(31.0)
-        handler = Handler()
-        assert await queue.deliver_one("t", handler)
-        assert handler.handled == []
-        assert [dead.reason for dead in await queue.dead_letters("t")] == ["never finished"]
+            dying = Handler(gate=asyncio.Event())
+            async with queues.opened() as queue, consuming(queue, topic, dying):
+                await dying.all_here.wait()
+        async with queues.opened() as queue, consuming(queue, topic, spared):
 
-    run(tmp_path, story)
+            async def is_dead() -> bool:
+                return [each.reason for each in await queue.dead_letters(topic)] == ["never finished"]
+
+            await until(is_dead)
+        assert spared.handled == []
+
+    run(story)
 
 
-def test_at_most_the_agreed_number_is_handled_at_once(tmp_path: Path) -> None:
+def test_at_most_the_agreed_number_is_handled_at_once(queues: Queues) -> None:
     """With concurrency=2 and five messages, two handlers run and no third begins before one returns."""
 
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        gate = asyncio.Event()
-        both, rest = Handler(gate=gate, expect=2), Handler(expect=3)
-        for number in range(5):
-            await queue.publish("t", message(number))
+    async def story() -> None:
+        topic, gate = queues.topics[0], asyncio.Event()
+        handler = Handler(gate=gate, expect=2)
+        async with queues.opened() as queue:
+            for number in range(5):
+                await queue.publish(topic, message(number))
+            async with consuming(queue, topic, handler, 2):
+                await handler.all_here.wait()
+                assert handler.at_once == 2
+                gate.set()
 
-        async def handle(received: Message) -> None:
-            await (rest if gate.is_set() else both)(received)
+                async def all_here() -> bool:
+                    return len(handler.handled) == 5
 
-        async with asyncio.TaskGroup() as tasks:
-            consumer = tasks.create_task(queue.consume("t", handle, concurrency=2))
-            await both.all_here.wait()
-            gate.set()
-            await rest.all_here.wait()
-            consumer.cancel()
-        assert both.most_at_once == 2
-        assert sorted(both.handled + rest.handled) == [f"message_{number:03}" for number in range(5)]
+                await until(all_here)
+        assert handler.most_at_once == 2
+        assert sorted(handler.handled) == [f"message_{number:03}" for number in range(5)]
 
-    run(tmp_path, story)
+    run(story)
 
 
-def test_two_consumers_never_hold_one_message(tmp_path: Path) -> None:
+def test_two_consumers_never_hold_one_message(queues: Queues) -> None:
     """Forty messages, two consumers with four handlers each: every message is handed out once."""
 
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        handler = Handler(expect=40)
-        for number in range(40):
-            await queue.publish("t", message(number))
-        async with asyncio.TaskGroup() as tasks:
-            consumers = [tasks.create_task(queue.consume("t", handler)) for _ in range(2)]
-            await handler.all_here.wait()
-            for consumer in consumers:
-                consumer.cancel()
+    async def story() -> None:
+        topic, handler = queues.topics[0], Handler(expect=40)
+        async with queues.opened() as queue:
+            for number in range(40):
+                await queue.publish(topic, message(number))
+            async with consuming(queue, topic, handler), consuming(queue, topic, handler):
+                await handler.all_here.wait()
         assert sorted(handler.handled) == [f"message_{number:03}" for number in range(40)]
 
-    run(tmp_path, story)
+    run(story)
 
 
-def test_whoever_lost_the_lease_cannot_acknowledge(tmp_path: Path) -> None:
-    """A holder whose lease ran out finishes late: the message still belongs to the new holder, whose failure counts."""
-
-    async def story(queue: InDatabaseQueue, clock: ManualClock) -> None:
-        gate = asyncio.Event()
-        late, failing = Handler(gate=gate), Handler(failures=1)
-        await queue.publish("t", message(1))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(queue.deliver_one("t", late))
-            await late.all_here.wait()
-            clock.advance(31.0)
-            assert await queue.deliver_one("t", failing)
-            gate.set()
-        clock.advance(100.0)
-        third = Handler()
-        assert await queue.deliver_one("t", third)
-        assert third.handled == ["message_001"]
-
-    run(tmp_path, story)
-
-
-def test_topics_are_apart(tmp_path: Path) -> None:
+def test_topics_are_apart(queues: Queues) -> None:
     """A consumer of one topic never sees another's messages."""
 
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        await queue.publish("t", message(1))
-        assert not await queue.deliver_one("u", Handler())
+    async def story() -> None:
+        (mine, others), handler = queues.topics, Handler()
+        async with queues.opened() as queue, consuming(queue, mine, handler):
+            await queue.publish(others, message(1))
+            await queue.publish(mine, message(2))
+            await handler.all_here.wait()
+        assert handler.handled == ["message_002"]
 
-    run(tmp_path, story)
+    run(story)

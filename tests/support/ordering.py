@@ -15,7 +15,8 @@ from catalog import tenancy
 from catalog.assets import retry as assets
 from catalog.messages.contracts import TO_ORDERS, TO_PROVISIONER
 from catalog.messages.dispatch import dispatch_outbox
-from catalog.messages.in_database import InDatabaseQueue, QueuePolicy
+from catalog.messages.in_database import InDatabaseQueue
+from catalog.messages.queue import QueuePolicy
 from catalog.model.asset import Asset, AssetState
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant, GrantState

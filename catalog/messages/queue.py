@@ -1,0 +1,34 @@
+"""What every message queue has in common: how often a message comes again, after which pauses, and what is given up."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from catalog.messages.contracts import Message
+
+Handler = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePolicy:
+    """How often a message comes again, and the pauses between; how long a lease lasts unrenewed, where there is one."""
+
+    lease_s: float = 30.0
+    redelivery_limit: int = 10
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 60.0
+    poll_s: float = 1.0  # only a fallback: publishing in this process wakes the consumers
+
+    def pause_s(self, deliveries: int) -> float:
+        """Return the pause after delivery number ``deliveries`` (from 1) failed; it doubles each time."""
+        return min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(deliveries - 1, 30))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that was given up, and why."""
+
+    id: str
+    topic: str
+    body: str
+    deliveries: int
+    reason: str

@@ -1,0 +1,1 @@
+"""Message queues that are programs of their own."""

@@ -1,0 +1,171 @@
+"""The queue in RabbitMQ, beyond the contract: a broker that is killed, queues that somebody deletes, a word kept."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from catalog.errors import QueueUnavailable
+from catalog.messages.contracts import DestroyMachine, Message
+from catalog.messages.queue import QueuePolicy
+from catalog.model.ids import MachineId, MessageId, PlatformId
+from drivers.queues.rabbitmq import RabbitmqQueue
+from tests.support import rabbitmq
+from tests.support.rabbitmq import RabbitmqServer
+from tests.support.sshd import free_port
+
+POLICY = QueuePolicy(redelivery_limit=50, first_pause_s=0.05, longest_pause_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RabbitmqServer]:
+    """Return a broker that this module's tests may kill."""
+    with rabbitmq.running() as server:
+        yield server
+
+
+def message(number: int) -> Message:
+    """Return message ``number``."""
+    return DestroyMachine(
+        id=MessageId(f"message_{number}"),
+        created_at_s=1.0,
+        machine=MachineId("machine_M"),
+        platform=PlatformId("platform_P"),
+    )
+
+
+async def confirmed(queue: RabbitmqQueue, topic: str, number: int) -> None:
+    """Publish message ``number`` until it is confirmed, as the outbox does."""
+    while True:
+        try:
+            await queue.publish(topic, message(number))
+        except QueueUnavailable:
+            await asyncio.sleep(0.05)  # as long as the broker is away there is nothing else to wait for
+        else:
+            return
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until ``holds()``; the test's own timeout is the only limit."""
+    while not holds():  # noqa: ASYNC110  # what is waited for has no event to wait on
+        await asyncio.sleep(0.02)
+
+
+def connections_to(port: int) -> int:
+    """Return how many TCP connections of this machine lead to ``port``, as established by whoever opened them."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(line.split()[2].endswith(f":{port:04X}") and line.split()[3] == "01" for line in lines)
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    """Run ``story``."""
+
+    async def go() -> None:
+        async with asyncio.timeout(180):
+            await story()
+
+    asyncio.run(go())
+
+
+def test_a_broker_that_is_killed_loses_nothing_that_it_confirmed(broker: RabbitmqServer) -> None:
+    """Killed twice under load: every message is handled, by the same objects, over as many connections as before."""
+
+    async def story() -> None:
+        queue, handled = RabbitmqQueue(broker.url, ["killed"], POLICY), set[str]()
+        await queue.prepare()
+
+        async def handle(received: Message) -> None:
+            await asyncio.sleep(0)  # as whatever is durable does, so that some are at work when it dies
+            handled.add(received.id)
+
+        async with asyncio.TaskGroup() as tasks:
+            consumer = tasks.create_task(queue.consume("killed", handle, concurrency=8))
+            await confirmed(queue, "killed", 0)
+            await until(lambda: "message_0" in handled)
+            before = connections_to(broker.port)
+            for cut in (1, 2):
+                publishing = tasks.create_task(_publish_many(queue, range(cut * 1000, cut * 1000 + 400)))
+                await until(lambda cut=cut: f"message_{cut * 1000 + 20}" in handled)  # type: ignore[misc]
+                await asyncio.to_thread(broker.kill)
+                await asyncio.to_thread(broker.start)
+                await publishing
+            wanted = {f"message_{cut * 1000 + number}" for cut in (1, 2) for number in range(400)}
+            await until(lambda: wanted <= handled)
+            assert connections_to(broker.port) == before == 2
+            consumer.cancel()
+        await queue.close()
+        await until(lambda: connections_to(broker.port) == 0)
+
+    run(story)
+
+
+async def _publish_many(queue: RabbitmqQueue, numbers: range) -> None:
+    for number in numbers:
+        await confirmed(queue, "killed", number)
+
+
+def test_a_queue_that_somebody_deletes_is_made_again(broker: RabbitmqServer) -> None:
+    """What is published then is not lost, as the broker alone would have it, and whoever consumes goes on."""
+
+    async def story() -> None:
+        queue, handled = RabbitmqQueue(broker.url, ["deleted"], POLICY), list[str]()
+        await queue.prepare()
+
+        async def handle(received: Message) -> None:
+            handled.append(received.id)
+
+        async def delete() -> None:
+            async with await aio_pika.connect(broker.url) as connection, connection.channel() as channel:
+                await channel.queue_delete("crossway.deleted")
+
+        async def made_again() -> None:
+            async with await aio_pika.connect(broker.url) as connection:
+                while True:
+                    channel = await connection.channel()
+                    try:
+                        await channel.declare_queue("crossway.deleted", passive=True)
+                    except aio_pika.exceptions.ChannelNotFoundEntity:
+                        await asyncio.sleep(0.02)  # the broker tells nobody
+                    else:
+                        return
+
+        await delete()
+        await queue.publish("deleted", message(1))
+        async with asyncio.TaskGroup() as tasks:
+            consumer = tasks.create_task(queue.consume("deleted", handle))
+            await until(lambda: handled == ["message_1"])
+            await delete()
+            # What is published in the very moment of its deletion goes the way of what was in it.
+            await made_again()
+            await queue.publish("deleted", message(2))
+            await until(lambda: handled == ["message_1", "message_2"])
+            consumer.cancel()
+        await queue.close()
+
+    run(story)
+
+
+def test_a_broker_that_is_away_is_an_error_that_says_so_and_not_how_to_log_in(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is asked raises QueueUnavailable, which may be repeated; neither it nor the log holds the password."""
+    queue = RabbitmqQueue(f"amqp://gateway:canary-word@127.0.0.1:{free_port()}/", ["t"], POLICY)
+
+    async def story() -> None:
+        for ask in (queue.prepare, lambda: queue.publish("t", message(1)), lambda: queue.dead_letters("t")):
+            with pytest.raises(QueueUnavailable) as told:
+                await ask()
+            assert told.value.retryable
+            assert "canary-word" not in f"{told.value} {told.value.fix} {told.value.__cause__}"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await queue.consume("t", never)
+
+    async def never(_received: Message) -> None:
+        raise AssertionError
+
+    with caplog.at_level(logging.DEBUG):
+        run(story)
+    assert "queue is away" in caplog.text
+    assert "canary-word" not in caplog.text
