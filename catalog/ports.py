@@ -199,6 +199,14 @@ class PlatformLink(Protocol):
 class MessageQueue(Protocol):
     """Durable, at-least-once messages between the applications."""
 
+    async def prepare(self) -> None:
+        """Make sure that messages have where to wait; comes first. Raises QueueUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds; comes last."""
+        ...
+
     async def publish(self, topic: str, message: Message) -> None:
         """Return once ``message`` is durable. Raises QueueUnavailable: it may be there or not, publish it again.
 
@@ -217,6 +225,10 @@ class MessageQueue(Protocol):
 
     async def dead_letters(self, topic: str) -> Sequence[DeadLetter]:
         """Return what was given up in ``topic``, oldest first. Raises QueueUnavailable."""
+        ...
+
+    async def forget_done(self, before_s: float) -> int:
+        """Forget what was handled before ``before_s``, as far as it is kept, and return how much. May be repeated."""
         ...
 
     async def revive(self, topic: str, message_id: str) -> bool:

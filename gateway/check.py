@@ -23,6 +23,7 @@ from gateway.compose import Keys
 from gateway.errors import GatewayError
 from gateway.network import GATEWAY_NODE, declared_topology
 from gateway.policies import tunnel_policy
+from gateway.queues import broker
 from gateway.relays.ssh_keys import AUTHORITY_KEY_FILE, SSH_KEY_FILE, ssh_key_of
 from gateway.settings import Settings
 from routing import topology
@@ -48,6 +49,8 @@ async def check_all(settings: Settings) -> list[Finding]:
         _judged("database", lambda: _database(settings)),
         _judged("network", lambda: _network(settings, networks)),
     ]
+    if settings.queue.url:
+        found.append(await _queue(settings))
     return [*found, *[finding for network in networks for finding in await _relays(network, settings)]]
 
 
@@ -55,9 +58,13 @@ def _judged(name: str, work: Callable[[], Finding]) -> Finding:
     try:
         return {"check": name, "ok": True, **work()}
     except (CatalogError, GatewayError) as error:
-        told = {"field": error.field, "fix": error.fix}
-        kept = {key: text for key, text in told.items() if text}
-        return {"check": name, "ok": False, "code": error.code, "detail": str(error), **kept}
+        return _bad(name, error)
+
+
+def _bad(name: str, error: CatalogError | GatewayError) -> Finding:
+    told = {"field": error.field, "fix": error.fix}
+    kept = {key: text for key, text in told.items() if text}
+    return {"check": name, "ok": False, "code": error.code, "detail": str(error), **kept}
 
 
 def _packages() -> Finding:
@@ -118,6 +125,14 @@ def _database(settings: Settings) -> Finding:
     rehearse(url, lambda _tx: None)
     in_use = {"detail": "in use by a running gateway"} if is_open_elsewhere(url) else {}
     return {"url": shown(url), **in_use}
+
+
+async def _queue(settings: Settings) -> Finding:
+    try:
+        await broker(settings.queue, settings.gateway.state_dir).answers()
+    except (CatalogError, GatewayError) as error:
+        return _bad("queue", error)
+    return {"check": "queue", "ok": True, "url": settings.queue.url}
 
 
 def _network(settings: Settings, networks: list[topology.Topology]) -> Finding:

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from catalog.cloud_assets import CloudAssets
 from catalog.clouds import CloudAccount, CloudDriver, MachineAction
 from catalog.messages.handshake import public_text
-from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.signing_key import load_or_create_key
 from catalog.model.ids import PlatformId
 from catalog.model.platform import Platform
@@ -71,6 +70,7 @@ from gateway.connections.streams import Streams
 from gateway.connections.tunnels import LiveConnection, LiveConnections
 from gateway.measurement import measurement
 from gateway.network import DeclaredNetwork
+from gateway.queues import message_queue
 from gateway.relays.service import RelayService
 from gateway.relays.ssh_keys import SshKeys
 from gateway.settings import Settings
@@ -261,17 +261,18 @@ async def _work(
     settings: Settings, adapters: Adapters, keys: Keys, database: Database, parts: _Connections
 ) -> AsyncIterator[list[Work]]:
     clock, checkpoint = adapters.clock, adapters.checkpoint
-    queue = InDatabaseQueue(database, clock)
-    await queue.prepare()
-    records_file = settings.gateway.state_dir / PROVISIONER_FILE
-    async with SqliteRecords.open(records_file) as records:
+    state_dir = settings.gateway.state_dir
+    async with (
+        message_queue(settings.queue, state_dir, database, clock) as queue,
+        SqliteRecords.open(state_dir / PROVISIONER_FILE) as records,
+    ):
         provisioner = Provisioner(
             queue=queue,
             clouds=parts.clouds,
             records=records,
             clock=clock,
             checkpoint=checkpoint,
-            owner=owner_id(settings.gateway.state_dir, clock),
+            owner=owner_id(state_dir, clock),
             policy=ProvisionPolicy(
                 lease_s=2 * settings.clouds.call_timeout_s + OWN_CALL_GRACE_S,
                 call_timeout_s=settings.clouds.call_timeout_s + OWN_CALL_GRACE_S,

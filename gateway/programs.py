@@ -53,12 +53,12 @@ def _confined(settings: Settings) -> RawSockets | None:
 
 
 def provision(config: Path | None) -> int:
-    """Refuse, and say why: a provisioner of its own needs a queue and a database that two processes can share."""
+    """Refuse, and say why: a provisioner of its own reaches its clouds over tunnels that another process holds."""
 
     def work(_settings: Settings) -> int:
         print(  # noqa: T201  # a program's own last word
-            "`crossway serve` runs the provisioner in its own process: a provisioner of its own needs a queue between "
-            "two processes, and this release has only the one in the gateway's database (database.url).",
+            "`crossway serve` runs the provisioner in its own process: a provisioner of its own needs its own way to "
+            "the clouds, and in this release the tunnels are the gateway's.",
             file=sys.stderr,
         )
         return FAILED

@@ -39,6 +39,13 @@ class LoginSettings(Section):
     idle_s: float = Field(43_200.0, ge=300.0, allow_inf_nan=False)  # uses are written once a minute
 
 
+class QueueSettings(Section):
+    """Where messages wait; without a URL in the database. A password stands in a file, in the state directory."""
+
+    url: str = Field("", pattern=r"^(amqps?://([^:@/]+@)?[^@]+)?$")
+    password_file: Path | None = None
+
+
 class OidcRoleSettings(Section):
     """What somebody is here whose claim holds ``value``: a role in a project, or one for the whole gateway."""
 

@@ -22,7 +22,17 @@ from pydantic_settings import (
 )
 
 from gateway.errors import InvalidSettings
-from gateway.sections import Count, LoginSettings, NotNegative, OidcSettings, Positive, Proxy, Ratio, Section
+from gateway.sections import (
+    Count,
+    LoginSettings,
+    NotNegative,
+    OidcSettings,
+    Positive,
+    Proxy,
+    QueueSettings,
+    Ratio,
+    Section,
+)
 
 PREFIX, DELIMITER = "CROSSWAY_", "__"
 
@@ -261,6 +271,7 @@ class Settings(BaseSettings):
     login: LoginSettings = LoginSettings()
     oidc: OidcSettings = OidcSettings()
     database: DatabaseSettings = DatabaseSettings()
+    queue: QueueSettings = QueueSettings()
     log: LogSettings = LogSettings()
     network: NetworkSettings = NetworkSettings()
     routing: RoutingSettings = RoutingSettings()

@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import Message, from_json
 from catalog.messages.queue import DeadLetter, Handler, QueuePolicy
-from catalog.ports import Clock
+from catalog.ports import Clock, MessageQueue
 from catalog.store.database import Database, Tx, insert_new
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,9 @@ class InDatabaseQueue:
         await self._database.write(
             lambda tx: tx.execute(update(_QUEUE).where(_C.held).values(held=False, due_at_s=now_s))
         )
+
+    async def close(self) -> None:
+        """Do nothing: the database is somebody else's."""
 
     async def publish(self, topic: str, message: Message) -> None:
         """Return once ``message`` is on disk. A message id that was ever published is not queued again."""
@@ -137,6 +140,19 @@ class InDatabaseQueue:
         """Delete what was finished before ``before_s`` and return how much; its ids are new again after that."""
         statement = _QUEUE.delete().where(_C.done_at_s < before_s).returning(_C.seq)
         return await self._database.write(lambda tx: len(tx.execute(statement).all()))
+
+    async def hand_over(self, other: MessageQueue) -> int:
+        """Publish to ``other`` whatever waits here, and return how much. May be repeated and interrupted anywhere."""
+        waiting = select(_C.seq, _C.topic, _C.body).where(_C.done_at_s.is_(None), _C.dead_at_s.is_(None))
+        found = await self._database.read(lambda tx: tx.execute(waiting.order_by(_C.seq)).all())
+        for seq, topic, body in found:
+            await other.publish(topic, from_json(body))
+            await self._handed_over(seq)
+        return len(found)
+
+    async def _handed_over(self, seq: int) -> None:
+        statement = update(_QUEUE).where(_C.seq == seq).values(held=False, done_at_s=self._clock.now_s())
+        await self._database.write(lambda tx: _rows_changed(tx, statement))
 
     async def _take(self, topic: str) -> _Held | None:
         now_s = self._clock.now_s()

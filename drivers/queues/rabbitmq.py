@@ -19,10 +19,12 @@ import aio_pika
 from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
+from yarl import URL
 
 from catalog.errors import QueueUnavailable
 from catalog.messages.contracts import Message, from_json
 from catalog.messages.queue import DeadLetter, Handler, QueuePolicy
+from catalog.secrets import Secret
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +42,12 @@ _AWAY: Final = (*CONNECTION_EXCEPTIONS, TimeoutError)
 class RabbitmqQueue:
     """A MessageQueue over a broker. ``prepare`` comes first, ``close`` last."""
 
-    def __init__(self, url: str, topics: Sequence[str], policy: QueuePolicy | None = None) -> None:
-        """Take the broker's URL, which may hold a password, and every topic there is; nothing is connected yet."""
+    def __init__(
+        self, url: str, topics: Sequence[str], policy: QueuePolicy | None = None, *, password: Secret | None = None
+    ) -> None:
+        """Take the broker's URL, the password of its user, and every topic there is; nothing is connected yet."""
+        told = "" if password is None else password.reveal()
+        url = str(URL(url).with_password(told)) if told else url
         self._url = url
         self._topics = tuple(topics)
         self._policy = policy or QueuePolicy()
@@ -112,6 +118,19 @@ class RabbitmqQueue:
 
         await self._over_own(work)
         return revived
+
+    async def forget_done(self, before_s: float) -> int:
+        """Return 0: the broker keeps nothing of what was handled."""
+        del before_s
+        return 0
+
+    async def answers(self) -> None:
+        """Return if the broker lets us in; nothing is made there. Raises QueueUnavailable."""
+
+        async def nothing(_channel: AbstractChannel) -> None:
+            """Ask for nothing more."""
+
+        await self._over_own(nothing)
 
     async def _session(self, channel: AbstractChannel, topic: str, handle: Handler, concurrency: int) -> None:
         """Consume over this channel until it is lost."""

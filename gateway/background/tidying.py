@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from catalog.messages.in_database import InDatabaseQueue
-from catalog.ports import Clock
+from catalog.ports import Clock, MessageQueue
 from catalog.store.database import Database, Tx
 from catalog.store.tidy import tidy
 from gateway.background.runner import BackgroundTask
@@ -22,7 +21,7 @@ class Records(Protocol):
 
 
 def tidy_work(
-    database: Database, clock: Clock, queue: InDatabaseQueue, records: Records, expire: Callable[[Tx, float], object]
+    database: Database, clock: Clock, queue: MessageQueue, records: Records, expire: Callable[[Tx, float], object]
 ) -> BackgroundTask:
     """Return the task; ``expire`` forgets the answers that were kept for repeats."""
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from catalog.external import RoleRule
 from catalog.model.access import Role
-from catalog.secrets import Sealer, Secret
+from catalog.secrets import Sealer
 from gateway.errors import InvalidSettings
 from gateway.logins.doors import Oidc
 from gateway.logins.oidc import IdentityProvider, OidcPolicy
+from gateway.secret_files import read_secret
 from gateway.sections import OidcSettings
 
 _IN_PROJECT = {"owner", "member", "viewer"}
@@ -30,7 +31,7 @@ def oidc_of(settings: OidcSettings, state_dir: Path, sealer: Sealer) -> Oidc | N
     policy = OidcPolicy(
         issuer=settings.issuer,
         client_id=settings.client_id,
-        client_secret=_secret(state_dir / settings.client_secret_file),
+        client_secret=read_secret(state_dir / settings.client_secret_file, field="oidc.client_secret_file"),
         redirect_uri=settings.redirect_uri,
     )
     return Oidc(
@@ -39,15 +40,3 @@ def oidc_of(settings: OidcSettings, state_dir: Path, sealer: Sealer) -> Oidc | N
         role_claim=settings.role_claim,
         rules=tuple(rules),
     )
-
-
-def _secret(path: Path) -> Secret:
-    field = "oidc.client_secret_file"
-    try:
-        if path.stat().st_mode & 0o077:
-            raise InvalidSettings(f"others may read {path}", field=field, fix=f"chmod 600 {path}")
-        return Secret(path.read_text(encoding="utf-8").strip())
-    except OSError as error:
-        raise InvalidSettings(
-            f"{path} cannot be read: {error.strerror}", field=field, fix="a file of mode 600"
-        ) from error

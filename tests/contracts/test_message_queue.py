@@ -5,7 +5,7 @@ Each test opens the queue as a new process does, over the same database or the s
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,6 @@ from catalog.ports import MessageQueue
 from catalog.store.database import Database
 from drivers.queues.rabbitmq import RabbitmqQueue
 from gateway.clock import SystemClock
-from tests.support import rabbitmq
 
 POLICY = QueuePolicy(lease_s=30, redelivery_limit=2, first_pause_s=0.05, longest_pause_s=60, poll_s=0.01)
 PATIENCE_S = 120.0
@@ -34,13 +33,6 @@ class Queues:
 
     opened: Callable[[], AbstractAsyncContextManager[MessageQueue]]
     topics: tuple[str, str]
-
-
-@pytest.fixture(scope="session")
-def rabbitmq_server() -> Iterator[rabbitmq.RabbitmqServer]:
-    """Return a private broker."""
-    with rabbitmq.running() as server:
-        yield server
 
 
 @pytest.fixture(params=["in the database", "rabbitmq"])

@@ -105,11 +105,11 @@ def test_migrate_says_what_was_and_what_is(config: Path, capsys: pytest.CaptureF
 
 
 def test_a_provisioner_of_its_own_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says why, and what would be needed, and exits 1."""
+    """It says why, and what runs it, and exits 1."""
     assert programs.provision(config) == FAILED
     said = capsys.readouterr().err
-    assert "a queue between two processes" in said
-    assert "database.url" in said
+    assert "the tunnels are the gateway" in said
+    assert "crossway serve" in said
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,16 @@ from tests.support.clouds import SECRET
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "postgresql and rabbitmq"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
     """A world whose platform is enrolled, connected, and has its grants accepted; its gateway logs all there is."""
     with contextlib.ExitStack() as stack:
         settings = '[log]\nlevel = "DEBUG"\n'
-        if request.param == "postgresql":
+        if request.param != "sqlite":
             url = stack.enter_context(request.getfixturevalue("postgresql_server").fresh())
             settings += f'[database]\nurl = "{url}"\n'
+        if request.param == "postgresql and rabbitmq":
+            settings += f'[queue]\nurl = "{request.getfixturevalue("rabbitmq_server").url}"\n'
         world = stack.enter_context(small_world(tmp_path_factory.mktemp("world"), settings=settings))
         world.start_gateway()
         world.declare_network()

@@ -73,8 +73,8 @@ class RabbitmqServer:
 
     @property
     def url(self) -> str:
-        """Return the URL of its default virtual host."""
-        return f"amqp://guest:guest@127.0.0.1:{self._node.port}/"
+        """Return the URL of its default virtual host, for its default user, who needs no password to be said."""
+        return f"amqp://guest@127.0.0.1:{self._node.port}/"
 
     @property
     def port(self) -> int:

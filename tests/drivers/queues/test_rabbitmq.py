@@ -9,10 +9,17 @@ import aio_pika
 import pytest
 
 from catalog.errors import QueueUnavailable
-from catalog.messages.contracts import DestroyMachine, Message
-from catalog.messages.queue import QueuePolicy
+from catalog.messages.contracts import TO_ORDERS, DestroyMachine, Message
+from catalog.messages.in_database import InDatabaseQueue
+from catalog.messages.queue import Handler, QueuePolicy
 from catalog.model.ids import MachineId, MessageId, PlatformId
+from catalog.store.database import Database
 from drivers.queues.rabbitmq import RabbitmqQueue
+from gateway.clock import SystemClock
+from gateway.errors import InvalidSettings
+from gateway.queues import broker as chosen
+from gateway.queues import message_queue
+from gateway.sections import QueueSettings
 from tests.support import rabbitmq
 from tests.support.rabbitmq import RabbitmqServer
 from tests.support.sshd import free_port
@@ -169,3 +176,56 @@ def test_a_broker_that_is_away_is_an_error_that_says_so_and_not_how_to_log_in(ca
         run(story)
     assert "queue is away" in caplog.text
     assert "canary-word" not in caplog.text
+
+
+def test_what_waited_in_the_database_is_handed_over(broker: RabbitmqServer, tmp_path: Path) -> None:
+    """A gateway whose settings name a broker for the first time loses none of its messages, and takes none twice."""
+
+    async def story() -> None:
+        clock, handled, late = SystemClock(), list[str](), list[str]()
+        async with Database.open(f"sqlite:///{tmp_path}/q.sqlite3", clock=clock) as database:
+            before = InDatabaseQueue(database, clock, POLICY)
+            await before.prepare()
+            for number in (1, 2, 3):
+                await before.publish(TO_ORDERS, message(number))
+            assert await before.deliver_one(TO_ORDERS, into(handled))
+            settings = QueueSettings(url=broker.url)
+            async with message_queue(settings, tmp_path, database, clock) as queue, asyncio.TaskGroup() as tasks:
+                consumer = tasks.create_task(queue.consume(TO_ORDERS, into(handled), concurrency=1))
+                await until(lambda: len(handled) == 3)
+                consumer.cancel()
+            assert not await before.deliver_one(TO_ORDERS, into(late))
+        assert (handled, late) == (["message_1", "message_2", "message_3"], [])
+
+    run(story)
+
+
+def into(kept: list[str]) -> Handler:
+    """Return a handler that keeps the ids of what it was handed."""
+
+    async def handle(received: Message) -> None:
+        kept.append(received.id)
+
+    return handle
+
+
+def test_a_user_s_password_stands_in_a_file(broker: RabbitmqServer, tmp_path: Path) -> None:
+    """With it the broker lets us in; with another it does not, and a file that others may read is refused by name."""
+    file = tmp_path / "queue.password"
+    settings = QueueSettings(url=broker.url, password_file=Path(file.name))
+
+    async def story() -> None:
+        await chosen(settings, tmp_path).answers()
+
+    file.touch(mode=0o600)
+    file.write_text("guest\n")
+    run(story)
+    file.write_text("another")
+    with pytest.raises(QueueUnavailable):
+        run(story)
+    file.chmod(0o640)
+    with pytest.raises(InvalidSettings, match="others may read") as told:
+        chosen(settings, tmp_path)
+    assert told.value.field == "queue.password_file"
+    with pytest.raises(ValueError, match="url"):
+        QueueSettings(url=broker.url.replace("guest@", "guest:guest@"))
