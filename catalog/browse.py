@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog import allowance
 from catalog.access import Principal
-from catalog.errors import InvalidValue
+from catalog.errors import InvalidValue, NotFound
 from catalog.model.access import Role
 from catalog.model.consent import Grant
 from catalog.model.ids import EntryId, OfferId, PlatformId
@@ -125,15 +125,19 @@ def offers(
     """Return a page of the offers that are neither withdrawn nor outside the scopes of their grants.
 
     Those for the projects called ``whose`` (see ``names_of``), perhaps of one capability or platform (name or id) only;
-    an unknown one has none. Raises InvalidValue for a bad limit or token.
+    an unknown capability has none. Raises NotFound for an unknown platform, InvalidValue for a bad limit or token.
     """
     where: dict[str, object] = {"state": _SHOWN}
     if capability is not None:
         entry = rows.first(tx, CatalogEntry, capability=capability)
         where["entry_id"] = entry.id if entry else ""
     if platform is not None:
-        named = rows.first(tx, Platform, name=platform)
-        where["platform_id"] = named.id if named else platform
+        named = rows.first(tx, Platform, name=platform) or rows.find(tx, Platform, platform)
+        if named is None:
+            raise NotFound(
+                f"there is no platform {platform}", field="platform", fix="its name or id, as it is enrolled"
+            )
+        where["platform_id"] = named.id
     found = page(tx, Offer, limit=limit, token=token, where=where)
     counts = offering.inventory_counts(tx, {offer.platform_id for offer in found.items})
     views = (_view(tx, each, counts, whose) for each in found.items)

@@ -23,6 +23,7 @@ from catalog.store.database import Tx
 log = logging.getLogger(__name__)
 
 PROOFS_KEPT = 20
+FIX_MORE = "revoke the grant and ask again (crossway grant revoke, grant ask): then its owner may grant any verb"
 _APPLIED = frozenset({GrantState.ACCEPTED, GrantState.SUSPENDED})
 _STANDING = _APPLIED | {GrantState.GRANTED}
 
@@ -90,7 +91,7 @@ def ask(tx: Tx, grant_id: str, now_s: float) -> Grant:
     if grant.state is GrantState.REQUESTED:
         return grant
     if grant.state in _STANDING:
-        raise WrongState("the grant stands", field="state", fix="its owner may change its terms")
+        raise WrongState("the grant stands", field="state", fix=f"its owner may narrow it; for more {FIX_MORE}")
     request_id = open_request(tx, grant.platform_id) or new_id("request", now_s)
     verbs = list(CAPABILITY_VERBS[Capability(grant.capability)])
     return _propose(tx, grant.platform_id, grant.connection_id, request_id, grant.capability, verbs, now_s)
@@ -99,8 +100,9 @@ def ask(tx: Tx, grant_id: str, now_s: float) -> Grant:
 def answer(tx: Tx, grant_id: str, terms: Terms | None, *, by: str, now_s: float) -> Grant:
     """Record the owner's word on one grant, given with the token ``by``: new terms, or None = not (any longer).
 
-    As with a connector's answer, verbs beyond those that are asked for, or stand, are not granted. Raises WrongState
-    for a grant that is neither asked for nor stands, InvalidValue when no verb is left or its time is over, NotFound.
+    As with a connector's answer, verbs beyond those that are asked for are not granted. Raises WrongState for a grant
+    that is neither asked for nor stands, InvalidValue for a verb that one that stands has not (an answer narrows only),
+    when no verb is left, or its time is over, NotFound.
     """
     grant = rows.by_id(tx, Grant, grant_id)
     require_answerable(grant)
@@ -108,6 +110,10 @@ def answer(tx: Tx, grant_id: str, terms: Terms | None, *, by: str, now_s: float)
         _end(tx, grant, "the platform's owner does not grant it any more", now_s)
         return grant
     verbs = [verb for verb in grant.verbs if verb in terms.verbs]
+    beyond = [verb for verb in terms.verbs if verb not in grant.verbs]
+    if beyond and grant.state in _STANDING:
+        message = f"'{beyond[0]}' is not granted, and an answer to a grant that stands only narrows it"
+        raise InvalidValue(message, field="verbs", fix=FIX_MORE)
     if not verbs:
         raise InvalidValue("no such verb is asked for", field="verbs", fix=f"some of {', '.join(grant.verbs)}")
     if _over(terms.expires_at_s, now_s):
@@ -246,7 +252,11 @@ def allowed(tx: Tx, platform_id: PlatformId, capability: str, verb: str, now_s: 
     """
     grant = standing(tx, platform_id, capability, now_s)
     if grant is None or verb not in grant.verbs:
-        raise Denied(f"'{verb}' of '{capability}' is not granted by this platform", field="capability")
+        raise Denied(
+            f"'{verb}' of '{capability}' is not granted by this platform",
+            field="capability",
+            fix=None if grant is None else FIX_MORE,
+        )
     return grant
 
 

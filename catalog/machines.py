@@ -13,6 +13,7 @@ from catalog.store import outbox, rows
 
 TAG_MACHINE = "crossway-machine"
 TAG_ORDER = "crossway-order"
+DESTROYED_ON_REQUEST = "destroyed on request"
 
 
 def cloud_name(made_for: OrderId | MachineId | AssetId, wanted: str | None = None) -> str:
@@ -66,6 +67,13 @@ def release(tx: Session, machine: Machine, now_s: float, *, reason: str) -> Mach
         raise WrongState("this machine was made for its project: it can be given back", field="custody")
     forgotten = {"reason": reason, "used_to_s": now_s, "drift": [], "notice": "", "ends_at_s": None}
     return rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.RELEASE, now_s, forgotten)
+
+
+def is_released(machine: Machine) -> bool:
+    """Return whether ``machine`` was imported and let go: it is gone here alone, and still at its cloud."""
+    # What was there before us ends in one other way only: destroyed because somebody asked for it.
+    is_over = machine.state is MachineState.GONE and machine.custody != Custody.MADE
+    return is_over and machine.reason != DESTROYED_ON_REQUEST
 
 
 def part_with(tx: Session, machine: Machine, now_s: float, *, reason: str) -> None:

@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 OK, FAILED, USAGE = 0, 1, 2
 
 
+def provider_names() -> tuple[str, ...]:
+    """Return the providers that a platform can be of."""
+    return Adapters().providers
+
+
 def serve(config: Path | None, adapters: Adapters | None = None, *, confine: bool = False) -> int:
     """Run the gateway until SIGTERM or SIGINT; print one JSON line on standard output when it is up.
 

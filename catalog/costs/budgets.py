@@ -24,6 +24,10 @@ from catalog.store.telling import telling
 
 _CENT = Decimal("0.01")
 _FIX = "wait for the next month, end a machine, or ask an admin for a larger budget"
+_FIX_UNKNOWN = (
+    "an admin imports the prices (crossway price import), or says what an hour without a price counts for "
+    "(crossway budget set --unknown-hourly)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +93,11 @@ def refuse_beyond(
             continue
         ends_at_s = None if lease_s is None else now_s + lease_s
         wanted = estimate(budget, Use(price=price, from_s=now_s, to_s=None, lease_ends_at_s=ends_at_s), month, now_s)
-        if words := shortage(budget, cost_of(tx, whose, month, now_s), wanted):
-            raise BudgetExceeded(f"the budget of {whose} for {month.name} is {words}", field="budget", fix=_FIX)
+        found = cost_of(tx, whose, month, now_s)
+        if words := shortage(budget, found, wanted):
+            is_known = wanted is not None and standing(budget, found).is_complete
+            message = f"the budget of {whose} for {month.name} is {words}"
+            raise BudgetExceeded(message, field="budget", fix=_FIX if is_known else _FIX_UNKNOWN)
 
 
 def estimate(budget: Budget, use: Use, month: Month, now_s: float) -> Decimal | None:

@@ -66,17 +66,24 @@ def handed_over(order: Order, now_s: float) -> dict[str, object]:
     return {**_lent(order.lease_s, now_s), "used_from_s": now_s}
 
 
-def extend(tx: Tx, machine: Machine, lease_s: float | None, now_s: float, *, by_admin: bool) -> Machine:
+def extend(
+    tx: Tx, machine: Machine, lease_s: float | None, now_s: float, *, by_admin: bool, may_give_end: bool = False
+) -> Machine:
     """Let the lease end ``lease_s`` from now (None: never), sooner or later than before, and return the machine.
 
     A member keeps to the longest lease; an admin need not. Raises WrongState for a machine that is nobody's or not
-    handed over yet, InvalidValue for more than the longest lease.
+    handed over yet, and for one without an end that would get one, unless ``may_give_end``; InvalidValue for more than
+    the longest lease.
     """
     if machine.state is not MachineState.IN_USE or machine.project_id is None:
         raise WrongState(f"the machine is {machine.state.value}", field="state", fix="one that is in use")
     if not by_admin:
         rules = _rules(tx, machine.project_id)
         lease_s = decided([LeaseRule(id="", longest_s=rule.longest_s) for rule in rules], lease_s)
+    if machine.lease_ends_at_s is None and lease_s is not None and not may_give_end:
+        # Whoever extends wants to keep the machine for longer; an end where there was none takes it away.
+        message = "the machine is lent without an end: it needs no extension, and would be lost at one"
+        raise WrongState(message, field="lease_s", fix="may_give_end: true (--give-end), if an end is meant")
     return rows.update(tx, machine, _lent(lease_s, now_s), now_s)
 
 

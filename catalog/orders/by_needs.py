@@ -19,7 +19,7 @@ from catalog.orders.place import place
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
-from catalog.search.find import Found, find
+from catalog.search.find import Found, Hit, find
 from catalog.search.index import SearchIndex
 from catalog.search.query import read, system
 from catalog.store import rows
@@ -37,6 +37,7 @@ PARTS: Final = (
     *("vcpu_min", "memory_gib_min", "disk_gib_min", "gpu_min", "architecture", "platform", "provider", "region"),
     *("country", "continent", "label", "rtt_max_ms", "price_max", "currency"),
 )
+_SYSTEMS_NAMED: Final = 10
 _REFUSALS = (BudgetExceeded, Denied, NotFound, QuotaExceeded, WrongState, InvalidValue)
 
 
@@ -115,18 +116,19 @@ def _candidates(
 ) -> list[dict[str, Any]]:
     family, version = system(needs["os"], name="needs.os")
     found = _found(tx, index, needs, whose, now_s)
-    images: dict[str, list[InventoryItem]] = {
-        hit.standing.platform_id: [
-            item
-            for item in rows.where(tx, InventoryItem, platform_id=hit.standing.platform_id, kind="image")
-            if allowance.admits(hit.standing.scope, "images", (item.cloud_id, item.name))
-        ]
-        for hit in found.hits
-    }
+    images: dict[str, list[InventoryItem]] = {hit.standing.platform_id: _images(tx, hit) for hit in found.hits}
     chosen = candidates.chosen(found.hits, images, System(family=family, version=version))
     if not chosen:
         raise InvalidValue("nothing on offer fits these needs", field="needs", fix=_fix(tx, index, needs, whose, now_s))
     return chosen
+
+
+def _images(tx: Session, hit: Hit) -> list[InventoryItem]:
+    return [
+        item
+        for item in rows.where(tx, InventoryItem, platform_id=hit.standing.platform_id, kind="image")
+        if allowance.admits(hit.standing.scope, "images", (item.cloud_id, item.name))
+    ]
 
 
 def _found(tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Sequence[str], now_s: float) -> Found:
@@ -139,7 +141,9 @@ def _found(tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Seq
 
 
 def _fix(tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Sequence[str], now_s: float) -> str:
-    """Return which single need, left out, leaves the most, and how many."""
+    """Return which need is to blame: the system of which there is no image, else the one without which most is left."""
+    if lacking := _lacking_system(tx, index, needs, whose, now_s):
+        return lacking
     left = {}
     for name in needs:
         if name in PARTS and name != "currency":
@@ -149,3 +153,16 @@ def _fix(tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Seque
     if not best or not left[best]:
         return "ask for less: no single need is to blame"
     return f"without {best} there would be {left[best]}"
+
+
+def _lacking_system(
+    tx: Session, index: SearchIndex, needs: Mapping[str, str], whose: Sequence[str], now_s: float
+) -> str:
+    """Return that what meets all other needs has no image of the needed system, and what there is; "" if it has."""
+    family, version = system(needs["os"], name="needs.os")
+    hits = _found(tx, index, {name: text for name, text in needs.items() if name != "os"}, whose, now_s).hits
+    there = {(item.os_family, item.os_version or "") for hit in hits for item in _images(tx, hit) if item.os_family}
+    if not hits or any(family == each and version in {"", its} for each, its in there):
+        return ""
+    named = ", ".join(f"{each} {its}".strip() for each, its in sorted(there)[:_SYSTEMS_NAMED])
+    return f"os: there is no image of {needs['os']}; there is {named or 'none whose system is known'}"

@@ -7,7 +7,7 @@ no way leads there.
 from sqlmodel import Session
 
 from catalog.errors import NotFound
-from catalog.machines import dispose, release
+from catalog.machines import DESTROYED_ON_REQUEST, dispose, release
 from catalog.model.ids import MachineId, ProjectId
 from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent
 from catalog.orders.retry import cancel_with_machine
@@ -38,7 +38,7 @@ def destroy(tx: Session, machine_id: MachineId, project_id: ProjectId | None, no
     """
     machine = owned(tx, machine_id, project_id)
     cancel_with_machine(tx, machine, now_s)
-    dispose(tx, machine, MachineEvent.RETIRE, now_s, reason="destroyed on request")
+    dispose(tx, machine, MachineEvent.RETIRE, now_s, reason=DESTROYED_ON_REQUEST)
     return machine
 
 

@@ -9,6 +9,7 @@ from catalog.clouds import MachineAction
 from catalog.costs.stops import refuse_start
 from catalog.errors import BudgetExceeded, CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
 from catalog.leases.rules import extend
+from catalog.machines import is_released
 from catalog.model.ids import MachineId, PlatformId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.platform import Platform
@@ -34,6 +35,7 @@ class ExtensionIn(Body):
     """Until when the machine is lent now."""
 
     lease_s: Lifetime | None = Field(description="So long from now; null: for as long as is allowed.")
+    may_give_end: bool = Field(default=False, description="Also where it has no end so far, which is refused else.")
 
 
 class DriftOut(Out):
@@ -60,6 +62,7 @@ class MachineOut(Resource):
         description="`made` by us; or imported: `managed` like one of ours, or `observed`: nothing is done to it."
     )
     state: str
+    is_released: bool = Field(description="Imported and let go: gone from here, and left as it was at its cloud.")
     size: str
     image: str
     location: str | None
@@ -159,8 +162,23 @@ def act_on_machine(tx: Tx, call: Call[ActionIn]) -> MachineOut:
 )
 def extend_lease(tx: Tx, call: Call[ExtensionIn]) -> MachineOut:
     """Return the machine. A member keeps to the longest lease of project and organisation, counted from now."""
-    machine = extend(tx, own_machine(tx, call), call.body.lease_s, call.now_s, by_admin=call.scope.everything)
+    asked = call.body
+    machine = extend(
+        tx,
+        own_machine(tx, call),
+        asked.lease_s,
+        call.now_s,
+        by_admin=call.scope.everything,
+        may_give_end=asked.may_give_end,
+    )
     return machine_out(tx, machine)
+
+
+# What has no way back to a running machine is not waited for.
+_FIXES = {
+    MachineState.DESTROYING: "order another one: this one is on its way out",
+    MachineState.GONE: "order another one: this one does not come back",
+}
 
 
 def _refuse_unless_running(machine: Machine) -> None:
@@ -168,7 +186,7 @@ def _refuse_unless_running(machine: Machine) -> None:
         raise WrongState(
             f"a machine that is {machine.state.value} cannot be started, stopped or rebooted",
             field="action",
-            fix="wait until it is idle or in use",
+            fix=_FIXES.get(machine.state, "wait until it is idle or in use"),
         )
 
 
@@ -189,6 +207,7 @@ def machine_out(tx: Tx, row: Machine) -> MachineOut:
         project=row.project_id,
         custody=row.custody,
         state=row.state.value,
+        is_released=is_released(row),
         size=row.size,
         image=row.image,
         location=row.location,

@@ -89,6 +89,7 @@ class FullOfferOut(OfferOut):
         "capability": one_of(Capability, "Only this capability's."),
         "platform": "Only this platform's, by name or id.",
     },
+    errors=(NotFound,),
     summary="List the offers",
 )
 def list_offers(tx: Tx, call: Call[Nothing]) -> Listing:

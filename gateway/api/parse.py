@@ -4,9 +4,9 @@ import asyncio
 import difflib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 from urllib.parse import parse_qsl
 
 from aiohttp import ClientPayloadError, web
@@ -158,8 +158,9 @@ def _fault(detail: Any, body: type[BaseModel]) -> dict[str, str]:
     match detail["type"]:
         case "extra_forbidden":
             name = str(detail["loc"][-1])
-            near = difflib.get_close_matches(name, _names(body), n=1)
-            fix = f"did you mean {near[0]}?" if near else "leave it out; the fields are " + ", ".join(_names(body))
+            names = sorted(_model_at(body, detail["loc"][:-1]).model_fields)
+            near = difflib.get_close_matches(name, names, n=1)
+            fix = f"did you mean {near[0]}?" if near else "leave it out; the fields are " + ", ".join(names)
             return {"field": place, "message": "there is no such field", "fix": fix}
         case "missing":
             return {"field": place, "message": "it is required", "fix": f"give {place}"}
@@ -170,8 +171,21 @@ def _fault(detail: Any, body: type[BaseModel]) -> dict[str, str]:
             return {"field": place, "message": detail["msg"], "fix": detail["msg"].removeprefix("Input ")}
 
 
-def _names(body: type[BaseModel]) -> list[str]:
-    return sorted(body.model_fields)
+def _model_at(body: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel]:
+    """Return the model whose fields stand at ``loc`` in ``body``; as far down as models are all there is."""
+    for part in loc:
+        field = body.model_fields.get(str(part))
+        inner = None if field is None else next(_models(field.annotation), None)
+        if inner is not None:
+            body = inner
+    return body
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def _place(loc: Iterable[str | int]) -> str:

@@ -1,5 +1,8 @@
 """The whole command line, put together."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from gateway.cli import (
@@ -53,6 +56,23 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 denied, 6 timed out waiting, "
     "7 partly failed, 8 server unreachable.",
 )
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer gives an option's value so
+    if wanted:
+        print(f"crossway {version('crossway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def crossway(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """One gateway through which a company runs all its clouds, public and private, near and far."""
+
 
 for _more in (relay_bootstrap.commands, relay_doctor.commands, relay_pins.commands):
     network.relays.add_typer(_more)

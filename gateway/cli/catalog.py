@@ -6,13 +6,15 @@ from typing import Annotated, Final
 import typer
 
 from gateway.cli.door import Door, Key, Limit, Timeout, remote
+from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column
 from gateway.cli.pairs import pairs_of
-from gateway.client.problems import WaitTimedOut
+from gateway.client.problems import ApiProblem, WaitTimedOut
 
 catalog = typer.Typer(help="What can be ordered, and where.")
 
 _LOOK_AGAIN_S: Final = 0.5  # lists cannot be watched
+_FORBIDDEN: Final = 403
 _ENTRIES = (
     Column("CAPABILITY", "capability"),
     Column("TITLE", "title"),
@@ -83,7 +85,26 @@ def _wait_for_offers(door: Door, *, capability: str | None, platform: str | None
         wanted = machines if capability in {None, "machine"} else found
         if wanted and all(each["size_count"] and each["image_count"] for each in machines):
             return
+        _refuse_hopeless(door, platform)
         if time.monotonic() >= ends_s:
             states = sorted({f"{each['capability']} {each['state']} {each['reason']}".strip() for each in listed})
             raise WaitTimedOut("offers", timeout_s=timeout_s, last_state=", ".join(states) or "none")
         time.sleep(_LOOK_AGAIN_S)
+
+
+def _refuse_hopeless(door: Door, platform: str | None) -> None:
+    """Raise CliError once the newest connection of ``platform`` has failed: nothing comes on offer without one."""
+    if platform is None:
+        return
+    try:
+        listed = list(door.client.connections.list())
+    except ApiProblem as error:
+        if error.status == _FORBIDDEN:
+            return  # a member of a project sees no connections
+        raise
+    mine = [each for each in listed if platform in {each["requester"], each["requester_id"]}]
+    newest = max(mine, key=lambda each: each["created_at"], default=None)
+    if newest is not None and newest["state"] == "failed":
+        message = f"the connection of {platform} has failed: {newest['reason']}"
+        fix = f"crossway route explain {newest['id']}; then crossway connection request"
+        raise CliError(message, code=ExitCode.FAILED, fix=fix)

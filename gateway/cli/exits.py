@@ -19,6 +19,11 @@ class ExitCode(IntEnum):
     UNREACHABLE = 8
 
 
+_UNAUTHENTICATED = 401
+# What the gateway says there is for who writes headers.
+_FIX_CREDENTIAL = "--token-file FILE, or CROSSWAY_TOKEN_FILE; an admin issues tokens (crossway token create)"
+
+
 class CliError(Exception):
     """A command cannot go on; ``code`` is what to exit with, ``fix`` says what would help."""
 
@@ -68,7 +73,7 @@ def lines_of(error: ClientError | CliError) -> list[str]:
     listed = [each for each in error.errors if (each.field, each.fix) != (error.field, error.fix)]
     return [
         f"error: {about}",
-        *_labelled(field=error.field, fix=error.fix),
+        *_labelled(field=error.field, fix=_FIX_CREDENTIAL if error.status == _UNAUTHENTICATED else error.fix),
         *(line for each in listed for line in _labelled(field=f"{each.field}: {each.message}", fix=each.fix)),
         *_labelled(code=error.code, request=error.request_id),
     ]

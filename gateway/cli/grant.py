@@ -99,7 +99,10 @@ def link(
     expires_after_s: Annotated[float | None, typer.Option(min=1, help="From now; left out, three days.")] = None,
 ) -> None:
     """Make a link by which a grant is answered in a browser, once, by whoever holds it; the one before ends."""
-    door.show(door.client.grants.link(grant, expires_after_s=expires_after_s))
+    made = door.client.grants.link(grant, expires_after_s=expires_after_s)
+    address = door.client.wire.address
+    # Where the gateway is spoken to by a socket, only its admin knows how browsers reach it.
+    door.show(made if address.kind == "unix" else {**made, "url": f"{address.origin}{made['path']}"})
 
 
 @remote(grants, "refuse")

@@ -1,26 +1,35 @@
 """``crossway machine``: VMs at platforms."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from gateway.cli.door import Door, Key, Keys, Limit, State, Timeout, Wait, Yes, remote
 from gateway.cli.durations import seconds_of
-from gateway.cli.output import Column, note
+from gateway.cli.output import Column, cell, note
 from gateway.client.resources import Machine
 
 machines = typer.Typer(help="VMs at platforms.")
+
+
+def state_text(machine: Mapping[str, object]) -> str:
+    """Return the state; of an imported machine that was let go, that it was: at its cloud it is not gone."""
+    was_released = machine.get("is_released") and machine.get("state") == "gone"
+    return "released" if was_released else cell(machine.get("state"))
+
 
 _MACHINES = (
     Column("ID", "id"),
     Column("NAME", "name"),
     Column("PLATFORM", "platform"),
     Column("SIZE", "size"),
-    Column("STATE", "state"),
+    Column("CUSTODY", "custody"),
+    Column("STATE", state_text),
     Column("ADDRESSES", "addresses"),
     Column("LENT UNTIL", "lease_ends_at"),
 )
-_IMPORTED = (*_MACHINES[:4], Column("CUSTODY", "custody"), Column("PROJECT", "project"), *_MACHINES[4:6])
+_IMPORTED = (*_MACHINES[:5], Column("PROJECT", "project"), *_MACHINES[5:7])
 _DRIFT = (
     Column("MACHINE", "id"),
     Column("NAME", "name"),
@@ -80,10 +89,11 @@ def extend(
     length: Annotated[
         str, typer.Option("--for", metavar="TIME|longest", help="So long from now, such as 12h or 7d.")
     ] = "longest",
+    give_end: Annotated[bool, typer.Option("--give-end", help="Also to those lent without an end.")] = False,
 ) -> None:
     """Keep machines for longer than their lease, as long as is allowed unless you say how long."""
     lease_s = None if length == "longest" else seconds_of(length)
-    door.each(machine, lambda key: door.client.machines.extend(key, lease_s), _MACHINES)
+    door.each(machine, lambda key: door.client.machines.extend(key, lease_s, may_give_end=give_end), _MACHINES)
 
 
 @remote(machines, "destroy")

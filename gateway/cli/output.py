@@ -34,6 +34,7 @@ class Column:
 
 
 Row = tuple[str, ...]
+_LONGEST_WRITTEN_OUT = 1e15
 
 # Words that mean an end, good or bad; every other state is on its way.
 _GOOD = frozenset({"established", "fulfilled", "offered", "accepted", "approved", "idle", "in-use", "ok", "done"})
@@ -87,7 +88,7 @@ def cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:g}"
+            return _number(value)
         case list() | dict():
             return printable(_joined(value))
     return printable(str(value))
@@ -110,6 +111,12 @@ def aligned(rows: Iterable[Row]) -> list[str]:
     table = list(rows)
     widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
     return ["  ".join(_padded(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _number(value: float) -> str:
+    short = f"{value:g}"
+    # Amounts of seconds and bytes are read, not computed with: 2592000, not 2.592e+06.
+    return f"{value:.0f}" if "e+" in short and abs(value) < _LONGEST_WRITTEN_OUT else short
 
 
 def _joined(value: list[object] | dict[object, object]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from gateway.cli.pairs import pairs_of
 
 search = typer.Typer(help="Find what can be ordered.")
 
+_LIMIT = 200
 _HITS = (
     Column("PLATFORM", "platform"),
     Column("KIND", "kind"),
@@ -47,11 +47,14 @@ def find(
     *,
     terms: Terms = None,
     saved: Saved = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="Show at most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=_LIMIT, help="Show at most so many.")] = 20,
     facets: Annotated[bool, typer.Option("--facets", help="Tell how many there are of what, on stderr.")] = False,
 ) -> None:
     """Find what can be ordered, best first."""
-    page = door.client.search.page(_query(terms, saved), limit=limit)
+    query = _query(terms, saved)
+    if (named := query.pop("limit", None)) is not None:
+        limit = _limit_of(named)
+    page = door.client.search.page(query, limit=limit)
     door.show(page["items"], _HITS)
     note(f"{len(page['items'])} of {page['total']}" + (f", prices in {page['currency']}" if page["currency"] else ""))
     for name, counts in page["facets"].items() if facets else ():
@@ -89,7 +92,14 @@ def forget(door: Door, *, name: NamesOrIds) -> None:
     door.each(name, door.client.saved_searches.remove)
 
 
-def _query(terms: list[str] | None, saved: str | None) -> Mapping[str, str]:
+def _limit_of(text: str) -> int:
+    """Return the API's own parameter as a number: who knows the API writes it among the filters."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _LIMIT):
+        raise CliError(f"limit={text} cannot be", fix=f"a number from 1 to {_LIMIT}")
+    return int(text)
+
+
+def _query(terms: list[str] | None, saved: str | None) -> dict[str, str]:
     """Return the query parameters that the arguments mean: what has a ``=`` is a filter, all else are words."""
     words = [term for term in terms or () if "=" not in term]
     query = pairs_of([term for term in terms or () if "=" in term], what="filter") or {}

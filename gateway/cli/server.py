@@ -89,8 +89,12 @@ def connector_init(
     ask: Annotated[
         list[str] | None, typer.Option(metavar="CAPABILITY", help="Waits for your answer; repeatable.")
     ] = None,
+    public_key_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the public key here instead of to standard output.")
+    ] = None,
 ) -> None:
     """Write a first settings file and print the platform's public key, for its enrolment."""
+    from gateway import programs  # noqa: PLC0415
     from gateway.connector import commands  # noqa: PLC0415
     from gateway.connector.first_file import FirstFile  # noqa: PLC0415
 
@@ -98,7 +102,7 @@ def connector_init(
         platform=platform, provider=provider, region=region, gateway_key=gateway_key, listen=listen,
         granted=grant or (), asked=ask or (),
     )  # fmt: skip
-    raise typer.Exit(commands.init(config, first))
+    raise typer.Exit(commands.init(config, first, programs.provider_names(), public_key_out))
 
 
 @connector.command("serve")

@@ -123,6 +123,9 @@ class Machines(Collection[Machine]):
         """
         return self._act(key, "actions", body={"action": action}, extra_wait_s=CLOUD_WAIT_S)
 
-    def extend(self, key: str, lease_s: float | None) -> Machine:
-        """Let the lease end ``lease_s`` from now; None: as late as is allowed."""
-        return self._act(key, "extend", body={"lease_s": lease_s})
+    def extend(self, key: str, lease_s: float | None, *, may_give_end: bool = False) -> Machine:
+        """Let the lease end ``lease_s`` from now; None: as late as is allowed.
+
+        A machine without an end is refused, unless it ``may_give_end``.
+        """
+        return self._act(key, "extend", body={"lease_s": lease_s, "may_give_end": may_give_end})

@@ -225,7 +225,9 @@ class Connection(Stateful):
     """One requester reaching one target over a chosen route."""
 
     requester: str
+    requester_id: str
     target: str
+    target_id: str
     consented: bool
     route: str
     attempts: int
@@ -388,6 +390,7 @@ class Machine(Stateful):
     cloud_id: str | None
     lease_ends_at: str | None
     custody: str
+    is_released: bool
     price: dict[str, Any] | None
     addresses: list[str]
     drift: list[dict[str, str]]

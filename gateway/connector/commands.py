@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from catalog.errors import CatalogError, InvalidValue
@@ -94,11 +94,22 @@ def dial_key(config_path: Path) -> str:
     return ssh_public_line(load_or_create_key(plan.key_file))
 
 
-def init(config_path: Path, first: FirstFile) -> int:
-    """Write the first settings file, make the platform's key, print its public half; return the exit code."""
+def init(config_path: Path, first: FirstFile, providers: Collection[str], key_out: Path | None = None) -> int:
+    """Write the first settings file, make the platform's key, write its public half to ``key_out`` or standard output.
+
+    Returns the exit code. What is at ``key_out`` stays as it is unless the settings file was written.
+    """
     try:
-        first_file.write(config_path, first)
-        sys.stdout.write(public_key(config_path) + "\n")
+        first_file.write(config_path, first, providers)
+        line = public_key(config_path) + "\n"
+        if key_out is None:
+            sys.stdout.write(line)
+        else:
+            key_out.write_text(line, encoding="ascii")
+    except OSError as error:
+        again = f"crossway connector key --config {config_path}"
+        unwritten = InvalidValue(f"{error.filename} cannot be written: {error.strerror}", field="key-out", fix=again)
+        return _complain(unwritten, _WRONG_INPUT)
     except InvalidValue as error:
         return _complain(error, _WRONG_INPUT)
     except CatalogError as error:

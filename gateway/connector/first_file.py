@@ -1,8 +1,9 @@
 """The connector's first settings file, written for an owner who has none. What it leaves out is in the example file."""
 
+import difflib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,11 +58,16 @@ class FirstFile:
         return told + "".join(f'\n[policy.{each}]\ndecision = "{verdict}"\n' for each, verdict in decided)
 
 
-def write(path: Path, first: FirstFile) -> None:
-    """Write ``first`` to a new file at ``path``, for its owner's eyes only.
+def write(path: Path, first: FirstFile, providers: Collection[str]) -> None:
+    """Write ``first`` to a new file at ``path``, for its owner's eyes only; ``providers`` are those that there are.
 
-    Raises AlreadyExists for a file that is there, InvalidValue for what could not be read back; then there is none.
+    Raises AlreadyExists for a file that is there, InvalidValue for an unknown provider and for what could not be read
+    back; then there is none.
     """
+    if first.provider not in providers:
+        near = difflib.get_close_matches(first.provider, providers, n=1)
+        meant = f"did you mean {near[0]}?" if near else "crossway provider list names them"
+        raise InvalidValue(f"there is no provider '{first.provider}'", field="provider", fix=meant)
     if double := sorted({each for each in first.granted if each in first.asked or first.granted.count(each) > 1}):
         raise InvalidValue(f"'{double[0]}' is said twice", field="grant", fix="grant it, or ask, once")
     try:

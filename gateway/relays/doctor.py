@@ -161,7 +161,8 @@ async def _forwarding(connection: asyncssh.SSHClientConnection, patient: Patient
     """Dial the closed port, by which forwarding as such is seen, and then each address on the list."""
     outcome = await _opened(connection, *_CLOSED_PORT)
     if outcome == _PROHIBITED:
-        fix = "its sshd_config: AllowTcpForwarding local; and the key's options: port-forwarding, permitopen"
+        closed = f'permitopen="{_CLOSED_PORT[0]}:{_CLOSED_PORT[1]}" beside its addresses'
+        fix = f"its sshd_config: AllowTcpForwarding local; and the key's options: port-forwarding, {closed}"
         return [said("forwarding", ok=False, detail="it forwards nothing to its own closed port", fix=fix)]
     turns, ends_s = asyncio.Semaphore(_DIALS_AT_ONCE), asyncio.get_running_loop().time() + dials_s
     async with asyncio.TaskGroup() as tasks:

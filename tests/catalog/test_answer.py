@@ -92,8 +92,10 @@ def test_narrowing_takes_effect_at_once(talk: Talk) -> None:
     )
     due = talk.store.read(lambda tx: publish.outdated(tx, talk.store.now_s + 1, age_s=3600))
     assert [each.id for each in due] == [narrowed.id], "and is proved again"
-    widened = answer(talk, Terms(verbs=("list", "create")))
-    assert widened.verbs == ["list"], "a verb once given up comes back by being asked for"
+    with pytest.raises(InvalidValue, match="'create' is not granted") as refused:
+        answer(talk, Terms(verbs=("list", "create")))
+    assert "grant revoke" in (refused.value.fix or "")
+    assert talk.grant().verbs == ["list"], "a verb once given up comes back by being asked for"
 
 
 def test_a_suspended_grant_may_be_narrowed_and_stays_held_back(talk: Talk) -> None:

@@ -99,6 +99,19 @@ def test_what_cannot_be_counted_is_not_admitted_unless_the_budget_says_what_it_c
     assert "not every machine's price" in refusal(world, 719.9)
 
 
+def test_who_lacks_a_price_is_not_told_to_wait(world: Store) -> None:
+    """Next month knows no more prices than this one: they are imported, or the budget says what they count for."""
+    budget(world, amount="50", currency="EUR", stops_orders=True)
+    with pytest.raises(BudgetExceeded) as unknown:
+        world.write(lambda tx: order(tx, None, at(700), size="large"))
+    assert "--unknown-hourly" in (unknown.value.fix or "")
+    assert "price import" in (unknown.value.fix or "")
+    budget(world, amount="1", unknown_hourly="2")
+    with pytest.raises(BudgetExceeded) as spent:
+        world.write(lambda tx: order(tx, None, at(700), size="large"))
+    assert "next month" in (spent.value.fix or "")
+
+
 def test_many_orders_at_once_never_find_the_same_money(tmp_path: Path) -> None:
     """Of 60 orders at once, each 20 EUR until the end of the month, 100 EUR pay for exactly five."""
 

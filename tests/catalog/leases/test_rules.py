@@ -80,6 +80,29 @@ def test_a_member_extends_up_to_the_longest_from_now_and_an_admin_beyond(store: 
             store.write(lambda tx, state=state: extend(tx, idle(state), 1.0, 1.0, by_admin=True))
 
 
+def test_what_is_lent_without_an_end_gets_none_by_being_extended(store: Store) -> None:
+    """An hour more of what never ends would be its loss: it is refused, unless an end is meant; no end is no change."""
+
+    def work(tx: Tx) -> Machine:
+        seed(tx)
+        rows.insert(tx, idle(), 1.0)
+        return rows.by_id(tx, Machine, order(tx, None, 1000.0).machine_id)
+
+    machine = store.write(work)
+    assert machine.lease_ends_at_s is None
+    for by_admin in (False, True):
+        with pytest.raises(WrongState, match="without an end") as refused:
+            store.write(
+                lambda tx, by_admin=by_admin: extend(tx, rows.by_id(tx, Machine, "m1"), 60.0, 1001.0, by_admin=by_admin)
+            )
+        assert "--give-end" in (refused.value.fix or "")
+    assert store.read(lambda tx: rows.by_id(tx, Machine, "m1")).lease_ends_at_s is None
+    given = store.write(
+        lambda tx: extend(tx, rows.by_id(tx, Machine, "m1"), 60.0, 1001.0, by_admin=False, may_give_end=True)
+    )
+    assert given.lease_ends_at_s == 1061.0
+
+
 def idle(state: MachineState = MachineState.IDLE) -> Machine:
     """Return a machine that fits every ordinary order."""
     return Machine(

@@ -149,6 +149,15 @@ def test_nothing_that_fits_names_the_need_that_is_to_blame(market: Store) -> Non
     assert market.read(lambda tx: rows.where(tx, Order)) == []
 
 
+def test_a_system_that_nobody_has_is_to_blame_and_what_there_is_is_named(market: Store) -> None:
+    """No image of plan9 is anywhere, and no other need is called for less; debian 12 is what there is."""
+    for needs in ({"os": "plan9"}, {"os": "debian 99", "vcpu_min": "0"}):
+        with pytest.raises(InvalidValue) as caught:
+            ordered(market, **needs)
+        assert (caught.value.fix or "").startswith(f"os: there is no image of {needs['os']}; there is ")
+        assert "debian 12" in (caught.value.fix or "")
+
+
 def test_a_platform_that_refuses_is_passed_over_with_the_reason(market: Store) -> None:
     """cloud-000 has no room left: it comes last, and the order goes to cloud-001; a full market refuses as a whole."""
 

@@ -91,7 +91,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "import_prices": {"format": "csv", "text": "provider,item,unit,amount,currency,source\nec2,t3.nano,hour,1,USD,us"},
     "save_search": {"name": "cheap", "query": {"sort": "price"}},
     "label_offer": {"labels": {"tier": "gold"}},
-    "extend_lease": {"lease_s": 3600},
+    "extend_lease": {"lease_s": 3600, "may_give_end": True},
     "change_lease_rule": {"default_s": 3600},
     "change_budget": {"amount": "500", "currency": "EUR"},
     "change_quota": {"machines": 500, "cores": None},

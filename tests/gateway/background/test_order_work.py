@@ -31,7 +31,7 @@ def test_the_task_of_leases_gives_back_what_is_over(tmp_path: Path) -> None:
             state=MachineState.IN_USE,
         )
         rows.insert(tx, machine, 1.0)
-        return extend(tx, machine, 60.0, clock.now_s(), by_admin=True)
+        return extend(tx, machine, 60.0, clock.now_s(), by_admin=True, may_give_end=True)
 
     clock = ManualClock()
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -80,7 +82,7 @@ def test_no_option_takes_a_secret(words: str, command: typer.main.TyperCommand) 
         allowed |= {"password-file", "key-file"}
         # Public keys: of who signed, of who approved, of the gateway that a connector believes.
         allowed |= {"key"} if words in {"audit verify", "grant verify", "connector approve"} else set()
-        allowed |= {"gateway-key"} if words == "connector init" else set()
+        allowed |= {"gateway-key", "public-key-out"} if words == "connector init" else set()
         assert not {name for name in opts - allowed if any(word in name for word in SECRET_WORDS)}, words
 
 
@@ -108,6 +110,30 @@ def test_every_noun_has_its_verbs() -> None:
     }
     assert {f"{noun} {verb}" for noun, verbs in wanted.items() for verb in verbs.split()} <= known
     assert {"serve", "provision", "migrate", "check", "demo", "whoami", "status"} <= known
+
+
+def test_the_version_is_told(crossway: "typer.main.Callable[..., Result]") -> None:
+    """``crossway --version`` says the version that is installed, and nothing more."""
+    result = crossway("--version")
+
+    assert (result.exit_code, result.stdout) == (0, f"crossway {version('crossway')}\n")
+
+
+def test_a_first_connector_file_never_costs_the_key(
+    crossway: "typer.main.Callable[..., Result]", tmp_path: Path
+) -> None:
+    """The public key goes to its file; a second init, refused, and a provider that there is not leave it as it is."""
+    config, key = tmp_path / "connector.toml", tmp_path / "connector.pub"
+    words = ("connector", "init", "--config", str(config), "--platform", "north", "--gateway-key", "A" * 43 + "=")
+    words += ("--grant", "machine", "--public-key-out", str(key))
+    misspelt = crossway(*words, "--provider", "ec22")
+    assert (misspelt.exit_code, config.exists(), key.exists()) == (2, False, False)
+    assert "did you mean ec2?" in misspelt.stderr
+    assert crossway(*words, "--provider", "ec2").exit_code == 0
+    written = key.read_text()
+    assert crossway("connector", "key", "--config", str(config)).stdout == written
+    assert crossway(*words, "--provider", "ec2").exit_code == 1
+    assert key.read_text() == written
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gateway.cli.budget import amount_text
 from tests.gateway.cli.conftest import Crossway
 from tests.support.served_api import served_api
 
@@ -42,6 +45,21 @@ def test_a_budget_is_set_felt_shown_and_removed(crossway: Crossway, tmp_path: Pa
         run("budget", "set", "bakery/tenant", "--amount", "5", role="tenant", code=5)
         run("budget", "remove", "bakery/tenant", "--yes")
         run("budget", "show", "bakery/tenant", code=3)
+
+
+@pytest.mark.parametrize(
+    ("exact", "text"),
+    [
+        pytest.param("0.005815653284390767222222222223", "0.0058", id="less than a cent"),
+        pytest.param("12.345678901234567890", "12.35", id="to the cent"),
+        pytest.param("0", "0", id="nothing"),
+        pytest.param("0.00000012345", "0.00000012", id="very little"),
+        pytest.param(None, "-", id="none"),
+    ],
+)
+def test_amounts_are_told_as_people_read_them(exact: str | None, text: str) -> None:
+    """No table shows thirty digits, and none an exponent."""
+    assert amount_text(exact) == text
 
 
 def test_an_organisations_owner_sets_what_an_admin_left_open(crossway: Crossway, tmp_path: Path) -> None:

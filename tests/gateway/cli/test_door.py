@@ -77,6 +77,29 @@ def test_a_problem_is_told_with_its_request_id(crossway: Crossway) -> None:
     assert "\x1b" not in result.stderr
 
 
+def test_a_missing_token_is_mended_in_the_words_of_a_command_line(crossway: Crossway) -> None:
+    """Nobody types a header: the fix is an option and a variable."""
+    with playing(problem(401, "unauthenticated", fix="Authorization: Bearer <token>")) as stage:
+        result = crossway("order", "list", "--server", stage.server)
+
+    assert result.exit_code == 5
+    assert "--token-file FILE, or CROSSWAY_TOKEN_FILE" in result.stderr
+    assert "Bearer" not in result.stderr
+
+
+def test_what_cannot_come_is_not_waited_for(crossway: Crossway) -> None:
+    """An unknown platform is an error; one whose newest connection has failed ends the wait with the reason."""
+    failed = {"requester": "north", "requester_id": "platform_1", "state": "failed", "reason": "no route"}
+    older = {**failed, "id": "connection_1", "created_at": "2026-01-01T00:00:00Z", "reason": "long ago"}
+    newest = {**failed, "id": "connection_2", "created_at": "2026-01-02T00:00:00Z"}
+    with playing(page([]), page([older, newest])) as stage:
+        result = crossway("catalog", "offers", "--platform", "north", "--wait", "--server", stage.server)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the connection of north has failed: no route" in result.stderr
+    assert "route explain connection_2" in result.stderr
+
+
 def test_waiting_for_an_order(crossway: Crossway) -> None:
     """--wait stays until the order has ended; the states on the way are told on stderr, the end is data."""
     with playing(ORDER, ORDER, ended("fulfilled")) as stage:

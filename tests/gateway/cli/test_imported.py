@@ -29,4 +29,8 @@ def test_machines_are_imported_entrusted_and_released(crossway: Crossway, tmp_pa
         seen = {each["cloud_id"]: each["custody"] for each in run("platform", "machines", "platform")}
         assert seen == {"found-1": "observed", "found-2": "observed"}
         assert [each["state"] for each in run("machine", "release", first["id"], second["id"])] == ["gone", "gone"]
+        told = crossway("machine", "list", CROSSWAY_SERVER=api.server, CROSSWAY_TOKEN=api.tokens["operator"]).stdout
+        rows = {line.split()[0]: line.split() for line in told.splitlines()}
+        assert ("observed" in rows[first["id"]], "released" in rows[first["id"]]) == (True, True)
+        assert "gone" not in rows[first["id"]]
         assert run("machine", "import", "found-1", *where, "--managed")[0]["custody"] == "managed"

@@ -40,7 +40,9 @@ def test_leases_are_ruled_asked_for_and_extended(crossway: Crossway, tmp_path: P
 
         machine = api.ids["machine"]
         assert run("machine", "show", machine, role="tenant")["lease_ends_at"] is None
-        longest = run("machine", "extend", machine, role="tenant")[0]["lease_ends_at"]
+        assert "without an end" in run("machine", "extend", machine, "--for", "1h", role="tenant", code=4)
+        assert "--give-end" in run("machine", "extend", machine, role="tenant", code=4)
+        longest = run("machine", "extend", machine, "--give-end", role="tenant")[0]["lease_ends_at"]
         sooner = run("machine", "extend", machine, "--for", "1h", role="tenant")[0]["lease_ends_at"]
         assert sooner < longest
         run("machine", "extend", machine, "--for", "3d", role="tenant", code=2)

@@ -31,5 +31,9 @@ def test_needs_are_ordered_and_explained(crossway: Crossway, tmp_path: Path) -> 
         named = json.loads(run("create", "platform", "--size", "small", "--image", "debian-12"))
         run("explain", named["id"], code=3)
         assert "without vcpu_min there would be 1" in run("create", *needs[:2], "--need", "vcpu=64", code=2)
+        told = run("create", *needs[:2], "--need", "vcpus=4", code=2)
+        assert "did you mean vcpu?" in told
+        assert "max_rtt_ms" in run("create", *needs[:2], "--need", "zzz=4", code=2)
+        assert "there is no image of debian 99; there is debian 12" in run("create", "--need", "os=debian 99", code=2)
         assert "leave it out" in run("create", "platform", *needs[:2], code=2)
         assert "give size, or needs" in run("create", "platform", code=2)

@@ -68,7 +68,17 @@ def test_nothing_moves_the_cursor(evil: str, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "-"), ("", "-"), ([], "-"), (True, "yes"), (False, "no"), (0, "0"), (0.50, "0.5"), (["a", "b"], "a, b")],
+    [
+        (None, "-"),
+        ("", "-"),
+        ([], "-"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        (0.50, "0.5"),
+        (2_592_000.0, "2592000"),
+        (["a", "b"], "a, b"),
+    ],
 )
 def test_cells(value: object, text: str) -> None:
     """Absent is a dash, zero is a zero, lists are short."""

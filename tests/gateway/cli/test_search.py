@@ -30,6 +30,10 @@ def test_people_find_save_and_export(crossway: Crossway, tmp_path: Path) -> None
         run("search", "forget", "cheap")
         run("search", "find", "--saved", "cheap", code=3)
         run("search", "find", "vcpus=1", code=2)
+        told = run("search", "find", "limit=1", output="table").splitlines()[-1]
+        assert told.startswith("1 of ")
+        assert not told.startswith("1 of 1,"), "there is more than that"
+        run("search", "find", "limit=0", code=2)
         labelled = run("catalog", "label", api.ids["offer-machine"], "tier=gold", role="admin")
         assert json.loads(labelled)["labels"] == {"tier": "gold"}
         assert run("search", "find", "label=tier=gold", output="table").count("small") == 1
