@@ -269,7 +269,7 @@ def test_a_grant_that_is_held_back_and_let_go_says_so_and_no_more(seeded: Store)
 
 
 def _by_lease(tx: Tx, machine: MachineId, now_s: float) -> None:
-    rules.extend(tx, rows.by_id(tx, Machine, machine), 1.0, now_s, by_admin=True)
+    rules.extend(tx, rows.by_id(tx, Machine, machine), 1.0, now_s, by_admin=True, may_give_end=True)
     assert ending.end_due(tx, now_s + 2, ()) == 1
 
 
