@@ -241,6 +241,7 @@ def nothing_came_of_it(neighbours: Neighbours, peak_before: int) -> None:
     assert "forged" not in {json.loads(line).get("message") for line in log.splitlines()}
 
 
+@pytest.mark.timeout(900)  # each of its grants falls silent by itself, twice
 @pytest.mark.parametrize(
     ("at", "behaviour", "reason"),
     [
@@ -262,7 +263,7 @@ def test_a_hostile_cloud_harms_nobody_else(neighbours: Neighbours, at: str, beha
     door: Door = getattr(neighbours, at)
     with door.behaving(behaviour):
         live_on(neighbours)
-        wait_until(lambda: not neighbours.on_offer(HOSTILE), "all of it is degraded", patience_s=2 * PATIENCE_S)
+        wait_until(lambda: not neighbours.on_offer(HOSTILE), "all of it is degraded", patience_s=5 * PATIENCE_S)
         live_on(neighbours)
         told = {name: each["reason"] for name, each in neighbours.offers(HOSTILE).items() if name != UNDECIDED}
         assert door.misbehaved
