@@ -1,113 +1,36 @@
 """The provisioner's own tables, in an SQLite file of its own: jobs with lease and fence, inbox, outbox.
 
-The only module under ``drivers`` that knows a database. One writer thread, ``BEGIN IMMEDIATE``, WAL and
+With ``tables`` the only module under ``drivers`` that knows a database. One writer thread, ``BEGIN IMMEDIATE``, WAL and
 synchronous=FULL: what ``write`` returned from survives a power cut, and a create may follow it.
 """
 
 import asyncio
-import fcntl
-import os
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
     Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
     and_,
-    create_engine,
     delete,
-    event,
     func,
-    inspect,
     select,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
 
-from catalog.errors import LeaseLost, WrongState
+from catalog.errors import LeaseLost
 from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
 from catalog.model.ids import MachineId, MessageId, PlatformId
 from drivers.provisioner.journal import MACHINE, Creation, Destruction, Failure, Job, Phase, due_at_s, subject_of
+from drivers.provisioner.tables import ASSET_COLUMNS, ENDED, INBOX, JOBS, OUTBOX, alone, engine_of, make_ready
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 5_000
-
-_METADATA = MetaData()
-_JOBS = Table(
-    "job",
-    _METADATA,
-    Column("machine", String, primary_key=True),
-    Column("platform", String, nullable=False),
-    Column("order", String),
-    Column("name", String, nullable=False),
-    Column("size", String, nullable=False),
-    Column("image", String, nullable=False),
-    Column("location", String),
-    Column("key_pair", String),
-    Column("network", String),
-    Column("tags", JSON, nullable=False),
-    Column("wanted", Boolean, nullable=False),
-    Column("asked_attempt", Integer, nullable=False),
-    Column("deadline_at_s", Float, nullable=False),
-    Column("phase", String, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("cloud_id", String),
-    Column("made_at_s", Float),
-    Column("create_begun_at_s", Float),
-    Column("unsure_until_s", Float),
-    Column("failure", JSON(none_as_null=True)),
-    Column("failed_at_s", Float),
-    Column("troubles", Integer, nullable=False),
-    Column("due_at_s", Float),
-    Column("fence", Integer, nullable=False),
-    Column("lease_until_s", Float, nullable=False),
-    Column("written_at_s", Float),
-    Column("epoch", Integer),
-    Column("kind", String),
-    Column("capability", String),
-    Column("size_gib", Integer),
-    Column("parent", String),
-    Column("options", JSON),
-    Column("told", String),
-    Index("ix_job_due", "due_at_s"),
-)
-_INBOX = Table("inbox", _METADATA, Column("id", String, primary_key=True), Column("at_s", Float, nullable=False))
-_OUTBOX = Table(
-    "outbox",
-    _METADATA,
-    Column("seq", Integer, primary_key=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("body", String, nullable=False),
-    Column("sent_at_s", Float),
-    Index("ix_outbox_unsent", "sent_at_s", "seq"),
-)
-# Below which epoch of its grant a platform's work is refused. For machines "platform" holds the platform alone, for
-# other capabilities PLATFORM/CAPABILITY.
-_ENDED = Table(
-    "ended_epoch",
-    _METADATA,
-    Column("platform", String, primary_key=True),
-    Column("below", Integer, nullable=False),
-)
-_J = _JOBS.c
-# What this release added to files of earlier ones; in those its values are null.
-_OF_ASSETS = ("kind", "capability", "size_gib", "parent", "options")
-_ADDED = tuple(_J[each] for each in ("key_pair", "network", "written_at_s", "epoch", "told", *_OF_ASSETS))
+_J = JOBS.c
 # What a job says of itself; the rest is its platform's.
 _STORED = tuple(each.name for each in fields(Job) if each.name != "refused_below")
 # What only the holder of the lease writes.
@@ -130,7 +53,7 @@ class SqliteRecords:
 
     def __init__(self, path: Path) -> None:
         """Prepare the engine and thread; use ``open``."""
-        self._engine = _engine(path)
+        self._engine = engine_of(path)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="provision-records")
 
     @classmethod
@@ -140,10 +63,10 @@ class SqliteRecords:
 
         Leases found in it are void: whoever held them is gone. Raises WrongState while another process has it open.
         """
-        with _alone(path):
+        with alone(path):
             records = cls(path)
             try:
-                await records._run(_make_ready)
+                await records._run(make_ready)
                 yield records
             finally:
                 records._writer.shutdown(cancel_futures=True)
@@ -171,13 +94,13 @@ class SqliteRecords:
 
     async def unsent(self, limit: int) -> Sequence[tuple[MessageId, str]]:
         """Return ids and bodies of unconfirmed results, oldest first."""
-        query = select(_OUTBOX.c.id, _OUTBOX.c.body).where(_OUTBOX.c.sent_at_s.is_(None))
-        found = await self._run(lambda tx: tx.execute(query.order_by(_OUTBOX.c.seq).limit(limit)).all())
+        query = select(OUTBOX.c.id, OUTBOX.c.body).where(OUTBOX.c.sent_at_s.is_(None))
+        found = await self._run(lambda tx: tx.execute(query.order_by(OUTBOX.c.seq).limit(limit)).all())
         return tuple((MessageId(id_), body) for id_, body in found)
 
     async def mark_sent(self, message: MessageId, now_s: float) -> None:
         """Note that the queue confirmed the result."""
-        statement = update(_OUTBOX).where(_OUTBOX.c.id == message).values(sent_at_s=now_s)
+        statement = update(OUTBOX).where(OUTBOX.c.id == message).values(sent_at_s=now_s)
         await self._run(lambda tx: tx.execute(statement))
 
     async def tidy(self, before_s: float) -> int:
@@ -203,17 +126,8 @@ class SqliteRecords:
             return work(tx)
 
 
-def _make_ready(tx: Connection) -> None:
-    _METADATA.create_all(tx)
-    present = {each["name"] for each in inspect(tx).get_columns(_JOBS.name)}
-    for column in _ADDED:
-        if column.name not in present:
-            tx.exec_driver_sql(f"ALTER TABLE {_JOBS.name} ADD COLUMN {column.name} {column.type.compile(tx.dialect)}")
-    tx.execute(update(_JOBS).values(lease_until_s=0.0))
-
-
 def _first_time(tx: Connection, message: Message, now_s: float) -> bool:
-    added = insert(_INBOX).values(id=message.id, at_s=now_s).on_conflict_do_nothing().returning(_INBOX.c.id)
+    added = insert(INBOX).values(id=message.id, at_s=now_s).on_conflict_do_nothing().returning(INBOX.c.id)
     return tx.execute(added).first() is not None
 
 
@@ -235,7 +149,7 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
             due_at_s=now_s,
             epoch=message.epoch,
         )
-        tx.execute(insert(_JOBS).values(_columns(job) | {"written_at_s": now_s}))
+        tx.execute(insert(JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.wanted and message.attempt > known.asked_attempt:
         asked = {
             "asked_attempt": message.attempt,
@@ -243,13 +157,13 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
             "due_at_s": now_s,
             "epoch": message.epoch,
         }
-        tx.execute(update(_JOBS).where(_J.machine == subject).values(asked))
+        tx.execute(update(JOBS).where(_J.machine == subject).values(asked))
     return True
 
 
 def _wanted(message: Creation) -> dict[str, Any]:
     """Return what only a message of its kind says of the thing."""
-    names = ("order", "size", "image", "key_pair", "network") if isinstance(message, CreateMachine) else _OF_ASSETS
+    names = ("order", "size", "image", "key_pair", "network") if isinstance(message, CreateMachine) else ASSET_COLUMNS
     return {name: getattr(message, name) for name in names}
 
 
@@ -269,9 +183,9 @@ def _ask_destroy(tx: Connection, message: Destruction, tags: Mapping[str, str], 
             cloud_id=message.cloud_id,
             due_at_s=now_s,
         )
-        tx.execute(insert(_JOBS).values(_columns(job) | {"written_at_s": now_s}))
+        tx.execute(insert(JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.phase is not Phase.GONE:
-        tx.execute(update(_JOBS).where(_J.machine == subject).values(wanted=False, due_at_s=now_s))
+        tx.execute(update(JOBS).where(_J.machine == subject).values(wanted=False, due_at_s=now_s))
     return True
 
 
@@ -279,11 +193,11 @@ def _end_epoch(tx: Connection, message: EndEpoch, now_s: float) -> bool:
     # Epochs only grow, and messages may overtake each other.
     whose = _granted_by(message.platform, message.capability)
     below = max(message.epoch, _refused_below(tx, whose))
-    tx.execute(delete(_ENDED).where(_ENDED.c.platform == whose))
-    tx.execute(insert(_ENDED).values(platform=whose, below=below))
+    tx.execute(delete(ENDED).where(ENDED.c.platform == whose))
+    tx.execute(insert(ENDED).values(platform=whose, below=below))
     under = func.coalesce(_J.capability, MACHINE) == message.capability
     mine = and_(_J.platform == message.platform, under, func.coalesce(_J.epoch, 0) < below, _J.wanted)
-    tx.execute(update(_JOBS).where(mine, _J.phase.in_((Phase.SEEKING, Phase.BOOTING))).values(due_at_s=now_s))
+    tx.execute(update(JOBS).where(mine, _J.phase.in_((Phase.SEEKING, Phase.BOOTING))).values(due_at_s=now_s))
     return True
 
 
@@ -292,7 +206,7 @@ def _granted_by(platform: str, capability: str) -> str:
 
 
 def _refused_below(tx: Connection, whose: str) -> int:
-    return tx.execute(select(_ENDED.c.below).where(_ENDED.c.platform == whose)).scalar_one_or_none() or 0
+    return tx.execute(select(ENDED.c.below).where(ENDED.c.platform == whose)).scalar_one_or_none() or 0
 
 
 def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
@@ -303,7 +217,7 @@ def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[Platfor
         .limit(1)
     )
     taken = (
-        update(_JOBS)
+        update(JOBS)
         .where(_J.machine == due.scalar_subquery(), _J.lease_until_s <= now_s)
         .values(fence=_J.fence + 1, lease_until_s=now_s + lease_s)
         .returning(_J.machine)
@@ -331,9 +245,9 @@ def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *
         "due_at_s": now.due_at_s,
         "written_at_s": now_s,
     }
-    tx.execute(update(_JOBS).where(_J.machine == job.machine, _J.fence == job.fence).values(values))
+    tx.execute(update(JOBS).where(_J.machine == job.machine, _J.fence == job.fence).values(values))
     for result in results:
-        tx.execute(insert(_OUTBOX).values(id=result.id, body=result.to_json()))
+        tx.execute(insert(OUTBOX).values(id=result.id, body=result.to_json()))
     return now
 
 
@@ -343,15 +257,15 @@ def _tidy(tx: Connection, before_s: float) -> int:
     over = and_(_J.phase == Phase.GONE, _J.due_at_s.is_(None), _J.unsure_until_s.is_(None), _J.lease_until_s == 0.0)
     old = func.coalesce(_J.written_at_s, 0.0) < before_s
     statements = (
-        delete(_JOBS).where(over, old).returning(_J.machine),
-        delete(_INBOX).where(_INBOX.c.at_s < before_s).returning(_INBOX.c.id),
-        delete(_OUTBOX).where(_OUTBOX.c.sent_at_s < before_s).returning(_OUTBOX.c.id),
+        delete(JOBS).where(over, old).returning(_J.machine),
+        delete(INBOX).where(INBOX.c.at_s < before_s).returning(INBOX.c.id),
+        delete(OUTBOX).where(OUTBOX.c.sent_at_s < before_s).returning(OUTBOX.c.id),
     )
     return sum(len(tx.execute(statement).all()) for statement in statements)
 
 
 def _job(tx: Connection, machine: str) -> Job | None:
-    row = tx.execute(select(_JOBS).where(_J.machine == machine)).mappings().first()
+    row = tx.execute(select(JOBS).where(_J.machine == machine)).mappings().first()
     if row is None:
         return None
     failure = row["failure"]
@@ -371,37 +285,3 @@ def _job(tx: Connection, machine: str) -> Job | None:
 def _columns(job: Job) -> dict[str, Any]:
     values = {name: getattr(job, name) for name in _STORED}
     return values | {"failure": None if job.failure is None else asdict(job.failure)}
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WrongState(
-                f"another process has the provisioner's records open ({path})", fix="stop the other process"
-            ) from error
-        # SQLite would make it readable for others; what it holds beside it (WAL) takes over its mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        yield
-    finally:
-        os.close(lock)
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=1, max_overflow=0, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine

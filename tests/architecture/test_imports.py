@@ -141,6 +141,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("drivers", "catalog.listed"): "how a list is handed over",
     ("drivers", "catalog.providers"): "what is said of a provider",
     ("drivers.provisioner.records", "sqlalchemy"): "its own tables",
+    ("drivers.provisioner.tables", "sqlalchemy"): "its own tables",
     ("gateway.compose", "drivers"): "the one composition root",
     ("gateway.policies", "drivers.clouds.policy"): "compose's own table from settings to policies",
     ("gateway.queues", "drivers.queues"): "compose's own choice of the queue, which the check asks too",
