@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import Message, from_json
-from catalog.messages.queue import DeadLetter, Handler, QueuePolicy
+from catalog.messages.queue import DeadLetter, Handler, QueuePolicy, handled
 from catalog.ports import Clock, MessageQueue
 from catalog.store.database import Database, Tx, insert_new
 
@@ -175,18 +175,13 @@ class InDatabaseQueue:
         return None if taken is None else _Held(seq=taken.seq, body=taken.body, deliveries=taken.deliveries)
 
     async def _handled(self, held: _Held, handle: Handler) -> str:
-        """Return "" when ``handle`` returned, else why it did not."""
-        reason = ""
+        """Return why ``handle`` did not take the message, "" when it did; its lease is renewed meanwhile."""
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(self._keep(held))
             try:
-                await handle(from_json(held.body))
-            except Exception as error:  # the queue runs foreign handlers: one failure must not end it
-                reason = getattr(error, "code", "") or type(error).__name__
-                log.warning("message not handled", extra={"seq": held.seq, "try": held.deliveries}, exc_info=error)
+                return await handled(handle, held.body, message=held.seq, number=held.deliveries)
             finally:
                 keeper.cancel()
-        return reason
 
     async def _keep(self, held: _Held) -> None:
         while True:

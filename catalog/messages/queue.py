@@ -1,9 +1,12 @@
 """What every message queue has in common: how often a message comes again, after which pauses, and what is given up."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from catalog.messages.contracts import Message
+from catalog.messages.contracts import Message, from_json
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[Message], Awaitable[None]]
 
@@ -32,3 +35,13 @@ class DeadLetter:
     body: str
     deliveries: int
     reason: str
+
+
+async def handled(handle: Handler, body: str | bytes, *, message: object, number: int) -> str:
+    """Return "" when ``handle`` took the message, else why it did not, in a word; ``number`` counts its deliveries."""
+    try:
+        await handle(from_json(body.decode() if isinstance(body, bytes) else body))
+    except Exception as error:  # a queue runs foreign handlers: one failure must not end it
+        log.warning("message not handled", extra={"id": message, "try": number}, exc_info=error)
+        return getattr(error, "code", "") or type(error).__name__
+    return ""

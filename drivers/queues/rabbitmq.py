@@ -22,8 +22,8 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
 from yarl import URL
 
 from catalog.errors import QueueUnavailable
-from catalog.messages.contracts import Message, from_json
-from catalog.messages.queue import DeadLetter, Handler, QueuePolicy
+from catalog.messages.contracts import Message
+from catalog.messages.queue import DeadLetter, Handler, QueuePolicy, handled
 from catalog.secrets import Secret
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class RabbitmqQueue:
         if number > self._policy.redelivery_limit + 1:
             reason = NEVER_FINISHED
         else:
-            reason = await _handled(message, handle, number)
+            reason = await handled(handle, message.body, message=message.message_id, number=number)
         try:
             if reason and number > self._policy.redelivery_limit:
                 log.error("message given up", extra={"id": message.message_id, "reason": reason})
@@ -283,16 +283,6 @@ async def _every(channel: AbstractChannel, name: str) -> AsyncIterator[AbstractI
     queue = await channel.get_queue(name)
     while (message := await queue.get(no_ack=False, fail=False)) is not None:
         yield message
-
-
-async def _handled(message: AbstractIncomingMessage, handle: Handler, number: int) -> str:
-    """Return "" when ``handle`` returned, else why it did not."""
-    try:
-        await handle(from_json(message.body.decode()))
-    except Exception as error:  # the queue runs foreign handlers: one failure must not end it
-        log.warning("message not handled", extra={"id": message.message_id, "try": number}, exc_info=error)
-        return getattr(error, "code", "") or type(error).__name__
-    return ""
 
 
 def _letter(topic: str, message: AbstractIncomingMessage) -> DeadLetter:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from catalog.messages.contracts import DestroyMachine, Message
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.queue import QueuePolicy
-from catalog.model.ids import MachineId, MessageId, PlatformId
 from catalog.ports import MessageQueue
 from catalog.store.database import Database
 from drivers.queues.rabbitmq import RabbitmqQueue
 from gateway.clock import SystemClock
+from tests.support.queues import Handler, message
 
 POLICY = QueuePolicy(lease_s=30, redelivery_limit=2, first_pause_s=0.05, longest_pause_s=60, poll_s=0.01)
 PATIENCE_S = 120.0
@@ -62,42 +61,6 @@ def queues(request: pytest.FixtureRequest, tmp_path: Path) -> Queues:
         return Queues(opened=in_database, topics=topics)
     url = request.getfixturevalue("rabbitmq_server").url
     return Queues(opened=in_rabbitmq, topics=topics)
-
-
-def message(number: int) -> Message:
-    """Return message ``number``."""
-    return DestroyMachine(
-        id=MessageId(f"message_{number:03}"),
-        created_at_s=1.0,
-        machine=MachineId("machine_M"),
-        platform=PlatformId("platform_P"),
-    )
-
-
-class Handler:
-    """Keeps what it was handed, fails the first ``failures`` times, and waits at ``gate`` if there is one."""
-
-    def __init__(self, *, failures: int = 0, expect: int = 1, gate: asyncio.Event | None = None) -> None:
-        self.handled: list[str] = []
-        self.at_once = self.most_at_once = 0
-        self.all_here = asyncio.Event()
-        self._failures, self._expect, self._gate = failures, expect, gate
-
-    async def __call__(self, received: Message) -> None:
-        """Take one message."""
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        self.handled.append(received.id)
-        if len(self.handled) >= self._expect:
-            self.all_here.set()
-        try:
-            if self._gate is not None:
-                await self._gate.wait()
-            if self._failures:
-                self._failures -= 1
-                raise ValueError("the handler's own trouble")
-        finally:
-            self.at_once -= 1
 
 
 @asynccontextmanager

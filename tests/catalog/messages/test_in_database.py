@@ -5,24 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from catalog.messages.contracts import DestroyMachine, Message
+from catalog.messages.contracts import Message
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.queue import QueuePolicy
-from catalog.model.ids import MachineId, MessageId, PlatformId
 from catalog.store.database import Database
 from tests.support.clocks import ManualClock
+from tests.support.queues import Handler, message
 
 POLICY = QueuePolicy(lease_s=30, redelivery_limit=2, first_pause_s=1, longest_pause_s=60, poll_s=0.01)
-
-
-def message(number: int) -> Message:
-    """Return message ``number``."""
-    return DestroyMachine(
-        id=MessageId(f"message_{number:03}"),
-        created_at_s=1.0,
-        machine=MachineId("machine_M"),
-        platform=PlatformId("platform_P"),
-    )
 
 
 @asynccontextmanager
@@ -43,32 +33,6 @@ def run(folder: Path, story: Callable[[InDatabaseQueue, ManualClock], Awaitable[
             await story(queue, clock)
 
     asyncio.run(go())
-
-
-class Handler:
-    """Keeps what it was handed, fails the first ``failures`` times, and waits at ``gate`` if there is one."""
-
-    def __init__(self, *, failures: int = 0, expect: int = 1, gate: asyncio.Event | None = None) -> None:
-        self.handled: list[str] = []
-        self.at_once = self.most_at_once = 0
-        self.all_here = asyncio.Event()
-        self._failures, self._expect, self._gate = failures, expect, gate
-
-    async def __call__(self, received: Message) -> None:
-        """Take one message."""
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        self.handled.append(received.id)
-        if len(self.handled) >= self._expect:
-            self.all_here.set()
-        try:
-            if self._gate is not None:
-                await self._gate.wait()
-            if self._failures:
-                self._failures -= 1
-                raise ValueError("the handler's own trouble")
-        finally:
-            self.at_once -= 1
 
 
 def test_messages_outlive_the_process(tmp_path: Path) -> None:
@@ -182,47 +146,6 @@ def test_a_message_that_kills_its_handlers_is_buried(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
-def test_at_most_the_agreed_number_is_handled_at_once(tmp_path: Path) -> None:
-    """With concurrency=2 and five messages, two handlers run and no third begins before one returns."""
-
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        gate = asyncio.Event()
-        both, rest = Handler(gate=gate, expect=2), Handler(expect=3)
-        for number in range(5):
-            await queue.publish("t", message(number))
-
-        async def handle(received: Message) -> None:
-            await (rest if gate.is_set() else both)(received)
-
-        async with asyncio.TaskGroup() as tasks:
-            consumer = tasks.create_task(queue.consume("t", handle, concurrency=2))
-            await both.all_here.wait()
-            gate.set()
-            await rest.all_here.wait()
-            consumer.cancel()
-        assert both.most_at_once == 2
-        assert sorted(both.handled + rest.handled) == [f"message_{number:03}" for number in range(5)]
-
-    run(tmp_path, story)
-
-
-def test_two_consumers_never_hold_one_message(tmp_path: Path) -> None:
-    """Forty messages, two consumers with four handlers each: every message is handed out once."""
-
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        handler = Handler(expect=40)
-        for number in range(40):
-            await queue.publish("t", message(number))
-        async with asyncio.TaskGroup() as tasks:
-            consumers = [tasks.create_task(queue.consume("t", handler)) for _ in range(2)]
-            await handler.all_here.wait()
-            for consumer in consumers:
-                consumer.cancel()
-        assert sorted(handler.handled) == [f"message_{number:03}" for number in range(40)]
-
-    run(tmp_path, story)
-
-
 def test_whoever_lost_the_lease_cannot_acknowledge(tmp_path: Path) -> None:
     """A holder whose lease ran out finishes late: the message still belongs to the new holder, whose failure counts."""
 
@@ -240,15 +163,5 @@ def test_whoever_lost_the_lease_cannot_acknowledge(tmp_path: Path) -> None:
         third = Handler()
         assert await queue.deliver_one("t", third)
         assert third.handled == ["message_001"]
-
-    run(tmp_path, story)
-
-
-def test_topics_are_apart(tmp_path: Path) -> None:
-    """A consumer of one topic never sees another's messages."""
-
-    async def story(queue: InDatabaseQueue, _clock: ManualClock) -> None:
-        await queue.publish("t", message(1))
-        assert not await queue.deliver_one("u", Handler())
 
     run(tmp_path, story)

@@ -9,10 +9,9 @@ import aio_pika
 import pytest
 
 from catalog.errors import QueueUnavailable
-from catalog.messages.contracts import TO_ORDERS, DestroyMachine, Message
+from catalog.messages.contracts import TO_ORDERS, Message
 from catalog.messages.in_database import InDatabaseQueue
 from catalog.messages.queue import Handler, QueuePolicy
-from catalog.model.ids import MachineId, MessageId, PlatformId
 from catalog.store.database import Database
 from drivers.queues.rabbitmq import RabbitmqQueue
 from gateway.clock import SystemClock
@@ -21,6 +20,7 @@ from gateway.queues import broker as chosen
 from gateway.queues import message_queue
 from gateway.sections import QueueSettings
 from tests.support import rabbitmq
+from tests.support.queues import message
 from tests.support.rabbitmq import RabbitmqServer
 from tests.support.sshd import free_port
 
@@ -32,16 +32,6 @@ def broker() -> Iterator[RabbitmqServer]:
     """Return a broker that this module's tests may kill."""
     with rabbitmq.running() as server:
         yield server
-
-
-def message(number: int) -> Message:
-    """Return message ``number``."""
-    return DestroyMachine(
-        id=MessageId(f"message_{number}"),
-        created_at_s=1.0,
-        machine=MachineId("machine_M"),
-        platform=PlatformId("platform_P"),
-    )
 
 
 async def confirmed(queue: RabbitmqQueue, topic: str, number: int) -> None:
@@ -91,7 +81,7 @@ def test_a_broker_that_is_killed_loses_nothing_that_it_confirmed(broker: Rabbitm
         async with asyncio.TaskGroup() as tasks:
             consumer = tasks.create_task(queue.consume("killed", handle, concurrency=8))
             await confirmed(queue, "killed", 0)
-            await until(lambda: "message_0" in handled)
+            await until(lambda: "message_000" in handled)
             before = connections_to(broker.port)
             for cut in (1, 2):
                 publishing = tasks.create_task(_publish_many(queue, range(cut * 1000, cut * 1000 + 400)))
@@ -143,12 +133,12 @@ def test_a_queue_that_somebody_deletes_is_made_again(broker: RabbitmqServer) -> 
         await queue.publish("deleted", message(1))
         async with asyncio.TaskGroup() as tasks:
             consumer = tasks.create_task(queue.consume("deleted", handle))
-            await until(lambda: handled == ["message_1"])
+            await until(lambda: handled == ["message_001"])
             await delete()
             # What is published in the very moment of its deletion goes the way of what was in it.
             await made_again()
             await queue.publish("deleted", message(2))
-            await until(lambda: handled == ["message_1", "message_2"])
+            await until(lambda: handled == ["message_001", "message_002"])
             consumer.cancel()
         await queue.close()
 
@@ -195,7 +185,7 @@ def test_what_waited_in_the_database_is_handed_over(broker: RabbitmqServer, tmp_
                 await until(lambda: len(handled) == 3)
                 consumer.cancel()
             assert not await before.deliver_one(TO_ORDERS, into(late))
-        assert (handled, late) == (["message_1", "message_2", "message_3"], [])
+        assert (handled, late) == (["message_001", "message_002", "message_003"], [])
 
     run(story)
 
