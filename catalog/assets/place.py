@@ -10,7 +10,7 @@ from catalog.assets.asking import ask_creation
 from catalog.cloud_assets import MADE_BY, AssetKind
 from catalog.errors import InvalidValue, QuotaExceeded, WrongState
 from catalog.machines import cloud_name
-from catalog.model.asset import LIVE, Asset
+from catalog.model.asset import Asset
 from catalog.model.consent import Grant
 from catalog.model.ids import AssetId, ProjectId, new_id
 from catalog.model.offering import CatalogEntry, Offer, OfferState
@@ -109,14 +109,11 @@ def _refuse_unmade(tx: Tx, kind: AssetKind, offer: Offer, providers: Sequence[Pr
 
 def _refuse_twice(tx: Tx, asset: Asset) -> None:
     """Raise WrongState when the zone has a record of this name and type: two would undo each other."""
-    if asset.kind != AssetKind.RECORD:
+    if asset.kind != AssetKind.RECORD or asset.parent_id is None:
         return
-    named = ("host", "type")
-    for other in rows.where(tx, Asset, parent_id=asset.parent_id, kind=asset.kind, state=set(LIVE)):
-        if all(other.options[name] == asset.options[name] for name in named):
-            raise WrongState(
-                f"the zone has this record already, {other.id}", field="host", fix="destroy that one first"
-            )
+    other = assets.record_called(tx, asset.parent_id, str(asset.options["host"]), str(asset.options["type"]))
+    if other is not None:
+        raise WrongState(f"the zone has this record already, {other.id}", field="host", fix="destroy that one first")
 
 
 def _offer(tx: Tx, text: str | None, capability: str, parent: Asset | None) -> Offer:

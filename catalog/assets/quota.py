@@ -30,15 +30,11 @@ def refuse_beyond(tx: Tx, wanted: Asset) -> None:
 
 
 def _shortage(limits: Quota, held: Mapping[str, Kept], wanted: Asset) -> str:
-    kept = held.get(wanted.kind, Kept())
-    count_limit, gib_limit = {
-        AssetKind.VOLUME: (limits.volumes, limits.volume_gib),
-        AssetKind.SNAPSHOT: (limits.snapshots, None),
-    }.get(AssetKind(wanted.kind), (None, None))
-    size_gib = wanted.size_gib or 0
+    kept, called = held.get(wanted.kind, Kept()), f"{wanted.kind}s"
+    gib_limit = limits.volume_gib if wanted.kind == AssetKind.VOLUME else None
     for what, limit, of, each in (
-        (f"{wanted.kind}s", count_limit, kept.count, 1),
-        (f"GiB of {wanted.kind}s", gib_limit, kept.gib, size_gib),
+        (called, rows.value(limits, called), kept.count, 1),
+        (f"GiB of {called}", gib_limit, kept.gib, wanted.size_gib or 0),
     ):
         if limit is not None and of + each > limit:
             return f"{limit} {what} at once: {of} are used, {max(0, limit - of)} are left, {each} are needed"

@@ -10,7 +10,10 @@ from catalog.model.rows import Row
 class Quota(Row, table=True):
     """The limits of one holder, None where there is none; a holder without a row has none at all."""
 
-    LIMITS: ClassVar[tuple[str, ...]] = ("machines", "cores", "memory_gib", "volumes", "volume_gib", "snapshots")
+    LIMITS: ClassVar[tuple[str, ...]] = (
+        *("machines", "cores", "memory_gib"),
+        *("volumes", "volume_gib", "snapshots", "containers", "zones", "records", "balancers"),
+    )
 
     id: str = Field(primary_key=True)  # the project's or organisation's
     machines: int | None = None
@@ -19,3 +22,7 @@ class Quota(Row, table=True):
     volumes: int | None = None
     volume_gib: int | None = None
     snapshots: int | None = None
+    containers: int | None = None
+    zones: int | None = None
+    records: int | None = None
+    balancers: int | None = None

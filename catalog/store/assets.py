@@ -8,7 +8,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, select
 
 from catalog.model.asset import LIVE, Asset, AssetState
-from catalog.model.ids import PlatformId, ProjectId
+from catalog.model.ids import AssetId, PlatformId, ProjectId
 from catalog.store.rows import column
 
 _STATE = column(Asset, "state")
@@ -40,6 +40,13 @@ def count_at(tx: Session, platform: PlatformId, kind: str) -> int:
         column(Asset, "platform_id") == platform, column(Asset, "kind") == kind, _STATE.in_(LIVE)
     )
     return int(tx.execute(counted).scalar_one())
+
+
+def record_called(tx: Session, zone: AssetId, host: str, kind: str) -> Asset | None:
+    """Return the record of this name and type that the zone may hold, None when there is none."""
+    options = column(Asset, "options")
+    called = (options["host"].as_string() == host, options["type"].as_string() == kind)
+    return tx.exec(select(Asset).where(column(Asset, "parent_id") == zone, _STATE.in_(LIVE), *called)).first()
 
 
 def due_for_retry(tx: Session, now_s: float, limit: int) -> Sequence[Asset]:

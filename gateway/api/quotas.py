@@ -32,6 +32,10 @@ class QuotaChangesIn(Body):
     volumes: Limit | None = None
     volume_gib: Limit | None = None
     snapshots: Limit | None = None
+    containers: Limit | None = None
+    zones: Limit | None = None
+    records: Limit | None = None
+    balancers: Limit | None = None
 
 
 class HeldOut(Out):
@@ -43,6 +47,10 @@ class HeldOut(Out):
     volumes: int
     volume_gib: int
     snapshots: int
+    containers: int
+    zones: int
+    records: int
+    balancers: int
 
 
 class QuotaOut(Composite):
@@ -56,6 +64,10 @@ class QuotaOut(Composite):
     volumes: int | None
     volume_gib: int | None
     snapshots: int | None
+    containers: int | None
+    zones: int | None
+    records: int | None
+    balancers: int | None
     used: HeldOut
 
 
@@ -100,7 +112,7 @@ def change_quota(tx: Tx, call: Call[QuotaChangesIn]) -> QuotaOut:
 
 def _out(tx: Tx, whose: Holder, row: Quota) -> QuotaOut:
     held, assets = quotas.used(tx, whose), quota.used(tx, whose)
-    volumes, snapshots = (assets.get(kind, Kept()) for kind in (AssetKind.VOLUME, AssetKind.SNAPSHOT))
+    kept = {kind: assets.get(kind, Kept()) for kind in AssetKind}
     return QuotaOut(
         **stamp(row),
         kind=whose.kind,
@@ -110,8 +122,7 @@ def _out(tx: Tx, whose: Holder, row: Quota) -> QuotaOut:
             machines=held.machines,
             cores=held.vcpu,
             memory_gib=None if held.memory_mib is None else held.memory_mib / MIB_PER_GIB,
-            volumes=volumes.count,
-            volume_gib=volumes.gib,
-            snapshots=snapshots.count,
+            volume_gib=kept[AssetKind.VOLUME].gib,
+            **{f"{kind}s": each.count for kind, each in kept.items()},
         ),
     )

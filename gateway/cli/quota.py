@@ -27,8 +27,9 @@ def _of(name: str) -> Column:
     return Column(name.upper().replace("_", " "), cell)
 
 
-_LIMITS = ("machines", "cores", "memory_gib", "volumes", "volume_gib", "snapshots")
-_QUOTAS = (Column("WHOSE", "reference"), Column("KIND", "kind"), *map(_of, _LIMITS))
+_LISTED = ("machines", "cores", "memory_gib", "volumes", "volume_gib", "snapshots")
+_LIMITS = (*_LISTED, "containers", "zones", "records", "balancers")
+_QUOTAS = (Column("WHOSE", "reference"), Column("KIND", "kind"), *map(_of, _LISTED))
 
 
 @remote(quotas, "list")
@@ -54,9 +55,14 @@ def set_quota(
     volumes: Amount = None,
     volume_gib: Amount = None,
     snapshots: Amount = None,
+    containers: Amount = None,
+    zones: Amount = None,
+    records: Amount = None,
+    balancers: Amount = None,
 ) -> None:
     """Change the limits that are named; what is held beyond them already stays."""
-    given = dict(zip(_LIMITS, (machines, cores, memory_gib, volumes, volume_gib, snapshots), strict=True))
+    beside = (volumes, volume_gib, snapshots, containers, zones, records, balancers)
+    given = dict(zip(_LIMITS, (machines, cores, memory_gib, *beside), strict=True))
     limits = {name: _amount(name, text) for name, text in given.items() if text is not None}
     if not limits:
         raise CliError("there is nothing to change", fix="name at least one of the options")

@@ -16,6 +16,10 @@ class Held(TypedDict):
     volumes: int
     volume_gib: int
     snapshots: int
+    containers: int
+    zones: int
+    records: int
+    balancers: int
 
 
 class Quota(Resource):
@@ -29,6 +33,10 @@ class Quota(Resource):
     volumes: int | None
     volume_gib: int | None
     snapshots: int | None
+    containers: int | None
+    zones: int | None
+    records: int | None
+    balancers: int | None
     used: Held
 
 

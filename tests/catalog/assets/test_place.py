@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from catalog import publish, quotas
-from catalog.assets import using
+from catalog.assets import quota, using
 from catalog.assets.place import place
 from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudMachine, MachineStatus
@@ -13,11 +13,11 @@ from catalog.errors import Denied, InvalidValue, QuotaExceeded, WrongState
 from catalog.holders import holder
 from catalog.model.asset import ASSET_TRANSITIONS, LIVE, Asset, AssetEvent, AssetState
 from catalog.model.consent import Grant, GrantState
-from catalog.model.ids import MachineId
+from catalog.model.ids import AssetId, MachineId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.offering import Offer, OfferState
 from catalog.providers import Provider, Standing
-from catalog.store import outbox, rows
+from catalog.store import assets, outbox, rows
 from catalog.store.database import Tx
 from tests.support.asset_ordering import GRANT, VOLUMES, in_use, ready, seed_volumes, snapshot, volume
 from tests.support.ordering import OTHER_PROJECT, PLATFORM, PROJECT, RETRY, seed
@@ -127,6 +127,49 @@ def test_what_may_still_be_in_a_cloud_counts_and_nothing_else(sold: Store, state
         else:
             assert fits
             sold.write(lambda tx, made=made: rows.delete(tx, rows.by_id(tx, Asset, made.id)))  # type: ignore[misc]
+
+
+def kept(kind: AssetKind, name: str, **rest: Any) -> Asset:
+    """Return an asset of any kind, as it is held by the project."""
+    facts: dict[str, Any] = {"capability": "zone", "state": AssetState.READY, **rest}
+    return Asset(
+        id=AssetId(f"asset_{name}"), kind=kind.value, project_id=PROJECT, platform_id=PLATFORM, offer_id=VOLUMES,
+        name=name, cloud_name=name, asked_at_s=1.0, **facts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(AssetKind))
+def test_each_kind_has_a_quota_of_its_own(sold: Store, kind: AssetKind) -> None:
+    """One of it and no more where the quota is one; of all others there may be any number."""
+    whose = sold.read(lambda tx: holder(tx, PROJECT))
+    sold.write(lambda tx: quotas.change(tx, whose, {f"{kind}s": 1}, 2.0))
+    sold.read(lambda tx: quota.refuse_beyond(tx, kept(kind, "first")))
+    sold.write(lambda tx: rows.insert(tx, kept(kind, "first"), 2.0))
+    with pytest.raises(QuotaExceeded, match=f"1 {kind}s at once: 1 are used"):
+        sold.read(lambda tx: quota.refuse_beyond(tx, kept(kind, "second")))
+    for other in set(AssetKind) - {kind}:
+        sold.write(lambda tx, other=other: rows.insert(tx, kept(other, f"a-{other}"), 2.0))  # type: ignore[misc]
+        sold.read(lambda tx, other=other: quota.refuse_beyond(tx, kept(other, "more")))  # type: ignore[misc]
+
+
+def test_a_record_is_found_by_its_name_and_type_in_its_zone_while_it_may_be_there(sold: Store) -> None:
+    """Not by another type, in another zone, or once it is gone."""
+    zone, other = AssetId("asset_zone"), AssetId("asset_other")
+
+    def found(tx: Tx, where: AssetId, host: str, kind: str) -> str | None:
+        record = assets.record_called(tx, where, host, kind)
+        return None if record is None else record.name
+
+    def work(tx: Tx) -> None:
+        for name in ("zone", "other"):
+            rows.insert(tx, kept(AssetKind.ZONE, name), 2.0)
+        for name, state in (("www", AssetState.READY), ("old", AssetState.GONE)):
+            options = {"host": name, "type": "A", "value": "192.0.2.1"}
+            rows.insert(tx, kept(AssetKind.RECORD, name, parent_id=zone, options=options, state=state), 2.0)
+
+    sold.write(work)
+    asked = [(zone, "www", "A"), (zone, "www", "AAAA"), (other, "www", "A"), (zone, "old", "A"), (zone, 'w"w', "A")]
+    assert sold.read(lambda tx: [found(tx, *each) for each in asked]) == ["www", None, None, None, None]
 
 
 def test_an_organisation_s_quota_holds_for_all_its_projects(sold: Store) -> None:

@@ -20,7 +20,8 @@ def test_a_quota_is_set_shown_and_felt(crossway: Crossway, tmp_path: Path) -> No
 
         shown = run("quota", "show", role="tenant")
         assert (shown["reference"], shown["version"], shown["machines"]) == ("bakery/tenant", 0, None)
-        beside = {"volumes": 1, "volume_gib": 8, "snapshots": 0}
+        none = dict.fromkeys(("snapshots", "containers", "zones", "records", "balancers"), 0)
+        beside = {"volumes": 1, "volume_gib": 8, **none}
         assert shown["used"] == {"machines": 1, "cores": 1.0, "memory_gib": 0.5, **beside}
         assert run("quota", "set", "bakery/tenant", "--machines", "9", "--cores", "2")["cores"] == 2
         again = run("quota", "set", "bakery/tenant", "--machines", "none")
