@@ -6,7 +6,7 @@ Pure. Only tags that a controller writes by itself count; a person's words do no
 from collections.abc import Mapping
 from typing import Final
 
-from catalog.machines import TAG_MACHINE
+from catalog.messages.contracts import TAG_MACHINE
 
 # (the tag's name, or how it begins where that ends with ":" or "/"; who writes it)
 _MARKS: Final = (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from catalog.claims import claimed_by
-from catalog.machines import TAG_MACHINE
+from catalog.messages.contracts import TAG_MACHINE
 from catalog.messages.handshake import Capability
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Custody, Machine, MachineState

@@ -5,13 +5,12 @@ from collections.abc import Collection, Mapping
 from sqlmodel import Session
 
 from catalog.errors import WrongState
-from catalog.messages.contracts import TO_PROVISIONER, CreateMachine, DestroyMachine
+from catalog.messages.contracts import TAG_MACHINE, TO_PROVISIONER, CreateMachine, DestroyMachine
 from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId, new_id
 from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState
 from catalog.model.order import Order
 from catalog.store import outbox, rows
 
-TAG_MACHINE = "crossway-machine"
 TAG_ORDER = "crossway-order"
 DESTROYED_ON_REQUEST = "destroyed on request"
 

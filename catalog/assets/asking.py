@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 
 from catalog.cloud_assets import AssetKind, CloudAsset
-from catalog.messages.contracts import TO_PROVISIONER, CreateAsset, DestroyAsset
+from catalog.messages.contracts import TAG_ASSET, TO_PROVISIONER, CreateAsset, DestroyAsset
 from catalog.model.asset import ASSET_TRANSITIONS, LIVE, Asset, AssetEvent
 from catalog.model.ids import MessageId, PlatformId, new_id
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
-
-TAG_ASSET = "crossway-asset"
 
 
 def tags(asset: Asset) -> dict[str, str]:

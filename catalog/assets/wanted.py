@@ -10,7 +10,7 @@ from catalog.model.asset import Asset, AssetState
 
 GIB_LIMIT = 65_536  # 64 TiB: more than any cloud's largest volume
 TTL_S = 300
-_TTL_LIMIT_S = 86_400 * 7
+TTL_LIMIT_S = 86_400 * 7
 _PORT_LIMIT = 65_535
 _DOMAIN_LENGTH = 253
 _TXT_LENGTH = 255
@@ -97,7 +97,7 @@ def _record(given: Mapping[str, str | int | None], domain: str) -> dict[str, str
         "host": host,
         "type": str(kind),
         "value": _value(str(kind), str(given.get("value") or "")),
-        "ttl": str(TTL_S if ttl is None else _number(ttl, "ttl_s", _TTL_LIMIT_S)),
+        "ttl": str(TTL_S if ttl is None else _number(ttl, "ttl_s", TTL_LIMIT_S)),
     }
 
 

@@ -15,6 +15,10 @@ from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId
 TO_PROVISIONER = "provision"
 TO_ORDERS = "settle"
 
+# By these a lost creation is found again: written by whoever asks, looked for by whoever makes.
+TAG_MACHINE = "crossway-machine"
+TAG_ASSET = "crossway-asset"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:

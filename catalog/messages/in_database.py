@@ -14,7 +14,7 @@ from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String,
 
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import Message, from_json
-from catalog.messages.queue import DeadLetter, Handler, QueuePolicy, handled
+from catalog.messages.queue import NEVER_FINISHED, DeadLetter, Handler, QueuePolicy, handled
 from catalog.ports import Clock, MessageQueue
 from catalog.store.database import Database, Tx, insert_new
 
@@ -105,7 +105,7 @@ class InDatabaseQueue:
             return False
         if held.deliveries > self._policy.redelivery_limit + 1:
             # Its handlers did not even fail, they never came back: this message kills processes.
-            await self._bury(held, "never finished")
+            await self._bury(held, NEVER_FINISHED)
             return True
         reason = await self._handled(held, handle)
         if not reason:

@@ -8,6 +8,7 @@ from catalog.messages.contracts import Message, from_json
 
 log = logging.getLogger(__name__)
 
+NEVER_FINISHED = "never finished"  # why a message is dead whose handlers died with their process
 Handler = Callable[[Message], Awaitable[None]]
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 from libcloud.common.exceptions import BaseHTTPError
@@ -17,13 +17,13 @@ from libcloud.storage.types import (
 from catalog.cloud_assets import AssetKind, AssetSpec, CloudAsset
 from catalog.clouds import MachineStatus, Proof
 from catalog.errors import CloudMisbehaved, CloudRefused
+from catalog.messages.contracts import TAG_ASSET
 from catalog.messages.handshake import Capability
 from drivers.clouds.assets import Clean
 from drivers.clouds.aws_services import ROUTE53_VERSION, patience
 from drivers.clouds.parsing import identifier, tag_text
 from drivers.clouds.policy import PAGES_LIMIT
 
-TAG_ASSET: Final = "crossway-asset"
 _FORBIDDEN, _NOT_FOUND = 403, 404
 _RUNNING = MachineStatus.RUNNING
 

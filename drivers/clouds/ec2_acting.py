@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from libcloud.common.exceptions import BaseHTTPError
 
+from catalog.messages.contracts import TAG_MACHINE
 from drivers.clouds import ec2_pages
 from drivers.clouds.routed_http import current_call
-from drivers.provisioner.journal import TAG_MACHINE
 
 _ALLOWED, _DENIED = 412, 403
 # In this order: each is tried only where all before it were answered as dry runs are.

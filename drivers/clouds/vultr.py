@@ -46,7 +46,7 @@ class TaggingDriver(VultrNodeDriverV2):
     def _to_node(self, data: Any) -> Node:
         # The single tag of old need not be told any more.
         parent: Any = super()
-        node: Node = parent._to_node({"tag": "", **data})  # noqa: SLF001 - of its own class  # noqa: SLF001 - libcloud's own reading of one
+        node: Node = parent._to_node({"tag": "", **data})  # noqa: SLF001  # libcloud's own reading of one
         node.extra["tags"] = data["tags"]
         return node
 

@@ -17,15 +17,22 @@ from typing import Protocol, TypeVar
 
 from catalog.clouds import MachineStatus
 from catalog.errors import CloudRefused
-from catalog.messages.contracts import CreateAsset, CreateMachine, DestroyAsset, DestroyMachine, EndEpoch, Message
+from catalog.messages.contracts import (
+    TAG_ASSET,
+    TAG_MACHINE,
+    CreateAsset,
+    CreateMachine,
+    DestroyAsset,
+    DestroyMachine,
+    EndEpoch,
+    Message,
+)
 from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
 
 Creation = CreateMachine | CreateAsset
 Destruction = DestroyMachine | DestroyAsset
 
 TAG_OWNER = "crossway-owner"
-TAG_MACHINE = "crossway-machine"
-TAG_ASSET = "crossway-asset"
 MACHINE = "machine"
 
 

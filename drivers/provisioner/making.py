@@ -7,8 +7,8 @@ for both.
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from catalog.cloud_assets import AssetKind, AssetSpec
-from catalog.clouds import CloudDriver, MachineAction, MachineSpec
+from catalog.cloud_assets import AssetKind, AssetSpec, CloudAsset
+from catalog.clouds import CloudDriver, CloudMachine, MachineAction, MachineSpec
 from catalog.messages.contracts import (
     AssetCreated,
     AssetDestroyed,
@@ -110,6 +110,7 @@ class MachineMaking:
 
     def created(self, job: Job, made: Made, message: MessageId, now_s: float) -> Message:
         """Return MachineCreated."""
+        assert isinstance(made, CloudMachine)
         return MachineCreated(
             id=message,
             created_at_s=now_s,
@@ -117,7 +118,7 @@ class MachineMaking:
             platform=job.platform,
             attempt=job.attempt,
             cloud_id=made.cloud_id,
-            addresses=getattr(made, "addresses", ()),
+            addresses=made.addresses,
         )
 
     def failed(self, job: Job, failure: Failure, message: MessageId, now_s: float) -> Message:
@@ -191,6 +192,7 @@ class AssetMaking:
 
     def created(self, job: Job, made: Made, message: MessageId, now_s: float) -> Message:
         """Return AssetCreated."""
+        assert isinstance(made, CloudAsset)
         return AssetCreated(
             id=message,
             created_at_s=now_s,
@@ -198,7 +200,7 @@ class AssetMaking:
             platform=job.platform,
             attempt=job.attempt,
             cloud_id=made.cloud_id,
-            facts=dict(getattr(made, "facts", {})),
+            facts=dict(made.facts),
         )
 
     def failed(self, job: Job, failure: Failure, message: MessageId, now_s: float) -> Message:

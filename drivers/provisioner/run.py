@@ -11,6 +11,8 @@ from collections import Counter
 from catalog.clouds import Clouds
 from catalog.messages.bell import Bell
 from catalog.messages.contracts import (
+    TAG_ASSET,
+    TAG_MACHINE,
     TO_ORDERS,
     TO_PROVISIONER,
     CreateAsset,
@@ -23,7 +25,7 @@ from catalog.messages.contracts import (
 )
 from catalog.model.ids import PlatformId
 from catalog.ports import Checkpoint, Clock, MessageQueue
-from drivers.provisioner.journal import TAG_ASSET, TAG_MACHINE, TAG_OWNER, ProvisionPolicy, Records
+from drivers.provisioner.journal import TAG_OWNER, ProvisionPolicy, Records
 from drivers.provisioner.work import Work
 
 log = logging.getLogger(__name__)

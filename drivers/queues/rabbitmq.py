@@ -23,14 +23,13 @@ from yarl import URL
 
 from catalog.errors import QueueUnavailable
 from catalog.messages.contracts import Message
-from catalog.messages.queue import DeadLetter, Handler, QueuePolicy, handled
+from catalog.messages.queue import NEVER_FINISHED, DeadLetter, Handler, QueuePolicy, handled
 from catalog.secrets import Secret
 
 log = logging.getLogger(__name__)
 
 FAILURES: Final = "x-crossway-failures"
 REASON: Final = "x-crossway-reason"
-NEVER_FINISHED: Final = "never finished"
 _REDELIVERED: Final = "x-delivery-count"  # the broker's own count of deliveries that ended with their connection
 # A belt under our own count: it can never be changed for a queue that exists, so it is no setting.
 _BROKER_LIMIT: Final = 100

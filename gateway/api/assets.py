@@ -6,6 +6,7 @@ from pydantic import Field, PrivateAttr
 
 from catalog import tenancy
 from catalog.assets import place, using
+from catalog.assets.wanted import GIB_LIMIT, TTL_LIMIT_S
 from catalog.cloud_assets import AssetKind
 from catalog.errors import (
     CloudRefused,
@@ -42,7 +43,7 @@ class AssetIn(Body):
         description="An offer's id, or the name of a platform; left out for what is made of, or in, a parent.",
     )
     name: Name | None = Field(default=None, description="What it shall be called; else as its kind.")
-    size_gib: int | None = Field(default=None, ge=1, le=65_536, description="Of a volume; at least its snapshot's.")
+    size_gib: int | None = Field(default=None, ge=1, le=GIB_LIMIT, description="Of a volume; at least its snapshot's.")
     location: Word | None = Field(
         default=None, description="Id or name of one of the platform's locations; else the cloud chooses."
     )
@@ -54,7 +55,7 @@ class AssetIn(Body):
     host: Domain | None = Field(default=None, description="Of a record: a name in its zone.")
     record_type: Literal["A", "AAAA", "CNAME", "TXT"] | None = None
     value: RecordValue | None = Field(default=None, description="Of a record: an address, a name or a text.")
-    ttl_s: int | None = Field(default=None, ge=1, le=604_800, description="Of a record: how long it may be kept.")
+    ttl_s: int | None = Field(default=None, ge=1, le=TTL_LIMIT_S, description="Of a record: how long it may be kept.")
     port: Port | None = Field(default=None, description="Of a balancer: where it listens.")
     machine_port: Port | None = Field(default=None, description="Of a balancer: where its machines do; else the same.")
     project: ProjectReference | None = Field(default=None, description="Needed by who works in several.")

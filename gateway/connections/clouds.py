@@ -19,7 +19,8 @@ from catalog.clouds import (
 from catalog.connections import count_call
 from catalog.consent import allowed, standing
 from catalog.errors import CloudRefused, Denied
-from catalog.machines import TAG_MACHINE, made_by_us
+from catalog.machines import made_by_us
+from catalog.messages.contracts import TAG_MACHINE
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId

@@ -6,7 +6,7 @@ import pytest
 
 from catalog import drift, publish
 from catalog.clouds import CloudMachine, MachineStatus
-from catalog.machines import TAG_MACHINE
+from catalog.messages.contracts import TAG_MACHINE
 from catalog.model.consent import Grant, GrantState
 from catalog.model.event import Event
 from catalog.model.ids import GrantId, MachineId, PlatformId, new_id

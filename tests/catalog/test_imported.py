@@ -13,7 +13,8 @@ from catalog.costs.tally import Month, tally
 from catalog.errors import AlreadyExists, BudgetExceeded, CatalogError, Denied, InvalidValue, QuotaExceeded, WrongState
 from catalog.holders import holder
 from catalog.leases import ending, rules
-from catalog.machines import TAG_MACHINE, ours_among, release
+from catalog.machines import ours_among, release
+from catalog.messages.contracts import TAG_MACHINE
 from catalog.model.consent import Grant, Side
 from catalog.model.event import Event
 from catalog.model.ids import MachineId, ProjectId
