@@ -38,7 +38,8 @@ def chosen(hits: Sequence[Hit], images: Mapping[str, Sequence[InventoryItem]], w
 def best_image(items: Sequence[InventoryItem], wanted: System, architecture: str | None) -> InventoryItem | None:
     """Return the newest image of ``wanted`` that a size of ``architecture`` can run, of equals the greatest name.
 
-    Where one side does not say its architecture nothing stands against it, but one that says the same comes first.
+    Where one side does not say its architecture nothing stands against it, but one that says the same comes first. One
+    whose name begins with the system comes before one in which it comes later, which is mostly something on top of it.
     """
     fitting = [
         item
@@ -52,7 +53,8 @@ def best_image(items: Sequence[InventoryItem], wanted: System, architecture: str
 
 def _newest(item: InventoryItem, architecture: str | None) -> tuple[object, ...]:
     numbers = [int(part) for part in re.findall(r"[0-9]+", item.os_version or "")]
-    return numbers, item.architecture == architecture, item.name, item.cloud_id
+    is_plain = item.os_family is not None and item.name.casefold().startswith(item.os_family)
+    return numbers, item.architecture == architecture, is_plain, item.name, item.cloud_id
 
 
 def _candidate(hit: Hit, size: InventoryItem, image: InventoryItem) -> dict[str, Any]:

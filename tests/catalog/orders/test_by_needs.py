@@ -526,3 +526,11 @@ def rule_for(market: Store, platform: str) -> None:
 def approve(market: Store, order: Order) -> None:
     """Let the owner approve."""
     market.write(lambda tx: says(tx, "olga", Verdict.APPROVE, order, NOW_S))
+
+
+def test_a_plain_image_comes_before_one_with_more_on_it() -> None:
+    """Though the other's name is the greater one; a newer system comes before both."""
+    plain, more = image("Debian-12-amd64", "12"), image("web-on-debian-12", "12")
+    newer = image("web-on-debian-13", "13")
+    assert best_image([plain, more], System(family="debian", version="12"), None) == plain
+    assert best_image([plain, more, newer], System(family="debian"), None) == newer
