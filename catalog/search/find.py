@@ -98,7 +98,7 @@ def find(
     if query.sort == "rtt_ms":
         by["rtt_ms"] = _spread([_known(each.known("rtt_ms", now_s)) for each in whole.offers], offers)
     keys, priced = columns.key[rows], columns.price_id[rows]
-    alone = _best_of_each(offers, keys, by[query.sort], query) if one_per_offer else None
+    alone = _best_of_each(offers, keys, by[query.sort], score, query) if one_per_offer else None
     chosen, next_token = _page(keys, by[query.sort], query, limit=limit, token=token, among=alone)
     items = search.items_by_id(tx, [int(keys[place]) for place in chosen if keys[place] >= 0])
     prices = search.prices_by_id(tx, {int(priced[place]) for place in chosen} - {0})
@@ -225,8 +225,9 @@ def _order(values: Floats, query: Query) -> Floats:
     return found
 
 
-def _best_of_each(offers: Codes, keys: Keys, values: Floats, query: Query) -> Mask:
-    ordered = np.lexsort((keys, _order(values, query)))
+def _best_of_each(offers: Codes, keys: Keys, values: Floats, score: Floats, query: Query) -> Mask:
+    """Return the best row of each offer; where the order knows no difference, that of the better score."""
+    ordered = np.lexsort((keys, -score, _order(values, query)))
     _, first = np.unique(offers[ordered], return_index=True)
     mask: Mask = np.zeros(len(keys), dtype=np.bool_)
     mask[ordered[first]] = True

@@ -534,3 +534,17 @@ def test_a_plain_image_comes_before_one_with_more_on_it() -> None:
     newer = image("web-on-debian-13", "13")
     assert best_image([plain, more], System(family="debian", version="12"), None) == plain
     assert best_image([plain, more, newer], System(family="debian"), None) == newer
+
+
+def test_where_no_price_is_known_the_size_that_fits_best_is_chosen(store: Store) -> None:
+    """The cheapest are wanted, and nobody knows what any costs: the later one that gives no more than is asked for."""
+
+    def work(tx: Tx) -> None:
+        a_project(tx, NOW_S)
+        (platform,) = add_market(tx, range(1), sizes=8, images=4, priced=False)
+        exact = {"vcpu": 3.0, "memory_gib": 5.0, "architecture": "x86_64"}
+        item = InventoryItem(platform_id=platform, kind="size", cloud_id="exact", name="exact", facts={}, **exact)
+        rows.insert(tx, item, NOW_S)
+
+    store.write(work)
+    assert [each["size"] for each in found(store, vcpu_min="3", memory_gib_min="5")] == ["exact"]
