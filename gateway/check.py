@@ -19,7 +19,7 @@ from catalog.store.rows import first
 from gateway.api.server import check_listen
 from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, declare, prepare_state_dir
 from gateway.clock import SystemClock
-from gateway.compose import Keys
+from gateway.compose.keys import Keys
 from gateway.errors import GatewayError
 from gateway.network import GATEWAY_NODE, declared_topology
 from gateway.policies import tunnel_policy

@@ -14,7 +14,8 @@ from catalog.store.database import migrate as migrate_database
 from catalog.store.database import schema_state, shown
 from gateway.bootstrap import prepare_state_dir
 from gateway.check import check_all
-from gateway.compose import Adapters, gateway
+from gateway.compose.adapters import Adapters
+from gateway.compose.gateway import gateway
 from gateway.errors import GatewayError
 from gateway.settings import Settings, load
 from gateway.telemetry import configured_logging

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.compose import Adapters
+from gateway.compose.adapters import Adapters
 from gateway.programs import serve
 
 

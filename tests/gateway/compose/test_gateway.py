@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from catalog.errors import InvalidValue, WrongState
+from catalog.errors import WrongState
 from gateway.api.services import Wakes
 from gateway.bootstrap import ADMIN_TOKEN_FILE
-from gateway.compose import Keys, gateway
+from gateway.compose.gateway import gateway
 from gateway.settings import ApiSettings, GatewaySettings, Settings
 from tests.support.api_world import until
 
@@ -75,14 +75,3 @@ def test_a_gateway_that_ends_writes_down_what_calls_left(tmp_path: Path) -> None
     assert used_at_s is not None
     assert [action for action, _ in records] == ["remove_site", "remove_site"]
     assert json.loads(records[1][1])["count"] == "2"
-
-
-def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    """Each of the three key files must be its owner's alone."""
-    first = Keys.load(tmp_path)
-    assert Keys.load(tmp_path).ssh.public() == first.ssh.public()
-    for file in sorted(tmp_path.iterdir()):
-        file.chmod(0o644)
-        with pytest.raises(InvalidValue):
-            Keys.load(tmp_path)
-        file.chmod(0o600)
