@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.door import Door, Keys, Limit, TokenOut, remote
+from gateway.cli.durations import seconds_if_given
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column, note
 from gateway.cli.platform import show_once
@@ -34,8 +35,10 @@ def create_token(
     account: Annotated[str | None, typer.Option(help="For this account; without it and a role, one's own.")] = None,
     role: Annotated[str | None, typer.Option(help="A role of its own; in a project, member if none is named.")] = None,
     project: Annotated[str | None, typer.Option(help="In this project, ORG/PROJECT.")] = None,
-    scope: Annotated[list[str] | None, typer.Option(help="Only for this permission; may be repeated.")] = None,
-    ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="Only for this permission; repeatable.")] = None,
+    expires_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From now, such as 12h or 7d; left out, no end.")
+    ] = None,
     token_out: TokenOut = None,
 ) -> None:
     """Issue a token; its text is shown once."""
@@ -44,7 +47,7 @@ def create_token(
     limits = scope or None
     with kept_secret(token_out) as keep:
         token = door.client.tokens.create(
-            name=name, role=role, account=account, project=project, scopes=limits, ttl_s=ttl
+            name=name, role=role, account=account, project=project, scopes=limits, ttl_s=seconds_if_given(expires_after)
         )
         show_once(door, dict(token), keep)
 

@@ -34,10 +34,6 @@ def said(approval: Mapping[str, Any]) -> str:
     )
 
 
-def _list(words: object) -> str:
-    return ", ".join(words) if isinstance(words, list) else ""
-
-
 COLUMNS = (
     Column("ID", "id"),
     Column("ORDER", "order"),
@@ -54,10 +50,10 @@ _RULES = (
     Column("NAME", "name"),
     Column("WHOSE", lambda each: str(each["holder"] or "everybody's")),
     Column("OVER", lambda each: "" if each["over"] is None else f"{each['over']} {each['currency']}"),
-    Column("PLATFORMS", lambda each: _list(each["platforms"])),
-    Column("OFFERS", lambda each: _list(each["offers"])),
+    Column("PLATFORMS", "platforms"),
+    Column("OFFERS", "offers"),
     Column("NEEDED", "needed"),
-    Column("OF", lambda each: _list(each["approvers"])),
+    Column("OF", "approvers"),
 )
 
 
@@ -121,10 +117,10 @@ def add_rule(
         str | None, typer.Option(help="Only orders that cost more a month, or nobody knows what; with --currency.")
     ] = None,
     currency: Annotated[str | None, typer.Option(help="Its ISO 4217 code.")] = None,
-    platform: Annotated[list[str] | None, typer.Option(help="Only orders at this platform. Repeat for more.")] = None,
-    offer: Annotated[list[str] | None, typer.Option(help="Only orders of this offer, by id. Repeat for more.")] = None,
+    platform: Annotated[list[str] | None, typer.Option(help="Only orders at this platform; repeatable.")] = None,
+    offer: Annotated[list[str] | None, typer.Option(help="Only orders of this offer, by id; repeatable.")] = None,
     allow_own: Annotated[bool, typer.Option("--allow-own", help="Who ordered may be one of them.")] = False,
-    wait: Annotated[str, typer.Option(metavar="TIME", help="So long an order waits; then it fails.")] = "7d",
+    within: Annotated[str, typer.Option(metavar="TIME", help="So long an order waits; then it fails.")] = "7d",
 ) -> None:
     """Let orders that are all that is named need approval; naming nothing, every order does."""
     rule = door.client.approval_rules.create(
@@ -137,7 +133,7 @@ def add_rule(
         offers=offer or (),
         platforms=platform or (),
         allows_own=allow_own,
-        wait_s=seconds_of(wait),
+        wait_s=seconds_of(within),
     )
     door.show(rule)
 

@@ -47,7 +47,7 @@ def set_budget(
     amount: Annotated[str | None, typer.Option(help="For each month, such as 500 or 99.50.")] = None,
     currency: Annotated[str | None, typer.Option(help="Its ISO 4217 code; nothing is converted.")] = None,
     alert: Annotated[
-        list[float] | None, typer.Option(help="Tell when this share is spent, such as 0.8. Repeat for more.")
+        list[float] | None, typer.Option(help="Tell when this share is spent, such as 0.8; repeatable.")
     ] = None,
     stop_orders: Annotated[
         bool | None, typer.Option("--stop-orders/--no-stop-orders", help="Refuse orders that would not fit.")

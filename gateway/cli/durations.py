@@ -15,6 +15,11 @@ def seconds_of(text: str) -> float:
     return sum(float(count) * _UNITS[unit or "s"] for count, unit in re.findall(r"(\d+)([dhms]?)", text))
 
 
+def seconds_if_given(text: str | None) -> float | None:
+    """Return the same, None for an option that was left out. Raises CliError."""
+    return None if text is None else seconds_of(text)
+
+
 def limit_of(text: str) -> float | None:
     """Return the same, None for ``none``. Raises CliError."""
     return None if text == "none" else seconds_of(text)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.door import Door, Key, Keys, Limit, State, Yes, guarded, remote
+from gateway.cli.durations import seconds_if_given
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column
 
@@ -73,9 +74,13 @@ def answer(
     cores: Annotated[int | None, typer.Option(min=1, help="vCPU over all machines at once.")] = None,
     memory_gib: Annotated[int | None, typer.Option(min=1, help="Memory over all machines at once.")] = None,
     calls_per_minute: Annotated[int | None, typer.Option(min=10, help="Calls of this capability.")] = None,
-    expires_after_s: Annotated[float | None, typer.Option(min=1, help="From now; left out, no end.")] = None,
+    expires_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From now, such as 12h or 7d; left out, no end.")
+    ] = None,
     on_end: Annotated[str | None, typer.Option(help="What becomes of machines: keep, drain or destroy.")] = None,
-    wind_down_s: Annotated[float | None, typer.Option(min=1, help="How long they may stay.")] = None,
+    wind_down: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long they may stay, such as 12h or 7d.")
+    ] = None,
 ) -> None:
     """Grant, narrow or deny, as the platform's owner; it takes effect at once."""
     terms = {
@@ -84,9 +89,9 @@ def answer(
         "cores": cores,
         "memory_gib": memory_gib,
         "calls_per_minute": calls_per_minute,
-        "expires_after_s": expires_after_s,
+        "expires_after_s": seconds_if_given(expires_after),
         "on_end": on_end,
-        "wind_down_s": wind_down_s,
+        "wind_down_s": seconds_if_given(wind_down),
     }
     door.show(door.client.grants.answer(grant, decision, **terms))
 
@@ -96,10 +101,12 @@ def link(
     door: Door,
     *,
     grant: Key,
-    expires_after_s: Annotated[float | None, typer.Option(min=1, help="From now; left out, three days.")] = None,
+    expires_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From now, such as 12h or 7d; left out, three days.")
+    ] = None,
 ) -> None:
     """Make a link by which a grant is answered in a browser, once, by whoever holds it; the one before ends."""
-    made = door.client.grants.link(grant, expires_after_s=expires_after_s)
+    made = door.client.grants.link(grant, expires_after_s=seconds_if_given(expires_after))
     address = door.client.wire.address
     # Where the gateway is spoken to by a socket, only its admin knows how browsers reach it.
     door.show(made if address.kind == "unix" else {**made, "url": f"{address.origin}{made['path']}"})

@@ -7,7 +7,7 @@ import typer
 from gateway.cli.approval import COLUMNS as APPROVALS
 from gateway.cli.connection import STEPS
 from gateway.cli.door import Door, IdempotencyKey, Key, Limit, State, Timeout, Wait, remote
-from gateway.cli.durations import seconds_of
+from gateway.cli.durations import seconds_if_given
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column, Format, note
 from gateway.cli.pairs import numbers_of, pairs_of
@@ -97,7 +97,7 @@ def create_order(
         location=location,
         key_pair=key_pair,
         network=network,
-        lease_s=None if lease is None else seconds_of(lease),
+        lease_s=seconds_if_given(lease),
         name=name,
         idempotency_key=idempotency_key,
     )

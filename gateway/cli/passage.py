@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli import child
 from gateway.cli.door import Door, Key, Keys, Limit, remote
+from gateway.cli.durations import seconds_if_given
 from gateway.cli.exits import CliError, lines_of
 from gateway.cli.output import Column, note
 from gateway.client import ClientError
@@ -50,7 +51,10 @@ def connect(
     command: Annotated[
         list[str], typer.Argument(metavar="-- COMMAND...", help="Such as: openstack server list; aws ec2 …; bash.")
     ],
-    ttl: Annotated[float | None, typer.Option(min=1, help="Seconds after which it ends by itself.")] = None,
+    expires_after: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When it ends by itself, such as 30m; left out, as the gateway has it set."),
+    ] = None,
 ) -> None:
     """Run a command with a session at the platform, for exactly what is granted; its exit status becomes this one's.
 
@@ -61,7 +65,7 @@ def connect(
     if address.kind == "unix":
         raise CliError("the cloud's own clients speak no unix sockets", fix="--server http://host:port or https://host")
     passage = door.client.passages.open(
-        platform, purpose=PurePath(command[0]).name, gateway_url=str(address), ttl_s=ttl
+        platform, purpose=PurePath(command[0]).name, gateway_url=str(address), ttl_s=seconds_if_given(expires_after)
     )
     try:
         status = child.run(command, _environment(os.environ, passage["environment"] or {}))

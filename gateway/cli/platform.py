@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from gateway.cli.door import Door, Limit, NameOrId, NamesOrIds, TokenOut, Yes, remote
+from gateway.cli.durations import seconds_if_given
 from gateway.cli.exits import CliError, ExitCode
 from gateway.cli.output import Column
 from gateway.cli.pairs import pairs_of
@@ -77,7 +78,9 @@ def create_enrolment(
     ] = None,
     connector_dial_from: Annotated[list[str] | None, typer.Option(metavar="SITE=HOST:PORT")] = None,
     connector_ca_file: Annotated[Path | None, typer.Option(help="Its private CA, PEM.")] = None,
-    ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
+    expires_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From now, such as 12h or 7d; left out, one day.")
+    ] = None,
     token_out: TokenOut = None,
 ) -> None:
     """Approve the endpoints of a platform that is yet to enrol, and issue its one-time token."""
@@ -88,7 +91,9 @@ def create_enrolment(
         endpoints.append(_approval("connector", connector_url, connector_dial, connector_dial_from, connector_ca_file))
     endpoints += _services(pairs_of(service, "--service"), pairs_of(service_dial, "--service-dial"), api_ca_file)
     with kept_secret(token_out) as keep:
-        enrolment = door.client.enrolments.create(platform_name=platform, endpoints=endpoints, ttl_s=ttl)
+        enrolment = door.client.enrolments.create(
+            platform_name=platform, endpoints=endpoints, ttl_s=seconds_if_given(expires_after)
+        )
         show_once(door, dict(enrolment), keep)
 
 
@@ -187,12 +192,16 @@ def issue_token(
     door: Door,
     *,
     platform: NameOrId,
-    ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.")] = None,
+    expires_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="From now, such as 12h or 7d; left out, no end.")
+    ] = None,
     token_out: TokenOut = None,
 ) -> None:
     """Issue a platform another token, because its own is lost; revoke the lost one with `token revoke`."""
     with kept_secret(token_out) as keep:
-        token = door.client.tokens.create(role="platform", name=f"platform {platform}", platform=platform, ttl_s=ttl)
+        token = door.client.tokens.create(
+            role="platform", name=f"platform {platform}", platform=platform, ttl_s=seconds_if_given(expires_after)
+        )
         show_once(door, dict(token), keep)
 
 

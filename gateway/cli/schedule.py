@@ -54,7 +54,7 @@ def set_schedule(
     *,
     whose: Whose,
     window: Annotated[
-        list[str], typer.Argument(metavar="WINDOW...", help="When it runs: 'weekdays 08:00-18:00'. Repeat for more.")
+        list[str], typer.Argument(metavar="WINDOW...", help="When it runs: 'weekdays 08:00-18:00'. Repeatable.")
     ],
     zone: Annotated[str, typer.Option(help="By the clock of this IANA zone.")] = "UTC",
 ) -> None:

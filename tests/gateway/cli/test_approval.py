@@ -26,7 +26,7 @@ def test_an_order_waits_is_approved_or_denied_and_tells_by_whom(crossway: Crossw
         run(*adding, "--over", "10", code=2)
         run(*adding, "--over", "10", "--currency", "EUR", "--needed", "2", code=2)
         assert "organisation" in run(*adding, role="owner", code=5)
-        rule = run(*adding, "--over", "10", "--currency", "EUR", "--wait", "2h")
+        rule = run(*adding, "--over", "10", "--currency", "EUR", "--within", "2h")
         assert (rule["holder"], rule["approvers"], rule["wait_s"]) == ("bakery/tenant", ["mara@bakery.example"], 7200)
         assert rule["id"] in [each["id"] for each in run("approval", "rule", "list", role="tenant")]
         assert run("approval", "rule", "show", rule["id"], role="tenant")["set_by_admin"] is True

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_enrolment(run: Run, tmp_path: Path, crossway: Crossway, api: ServedApi)
     url, token_file, secret_file = "https://bergen.example.org", tmp_path / "enrolment", tmp_path / "secret"
     own_token = tmp_path / "own"
     secret_file.write_text(CANARY)
-    words = ("enrolment", "create", "bergen", "--api-url", url, "--api-dial", "192.0.2.9:443", "--ttl", "60")
+    words = ("enrolment", "create", "bergen", "--api-url", url, "--api-dial", "192.0.2.9:443", "--expires-after", "60")
     made = run(*words, "--token-out", str(token_file))
     assert "token" not in made
 
@@ -268,6 +269,20 @@ def test_grants_and_rules(run: Run, api: ServedApi) -> None:
     run("grant", "rule", "remove", rule["id"])
 
 
+def test_an_end_is_said_as_a_length_of_time(run: Run, api: ServedApi) -> None:
+    """Of a grant's terms, of the link by which it is answered, and of a token; nonsense is refused here already."""
+    grant, owner = api.ids["grant-machine"], {"role": "platform"}
+    terms = ("--quota", "5", "--on-end", "drain", "--wind-down", "90m")
+    given = run("grant", "answer", grant, "grant", "--verb", "list", *terms, "--expires-after", "2d", **owner)
+    link = run("grant", "link", grant, "--expires-after", "1d", **owner)
+    token = run("token", "create", "ci", "--role", "auditor", "--expires-after", "1d12h")
+    ends = [datetime.fromisoformat(each["expires_at"]) for each in (given, link, token)]
+    assert given["wind_down_s"] == 5400.0
+    assert [round((end - ends[1]) / timedelta(hours=1), 1) for end in ends] == [24.0, 0.0, 12.0]
+    for words in (("grant", "link", grant), ("grant", "answer", grant, "grant"), ("token", "create", "ci")):
+        run(*words, "--expires-after", "soon", code=2, **owner)
+
+
 def test_orders_pools_and_machines(run: Run, api: ServedApi) -> None:
     """A tenant finds an offer, orders twice under one key and has one order; an admin keeps a pool."""
     assert run("catalog", "entries", role="tenant")
@@ -300,7 +315,7 @@ def test_organisations_projects_and_tokens(run: Run, crossway: Crossway, api: Se
     run("org", "create", "brewery")
     made = run("project", "create", "brewery/web")
     path = tmp_path / "token"
-    token = run("token", "create", "ci", "--project", "brewery/web", "--ttl", "3600", "--token-out", str(path))
+    token = run("token", "create", "ci", "--project", "brewery/web", "--expires-after", "1h", "--token-out", str(path))
 
     def whoami() -> int:
         return crossway("whoami", "--token-file", str(path), CROSSWAY_SERVER=api.server).exit_code
