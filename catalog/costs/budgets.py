@@ -42,6 +42,10 @@ class Standing:
         amount = Decimal(budget.amount)
         return float(self.cost.spent / amount) if amount else 1.0
 
+    def is_spent(self, budget: Budget) -> bool:
+        """Return whether nothing is left of the budget."""
+        return self.cost.spent >= Decimal(budget.amount)
+
 
 def cost_of(tx: Tx, whose: Holder, month: Month, now_s: float) -> Tally:
     """Return what the holder's machines cost in ``month``."""
@@ -162,8 +166,7 @@ def _is_announced_anew(tx: Tx, whose: Holder, held: Budget, wanted: Mapping[str,
     grows = Decimal(after.amount) > Decimal(held.amount)
     if not grows and (after.currency, after.unknown_hourly) == (held.currency, held.unknown_hourly):
         return False
-    found = standing(after, cost_of(tx, whose, Month.at(now_s), now_s))
-    return found.cost.spent < Decimal(after.amount)
+    return not standing(after, cost_of(tx, whose, Month.at(now_s), now_s)).is_spent(after)
 
 
 def _due(tx: Tx, budget: Budget, month: Month, now_s: float) -> tuple[float | None, Standing]:

@@ -4,8 +4,7 @@ Each machine is stopped once for each time that it comes to this; nobody starts 
 included, while the budget is spent. A new month, or a larger budget, starts nothing: people and schedules do.
 """
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from catalog.connections import record_step
@@ -62,14 +61,11 @@ def has_to_stop(tx: Tx, machine_id: str, now_s: float) -> bool:
     machine = rows.by_id(tx, Machine, machine_id)
     if machine.project_id is None or machine.state is not MachineState.IN_USE or machine.custody == Custody.OBSERVED:
         return False
-    spent = [
-        budget
-        for whose in holders_of(tx, machine.project_id)
-        if (budget := rows.find(tx, Budget, whose.id)) is not None and budget.stops_machines
-        if _is_spent(tx, budget, now_s)
-    ]
     stopped_s = machine.budget_stop_s
-    return any(stopped_s is None or stopped_s < (budget.stop_at_s or 0.0) for budget in spent)
+    return any(
+        stopped_s is None or stopped_s < (budget.stop_at_s or 0.0)
+        for _, budget in _spent_over(tx, machine.project_id, now_s)
+    )
 
 
 def note_stop(tx: Tx, machine_id: str, now_s: float, *, was_changed: bool, failure: str = "") -> None:
@@ -85,20 +81,20 @@ def note_stop(tx: Tx, machine_id: str, now_s: float, *, was_changed: bool, failu
     record_step(tx, machine.id, "machine.stop", "failed" if failure else "done", now_s, failure or REASON)
 
 
-def spent_of(tx: Tx, project_id: ProjectId, now_s: float) -> Holder | None:
-    """Return whose budget is spent and stops the project's machines now, None: nobody's."""
+def refuse_start(tx: Tx, project_id: ProjectId | None, now_s: float) -> None:
+    """Raise BudgetExceeded while a spent budget stops the machines of the project."""
+    spent = next(_spent_over(tx, project_id, now_s), None) if project_id is not None else None
+    if spent is not None:
+        whose, _ = spent
+        raise BudgetExceeded(f"the budget of {whose} is spent, and stops machines", field="budget", fix=_FIX)
+
+
+def _spent_over(tx: Tx, project_id: ProjectId, now_s: float) -> Iterator[tuple[Holder, Budget]]:
+    """Yield the spent budgets that stop the project's machines now, the project's own first, with whose each is."""
     for whose in holders_of(tx, project_id):
         budget = rows.find(tx, Budget, whose.id)
         if budget is not None and budget.stops_machines and _is_spent(tx, budget, now_s):
-            return whose
-    return None
-
-
-def refuse_start(tx: Tx, project_id: ProjectId | None, now_s: float) -> None:
-    """Raise BudgetExceeded while a spent budget stops the machines of the project."""
-    whose = spent_of(tx, project_id, now_s) if project_id is not None else None
-    if whose is not None:
-        raise BudgetExceeded(f"the budget of {whose} is spent, and stops machines", field="budget", fix=_FIX)
+            yield whose, budget
 
 
 def _stopping(tx: Tx) -> Sequence[Budget]:
@@ -121,4 +117,4 @@ def _spent(tx: Tx, budget: Budget, now_s: float, *, in_s: float = 0.0) -> bool:
     month = Month.at(now_s)
     at_s = min(now_s + in_s, month.end_s)
     tally = budgets.cost_of(tx, holder(tx, budget.id), month, at_s)
-    return budgets.standing(budget, tally).cost.spent >= Decimal(budget.amount)
+    return budgets.standing(budget, tally).is_spent(budget)
