@@ -7,7 +7,8 @@ included, while the budget is spent. A new month, or a larger budget, starts not
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from catalog.connections import record_step
+from catalog import unattended
+from catalog.clouds import MachineAction
 from catalog.costs import budgets
 from catalog.costs.tally import Month
 from catalog.errors import BudgetExceeded
@@ -18,9 +19,9 @@ from catalog.model.machine import Custody, Machine, MachineState
 from catalog.store import costs, events, rows
 from catalog.store.database import Tx
 from catalog.store.telling import telling
+from catalog.unattended import Cause
 
 ANNOUNCED_S: Final = 3600.0  # so long before machines stop their project is told: long enough to save one's work
-REASON: Final = "the budget is spent"
 _FIX = "wait for the next month, or ask for a larger budget"
 
 
@@ -74,11 +75,7 @@ def note_stop(tx: Tx, machine_id: str, now_s: float, *, was_changed: bool, failu
     rows.update(tx, machine, {"budget_stop_s": now_s}, now_s)
     if not was_changed and not failure:
         return
-    about = telling(machine)
-    assert about is not None
-    kind = "machine.budget-stop-failed" if failure else "machine.budget-stop"
-    events.append(tx, about, kind, {**about.facts, "reason": failure or REASON}, now_s)
-    record_step(tx, machine.id, "machine.stop", "failed" if failure else "done", now_s, failure or REASON)
+    unattended.tell(tx, machine, MachineAction.STOP, Cause.BUDGET, now_s, failure=failure)
 
 
 def refuse_start(tx: Tx, project_id: ProjectId | None, now_s: float) -> None:

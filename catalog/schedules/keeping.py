@@ -6,16 +6,16 @@ by hand has it so until then. After a time in which nobody looked only the newes
 
 from collections.abc import Mapping, Sequence
 
-from catalog import consent
-from catalog.connections import record_step
+from catalog import consent, unattended
+from catalog.clouds import MachineAction
 from catalog.errors import Denied, WrongState
 from catalog.model.ids import MachineId, ProjectId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.schedule import Schedule
 from catalog.schedules.windows import Edge, Plan, last_edge, next_edge, plan
-from catalog.store import events, rows
+from catalog.store import rows
 from catalog.store.database import Tx
-from catalog.store.telling import telling
+from catalog.unattended import Cause
 
 _MACHINE, _VERBS = "machine", ("start", "stop")
 _ENDED = frozenset({MachineState.DESTROYING, MachineState.GONE})
@@ -104,7 +104,8 @@ def settle(tx: Tx, machine_id: str, edge: Edge, now_s: float, *, was_changed: bo
         return False
     rows.update(tx, machine, {"edge_s": edge.at_s}, now_s)
     if was_changed or failure:
-        _tell(tx, machine, "start" if edge.runs else "stop", failure, now_s)
+        action = MachineAction.START if edge.runs else MachineAction.STOP
+        unattended.tell(tx, machine, action, Cause.SCHEDULE, now_s, failure=failure)
     return True
 
 
@@ -120,14 +121,6 @@ def _refuse_ungranted(tx: Tx, machine: Machine, now_s: float) -> None:
     except Denied as error:
         # Not the caller lacks a right: the owner of the platform has not given it.
         raise WrongState(str(error), field="windows", fix="ask the platform's owner for start and stop") from error
-
-
-def _tell(tx: Tx, machine: Machine, deed: str, failure: str, now_s: float) -> None:
-    about = telling(machine)
-    assert about is not None
-    kind = f"machine.schedule-{'failed' if failure else deed}"
-    events.append(tx, about, kind, {**about.facts, "deed": deed, "reason": failure or "its schedule"}, now_s)
-    record_step(tx, machine.id, f"machine.{deed}", "failed" if failure else "done", now_s, failure or "its schedule")
 
 
 def _set(  # noqa: PLR0917 whose, for whom, what, when: read as one sentence

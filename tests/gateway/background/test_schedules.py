@@ -243,7 +243,7 @@ def test_a_cloud_that_refuses_is_told_of_once_and_holds_nobody_up(tmp_path: Path
         await here.look(23, 18)
         here.cloud.refuses = False
         assert await here.look(23, 19) == []
-        assert await here.told() == ["machine.schedule-failed"] * 2
+        assert await here.told() == ["machine.schedule-stop-failed"] * 2
         here.cloud._machines["vm-0"] = replace(here.cloud._machines["vm-0"], status=MachineStatus.STOPPED)
         assert await here.look(24, 8) == [("vm-0", "start")]
 

@@ -119,7 +119,7 @@ def test_nobody_starts_them_but_an_admin(tmp_path: Path) -> None:
         assert await refused(19.1)
         await here.database.read(lambda tx: stops.refuse_start(tx, OTHER_PROJECT, at(23, 19.1)))
         assert await here.look(24, 8) == []
-        assert await told(here, "machine.schedule-failed") == 1
+        assert await told(here, "machine.schedule-start-failed") == 1
         await here.cloud.act("vm-0", MachineAction.START)
         assert await look(here, 24, 8.5) == []
         await budget(here, "1000")
