@@ -3,12 +3,14 @@
 No clock. What is remembered is only an order, and a restart forgets it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from catalog.errors import CatalogError
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine
+from gateway.background.rounds import Visit
 
 # So many in a row that are not answered for are not their own trouble any more, but the platform's.
 SILENT_IN_A_ROW = 3
@@ -19,6 +21,15 @@ class InTurn:
     """Which machines could not be worked on the last time: they come last, so that none waits behind them for ever."""
 
     _ill: dict[PlatformId, frozenset[str]] = field(default_factory=dict)
+
+    def visits(
+        self, machines: Iterable[Machine], deed: Callable[[Machine], Awaitable[None]]
+    ) -> Mapping[PlatformId, Visit]:
+        """Return a visit to each platform of these machines, in which ``deed`` is done to its own as in ``each``."""
+        by_platform: dict[PlatformId, list[Machine]] = {}
+        for machine in machines:
+            by_platform.setdefault(machine.platform_id, []).append(machine)
+        return {platform: partial(self.each, platform, theirs, deed) for platform, theirs in by_platform.items()}
 
     async def each(
         self, platform: PlatformId, machines: Sequence[Machine], deed: Callable[[Machine], Awaitable[None]]

@@ -6,7 +6,6 @@ An idle machine that its cloud lost or could not keep is disposed of, and its po
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from catalog.clouds import Clouds, MachineStatus
 from catalog.errors import CatalogError
@@ -37,13 +36,7 @@ class RefreshMachines:
 
     async def due(self) -> Mapping[PlatformId, Visit]:
         """Return the platforms with machines to read."""
-        by_platform: dict[PlatformId, list[Machine]] = {}
-        for machine in await self.database.read(_delivered):
-            by_platform.setdefault(machine.platform_id, []).append(machine)
-        return {
-            platform: partial(self.in_turn.each, platform, machines, self._read)
-            for platform, machines in by_platform.items()
-        }
+        return self.in_turn.visits(await self.database.read(_delivered), self._read)
 
     async def _read(self, machine: Machine) -> None:
         """Read the machine; one that the cloud does not tell about is left as it was. Raises what may pass."""

@@ -5,14 +5,12 @@ out of reach is tried again until the next edge says otherwise. A visit may last
 more before anything is done about it: who started a machine meanwhile, or changed its schedule, is not overruled.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from catalog.clouds import Clouds, MachineAction, MachineStatus
+from catalog.clouds import Clouds
 from catalog.costs.stops import refuse_start
-from catalog.errors import CatalogError
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Machine
 from catalog.model.schedule import Schedule
@@ -21,17 +19,13 @@ from catalog.schedules import keeping
 from catalog.schedules.windows import Edge
 from catalog.store import rows, schedules
 from catalog.store.database import Database, Tx
+from gateway.background.bringing import Bringing, Outcome
 from gateway.background.in_turn import InTurn
 from gateway.background.rounds import Visit
-
-log = logging.getLogger(__name__)
 
 # Of what is due at one look; the next look goes on after them, so that what cannot be settled keeps nobody waiting.
 SCHEDULES_A_LOOK = 1000
 MACHINES_A_LOOK = 1000  # of one schedule, at one platform
-
-_RUNS = frozenset({MachineStatus.RUNNING, MachineStatus.PENDING})
-_STANDS = frozenset({MachineStatus.STOPPED})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,46 +46,21 @@ class KeepSchedules:
         over = [schedule.id for schedule, edge, machines in found if edge is None or not machines]
         if over:
             await self.database.write(lambda tx: _advance(tx, over, now_s))
-        by_platform: dict[PlatformId, dict[str, tuple[Machine, Edge]]] = {}
-        for _, edge, machines in found:
-            for machine in machines:
-                assert edge is not None
-                by_platform.setdefault(machine.platform_id, {})[machine.id] = (machine, edge)
-        return {platform: partial(self._settle_all, platform, coming) for platform, coming in by_platform.items()}
-
-    async def _settle_all(self, platform: PlatformId, coming: Mapping[str, tuple[Machine, Edge]]) -> None:
-        """Bring machines of one platform to where their edges say."""
-        machines = [machine for machine, _ in coming.values()]
-        await self.in_turn.each(platform, machines, lambda machine: self._settle(machine, coming[machine.id][1]))
+        coming = {machine.id: (machine, edge) for _, edge, machines in found if edge for machine in machines}
+        return self.in_turn.visits(
+            [machine for machine, _ in coming.values()],
+            lambda machine: self._settle(machine, coming[machine.id][1]),
+        )
 
     async def _settle(self, machine: Machine, edge: Edge) -> None:
-        failure, was_changed = "", False
-        try:
-            if not await self.database.read(partial(_holds, machine.id, edge, self.clock.now_s())):
-                return
-            was_changed = await bring(self.clouds, machine, runs=edge.runs)
-        except CatalogError as error:
-            if error.retryable:
-                raise
-            failure = str(error)
-            log.warning("schedule failed", extra={"machine": machine.id, "code": error.code})
-        settle = partial(_note, machine, edge, self.clock.now_s(), was_changed=was_changed, failure=failure)
-        await self.database.write(settle)
-
-
-async def bring(clouds: Clouds, machine: Machine, *, runs: bool) -> bool:
-    """Have the machine's cloud start it, or stop it, unless it does so already; return whether anything was asked.
-
-    Raises CloudError. A machine that the cloud has not got, or that is in neither state, is let be.
-    """
-    if machine.cloud_id is None:
-        return False
-    driver = await clouds.driver(machine.platform_id)
-    seen = await driver.machine(machine.cloud_id)
-    if seen is None or seen.status not in (_STANDS if runs else _RUNS):
-        return False
-    await driver.act(machine.cloud_id, MachineAction.START if runs else MachineAction.STOP)
-    return True
+        """Bring the machine to where the edge says, unless somebody took it in hand. Raises what may pass."""
+        bringing = Bringing(database=self.database, clock=self.clock, clouds=self.clouds)
+        await bringing.bring(
+            machine,
+            runs=edge.runs,
+            holds=partial(_holds, machine.id, edge),
+            note=partial(_note, machine.id, edge),
+        )
 
 
 def _before_edges(
@@ -111,7 +80,7 @@ def _advance(tx: Tx, over: Sequence[str], now_s: float) -> None:
         keeping.advance(tx, each, now_s)
 
 
-def _holds(machine_id: str, edge: Edge, now_s: float, tx: Tx) -> bool:
+def _holds(machine_id: str, edge: Edge, tx: Tx, now_s: float) -> bool:
     """Return whether the edge is still before the machine. Raises BudgetExceeded for a start that no budget allows."""
     machine = rows.by_id(tx, Machine, machine_id)
     if not keeping.is_before(tx, machine, edge, now_s):
@@ -121,5 +90,5 @@ def _holds(machine_id: str, edge: Edge, now_s: float, tx: Tx) -> bool:
     return True
 
 
-def _note(machine: Machine, edge: Edge, now_s: float, tx: Tx, *, was_changed: bool, failure: str) -> None:
-    keeping.settle(tx, machine.id, edge, now_s, was_changed=was_changed, failure=failure)
+def _note(machine_id: str, edge: Edge, tx: Tx, now_s: float, outcome: Outcome) -> None:
+    keeping.settle(tx, machine_id, edge, now_s, was_changed=outcome.was_changed, failure=outcome.failure)

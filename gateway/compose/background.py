@@ -14,11 +14,11 @@ from gateway import policies
 from gateway.api.idempotency import expire
 from gateway.background.grant_work import grant_work
 from gateway.background.logs import log_work
+from gateway.background.machine_work import machine_work
 from gateway.background.order_work import OrderWork
 from gateway.background.runner import BackgroundTask, Service, Work
 from gateway.background.searching import search_work
 from gateway.background.settle_grants import SettleGrants
-from gateway.background.spending import machine_work
 from gateway.background.tidying import tidy_work
 from gateway.bootstrap import owner_id
 from gateway.compose.adapters import Adapters
