@@ -184,6 +184,7 @@ def test_a_cloud_that_is_away_is_asked_again_and_one_that_refuses_is_not(tmp_pat
         await look(here, 23, 18)
         here.cloud.unreachable = True
         assert await look(here, 23, 19) == []
+        assert await told(here, "machine.budget-stop-failed") == 0
         here.cloud.unreachable, here.cloud.refuses = False, True
         await look(here, 23, 19.1)
         here.cloud.refuses = False
