@@ -35,7 +35,7 @@ def test_openstack(tmp_path: Path, cloud: OpenStack) -> None:
         (server,) = cloud.servers()
         assert server["status"] == "ACTIVE"
         machine = done.stdout.splitlines()[-1].split()
-        assert machine[2:5] == ["private", cloud.size("m1.small"), "in-use"]
+        assert machine[2:6] == ["private", cloud.size("m1.small"), "made", "in-use"]
         assert PASSWORD not in f"{done.stdout}{done.stderr}{reader.told()}"
         # The gateway that made it is gone with the reader.
         cloud.customer().ask("nova", "DELETE", f"/v2.1/servers/{server['id']}")

@@ -33,7 +33,7 @@ def test_ec2(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{reader.told()}"
         machine = done.stdout.splitlines()[-1].split()
-        assert machine[2:5] == ["frankfurt", "t3.micro", "in-use"]
+        assert machine[2:6] == ["frankfurt", "t3.micro", "made", "in-use"]
         assert SECRET not in f"{done.stdout}{done.stderr}{reader.told()}"
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,13 @@ def listed(listing: Listing) -> list[dict[str, Any]]:
 
 def readers() -> dict[int, tuple[str, str]]:
     """Return command line and environment of each reader that this process started and that has not ended."""
-    children = [
-        int(child) for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()
-    ]
     told: dict[int, tuple[str, str]] = {}
-    for child in children:
-        command, environment = (Path(f"/proc/{child}/{name}").read_text() for name in ("cmdline", "environ"))
-        if "drivers.clouds.reader" in command:
-            told[child] = command, environment
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended while the list was read
+            for child in (task / "children").read_text().split():
+                command, environment = (Path(f"/proc/{child}/{name}").read_text() for name in ("cmdline", "environ"))
+                if "drivers.clouds.reader" in command:
+                    told[int(child)] = command, environment
     return told
 
 
