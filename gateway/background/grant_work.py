@@ -10,6 +10,7 @@ from gateway.background.discover import Discover
 from gateway.background.rounds import Rounds
 from gateway.background.runner import BackgroundTask, Work
 from gateway.background.settle_grants import SettleGrants
+from gateway.background.unreached import CloseUnreached
 
 # A grant that is over is felt within a second, as one that is revoked: half of it is for the disk and the network.
 _END_S = 0.5
@@ -17,6 +18,7 @@ _END_S = 0.5
 _LOOK_S = 10.0
 # For one platform: every list that it grants at its own deadline; nobody else waits for it.
 _SETTLE_S = 900.0
+_REACH_S = 5.0  # how exactly it is told for how long a platform has been out of reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,11 @@ def grant_work(grants: SettleGrants, policy: GrantWorkPolicy) -> Sequence[Work]:
         # Apart from ``grants``: what is over ends whether or not anybody can be reached.
         await end_what_is_over(grants.database, grants.clock)
 
+    unreached = CloseUnreached(database=grants.database, clock=grants.clock, publisher=grants.publisher)
     look_s = min(_LOOK_S, policy.discovery_period_s)
     return (
         BackgroundTask(name="expire-grants", run_once=expire, period_s=_END_S, timeout_s=10.0),
+        BackgroundTask(name="unreached", run_once=unreached.run_once, period_s=_REACH_S, timeout_s=10.0),
         Rounds("grants", grants.due, period_s=policy.ask_again_period_s, visit_timeout_s=_SETTLE_S),
         Rounds("discover", discover.due, period_s=look_s, visit_timeout_s=120.0),
     )

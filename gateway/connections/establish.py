@@ -94,8 +94,8 @@ class Establisher:
                 undo.push_async_callback(self.sessions.end, connection_id)
                 await self.sessions.open(connection_id, route, network)
                 await self._move(connection_id, ConnectionEvent.TUNNELLED)
-            found = await self._log_in(live)
-            await self._agree(live, found)
+            if (found := await self._log_in(live)) is not None:
+                await self._agree(live, found)
             async with self.steps.step(connection_id, "connect.establish"):
                 await self._move(connection_id, ConnectionEvent.ESTABLISH)
             undo.pop_all()
@@ -238,10 +238,20 @@ class Establisher:
         await self.note_route(connection_id, route)
         return live
 
-    async def _log_in(self, live: LiveConnection) -> ServiceInformation:
+    async def _log_in(self, live: LiveConnection) -> ServiceInformation | None:
+        """Return the cloud's services; None where it does not answer now and grants stand already.
+
+        Then it is with the cloud as if it had fallen silent a moment later: the background asks it again.
+        """
         async with self.steps.step(live.connection, "connect.log-in"):
             driver = await self.clouds.ungranted(live.target)
-            found = await driver.log_in()
+            try:
+                found = await driver.log_in()
+            except CloudError as error:
+                if not (error.retryable and await self._stands(live)):
+                    raise
+                await self.steps.note(live.connection, "connect.log-in", "postponed", detail=error.code)
+                return None
             await self.sessions.count(live.connection)
             return found
 
@@ -266,11 +276,14 @@ class Establisher:
         try:
             await self.handshake.run(live, found)
         except CloudError as error:
-            accepted = {"platform_id": live.target, "state": GrantState.ACCEPTED}
-            stands = await self.database.read(lambda tx: first(tx, Grant, **accepted) is not None)
-            if not (error.retryable and stands):
+            if not (error.retryable and await self._stands(live)):
                 raise
             await self.steps.note(live.connection, "connect.handshake", "postponed", detail=error.code)
+
+    async def _stands(self, live: LiveConnection) -> bool:
+        """Tell whether any grant of the platform stands already."""
+        accepted = {"platform_id": live.target, "state": GrantState.ACCEPTED}
+        return await self.database.read(lambda tx: first(tx, Grant, **accepted) is not None)
 
     async def record(
         self,

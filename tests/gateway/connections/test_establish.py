@@ -88,6 +88,21 @@ def test_standing_grants_outlast_an_absent_connector(world: Connecting) -> None:
     assert ("connect.handshake", "postponed") in asyncio.run(world.outcomes(again.connection))
 
 
+@pytest.mark.parametrize("error", [CloudUnavailable("later"), CloudTimedOut("later")], ids=lambda each: each.code)
+def test_standing_grants_outlast_a_cloud_that_does_not_answer(world: Connecting, error: Exception) -> None:
+    """With accepted grants a connection is established while the cloud is silent; what it refuses is refused."""
+    world.accept_everything()
+    established(world)
+    world.store.write(lambda tx: close_all(tx, world.store.now_s))
+    world.cloud.failures["log_in"] = [error]
+    again = established(world)
+    assert ("connect.log-in", "postponed") in asyncio.run(world.outcomes(again.connection))
+    world.store.write(lambda tx: close_all(tx, world.store.now_s))
+    world.cloud.failures["log_in"] = [CloudCredentialsRefused("no")]
+    with pytest.raises(CloudCredentialsRefused):
+        established(world)
+
+
 def close_all(tx: Tx, now_s: float) -> None:
     """Close every connection that is open."""
     for each in rows.where(tx, Connection):
