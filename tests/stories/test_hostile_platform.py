@@ -301,6 +301,29 @@ def test_a_hostile_connector_harms_nobody_else(neighbours: Neighbours, behaviour
     nothing_came_of_it(neighbours, peak)
 
 
+def test_tunnels_that_were_lost_stand_again_while_a_cloud_hangs(neighbours: Neighbours) -> None:
+    """Both relays die and come back: the neighbour serves, and the cloud's silence is told as the cloud's."""
+    wait_until(neighbours.all_is_well, "both are on offer", patience_s=2 * PATIENCE_S)
+    world, owners = neighbours.world, (neighbours.owner, neighbours.world.platform)
+
+    def connections() -> dict[str, str]:
+        return {each["id"]: each["state"] for owner in owners for each in owner.connections.list()}
+
+    assert set(connections().values()) == {"established"}
+    with neighbours.api.behaving(hang):
+        for relay in world.relays.values():
+            relay.stop()
+        wait_until(lambda: set(connections().values()) != {"established"}, "a tunnel is lost", patience_s=PATIENCE_S)
+        for relay in world.relays.values():
+            relay.start()
+        wait_until(
+            lambda: set(connections().values()) == {"established"}, "both stand again", patience_s=2 * PATIENCE_S
+        )
+        live_on(neighbours)
+        wait_until(lambda: not neighbours.on_offer(HOSTILE), "all of it is degraded", patience_s=5 * PATIENCE_S)
+    wait_until(neighbours.all_is_well, "it is offered again", patience_s=2 * PATIENCE_S)
+
+
 def test_in_the_end_both_serve(neighbours: Neighbours) -> None:
     """After all that an order at the platform that was hostile is fulfilled as well."""
     done = neighbours.tenant.orders.create(**choice_of(neighbours, HOSTILE))
