@@ -1,54 +1,42 @@
 """``crossway lease``, ``order create --lease`` and ``machine extend`` against the real API over a real database."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from gateway.cli.durations import limit_of, seconds_of
 from gateway.cli.exits import CliError
-from tests.gateway.cli.conftest import Crossway
-from tests.support.served_api import served_api
+from tests.gateway.cli.conftest import Run
+from tests.support.served_api import ServedApi
 
 
-def test_leases_are_ruled_asked_for_and_extended(crossway: Crossway, tmp_path: Path) -> None:
+def test_leases_are_ruled_asked_for_and_extended(run: Run, api: ServedApi) -> None:
     """An admin sets a longest lease; orders keep to it, a member extends up to it and an admin beyond it."""
-    with served_api(tmp_path) as api:
+    assert run("lease", "show", role="tenant")["version"] == 0
+    rule = run("lease", "set", "bakery", "--longest", "2d", "--default", "12h")
+    assert (rule["kind"], rule["default_s"], rule["longest_s"]) == ("organisation", 43_200, 172_800)
+    assert run("lease", "set", "bakery", "--default", "none")["longest_s"] == 172_800
+    run("lease", "set", "bakery", "--default", "3d", code=2)
+    run("lease", "set", "bakery", code=2)
+    run("lease", "set", "bakery/tenant", "--default", "1h", role="tenant", code=5)
+    run("lease", "show", "bakery", role="tenant", code=3)
 
-        def run(*words: str, code: int = 0, role: str = "admin") -> Any:
-            environment = {"CROSSWAY_SERVER": api.server, "CROSSWAY_TOKEN": api.tokens[role]}
-            result = crossway(*words, CROSSWAY_OUTPUT="json", **environment)
-            assert result.exit_code == code, result.stderr
-            return json.loads(result.stdout) if code == 0 else result.stderr
+    ordering = ("order", "create", "platform", "--size", "small", "--image", "debian-12")
+    assert run(*ordering, role="tenant")["lease_s"] == 172_800
+    assert run(*ordering, "--lease", "90m", role="tenant")["lease_s"] == 5400
+    assert "at most 2 days" in run(*ordering, "--lease", "1w", role="tenant", code=2) + run(
+        *ordering, "--lease", "49h", role="tenant", code=2
+    )
 
-        assert run("lease", "show", role="tenant")["version"] == 0
-        rule = run("lease", "set", "bakery", "--longest", "2d", "--default", "12h")
-        assert (rule["kind"], rule["default_s"], rule["longest_s"]) == ("organisation", 43_200, 172_800)
-        assert run("lease", "set", "bakery", "--default", "none")["longest_s"] == 172_800
-        run("lease", "set", "bakery", "--default", "3d", code=2)
-        run("lease", "set", "bakery", code=2)
-        run("lease", "set", "bakery/tenant", "--default", "1h", role="tenant", code=5)
-        run("lease", "show", "bakery", role="tenant", code=3)
-
-        ordering = ("order", "create", "platform", "--size", "small", "--image", "debian-12")
-        assert run(*ordering, role="tenant")["lease_s"] == 172_800
-        assert run(*ordering, "--lease", "90m", role="tenant")["lease_s"] == 5400
-        assert "at most 2 days" in run(*ordering, "--lease", "1w", role="tenant", code=2) + run(
-            *ordering, "--lease", "49h", role="tenant", code=2
-        )
-
-        machine = api.ids["machine"]
-        assert run("machine", "show", machine, role="tenant")["lease_ends_at"] is None
-        assert "without an end" in run("machine", "extend", machine, "--for", "1h", role="tenant", code=4)
-        assert "--give-end" in run("machine", "extend", machine, role="tenant", code=4)
-        longest = run("machine", "extend", machine, "--give-end", role="tenant")[0]["lease_ends_at"]
-        sooner = run("machine", "extend", machine, "--for", "1h", role="tenant")[0]["lease_ends_at"]
-        assert sooner < longest
-        run("machine", "extend", machine, "--for", "3d", role="tenant", code=2)
-        run("machine", "extend", machine, role="rival", code=3)
-        assert run("machine", "extend", machine, "--for", "3d")[0]["lease_ends_at"] > longest
-        assert run("machine", "extend", machine)[0]["lease_ends_at"] is None
+    machine = api.ids["machine"]
+    assert run("machine", "show", machine, role="tenant")["lease_ends_at"] is None
+    assert "without an end" in run("machine", "extend", machine, "--for", "1h", role="tenant", code=4)
+    assert "--give-end" in run("machine", "extend", machine, role="tenant", code=4)
+    longest = run("machine", "extend", machine, "--give-end", role="tenant")[0]["lease_ends_at"]
+    sooner = run("machine", "extend", machine, "--for", "1h", role="tenant")[0]["lease_ends_at"]
+    assert sooner < longest
+    run("machine", "extend", machine, "--for", "3d", role="tenant", code=2)
+    run("machine", "extend", machine, role="rival", code=3)
+    assert run("machine", "extend", machine, "--for", "3d")[0]["lease_ends_at"] > longest
+    assert run("machine", "extend", machine)[0]["lease_ends_at"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,18 @@
 """gateway.cli.net: the network as tables and as a picture, against the real API."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from typer.testing import Result
 
 from catalog import connections
 from catalog.model.connection import ConnectionEvent
 from gateway.cli.net import link_row, site_rows, spending
-from tests.gateway.cli.conftest import Crossway
+from tests.gateway.cli.conftest import Run
 from tests.support import network_status
 from tests.support.served_api import ServedApi, served_api
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -27,19 +24,9 @@ def api(tmp_path: Path) -> Iterator[ServedApi]:
         yield served
 
 
-@pytest.fixture
-def run(api: ServedApi, crossway: Crossway) -> Run:
-    """Return a function that runs a command as ``role``."""
-
-    def run(*words: str, role: str = "admin") -> Result:
-        return crossway(*words, CROSSWAY_SERVER=api.server, CROSSWAY_TOKEN=api.tokens[role])
-
-    return run
-
-
 def test_status_as_tables(run: Run) -> None:
     """Sites with their relays, links with estimate, error, loss, age and state, then the counts."""
-    sites, links, words = run("net", "status").stdout.split("\n\n")
+    sites, links, words = run.result("net", "status").stdout.split("\n\n")
     assert sites.splitlines()[1].split() == ["fra", "-", "-", "-", "fra-1"]
     rows = [line.split() for line in links.splitlines()[1:]]
     assert rows[0] == ["gateway", "fra-1", "12.5", "0.2", "0.5", "1.00", "4.70", "8", "4", "icmp", "alive"]
@@ -49,9 +36,9 @@ def test_status_as_tables(run: Run) -> None:
 
 def test_status_as_data(run: Run) -> None:
     """The document of the API as it is; for admins only."""
-    told = json.loads(run("net", "status", "-o", "json").stdout)
+    told = json.loads(run.result("net", "status", "-o", "json").stdout)
     assert [each["target"] for each in told["links"]] == ["fra-1", "sin-1"]
-    assert run("net", "status", role="tenant").exit_code == 5
+    assert run.result("net", "status", role="tenant").exit_code == 5
 
 
 def test_spending_in_words() -> None:
@@ -105,7 +92,7 @@ def test_plot_writes_a_picture(run: Run, api: ServedApi, tmp_path: Path) -> None
     """The file is SVG with the sites and, of the established connection, the route and both routes of its history."""
     establish(api)
     path = tmp_path / "routes.svg"
-    result = run("net", "plot", "-o", str(path))
+    result = run.result("net", "plot", "-o", str(path))
     assert (result.exit_code, result.stdout) == (0, "")
     words = [each.text for each in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
     assert {"fra", "sin", "direct", "fra-1"} <= set(words)
@@ -114,14 +101,14 @@ def test_plot_writes_a_picture(run: Run, api: ServedApi, tmp_path: Path) -> None
 
 def test_plot_to_stdout_of_a_named_connection(run: Run, api: ServedApi) -> None:
     """With - the picture is the data; whoever is named is drawn, whatever its state; a wrong id is not found."""
-    drawn = run("net", "plot", "-o", "-", "--connection", api.ids["connection"])
+    drawn = run.result("net", "plot", "-o", "-", "--connection", api.ids["connection"])
     assert "platform to platform: no route in use" in drawn.stdout
-    assert drawn.stdout == run("net", "plot", "--output", "-", "--connection", api.ids["connection"]).stdout
-    assert run("net", "plot", "-o", "-", "--connection", "connection_x").exit_code == 3
+    assert drawn.stdout == run.result("net", "plot", "--output", "-", "--connection", api.ids["connection"]).stdout
+    assert run.result("net", "plot", "-o", "-", "--connection", "connection_x").exit_code == 3
 
 
 def test_a_place_that_cannot_be_written_is_said(run: Run, tmp_path: Path) -> None:
     """A directory that is not there ends with exit code 2 and the path."""
-    result = run("net", "plot", "-o", str(tmp_path / "nowhere" / "routes.svg"))
+    result = run.result("net", "plot", "-o", str(tmp_path / "nowhere" / "routes.svg"))
     assert result.exit_code == 2
     assert "nowhere" in result.stderr

@@ -1,41 +1,16 @@
 """Every noun of the command line, against the real API over a real database."""
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import asyncssh
-import pytest
 
 from catalog import connections
 from gateway.cli.admin_ssh import fingerprint
-from tests.gateway.cli.conftest import Crossway
+from tests.gateway.cli.conftest import Crossway, Run
 from tests.support.api_world import CANARY, host_key
-from tests.support.served_api import ServedApi, served_api
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[ServedApi]:
-    """Serve a freshly seeded API."""
-    with served_api(tmp_path) as served:
-        yield served
-
-
-@pytest.fixture
-def run(api: ServedApi, crossway: Crossway) -> Run:
-    """Return a function that runs a command, as an admin unless told otherwise, and returns its JSON, if any."""
-
-    def run(*words: str, role: str = "admin", code: int = 0, stdin: str | None = None) -> Any:
-        environment = {"CROSSWAY_SERVER": api.server, "CROSSWAY_TOKEN": api.tokens[role], "CROSSWAY_OUTPUT": "json"}
-        result = crossway(*words, stdin=stdin, **environment)
-        assert result.exit_code == code, result.stderr
-        return json.loads(result.stdout) if result.stdout else None
-
-    return run
+from tests.support.served_api import ServedApi
 
 
 def test_the_network(run: Run, tmp_path: Path) -> None:
@@ -388,7 +363,8 @@ def test_volumes(run: Run, api: ServedApi) -> None:
     assert [each["id"] for each in run("volume", "list", role="tenant")] == [volume]
     assert run("snapshot", "list", role="tenant") == []
     assert run("volume", "show", volume, role="tenant")["size_gib"] == 8
-    assert run("volume", "show", volume, role="rival", code=3) is None
+    refused = run.result("volume", "show", volume, role="rival", output="json")
+    assert (refused.exit_code, refused.stdout) == (3, "")
     run("volume", "create", "--offer", "platform", "--size", "8", role="tenant", code=2)
     run("volume", "attach", volume, "machine_none", role="tenant", code=3)
     run("snapshot", "destroy", volume, "--yes", role="tenant", code=2)

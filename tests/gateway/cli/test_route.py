@@ -1,23 +1,20 @@
 """gateway.cli.route: explain and what-if, against the real API over a stored decision."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
 
 from catalog import connections
 from catalog.model.connection import ConnectionEvent
 from catalog.model.ids import ConnectionId
 from gateway.cli.route import ranks, verdict
 from gateway.client.decisions import Candidate, RouteDecision
-from tests.gateway.cli.conftest import Crossway
+from tests.gateway.cli.conftest import Crossway, Run
 from tests.support.decisions import document
 from tests.support.served_api import ServedApi, served_api
-
-Run = Callable[..., Result]
 
 
 def candidate(route: str, delay_ms: float, loss_ms: float) -> Candidate:
@@ -46,19 +43,9 @@ def api(tmp_path: Path) -> Iterator[ServedApi]:
         yield served
 
 
-@pytest.fixture
-def run(api: ServedApi, crossway: Crossway) -> Run:
-    """Return a function that runs a command as an admin."""
-
-    def run(*words: str) -> Result:
-        return crossway(*words, CROSSWAY_SERVER=api.server, CROSSWAY_TOKEN=api.tokens["admin"])
-
-    return run
-
-
 def test_explain_says_it_in_words_and_then_in_numbers(run: Run, api: ServedApi) -> None:
     """The paragraph comes first, broken to readable lines, then the candidates table with its winner marked."""
-    shown = run("route", "explain", api.ids["connection"])
+    shown = run.result("route", "explain", api.ids["connection"])
     words, table = shown.stdout.split("\n\n")[:2]
     assert " ".join(words.split()).startswith(
         "The route is fra-1, of 2 candidates; it costs 30.0 ms. No other route was in use before it."
@@ -69,29 +56,29 @@ def test_explain_says_it_in_words_and_then_in_numbers(run: Run, api: ServedApi) 
 
 def test_explain_is_data_too(run: Run, api: ServedApi) -> None:
     """As JSON the words stand beside everything they were made of."""
-    told = json.loads(run("route", "explain", api.ids["connection"], "-o", "json").stdout)
+    told = json.loads(run.result("route", "explain", api.ids["connection"], "-o", "json").stdout)
     assert told["explanation"].startswith("The route is fra-1")
     assert (told["winner"], told["standby"]["route"], len(told["candidates"])) == ("fra-1", "sin-1", 2)
 
 
 def test_what_if_shows_both_ranks(run: Run, api: ServedApi) -> None:
     """With loss worth three times as much fra-1 would cost 50 ms and come second after sin-1 with 35."""
-    shown = run("route", "whatif", api.ids["connection"], "--weight", "loss=3")
+    shown = run.result("route", "whatif", api.ids["connection"], "--weight", "loss=3")
     table, words = shown.stdout.split("\n\n")
     rows = [line.split() for line in table.splitlines()[1:]]
     assert rows == [["sin-1", "2", "1", "35.0", "35.0"], ["*", "fra-1", "1", "2", "30.0", "50.0"]]
     assert words.splitlines()[0].startswith("the winner changes from fra-1 to sin-1, by 15.0 ms")
     assert words.splitlines()[-1] == "changed: loss 1 -> 3"
-    kept = json.loads(run("connection", "routes", api.ids["connection"], "-o", "json").stdout)
+    kept = json.loads(run.result("connection", "routes", api.ids["connection"], "-o", "json").stdout)
     assert (kept["winner"], kept["weights"]["loss"]) == ("fra-1", 1.0)
 
 
 def test_what_if_is_data_too(run: Run, api: ServedApi) -> None:
     """As JSON: both decisions whole, and whether the winner changes."""
     words = ("route", "whatif", api.ids["connection"], "-o", "json")
-    same = json.loads(run(*words, "--profile", "bulk").stdout)
+    same = json.loads(run.result(*words, "--profile", "bulk").stdout)
     assert (same["winner_changes"], same["then"]["profile"], same["now"]["profile"]) == (False, "bulk", "interactive")
-    other = json.loads(run(*words, "--weight", "loss=3").stdout)
+    other = json.loads(run.result(*words, "--weight", "loss=3").stdout)
     assert (other["winner_changes"], other["now"]["winner"], other["then"]["winner"]) == (True, "fra-1", "sin-1")
 
 
@@ -105,7 +92,7 @@ def test_what_if_is_data_too(run: Run, api: ServedApi) -> None:
 )
 def test_a_weight_that_is_none_is_refused(run: Run, api: ServedApi, words: tuple[str, ...], code: int) -> None:
     """What is no weight ends with exit code 2 and no data."""
-    result = run("route", "whatif", api.ids["connection"], *words)
+    result = run.result("route", "whatif", api.ids["connection"], *words)
     assert (result.exit_code, result.stdout) == (code, "")
 
 

@@ -1,15 +1,11 @@
 """``crossway schedule`` against the real API over a real database, and windows as people write them."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from gateway.cli.exits import CliError
 from gateway.cli.windows import text_of, window_of
-from tests.gateway.cli.conftest import Crossway
-from tests.support.served_api import served_api
+from tests.gateway.cli.conftest import Run
+from tests.support.served_api import ServedApi
 
 
 @pytest.mark.parametrize(
@@ -35,37 +31,28 @@ def test_what_is_no_window_is_refused(text: str) -> None:
         window_of(text)
 
 
-def test_machines_and_projects_have_schedules(crossway: Crossway, tmp_path: Path) -> None:
+def test_machines_and_projects_have_schedules(run: Run, api: ServedApi) -> None:
     """A member schedules a machine, an owner the project; the machine's goes first, and a rival sees neither."""
-    with served_api(tmp_path) as api:
-
-        def run(*words: str, code: int = 0, role: str = "tenant", table: bool = False) -> Any:
-            environment = {"CROSSWAY_SERVER": api.server, "CROSSWAY_TOKEN": api.tokens[role]}
-            result = crossway("schedule", *words, CROSSWAY_OUTPUT="table" if table else "json", **environment)
-            assert result.exit_code == code, result.stderr
-            if table:
-                return result.stdout
-            return json.loads(result.stdout) if code == 0 and result.stdout else result.stderr
-
-        machine, project = api.ids["machine"], "bakery/tenant"
-        run("show", machine, code=3)
-        run("set", project, "weekdays 08:00-18:00", code=5)
-        run("set", project, "weekdays 08:00-18:00", "--zone", "Europe/Atlantis", role="owner", code=2)
-        made = run("set", project, "weekdays 08:00-18:00", "--zone", "Europe/Berlin", role="owner")
-        assert (made["project"], made["machine"], made["zone"]) == (api.ids["tenant"], None, "Europe/Berlin")
-        assert run("show", machine)["id"] == made["id"]
-        own = run("set", machine, "weekdays 07:00-19:00", "sat 10:00-12:00")
-        assert [each["start"] for each in own["windows"]] == ["07:00", "10:00"]
-        assert own["next_at"] is not None
-        assert run("show", machine)["id"] == machine
-        table = run("list", table=True)
-        assert "weekdays 07:00-19:00; sat 10:00-12:00" in table
-        assert run("list", role="rival") == []
-        for words in (("show", machine), ("show", project), ("set", machine, "mon 8:00-9:00"), ("remove", machine)):
-            run(*words, role="rival", code=3)
-        assert run("exempt", machine)["windows"] == []
-        run("remove", machine, "--yes")
-        assert run("show", machine)["id"] == made["id"]
-        run("remove", project, "--yes", code=5)
-        run("remove", project, "--yes", role="owner")
-        run("show", project, code=3)
+    run = run.by("tenant", "schedule")
+    machine, project = api.ids["machine"], "bakery/tenant"
+    run("show", machine, code=3)
+    run("set", project, "weekdays 08:00-18:00", code=5)
+    run("set", project, "weekdays 08:00-18:00", "--zone", "Europe/Atlantis", role="owner", code=2)
+    made = run("set", project, "weekdays 08:00-18:00", "--zone", "Europe/Berlin", role="owner")
+    assert (made["project"], made["machine"], made["zone"]) == (api.ids["tenant"], None, "Europe/Berlin")
+    assert run("show", machine)["id"] == made["id"]
+    own = run("set", machine, "weekdays 07:00-19:00", "sat 10:00-12:00")
+    assert [each["start"] for each in own["windows"]] == ["07:00", "10:00"]
+    assert own["next_at"] is not None
+    assert run("show", machine)["id"] == machine
+    table = run.text("list")
+    assert "weekdays 07:00-19:00; sat 10:00-12:00" in table
+    assert run("list", role="rival") == []
+    for words in (("show", machine), ("show", project), ("set", machine, "mon 8:00-9:00"), ("remove", machine)):
+        run(*words, role="rival", code=3)
+    assert run("exempt", machine)["windows"] == []
+    run("remove", machine, "--yes")
+    assert run("show", machine)["id"] == made["id"]
+    run("remove", project, "--yes", code=5)
+    run("remove", project, "--yes", role="owner")
+    run("show", project, code=3)
