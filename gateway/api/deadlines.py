@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -121,7 +122,7 @@ class Deadlines(RequestHandler):
         telemetry.request_id.set(new_id("request", self._services.clock.now_s()))
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun; the connection is closed instead")
-        if status == 400:  # noqa: PLR2004
+        if status == HTTPStatus.BAD_REQUEST:
             response = problems.problem(MalformedRequest("this is not HTTP/1.1 as RFC 9112 has it"))
         else:
             response = problems.problem(exc or RuntimeError("a handler ended without an answer"))

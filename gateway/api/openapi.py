@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel
@@ -162,7 +163,8 @@ def _parameter(place: str, name: str, schema: Json, text: str, *, required: bool
 
 
 def _responses(endpoint: Endpoint) -> Json:
-    good: Json = {"description": "Done." if endpoint.status != 202 else "Accepted; it goes on in the background."}  # noqa: PLR2004
+    is_accepted = endpoint.status == HTTPStatus.ACCEPTED
+    good: Json = {"description": "Accepted; it goes on in the background." if is_accepted else "Done."}
     headers: Json = {"X-Request-Id": _header("Stands beside every log line of this request.")}
     if endpoint.is_versioned:
         headers["ETag"] = _header("The version, for If-Match and If-None-Match.")

@@ -1,6 +1,7 @@
 """``crossway catalog``: what can be ordered, and where."""
 
 import time
+from http import HTTPStatus
 from typing import Annotated, Final
 
 import typer
@@ -14,7 +15,6 @@ from gateway.client.problems import ApiProblem, WaitTimedOut
 catalog = typer.Typer(help="What can be ordered, and where.")
 
 _LOOK_AGAIN_S: Final = 0.5  # lists cannot be watched
-_FORBIDDEN: Final = 403
 _ENTRIES = (
     Column("CAPABILITY", "capability"),
     Column("TITLE", "title"),
@@ -99,7 +99,7 @@ def _refuse_hopeless(door: Door, platform: str | None) -> None:
     try:
         listed = list(door.client.connections.list())
     except ApiProblem as error:
-        if error.status == _FORBIDDEN:
+        if error.status == HTTPStatus.FORBIDDEN:
             return  # a member of a project sees no connections
         raise
     mine = [each for each in listed if platform in {each["requester"], each["requester_id"]}]

@@ -1,6 +1,7 @@
 """What ``crossway`` exits with, and what says so: a script reads the number, a human the lines on stderr."""
 
 from enum import IntEnum
+from http import HTTPStatus
 
 from gateway.client import ApiProblem, ClientError, WaitTimedOut
 
@@ -19,7 +20,6 @@ class ExitCode(IntEnum):
     UNREACHABLE = 8
 
 
-_UNAUTHENTICATED = 401
 # What the gateway says there is for who writes headers.
 _FIX_CREDENTIAL = "--token-file FILE, or CROSSWAY_TOKEN_FILE; an admin issues tokens (crossway token create)"
 
@@ -73,7 +73,7 @@ def lines_of(error: ClientError | CliError) -> list[str]:
     listed = [each for each in error.errors if (each.field, each.fix) != (error.field, error.fix)]
     return [
         f"error: {about}",
-        *_labelled(field=error.field, fix=_FIX_CREDENTIAL if error.status == _UNAUTHENTICATED else error.fix),
+        *_labelled(field=error.field, fix=_FIX_CREDENTIAL if error.status == HTTPStatus.UNAUTHORIZED else error.fix),
         *(line for each in listed for line in _labelled(field=f"{each.field}: {each.message}", fix=each.fix)),
         *_labelled(code=error.code, request=error.request_id),
     ]

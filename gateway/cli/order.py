@@ -1,5 +1,6 @@
 """``crossway order``: one machine for one project."""
 
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
@@ -144,7 +145,7 @@ def _placement(door: Door, order: str, *, is_needed: bool) -> Placement | None:
     try:
         return door.client.orders.placement(order)
     except ApiProblem as problem:
-        if is_needed or problem.status != 404:  # noqa: PLR2004 - Not Found: nothing was chosen for it
+        if is_needed or problem.status != HTTPStatus.NOT_FOUND:  # nothing was chosen for it
             raise
         return None
 

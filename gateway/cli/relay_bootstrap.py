@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,6 @@ from gateway.client.resources import Relay, RelayAccount
 SshOptions = Annotated[
     list[str] | None, typer.Option("--ssh-option", "-O", metavar="NAME=VALUE", help="For ssh -o; repeatable.")
 ]
-_NOT_FOUND = 404
 
 
 commands = typer.Typer()
@@ -73,7 +73,7 @@ def _registered(door: Door, name: str) -> Relay | None:
     try:
         return door.client.relays.get(name)
     except ApiProblem as problem:
-        if problem.status != _NOT_FOUND:
+        if problem.status != HTTPStatus.NOT_FOUND:
             raise
         return None
 

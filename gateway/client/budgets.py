@@ -42,8 +42,8 @@ class Budgets(Collection[Budget]):
 
     def set(self, key: str, changes: Mapping[str, object], *, if_match: str | None = None) -> Budget:
         """Set what is named; a first budget needs ``amount`` and ``currency``."""
-        answer = self._wire.call("PATCH", self._at(key), body=changes, headers={"If-Match": if_match or "*"})
-        return body_of(answer, self._wire)
+        # A first budget has no version yet that could be read.
+        return self._change("PATCH", key, body=changes, if_match=if_match or "*")
 
     def remove(self, key: str) -> None:
         """Remove a budget."""

@@ -1,6 +1,7 @@
 """One gateway, seen by one caller: ``Client("http://127.0.0.1:8780", token).relays.list()``."""
 
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from itertools import islice
 
 from gateway.client.accounts import Accounts, Memberships, Sessions, Tokens
@@ -111,7 +112,7 @@ class Client:
         try:
             self.wire.call("GET", "/readyz")
         except ApiProblem as problem:
-            if problem.status == 503:  # noqa: PLR2004 - Service Unavailable is how it says "not yet"
+            if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:  # how it says "not yet"
                 return False
             raise
         return True

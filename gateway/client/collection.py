@@ -10,6 +10,7 @@ from gateway.client.problems import AnswerUnreadable, ServerUnreachable, WaitTim
 from gateway.client.wire import Answer, Wire
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 # The longest the API lets a watcher hang.
 WATCH_LIMIT_S = 60
@@ -123,7 +124,12 @@ class Collection(Generic[T]):
         return body_of(self._wire.call("POST", self._path, body=body, headers=headers), self._wire)
 
     def _act(self, key: str, *action: str, body: Mapping[str, object] | None = None, extra_wait_s: float = 0.0) -> T:
-        answer = self._wire.call("POST", self._at(key, *action), body=body or {}, extra_wait_s=extra_wait_s)
+        """Do something to a thing; return how it is then."""
+        return self._obtain(key, *action, body=body, extra_wait_s=extra_wait_s)
+
+    def _obtain(self, key: str, *what: str, body: Mapping[str, object] | None = None, extra_wait_s: float = 0.0) -> S:  # type: ignore[type-var] # the caller names the shape
+        """Have something made that belongs to a thing, and is of another shape; return it."""
+        answer = self._wire.call("POST", self._at(key, *what), body=body or {}, extra_wait_s=extra_wait_s)
         return body_of(answer, self._wire)
 
     def _change(self, method: str, key: str, *action: str, body: Mapping[str, object], if_match: str | None) -> T:

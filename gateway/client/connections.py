@@ -38,8 +38,7 @@ class Connections(Collection[Connection]):
 
         Raises ApiProblem (409) before the first decision.
         """
-        body = given(weights=weights, profile=profile)
-        return body_of(self._wire.call("POST", self._at(key, "what-if"), body=body), self._wire)
+        return self._obtain(key, "what-if", body=given(weights=weights, profile=profile))
 
     def decisions(self, key: str) -> Iterator[Decision]:
         """Yield the route decisions in short, newest first."""
@@ -99,9 +98,7 @@ class Grants(Collection[Grant]):
 
     def link(self, key: str, *, expires_after_s: float | None = None) -> AnswerLink:
         """Make a link by which the grant is answered in a browser, once; its path is below the gateway's address."""
-        answer = self._wire.call("POST", self._at(key, "links"), body=given(expires_after_s=expires_after_s))
-        made: AnswerLink = body_of(answer, self._wire)
-        return made
+        return self._obtain(key, "links", body=given(expires_after_s=expires_after_s))
 
     def history(self, key: str) -> Iterator[GrantTerms]:
         """Yield every version of the grant's terms, oldest first."""

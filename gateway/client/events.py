@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from gateway.client.collection import LOOK_PAUSE_S, Collection, given
 from gateway.client.problems import AnswerUnreadable, ApiProblem, ServerUnreachable
@@ -9,7 +10,7 @@ from gateway.client.resources import Event
 
 # A line of a feed is one event at most; whatever is longer is not ours.
 LINE_LIMIT_BYTES = 1024 * 1024
-_AWAY = frozenset({502, 503, 504})
+_AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 
 class Events(Collection[Event]):
@@ -67,7 +68,7 @@ def _ended(document: object) -> ApiProblem:
     told = document if isinstance(document, dict) else {}
     code = str(told.get("code", "feed-ended"))
     return ApiProblem(
-        status=401 if code == "unauthenticated" else 410,
+        status=HTTPStatus.UNAUTHORIZED if code == "unauthenticated" else HTTPStatus.GONE,
         code=code,
         title=code,
         detail=str(told.get("detail") or ""),

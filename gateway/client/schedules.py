@@ -1,6 +1,6 @@
 """Start and stop schedules through the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 from urllib.parse import quote
 
@@ -32,7 +32,7 @@ class Schedules(Collection[Schedule]):
 
     def set(self, project: str, *, zone: str, windows: Sequence[Window]) -> Schedule:
         """Let a project's machines keep to ``windows``, but for those with a schedule of their own."""
-        return self._put(self._at(project), {"zone": zone, "windows": list(windows)})
+        return self._change("PUT", project, body={"zone": zone, "windows": list(windows)}, if_match="*")
 
     def remove(self, project: str) -> None:
         """Remove a project's schedule."""
@@ -44,14 +44,12 @@ class Schedules(Collection[Schedule]):
 
     def set_for_machine(self, machine: str, *, zone: str, windows: Sequence[Window]) -> Schedule:
         """Let one machine keep to ``windows``; none of them: it is left alone."""
-        return self._put(_path(machine), {"zone": zone, "windows": list(windows)})
+        body = {"zone": zone, "windows": list(windows)}
+        return body_of(self._wire.call("PUT", _path(machine), body=body, headers={"If-Match": "*"}), self._wire)
 
     def remove_from_machine(self, machine: str) -> None:
         """Remove a machine's own schedule; its project's counts again."""
         self._wire.call("DELETE", _path(machine), headers={"If-Match": "*"})
-
-    def _put(self, path: str, body: Mapping[str, object]) -> Schedule:
-        return body_of(self._wire.call("PUT", path, body=body, headers={"If-Match": "*"}), self._wire)
 
 
 def _path(machine: str) -> str:

@@ -57,7 +57,7 @@ class Webhooks(Collection[Webhook]):
 
     def rotate(self, key: str) -> NewWebhook:
         """Change the secret; the answer holds the new one, the old one signs too for a day."""
-        return body_of(self._wire.call("POST", self._at(key, "secret"), body={}), self._wire)
+        return self._obtain(key, "secret")
 
     def deliveries(self, key: str, *, state: str | None = None) -> Iterator[Delivery]:
         """Yield what was told and how that went, newest first."""
@@ -65,6 +65,5 @@ class Webhooks(Collection[Webhook]):
 
     def replay(self, key: str, *, delivery: int | None = None, since: int | None = None) -> int:
         """Tell one delivery, or everything since an event, once more; return how many deliveries are renewed."""
-        body = given(delivery=delivery, since=since)
-        told: dict[str, int] = body_of(self._wire.call("POST", self._at(key, "replay"), body=body), self._wire)
+        told: dict[str, int] = self._obtain(key, "replay", body=given(delivery=delivery, since=since))
         return told["renewed"]

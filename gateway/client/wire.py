@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from urllib.parse import urlencode
 
 from gateway.client.address import ServerAddress
@@ -117,7 +118,7 @@ class Wire:
         try:
             connection.request("GET", target, headers=dict(headers))
             response = connection.getresponse()
-            if response.status != http.client.OK:
+            if response.status != HTTPStatus.OK:
                 raw = response.read(ANSWER_LIMIT_BYTES + 1)
                 self._answer(response.status, {name.lower(): value for name, value in response.getheaders()}, raw)
                 raise AnswerUnreadable(str(self.address), f"no feed but status {response.status}")
@@ -175,10 +176,10 @@ class Wire:
     def _answer(self, status: int, headers: Mapping[str, str], raw: bytes) -> Answer:
         if len(raw) > ANSWER_LIMIT_BYTES:
             raise AnswerUnreadable(str(self.address), f"more than {ANSWER_LIMIT_BYTES} bytes")
-        if 300 <= status < 400 and status != http.client.NOT_MODIFIED:  # noqa: PLR2004 - HTTP's class of redirects
+        if 300 <= status < 400 and status != HTTPStatus.NOT_MODIFIED:  # noqa: PLR2004 - HTTP's class of redirects
             raise AnswerUnreadable(str(self.address), f"a redirect (status {status})")
         is_json = "json" in headers.get("content-type", "")
-        if status >= http.client.BAD_REQUEST:
+        if status >= HTTPStatus.BAD_REQUEST:
             document = self._decoded(raw) if is_json else None
             request_id = headers.get("x-request-id", "")
             raise problem_of(status, document if isinstance(document, dict) else {}, request_id)
@@ -202,7 +203,7 @@ def _patience_s(method: str, status: int, headers: Mapping[str, str]) -> float |
     be a cloud that stays away.
     """
     asked = headers.get("retry-after", "")
-    repeatable = status == http.client.TOO_MANY_REQUESTS or (method == "POST" and status == http.client.CONFLICT)
+    repeatable = status == HTTPStatus.TOO_MANY_REQUESTS or (method == "POST" and status == HTTPStatus.CONFLICT)
     return min(float(asked), LONGEST_PAUSE_S) if repeatable and asked.isdigit() else None
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -181,9 +182,9 @@ class IdentityProvider:
                 session.request(method, url, allow_redirects=False, **options) as response,
             ):
                 raw = await _body(response)
-                if method == "POST" and response.status in {400, 401}:
+                if method == "POST" and response.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED}:
                     raise _refused("the identity provider does not take the code")
-                if response.status != 200 or len(raw) > _ANSWER_BYTES:  # noqa: PLR2004
+                if response.status != HTTPStatus.OK or len(raw) > _ANSWER_BYTES:
                     raise ProviderUnreachable(f"the identity provider answered {response.status}")
             found = json.loads(raw)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

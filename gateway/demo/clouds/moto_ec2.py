@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -136,7 +137,7 @@ class MotoEdge:
                 words = "The client token was used with other parameters"
                 return Answer(400, moto_mends.error_body("IdempotentParameterMismatch", words))
             answer = remembered.answer or self._from_moto(environ, known_as[0])
-            if answer.status == 200:  # noqa: PLR2004 - HTTP
+            if answer.status == HTTPStatus.OK:
                 remembered.answer = answer
             return answer
 

@@ -188,7 +188,7 @@ MARKS = {"tag", "tags", "metadata", "label", "labels", "description", "ex_tags",
 
 @pytest.mark.parametrize("name", LISTING)
 def test_why_no_machines_are_made_is_said_and_is_so(name: str, emulated: Emulated) -> None:
-    """The reason is told, and what it says of libcloud's driver is what its code does: no mark, or no further page."""
+    """The reason is told; where it is that libcloud sets no mark, or reads no further page, its code does not."""
     driver: Any = build(account(name, emulated), LoopbackDialer())
     kind = driver._bridge.here(lambda: type(driver._driver()), deadline_s=30)
     why = ACCEPTED[name].lists_only

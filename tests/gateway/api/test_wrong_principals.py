@@ -1,7 +1,6 @@
 """Every declared endpoint, with the ids of a project's things, as everybody who has no business there.
 
-Generated from the declarations: an endpoint that is added tomorrow is tried without a line here, and one that shows
-something to everybody has to be named in ``PUBLIC``.
+Generated from the declarations: an endpoint that is added tomorrow is tried without a line here.
 """
 
 import asyncio
@@ -22,8 +21,6 @@ from gateway.api.endpoints import Door, Endpoint
 from tests.gateway.api.test_server import BODIES, gentlest_first, path_of
 from tests.support.api_world import ApiWorld, Reply, api_world
 
-# What is behind these ids is shown to whoever may read the catalog, or is a platform's and no project's.
-PUBLIC = {"offers"}
 OUTSIDERS = ("rival", "rival-owner", "neighbour", "other")
 IMPOSTORS = ("revoked", "expired", "disabled", "nobody", "garbled")
 MINE = (
@@ -43,11 +40,6 @@ MINE = (
 )
 EVERYBODYS = {"self:read", "self:write"}
 OWN = EVERYBODYS | {"search:write"}  # saved searches are their saver's
-
-
-def of_tenant(endpoint: Endpoint) -> bool:
-    """Return whether the endpoint's path leads to a thing of the tenant's project or organisation, or could."""
-    return bool(endpoint.parameters) and endpoint.path.split("/")[2] not in PUBLIC
 
 
 def calls() -> Iterator[Endpoint]:

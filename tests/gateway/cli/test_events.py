@@ -1,4 +1,4 @@
-"""``crossway events`` and ``crossway audit`` against the real API over a real database."""
+"""``crossway events`` against the real API over a real database."""
 
 import json
 
