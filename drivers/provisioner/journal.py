@@ -3,7 +3,7 @@
 One job each, worked on by one holder at a time. What is *asked* (present or absent, which attempt) is
 written by whoever receives a message; how far the work *got* only by the holder of the lease, guarded by its fence.
 
-Why looking a machine up by its tags is not enough for exactly one: a creation whose answer was lost may still
+Why looking it up by its tags is not enough for exactly one: a creation whose answer was lost may still
 happen after the look. So after every creation of unknown outcome nothing is created for ``unknown_wait_s``, and
 until ``unsure_until_s`` the cloud is looked through again and what is surplus is destroyed.
 
@@ -27,17 +27,18 @@ from catalog.messages.contracts import (
     EndEpoch,
     Message,
 )
-from catalog.model.ids import MachineId, MessageId, OrderId, PlatformId
+from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId
 
 Creation = CreateMachine | CreateAsset
 Destruction = DestroyMachine | DestroyAsset
+Subject = MachineId | AssetId  # no id is of both kinds
 
 TAG_OWNER = "crossway-owner"
 MACHINE = "machine"
 
 
 class Phase(StrEnum):
-    """How far the work on a machine got."""
+    """How far the work on a machine or asset got."""
 
     SEEKING = "seeking"  # look for it; create it if it is not there
     BOOTING = "booting"  # it exists; wait until it runs
@@ -91,12 +92,9 @@ GRANT_ENDED = Failure(code=CloudRefused.code, reason="the platform's grant ended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The journal's entry for one machine, or one asset. Times in epoch seconds; None = does not apply.
+    """The journal's entry for one machine, or one asset: its subject. Times in epoch seconds; None = does not apply."""
 
-    ``machine`` is the id of either; ``kind`` says which it is.
-    """
-
-    machine: MachineId
+    subject: Subject
     platform: PlatformId
     order: OrderId | None = None
     name: str = ""
@@ -105,7 +103,7 @@ class Job:
     location: str | None = None
     key_pair: str | None = None
     network: str | None = None
-    kind: str = MACHINE  # or an AssetKind
+    kind: str = MACHINE  # or an AssetKind: what the subject is
     capability: str = MACHINE  # whose grant ``epoch`` is of
     size_gib: int | None = None
     parent: str | None = None
@@ -140,11 +138,11 @@ class Job:
         return {name: self.tags[name] for name in (TAG_OWNER, TAG_MACHINE if self.kind == MACHINE else TAG_ASSET)}
 
 
-def subject_of(message: Creation | Destruction) -> MachineId:
+def subject_of(message: Creation | Destruction) -> Subject:
     """Return the id under which the journal keeps what ``message`` is about."""
     if isinstance(message, CreateMachine | DestroyMachine):
         return message.machine
-    return MachineId(message.asset)
+    return message.asset
 
 
 class Records(Protocol):
@@ -189,13 +187,13 @@ class Records(Protocol):
         """Return the cloud's ids that other jobs of the same kind have at the job's platform."""
         ...
 
-    async def job(self, machine: MachineId) -> Job | None:
-        """Return the job of ``machine`` as it stands."""
+    async def job(self, subject: Subject) -> Job | None:
+        """Return the job of ``subject`` as it stands."""
         ...
 
 
 def is_refused(job: Job) -> bool:
-    """Return whether the grant under which the attempt was asked for has ended before the machine was delivered."""
+    """Return whether the grant under which the attempt was asked for has ended before its subject was delivered."""
     return job.wanted and job.phase in {Phase.SEEKING, Phase.BOOTING} and job.epoch < job.refused_below
 
 
@@ -211,7 +209,7 @@ def taken_up(job: Job) -> Job:
     if job.wanted and job.phase is Phase.FAILED and job.asked_attempt > job.attempt:
         return replace(job, phase=Phase.SEEKING, attempt=job.asked_attempt, failure=None, failed_at_s=None, troubles=0)
     if job.wanted and job.phase is Phase.READY and job.asked_attempt > job.attempt:
-        # Whoever asks again never had the report: look whether the machine runs, and say so once more.
+        # Whoever asks again never had the report: look whether it runs, and say so once more.
         return replace(job, phase=Phase.BOOTING, attempt=job.asked_attempt, troubles=0)
     return job
 
@@ -257,5 +255,5 @@ def chosen(found: Sequence[S], job: Job) -> S | None:
 
 
 def may_still_appear(job: Job, now_s: float, policy: ProvisionPolicy) -> bool:
-    """Return whether a creation of unknown outcome is so recent that its machine may turn up yet."""
+    """Return whether a creation of unknown outcome is so recent that its subject may turn up yet."""
     return job.create_begun_at_s is not None and now_s < job.create_begun_at_s + policy.unknown_wait_s

@@ -21,7 +21,7 @@ from catalog.messages.contracts import (
     MachineProgress,
     Message,
 )
-from catalog.model.ids import AssetId, MessageId
+from catalog.model.ids import AssetId, MachineId, MessageId
 from drivers.provisioner.journal import MACHINE, Failure, Job, Seen
 
 
@@ -95,7 +95,7 @@ class MachineMaking:
             location=job.location,
             key_pair=job.key_pair,
             network=job.network,
-            client_token=f"{job.machine}-{job.attempt}",
+            client_token=f"{job.subject}-{job.attempt}",
             epoch=job.epoch,
         )
         return await driver.create_machine(spec)
@@ -114,7 +114,7 @@ class MachineMaking:
         return MachineCreated(
             id=message,
             created_at_s=now_s,
-            machine=job.machine,
+            machine=MachineId(job.subject),
             platform=job.platform,
             attempt=job.attempt,
             cloud_id=made.cloud_id,
@@ -126,7 +126,7 @@ class MachineMaking:
         return MachineFailed(
             id=message,
             created_at_s=now_s,
-            machine=job.machine,
+            machine=MachineId(job.subject),
             platform=job.platform,
             attempt=job.attempt,
             code=failure.code,
@@ -136,12 +136,17 @@ class MachineMaking:
 
     def destroyed(self, job: Job, message: MessageId, now_s: float) -> Message:
         """Return MachineDestroyed."""
-        return MachineDestroyed(id=message, created_at_s=now_s, machine=job.machine, platform=job.platform)
+        return MachineDestroyed(id=message, created_at_s=now_s, machine=MachineId(job.subject), platform=job.platform)
 
     def not_destroyed(self, job: Job, *, code: str, reason: str, message: MessageId, now_s: float) -> Message:
         """Return MachineNotDestroyed."""
         return MachineNotDestroyed(
-            id=message, created_at_s=now_s, machine=job.machine, platform=job.platform, code=code, reason=reason
+            id=message,
+            created_at_s=now_s,
+            machine=MachineId(job.subject),
+            platform=job.platform,
+            code=code,
+            reason=reason,
         )
 
     def progress(self, job: Job, step: str, message: MessageId, now_s: float) -> list[Message]:
@@ -149,7 +154,12 @@ class MachineMaking:
         if job.order is None:
             return []
         told = MachineProgress(
-            id=message, created_at_s=now_s, machine=job.machine, platform=job.platform, attempt=job.attempt, step=step
+            id=message,
+            created_at_s=now_s,
+            machine=MachineId(job.subject),
+            platform=job.platform,
+            attempt=job.attempt,
+            step=step,
         )
         return [told]
 
@@ -178,7 +188,7 @@ class AssetMaking:
             location=job.location,
             parent=job.parent,
             options=job.options,
-            client_token=f"{job.machine}-{job.attempt}",
+            client_token=f"{job.subject}-{job.attempt}",
             epoch=job.epoch,
         )
 
@@ -196,7 +206,7 @@ class AssetMaking:
         return AssetCreated(
             id=message,
             created_at_s=now_s,
-            asset=AssetId(job.machine),
+            asset=AssetId(job.subject),
             platform=job.platform,
             attempt=job.attempt,
             cloud_id=made.cloud_id,
@@ -208,7 +218,7 @@ class AssetMaking:
         return AssetFailed(
             id=message,
             created_at_s=now_s,
-            asset=AssetId(job.machine),
+            asset=AssetId(job.subject),
             platform=job.platform,
             attempt=job.attempt,
             code=failure.code,
@@ -218,11 +228,11 @@ class AssetMaking:
 
     def destroyed(self, job: Job, message: MessageId, now_s: float) -> Message:
         """Return AssetDestroyed."""
-        return AssetDestroyed(id=message, created_at_s=now_s, asset=AssetId(job.machine), platform=job.platform)
+        return AssetDestroyed(id=message, created_at_s=now_s, asset=AssetId(job.subject), platform=job.platform)
 
     def not_destroyed(self, job: Job, *, code: str, reason: str, message: MessageId, now_s: float) -> Message:
         """Return AssetNotDestroyed."""
-        asset = AssetId(job.machine)
+        asset = AssetId(job.subject)
         return AssetNotDestroyed(
             id=message, created_at_s=now_s, asset=asset, platform=job.platform, code=code, reason=reason
         )

@@ -24,8 +24,18 @@ from sqlalchemy.dialects.sqlite import insert
 
 from catalog.errors import LeaseLost
 from catalog.messages.contracts import CreateMachine, DestroyMachine, EndEpoch, Message
-from catalog.model.ids import MachineId, MessageId, PlatformId
-from drivers.provisioner.journal import MACHINE, Creation, Destruction, Failure, Job, Phase, due_at_s, subject_of
+from catalog.model.ids import MessageId, PlatformId
+from drivers.provisioner.journal import (
+    MACHINE,
+    Creation,
+    Destruction,
+    Failure,
+    Job,
+    Phase,
+    Subject,
+    due_at_s,
+    subject_of,
+)
 from drivers.provisioner.tables import ASSET_COLUMNS, ENDED, INBOX, JOBS, OUTBOX, alone, engine_of, make_ready
 
 T = TypeVar("T")
@@ -110,13 +120,13 @@ class SqliteRecords:
     async def held_by_others(self, job: Job) -> Collection[str]:
         """Return the cloud's ids that other jobs of the same kind have at the job's platform."""
         kind = func.coalesce(_J.kind, MACHINE) == job.kind
-        others = and_(_J.platform == job.platform, kind, _J.machine != job.machine, _J.cloud_id.is_not(None))
+        others = and_(_J.platform == job.platform, kind, _J.subject != job.subject, _J.cloud_id.is_not(None))
         held = await self._run(lambda tx: tx.execute(select(_J.cloud_id).where(others)).scalars().all())
         return frozenset(held)
 
-    async def job(self, machine: MachineId) -> Job | None:
-        """Return the job of ``machine`` as it stands."""
-        return await self._run(lambda tx: _job(tx, machine))
+    async def job(self, subject: Subject) -> Job | None:
+        """Return the job of ``subject`` as it stands."""
+        return await self._run(lambda tx: _job(tx, subject))
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_transaction, work)
@@ -137,7 +147,7 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
     deadline_at_s = message.created_at_s + message.deadline_s
     if known is None:
         job = Job(
-            machine=subject,
+            subject=subject,
             platform=message.platform,
             name=message.name,
             location=message.location,
@@ -157,7 +167,7 @@ def _ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_
             "due_at_s": now_s,
             "epoch": message.epoch,
         }
-        tx.execute(update(JOBS).where(_J.machine == subject).values(asked))
+        tx.execute(update(JOBS).where(_J.subject == subject).values(asked))
     return True
 
 
@@ -173,7 +183,7 @@ def _ask_destroy(tx: Connection, message: Destruction, tags: Mapping[str, str], 
     if known is None:
         # A destruction may overtake its creation; the job that stays behind then refuses the creation.
         job = Job(
-            machine=subject,
+            subject=subject,
             platform=message.platform,
             kind=MACHINE if isinstance(message, DestroyMachine) else message.kind,
             capability=MACHINE if isinstance(message, DestroyMachine) else message.capability,
@@ -185,7 +195,7 @@ def _ask_destroy(tx: Connection, message: Destruction, tags: Mapping[str, str], 
         )
         tx.execute(insert(JOBS).values(_columns(job) | {"written_at_s": now_s}))
     elif known.phase is not Phase.GONE:
-        tx.execute(update(JOBS).where(_J.machine == subject).values(wanted=False, due_at_s=now_s))
+        tx.execute(update(JOBS).where(_J.subject == subject).values(wanted=False, due_at_s=now_s))
     return True
 
 
@@ -211,25 +221,25 @@ def _refused_below(tx: Connection, whose: str) -> int:
 
 def _take(tx: Connection, now_s: float, lease_s: float, busy: Collection[PlatformId]) -> Job | None:
     due = (
-        select(_J.machine)
+        select(_J.subject)
         .where(_J.due_at_s <= now_s, _J.lease_until_s <= now_s, _J.platform.not_in(busy))
-        .order_by(_J.due_at_s, _J.machine)
+        .order_by(_J.due_at_s, _J.subject)
         .limit(1)
     )
     taken = (
         update(JOBS)
-        .where(_J.machine == due.scalar_subquery(), _J.lease_until_s <= now_s)
+        .where(_J.subject == due.scalar_subquery(), _J.lease_until_s <= now_s)
         .values(fence=_J.fence + 1, lease_until_s=now_s + lease_s)
-        .returning(_J.machine)
+        .returning(_J.subject)
     )
-    machine = tx.execute(taken).scalar_one_or_none()
-    return None if machine is None else _job(tx, machine)
+    subject = tx.execute(taken).scalar_one_or_none()
+    return None if subject is None else _job(tx, subject)
 
 
 def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *, release: bool) -> Job:
-    held = _job(tx, job.machine)
+    held = _job(tx, job.subject)
     if held is None or held.fence != job.fence:
-        raise LeaseLost("another holder has taken this machine's work over", detail=job.machine)
+        raise LeaseLost("another holder has taken this work over", detail=job.subject)
     now = replace(
         job,
         wanted=held.wanted,
@@ -245,7 +255,7 @@ def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *
         "due_at_s": now.due_at_s,
         "written_at_s": now_s,
     }
-    tx.execute(update(JOBS).where(_J.machine == job.machine, _J.fence == job.fence).values(values))
+    tx.execute(update(JOBS).where(_J.subject == job.subject, _J.fence == job.fence).values(values))
     for result in results:
         tx.execute(insert(OUTBOX).values(id=result.id, body=result.to_json()))
     return now
@@ -253,23 +263,23 @@ def _write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *
 
 def _tidy(tx: Connection, before_s: float) -> int:
     # A job that is over and has no look ahead of it. One that still sweeps has; one that is forgotten begins anew
-    # should its machine be asked for once more, and finds by its tags whatever there is.
+    # should its subject be asked for once more, and finds by its tags whatever there is.
     over = and_(_J.phase == Phase.GONE, _J.due_at_s.is_(None), _J.unsure_until_s.is_(None), _J.lease_until_s == 0.0)
     old = func.coalesce(_J.written_at_s, 0.0) < before_s
     statements = (
-        delete(JOBS).where(over, old).returning(_J.machine),
+        delete(JOBS).where(over, old).returning(_J.subject),
         delete(INBOX).where(INBOX.c.at_s < before_s).returning(INBOX.c.id),
         delete(OUTBOX).where(OUTBOX.c.sent_at_s < before_s).returning(OUTBOX.c.id),
     )
     return sum(len(tx.execute(statement).all()) for statement in statements)
 
 
-def _job(tx: Connection, machine: str) -> Job | None:
-    row = tx.execute(select(JOBS).where(_J.machine == machine)).mappings().first()
+def _job(tx: Connection, subject: str) -> Job | None:
+    row = tx.execute(select(JOBS).where(_J.subject == subject)).mappings().first()
     if row is None:
         return None
     failure = row["failure"]
-    known = {name: row[name] for name in _STORED}
+    known = {name: row[_J[name]] for name in _STORED}
     told = {
         "phase": Phase(row["phase"]),
         "failure": None if failure is None else Failure(**failure),

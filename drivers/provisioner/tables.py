@@ -33,7 +33,8 @@ METADATA = MetaData()
 JOBS = Table(
     "job",
     METADATA,
-    Column("machine", String, primary_key=True),
+    # Its column bears the name from when machines were all there was: to rename it would lock out earlier releases.
+    Column("machine", String, primary_key=True, key="subject"),
     Column("platform", String, nullable=False),
     Column("order", String),
     Column("name", String, nullable=False),

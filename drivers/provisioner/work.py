@@ -70,12 +70,12 @@ class Work:
     async def advance(self) -> None:
         """Do what the job's phase calls for, and give the lease back with the time of the next look.
 
-        Losing the lease ends the work quietly: the new holder looks the machine up before it does anything.
+        Losing the lease ends the work quietly: the new holder looks it up before it does anything.
         """
         try:
             await self._advance()
         except LeaseLost:
-            log.warning("lease lost", extra={"machine": self._job.machine})
+            log.warning("lease lost", extra={"subject": self._job.subject})
 
     async def _advance(self) -> None:
         steps: dict[Phase, Callable[[], Awaitable[None]]] = {
@@ -115,7 +115,7 @@ class Work:
     async def _create(self, driver: CloudDriver) -> None:
         job, now_s = self._job, self._clock.now_s()
         begun = replace(job, create_begun_at_s=now_s, unsure_until_s=now_s + self._policy.sweep_for_s)
-        # Committed before the call: whoever comes after a crash knows that a machine may exist.
+        # Committed before the call: whoever comes after a crash knows that something may exist.
         await self._write(begun, self._progress("provision.create.begin"))
         if is_refused(self._job):
             # Its grant ended before anything was sent: what was announced did not happen.
@@ -136,12 +136,12 @@ class Work:
         self._job = replace(self._job, unsure_until_s=job.unsure_until_s)
         await self._made(made)
 
-    async def _made(self, machine: Made) -> None:
+    async def _made(self, made: Made) -> None:
         now_s = self._clock.now_s()
         self._job = replace(
             self._job,
             phase=Phase.BOOTING,
-            cloud_id=machine.cloud_id,
+            cloud_id=made.cloud_id,
             made_at_s=now_s,
             create_begun_at_s=None,
             troubles=0,
@@ -152,14 +152,14 @@ class Work:
     async def _boot(self) -> None:
         job, now_s = self._job, self._clock.now_s()
         driver = await self._driver()
-        machine = await self._call(lambda: self._making.read(driver, str(job.cloud_id)))
-        status = MachineStatus.GONE if machine is None else machine.status
-        if machine is not None and status is MachineStatus.RUNNING:
-            await self._ready(driver, machine)
+        seen = await self._call(lambda: self._making.read(driver, str(job.cloud_id)))
+        status = MachineStatus.GONE if seen is None else seen.status
+        if seen is not None and status is MachineStatus.RUNNING:
+            await self._ready(driver, seen)
         elif status is MachineStatus.FAILED:
-            told = machine.reason if machine is not None else ""
+            told = seen.reason if seen is not None else ""
             reason = f"the cloud could not start the {self._making.noun}{f': {told}' if told else ''}"
-            log.warning("creation failed", extra={"machine": job.machine, "reason": told})
+            log.warning("creation failed", extra={"subject": job.subject, "reason": told})
             await self._give_up(Failure(code=CloudError.code, reason=reason, retryable=True))
         elif status is MachineStatus.GONE and now_s >= (job.made_at_s or 0.0) + self._policy.gone_grace_s:
             reason = f"the {self._making.noun} vanished from its cloud"
@@ -170,12 +170,12 @@ class Work:
             self._job = replace(job, troubles=0)
             await self._release(due_at_s=now_s + self._policy.poll_s)
 
-    async def _ready(self, driver: CloudDriver, machine: Made) -> None:
+    async def _ready(self, driver: CloudDriver, made: Made) -> None:
         if self._job.unsure_until_s is not None:
-            await self._destroy(driver, [e for e in await self._find(driver) if e.cloud_id != machine.cloud_id])
+            await self._destroy(driver, [e for e in await self._find(driver) if e.cloud_id != made.cloud_id])
         self._checkpoint.reached("provision.running")
         now_s = self._clock.now_s()
-        result = self._making.created(self._job, machine, MessageId(new_id("message", now_s)), now_s)
+        result = self._making.created(self._job, made, MessageId(new_id("message", now_s)), now_s)
         self._job = replace(self._job, phase=Phase.READY, troubles=0)
         await self._report([*self._progress("provision.running"), result])
 
@@ -221,7 +221,7 @@ class Work:
         driver = await self._driver()
         surplus = [each for each in await self._find(driver) if each.cloud_id != job.cloud_id]
         if surplus:
-            log.warning("surplus found", extra={"machine": job.machine, "count": len(surplus)})
+            log.warning("surplus found", extra={"subject": job.subject, "count": len(surplus)})
         await self._destroy(driver, surplus)
         if now_s >= job.unsure_until_s and not surplus:
             self._job = replace(job, unsure_until_s=None, troubles=0)
@@ -232,7 +232,7 @@ class Work:
     async def _trouble(self, error: CatalogError) -> None:
         """A call got no usable answer. Try again later, or end the attempt when that is hopeless."""
         job, now_s = self._job, self._clock.now_s()
-        log.warning("cloud call failed", extra={"machine": job.machine, "phase": job.phase.value, "code": error.code})
+        log.warning("cloud call failed", extra={"subject": job.subject, "phase": job.phase.value, "code": error.code})
         self._job = replace(job, troubles=job.troubles + 1)
         creating = job.phase in (Phase.SEEKING, Phase.BOOTING)
         if creating and _is_clear_no(error):
@@ -241,7 +241,7 @@ class Work:
         elif creating and now_s >= job.deadline_at_s:
             await self._give_up(Failure(code=error.code, reason=str(error), retryable=True))
         elif job.phase is Phase.CLEARING and job.failure is not None and self._patience_is_over(now_s):
-            # The order must end. What may be left stays in the journal: the next attempt adopts it, the machine's
+            # The order must end. What may be left stays in the journal: the next attempt adopts it, the subject's
             # destruction removes it.
             await self._cleared()
         else:
@@ -292,10 +292,10 @@ class Work:
         others = await self._records.held_by_others(self._job)
         return [each for each in found if each.cloud_id not in others]
 
-    async def _destroy(self, driver: CloudDriver, machines: Sequence[Made]) -> None:
-        for machine in machines:
+    async def _destroy(self, driver: CloudDriver, found: Sequence[Made]) -> None:
+        for made in found:
             self._checkpoint.reached("provision.destroy.begin")
-            await self._call(partial(self._making.destroy, driver, machine.cloud_id))
+            await self._call(partial(self._making.destroy, driver, made.cloud_id))
             self._checkpoint.reached("provision.destroy.end")
 
     async def _driver(self) -> CloudDriver:

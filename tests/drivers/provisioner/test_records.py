@@ -123,7 +123,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("phase", Phase)
 def test_an_unwanted_machine_ends_gone_from_every_phase(phase: Phase) -> None:
     """From wherever the work got, what is not wanted is cleared; only what is gone stays gone."""
-    job = Job(machine=MACHINE, platform=PLATFORM, wanted=False, phase=phase)
+    job = Job(subject=MACHINE, platform=PLATFORM, wanted=False, phase=phase)
 
     expected = Phase.GONE if phase is Phase.GONE else Phase.CLEARING
     assert taken_up(job).phase is expected
@@ -133,7 +133,7 @@ def test_an_unwanted_machine_ends_gone_from_every_phase(phase: Phase) -> None:
 @pytest.mark.parametrize("phase", Phase)
 def test_a_further_attempt_is_taken_up_only_after_a_report(phase: Phase) -> None:
     """An attempt that is asked while another is under way waits for that one's end; a lost report is made again."""
-    job = Job(machine=MACHINE, platform=PLATFORM, asked_attempt=2, phase=phase)
+    job = Job(subject=MACHINE, platform=PLATFORM, asked_attempt=2, phase=phase)
 
     assert taken_up(job).attempt == (2 if phase in (Phase.FAILED, Phase.READY) else 1)
 
@@ -174,13 +174,14 @@ def test_a_file_of_an_earlier_release_is_brought_up_to_date(tmp_path: Path) -> N
 
     with_records(tmp_path, before)
     with sqlite3.connect(tmp_path / "p.sqlite3") as file:
+        assert file.execute("SELECT machine FROM job").fetchall() == [(MACHINE,)]  # as earlier releases wrote it
         for column in ("key_pair", "written_at_s"):
             file.execute(f"ALTER TABLE job DROP COLUMN {column}")
     file.close()
 
     async def after(records: SqliteRecords) -> None:
         job = await taken(records)
-        assert (job.machine, job.key_pair) == (MACHINE, None)
+        assert (job.subject, job.key_pair) == (MACHINE, None)
         await records.write(replace(job, phase=Phase.READY), [], NOW_S, release=True)
 
     with_records(tmp_path, after)

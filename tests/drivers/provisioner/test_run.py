@@ -536,7 +536,7 @@ def test_a_record_that_another_has_asked_for_since_is_never_swept(tmp_path: Path
                 while await bench.provisioner.work_one():
                     pass
                 clock.advance(5.0)
-            held = await records.job(MachineId("asset_A"))
+            held = await records.job(AssetId("asset_A"))
             assert held is not None
             assert (held.phase, held.unsure_until_s is None) == (Phase.GONE, False)
             await bench.provisioner.receive(record("asset_B"))
