@@ -20,10 +20,10 @@ from gateway.api.server import check_listen
 from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, declare, prepare_state_dir
 from gateway.clock import SystemClock
 from gateway.compose.keys import Keys
+from gateway.compose.policies import tunnel_policy
+from gateway.compose.queues import broker
 from gateway.errors import GatewayError
 from gateway.network import GATEWAY_NODE, declared_topology
-from gateway.policies import tunnel_policy
-from gateway.queues import broker
 from gateway.relays.ssh_keys import AUTHORITY_KEY_FILE, SSH_KEY_FILE, ssh_key_of
 from gateway.settings import Settings
 from routing import topology

@@ -8,11 +8,11 @@ from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from drivers import registry
-from gateway import policies
 from gateway.api.proxies import Proxies
 from gateway.api.services import ApiServices
 from gateway.background.noting import Noted
 from gateway.background.runner import Runner
+from gateway.compose import policies
 from gateway.compose.adapters import Adapters
 from gateway.compose.connections import Connections
 from gateway.compose.keys import Keys

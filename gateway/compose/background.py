@@ -10,7 +10,6 @@ from drivers.provisioner.journal import ProvisionPolicy
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
 from drivers.webhooks.http import HttpWebhookSender
-from gateway import policies
 from gateway.api.idempotency import expire
 from gateway.background.grant_work import grant_work
 from gateway.background.logs import log_work
@@ -21,11 +20,12 @@ from gateway.background.searching import search_work
 from gateway.background.settle_grants import SettleGrants
 from gateway.background.tidying import tidy_work
 from gateway.bootstrap import owner_id
+from gateway.compose import policies
 from gateway.compose.adapters import Adapters
 from gateway.compose.connections import Connections
 from gateway.compose.keys import Keys
+from gateway.compose.queues import message_queue
 from gateway.connections.enforcement import Enforcement
-from gateway.queues import message_queue
 from gateway.settings import Settings
 
 PROVISIONER_FILE = "provisioner.sqlite3"

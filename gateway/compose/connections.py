@@ -9,9 +9,10 @@ from catalog.ports import ApprovedEndpoint, Clock, PlatformLink
 from catalog.secrets import Sealer
 from catalog.store.database import Database
 from drivers.platforms.http import HttpPlatformLink
-from gateway import policies
+from gateway.compose import policies
 from gateway.compose.adapters import Adapters
 from gateway.compose.keys import Keys
+from gateway.compose.measurement import measurement
 from gateway.connections.carrier import TunnelCarrier
 from gateway.connections.clouds import RoutedClouds
 from gateway.connections.establish import Establisher, TunnelMaking
@@ -24,7 +25,6 @@ from gateway.connections.reaching import ReachWatch
 from gateway.connections.sessions import Sessions
 from gateway.connections.steps import StepLog
 from gateway.connections.tunnels import LiveConnection, LiveConnections
-from gateway.measurement import measurement
 from gateway.network import DeclaredNetwork
 from gateway.settings import Settings
 from gateway.telemetry import Metrics

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from catalog.messages.handshake import public_text
 from catalog.search.index import SearchIndex
 from catalog.store.database import Database
-from gateway import policies
 from gateway.api.server import build_app, serve_app
 from gateway.background.noting import Noted
 from gateway.background.runner import Runner
 from gateway.bootstrap import bootstrap, prepare_state_dir
+from gateway.compose import policies
 from gateway.compose.adapters import Adapters
 from gateway.compose.api import api_services
 from gateway.compose.background import background_work

@@ -143,8 +143,6 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("drivers.provisioner.records", "sqlalchemy"): "its own tables",
     ("drivers.provisioner.tables", "sqlalchemy"): "its own tables",
     ("gateway.compose", "drivers"): "the one composition root",
-    ("gateway.policies", "drivers.clouds.policy"): "compose's own table from settings to policies",
-    ("gateway.queues", "drivers.queues"): "compose's own choice of the queue, which the check asks too",
     ("gateway.cli.server", "gateway.programs"): "starts the server, imported when the command runs",
     ("gateway.cli.server", "gateway.demo"): "starts the demo, imported when the command runs",
     ("gateway.cli.server", "gateway.connector"): "starts a connector, imported when the command runs",

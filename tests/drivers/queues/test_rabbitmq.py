@@ -15,9 +15,9 @@ from catalog.messages.queue import Handler, QueuePolicy
 from catalog.store.database import Database
 from drivers.queues.rabbitmq import RabbitmqQueue
 from gateway.clock import SystemClock
+from gateway.compose.queues import broker as chosen
+from gateway.compose.queues import message_queue
 from gateway.errors import InvalidSettings
-from gateway.queues import broker as chosen
-from gateway.queues import message_queue
 from gateway.sections import QueueSettings
 from tests.support import rabbitmq
 from tests.support.queues import message

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from catalog.ports import Clock
+from gateway.compose.policies import budget_policy, choosing_policy, probe_policy
 from gateway.connections.choosing import RouteChooser
 from gateway.connections.links import LinkBook
 from gateway.connections.network_watch import NetworkWatch
 from gateway.connections.probing import WarmProber, listen_to
-from gateway.policies import budget_policy, choosing_policy, probe_policy
 from gateway.settings import Settings
 from gateway.telemetry import Metrics, RoutingMetrics
 from routing.estimate.plausible import Refusal
