@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from catalog import naming
 from catalog.errors import Denied, InvalidValue
+from catalog.expiry import is_over
 from catalog.model.access import Account, Login, Role, Token
 from catalog.model.ids import AccountId, OrganisationId, ProjectId, TokenId, new_id
 from catalog.model.platform import Platform
@@ -371,11 +372,6 @@ def digest(text: str) -> str:
 def new_text(kind: str) -> str:
     """Return the text of a new token, log-in or enrolment."""
     return f"cw_{kind}_{secrets.token_urlsafe(_TOKEN_BYTES)}"
-
-
-def is_over(end_s: float | None, now_s: float) -> bool:
-    """Return whether that moment has come; None never does."""
-    return end_s is not None and end_s <= now_s
 
 
 def positive(ttl_s: float) -> float:

@@ -5,8 +5,9 @@ digest is kept, a new link ends the one before, and any other change of the gran
 """
 
 from catalog import consent
-from catalog.access import digest, is_over, new_text, still_may
+from catalog.access import digest, new_text, still_may
 from catalog.errors import NotFound
+from catalog.expiry import is_over
 from catalog.model.consent import AnswerLink, Grant
 from catalog.model.ids import AnswerLinkId, TokenId, new_id
 from catalog.store import rows

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from catalog import grant_end, parting, publish, terms_kept, winding_down
 from catalog.clouds import Proof
 from catalog.errors import CloudMisbehaved, Denied, InvalidValue, WrongState
+from catalog.expiry import is_over
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
 from catalog.model.consent import GRANT_TRANSITIONS, Grant, GrantEvent, GrantState, Side
 from catalog.model.ids import ConnectionId, GrantId, PlatformId, new_id
@@ -116,7 +117,7 @@ def answer(tx: Tx, grant_id: str, terms: Terms | None, *, by: str, now_s: float)
         raise InvalidValue(message, field="verbs", fix=FIX_MORE)
     if not verbs:
         raise InvalidValue("no such verb is asked for", field="verbs", fix=f"some of {', '.join(grant.verbs)}")
-    if _over(terms.expires_at_s, now_s):
+    if is_over(terms.expires_at_s, now_s):
         raise InvalidValue("that time is over", field="expires_at_s", fix="a later one")
     told = json.dumps({"by": by, "at_s": now_s, "terms": terms_json(terms)}, sort_keys=True)
     _grant(tx, grant, terms, verbs, Said(evidence=told, serial=grant.serial), now_s)
@@ -152,7 +153,7 @@ def record_decision(tx: Tx, *, platform_id: PlatformId, decision: Decision, now_
         verbs = [verb for verb in grant.verbs if terms and verb in terms.verbs]
         if grant.state not in _STANDING | {GrantState.REQUESTED}:
             continue
-        if terms and verbs and not _over(terms.expires_at_s, now_s):
+        if terms and verbs and not is_over(terms.expires_at_s, now_s):
             said = Said(evidence=decision.signed, serial=decision.serial or 0)
             _grant(tx, grant, terms, verbs, said, now_s)
         elif grant.capability not in decision.pending:
@@ -171,7 +172,7 @@ def accept(tx: Tx, grant_id: str, now_s: float) -> Grant:
     Raises WrongState unless it is GRANTED and not over, NotFound.
     """
     grant = rows.by_id(tx, Grant, grant_id)
-    if _over(grant.expires_at_s, now_s):
+    if is_over(grant.expires_at_s, now_s):
         raise WrongState("the time that the owner granted is over", field="state", fix="ask the owner again")
     return _accept(tx, grant, now_s)
 
@@ -207,7 +208,7 @@ def resume(tx: Tx, grant_id: str, side: Side, now_s: float) -> Grant:
     if side.value not in grant.suspended_by or grant.state is not GrantState.SUSPENDED:
         by = f"only the {grant.suspended_by[0]} can resume it" if grant.suspended_by else "there is nothing to resume"
         raise WrongState(f"the {side.value} does not hold this grant back", field="state", fix=by)
-    if _over(grant.expires_at_s, now_s):
+    if is_over(grant.expires_at_s, now_s):
         raise WrongState("the time that the owner granted is over", field="state", fix="ask the owner again")
     others = [held for held in grant.suspended_by if held != side.value]
     if others:
@@ -263,7 +264,7 @@ def allowed(tx: Tx, platform_id: PlatformId, capability: str, verb: str, now_s: 
 def standing(tx: Tx, platform_id: PlatformId, capability: str, now_s: float) -> Grant | None:
     """Return the accepted grant of ``capability`` that is not over, or None."""
     grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability, state=GrantState.ACCEPTED)
-    return None if grant is None or _over(grant.expires_at_s, now_s) else grant
+    return None if grant is None or is_over(grant.expires_at_s, now_s) else grant
 
 
 def _propose(  # noqa: PLR0917 a helper of one caller
@@ -371,7 +372,3 @@ def _known(capability: str, verbs: Sequence[str]) -> list[str]:
     if not set(verbs) <= set(possible):
         raise InvalidValue(f"'{capability}' has no such verb", field="verbs", fix=", ".join(possible))
     return list(verbs)
-
-
-def _over(end_s: float | None, now_s: float) -> bool:
-    return end_s is not None and end_s <= now_s

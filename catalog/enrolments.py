@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from catalog import addresses, naming
-from catalog.access import digest, is_over, new_text, positive
+from catalog.access import digest, new_text, positive
 from catalog.errors import Denied, InvalidValue
+from catalog.expiry import is_over
 from catalog.model.access import Enrolment
 from catalog.model.ids import TokenId, new_id
 from catalog.model.platform import Platform, Purpose

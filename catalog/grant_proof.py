@@ -1,6 +1,7 @@
 """Prove a platform's signed decision without any gateway: whose it is, for whom, and whether it still stands. Pure."""
 
 from catalog.errors import CloudMisbehaved
+from catalog.expiry import is_over
 from catalog.messages.handshake_json import Evidence, read_evidence, read_json, signed_payload
 
 
@@ -18,6 +19,6 @@ def prove(
             raise CloudMisbehaved(f"the decision is for another {field} than {expected}", field=field)
     if evidence.serial <= after:
         raise CloudMisbehaved(f"the decision is not newer than number {after}: it was replaced since", field="serial")
-    if all(grant.expires_at_s is not None and grant.expires_at_s <= now_s for grant in evidence.granted):
+    if all(is_over(grant.expires_at_s, now_s) for grant in evidence.granted):
         raise CloudMisbehaved("the decision grants nothing, or all that it granted is over", field="expires_at_s")
     return evidence

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from catalog import consent
-from catalog.access import is_over
 from catalog.errors import InvalidValue
+from catalog.expiry import is_over
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantRule, GrantState
 from catalog.model.ids import PlatformId

@@ -5,6 +5,7 @@ from typing import Any
 
 from catalog import listed
 from catalog.errors import CloudMisbehaved, WrongState
+from catalog.expiry import is_over
 from catalog.listed import Listed
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant, GrantState, GrantTerms
@@ -45,7 +46,7 @@ def publish(tx: Tx, grant: Grant, now_s: float, trouble: str = "") -> Offer:
     now, whatever ``grant`` says.
     """
     held = rows.by_id(tx, Grant, grant.id)
-    if held.state is not GrantState.ACCEPTED or (held.expires_at_s is not None and held.expires_at_s <= now_s):
+    if held.state is not GrantState.ACCEPTED or is_over(held.expires_at_s, now_s):
         raise WrongState(f"the grant is '{held.state.value}', and only accepted ones are offered", field="state")
     entry = rows.first(tx, CatalogEntry, capability=held.capability) or rows.insert(tx, _entry(held, now_s), now_s)
     state, reason = (OfferState.DEGRADED, trouble[:_REASON_LENGTH]) if trouble else _standing(held)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from catalog import parting
 from catalog.assets import ending as assets
+from catalog.expiry import is_over
 from catalog.machines import part_with
 from catalog.messages.handshake import Capability
+from catalog.model.asset import Asset
 from catalog.model.consent import Grant, GrantLook, GrantState
 from catalog.model.ids import PlatformId
 from catalog.model.machine import Custody, Machine, MachineState
@@ -108,16 +110,16 @@ def is_any_due(tx: Tx, now_s: float) -> bool:
     return bool(machines.ends_until(tx, now_s, 1)) or assets.is_any_due(tx, now_s) or parting.is_any_overdue(tx, now_s)
 
 
-def session_of(tx: Tx, platform_id: PlatformId, now_s: float) -> Grant | None:
-    """Return the grant whose machines may be read and destroyed now though it does not stand; None when there is none.
+def session_of(tx: Tx, platform_id: PlatformId, capability: str, now_s: float) -> Grant | None:
+    """Return the grant of which what was made may be read and destroyed now though it does not stand; or None.
 
-    There is none where we made no machine, and none after the deadline.
+    There is none where we made nothing under it, and none after the deadline.
     """
-    grant = rows.first(tx, Grant, platform_id=platform_id, capability=str(Capability.MACHINE))
-    if grant is None or rows.first(tx, Machine, platform_id=platform_id, custody=Custody.MADE) is None:
+    grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability)
+    if grant is None or not _is_anything_made(tx, grant):
         return None
-    stands = grant.state is GrantState.ACCEPTED and not _over(grant.expires_at_s, now_s)
-    return None if stands or _over(grant.wind_down_until_s, now_s) else grant
+    stands = grant.state is GrantState.ACCEPTED and not is_over(grant.expires_at_s, now_s)
+    return None if stands or is_over(grant.wind_down_until_s, now_s) else grant
 
 
 def is_first_look(tx: Tx, grant: Grant, machine: str, now_s: float) -> bool:
@@ -135,6 +137,12 @@ def is_first_look(tx: Tx, grant: Grant, machine: str, now_s: float) -> bool:
     return True
 
 
+def _is_anything_made(tx: Tx, grant: Grant) -> bool:
+    if grant.capability == Capability.MACHINE:
+        return rows.first(tx, Machine, platform_id=grant.platform_id, custody=Custody.MADE) is not None
+    return rows.first(tx, Asset, platform_id=grant.platform_id, capability=grant.capability) is not None
+
+
 def _follows(machine: Machine, planned: WindingDown) -> str:
     if machine.custody == Custody.MADE:
         return "can still be destroyed" if planned.ends_at_s is None else "is destroyed when its time is over"
@@ -143,7 +151,3 @@ def _follows(machine: Machine, planned: WindingDown) -> str:
 
 def _held(tx: Tx, platform_id: PlatformId) -> list[Machine]:
     return list(rows.where(tx, Machine, platform_id=platform_id, state=_HELD))
-
-
-def _over(end_s: float | None, now_s: float) -> bool:
-    return end_s is not None and end_s <= now_s

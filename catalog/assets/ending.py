@@ -10,8 +10,8 @@ from catalog.errors import Denied
 from catalog.messages.contracts import TO_PROVISIONER, EndEpoch
 from catalog.messages.handshake import OF_ASSETS
 from catalog.model.asset import Asset, AssetEvent, AssetState
-from catalog.model.consent import Grant, GrantState
-from catalog.model.ids import MessageId, PlatformId, new_id
+from catalog.model.consent import Grant
+from catalog.model.ids import MessageId, new_id
 from catalog.model.terms import EndRule
 from catalog.store import assets, outbox, rows
 from catalog.store.database import Tx
@@ -103,18 +103,6 @@ def is_any_due(tx: Tx, now_s: float) -> bool:
     return bool(assets.ends_until(tx, now_s, 1))
 
 
-def session_of(tx: Tx, platform_id: PlatformId, capability: str, now_s: float) -> Grant | None:
-    """Return the grant whose assets may be read and destroyed now though it does not stand; None when there is none.
-
-    There is none where we made nothing under it, and none after the deadline.
-    """
-    grant = rows.first(tx, Grant, platform_id=platform_id, capability=capability)
-    if grant is None or rows.first(tx, Asset, platform_id=platform_id, capability=capability) is None:
-        return None
-    stands = grant.state is GrantState.ACCEPTED and not _over(grant.expires_at_s, now_s)
-    return None if stands or _over(grant.wind_down_until_s, now_s) else grant
-
-
 def _is_outside(tx: Tx, grant: Grant, asset: Asset) -> bool:
     if MADE_BY[AssetKind(asset.kind)][1] not in grant.verbs:
         return True
@@ -127,7 +115,3 @@ def _is_outside(tx: Tx, grant: Grant, asset: Asset) -> bool:
 
 def _of(tx: Tx, grant: Grant, state: AssetState) -> Sequence[Asset]:
     return rows.where(tx, Asset, platform_id=grant.platform_id, capability=grant.capability, state=state)
-
-
-def _over(end_s: float | None, now_s: float) -> bool:
-    return end_s is not None and end_s <= now_s

@@ -132,7 +132,7 @@ class RoutedClouds:
     async def ended(self, platform: PlatformId) -> bool:
         """Tell whether a machine grant under which we made machines is over, and its wind-down not yet."""
         now_s = self._clock.now_s()
-        return await self.database.read(lambda tx: session_of(tx, platform, now_s) is not None)
+        return await self.database.read(lambda tx: session_of(tx, platform, Capability.MACHINE, now_s) is not None)
 
     async def count(self, platform: PlatformId, left: Left | None = None) -> None:
         """Count one business call, and note what it does with what an ended grant ``left``."""
@@ -213,7 +213,7 @@ class GrantedDriver:
         """Return our machines by tag; who may create may also look for what was created, then and later."""
 
         def check(tx: Tx, now_s: float) -> None:
-            winding_down = session_of(tx, self.platform, now_s) is not None
+            winding_down = session_of(tx, self.platform, Capability.MACHINE, now_s) is not None
             if not (winding_down and made_by_us(tx, self.platform, tags=tags)):
                 self._looking(tx, now_s)
 
@@ -282,7 +282,7 @@ class GrantedDriver:
         """Return what ``call`` returns while the wind-down lasts; a grant that stands again is as good."""
 
         def check(tx: Tx, now_s: float) -> None:
-            if session_of(tx, self.platform, now_s) is None:
+            if session_of(tx, self.platform, Capability.MACHINE, now_s) is None:
                 self._looking(tx, now_s)
 
         return await self.clouds.covered(self.platform, check, call, left=left)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from catalog.allowance import refuse_elsewhere
 from catalog.assets.asking import made_by_us, note_found
-from catalog.assets.ending import session_of
 from catalog.cloud_assets import MADE_BY, USED_BY, AssetKind, AssetSpec, CloudAsset, CloudAssets
 from catalog.clouds import Proof
 from catalog.consent import allowed, standing
@@ -14,6 +13,7 @@ from catalog.errors import CloudRefused, Denied
 from catalog.messages.contracts import TAG_ASSET
 from catalog.model.ids import PlatformId
 from catalog.store.database import Tx
+from catalog.winding_down import session_of
 from gateway.connections.left import DESTROY, Left
 from gateway.connections.watched import GrantedCheck
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from catalog.assets import ending
 from catalog.messages.handshake import Capability
 from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
@@ -28,6 +27,4 @@ class Left:
 
     def session(self, tx: Tx, platform: PlatformId, now_s: float) -> Grant | None:
         """Return the grant under whose wind-down this is done, None when there is none."""
-        if self.capability is Capability.MACHINE:
-            return session_of(tx, platform, now_s)
-        return ending.session_of(tx, platform, self.capability, now_s)
+        return session_of(tx, platform, self.capability, now_s)

@@ -250,7 +250,9 @@ def test_no_end_rule_destroys_what_was_there_before(seeded: Store, rule: EndRule
     assert (now(seeded, machine).state is MachineState.GONE) == (rule is EndRule.DESTROY)
     if rule is not EndRule.DESTROY:
         assert "left alone" in now(seeded, machine).notice
-    assert seeded.read(lambda tx: winding_down.session_of(tx, PLATFORM, seeded.now_s)) is None, "nothing of ours"
+    assert seeded.read(lambda tx: winding_down.session_of(tx, PLATFORM, "machine", seeded.now_s)) is None, (
+        "nothing of ours"
+    )
     seeded.clock.advance(601)
     seeded.write(lambda tx: winding_down.end_due(tx, seeded.now_s))
     assert (now(seeded, machine).state is MachineState.GONE) == (rule is not None)

@@ -182,10 +182,10 @@ def test_the_session_lasts_until_its_deadline_and_then_the_connection_ends(tmp_p
 
     def work(tx: Session) -> None:
         prepared(tx, EndRule.KEEP)
-        assert winding_down.session_of(tx, PLATFORM, NOW_S) is None, "it stands"
+        assert winding_down.session_of(tx, PLATFORM, "machine", NOW_S) is None, "it stands"
         consent.revoke(tx, "grant_M", NOW_S)
-        assert winding_down.session_of(tx, PLATFORM, deadline_s - 1) is not None
-        assert winding_down.session_of(tx, PLATFORM, deadline_s) is None
+        assert winding_down.session_of(tx, PLATFORM, "machine", deadline_s - 1) is not None
+        assert winding_down.session_of(tx, PLATFORM, "machine", deadline_s) is None
         for now_s, state in ((deadline_s - 1, ConnectionState.ESTABLISHED), (deadline_s, ConnectionState.FAILED)):
             winding_down.end_due(tx, now_s)
             (connection,) = rows.where(tx, Connection)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from catalog import consent, parting, winding_down
-from catalog.assets.ending import GRANT_ENDED, TIME_IS_OVER, session_of
+from catalog.assets.ending import GRANT_ENDED, TIME_IS_OVER
 from catalog.messages.contracts import AssetDestroyed, EndEpoch, from_json
 from catalog.messages.handshake import GrantedCapability
 from catalog.model.asset import Asset, AssetState
@@ -17,7 +17,7 @@ from catalog.model.terms import EndRule
 from catalog.orders.settle import settle
 from catalog.store import outbox, rows
 from catalog.store.database import Tx
-from catalog.winding_down import CLEARING_S
+from catalog.winding_down import CLEARING_S, session_of
 from tests.support.asset_ordering import GRANT, ready, seed_volumes, volume
 from tests.support.ordering import OFFER, PLATFORM, PROJECT, RETRY, seed
 from tests.support.stores import Store
