@@ -14,6 +14,8 @@ K = TypeVar("K", bound=Row)
 
 # No underscore, so that no name can pass for an id; no ">", which separates the relays of a route.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
+# What is ordered must do as a host name: 36 characters leave room for the 27 that make it unique (63 in all).
+_HOST_NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
 _LABEL_LENGTH = 200
 
 
@@ -22,6 +24,14 @@ def name(text: str, *, field: str = "name") -> str:
     if not _NAME.fullmatch(text):
         fix = "1 to 63 of a-z 0-9 . - beginning and ending with a letter or digit"
         raise InvalidValue("this cannot be a name", field=field, fix=fix)
+    return text
+
+
+def host_name(text: str, *, field: str = "name") -> str:
+    """Return ``text`` if what a tenant orders can be named so, at whatever cloud it is made. Raises InvalidValue."""
+    if not _HOST_NAME.fullmatch(text):
+        fix = "up to 36 characters, beginning with a letter"
+        raise InvalidValue("a name is made of a-z, 0-9 and '-'", field=field, fix=fix)
     return text
 
 

@@ -1,9 +1,8 @@
 """Accept a project's order for an asset: one transaction, nothing asked of a cloud."""
 
-import re
 from collections.abc import Mapping, Sequence
 
-from catalog import consent
+from catalog import consent, naming
 from catalog.allowance import refuse_elsewhere
 from catalog.assets import quota, wanted
 from catalog.assets.asking import ask_creation
@@ -20,9 +19,6 @@ from catalog.orders.policy import RetryPolicy
 from catalog.providers import Provider
 from catalog.store import assets, orders, rows
 from catalog.store.database import Tx
-
-# 36 characters leave room for the 27 that make it unique, within what every cloud takes.
-_NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
 
 
 def place(
@@ -48,10 +44,8 @@ def place(
     not ready, Denied when the platform does not (any longer) grant it, QuotaExceeded when the grant or a quota of the
     project or its organisation has no room. Whatever is raised, the caller's transaction must roll back.
     """
-    if name is not None and not _NAME.fullmatch(name):
-        raise InvalidValue(
-            "a name is made of a-z, 0-9 and '-'", field="name", fix="up to 36 characters, beginning with a letter"
-        )
+    if name is not None:
+        naming.host_name(name)
     capability, verb = MADE_BY[kind]
     wanted.refuse_parent(kind, parent)
     chosen = _offer(tx, offer, capability, parent)

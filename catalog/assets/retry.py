@@ -5,12 +5,12 @@ import logging
 from catalog import consent
 from catalog.allowance import refuse_elsewhere
 from catalog.assets.asking import ask_creation
-from catalog.assets.settle import give_up, in_words
+from catalog.assets.settle import give_up
 from catalog.cloud_assets import MADE_BY, AssetKind
 from catalog.errors import Denied
 from catalog.model.asset import ASSET_TRANSITIONS, Asset, AssetEvent
 from catalog.orders.ending import NOT_HEARD_OF
-from catalog.orders.policy import RetryPolicy
+from catalog.orders.policy import RetryPolicy, given_up
 from catalog.store import assets, rows
 from catalog.store.database import Tx
 
@@ -31,7 +31,7 @@ def retry_due(tx: Tx, now_s: float, policy: RetryPolicy) -> int:
         if asset.attempt < policy.attempts_limit:
             _again(tx, asset, now_s, policy)
         else:
-            reason = in_words(asset, "nothing was heard of it within its deadline")
+            reason = given_up(asset.kind, asset.attempt, "nothing was heard of it within its deadline")
             give_up(tx, asset, code=NOT_HEARD_OF, reason=reason, now_s=now_s)
     due = assets.due_for_retry(tx, now_s, BATCH)
     for asset in due:

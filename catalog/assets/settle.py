@@ -10,7 +10,7 @@ from catalog.assets.asking import ask_destruction, dispose
 from catalog.messages.contracts import AssetCreated, AssetDestroyed, AssetFailed, AssetNotDestroyed
 from catalog.model.asset import ASSET_TRANSITIONS, Asset, AssetEvent, AssetState
 from catalog.obstacles import with_obstacle, without_obstacle
-from catalog.orders.policy import RetryPolicy
+from catalog.orders.policy import RetryPolicy, given_up
 from catalog.store import rows
 from catalog.store.database import Tx
 
@@ -72,16 +72,10 @@ def _failed(tx: Tx, asset: Asset, message: AssetFailed, now_s: float, policy: Re
         waiting = {"next_attempt_at_s": again_at_s, "code": message.code, "reason": message.reason}
         rows.update(tx, asset, waiting, now_s)
         return
-    give_up(tx, asset, code=message.code, reason=in_words(asset, message.reason), now_s=now_s)
+    give_up(tx, asset, code=message.code, reason=given_up(asset.kind, asset.attempt, message.reason), now_s=now_s)
 
 
 def give_up(tx: Tx, asset: Asset, *, code: str, reason: str, now_s: float) -> None:
     """End the creation of ``asset`` with ``reason`` in the tenant's words; what there is of it is destroyed."""
     dispose(tx, asset, AssetEvent.FAIL, now_s, reason=reason, code=code)
     log.warning("asset failed", extra={"asset": asset.id, "kind": asset.kind, "code": code})
-
-
-def in_words(asset: Asset, reason: str) -> str:
-    """Return why its creation ends after so many attempts."""
-    tries = "1 attempt" if asset.attempt == 1 else f"{asset.attempt} attempts"
-    return f"no {asset.kind} could be created in {tries}: {reason}"

@@ -1,13 +1,12 @@
 """Accept a tenant's order and serve it at once where a pool can (S2, S4): one transaction, nothing asked of a cloud."""
 
-import re
-
 from sqlmodel import Session
 
+from catalog import naming
 from catalog.allowance import network_for
 from catalog.approvals.asking import ask
 from catalog.connections import record_step
-from catalog.errors import InvalidValue, WrongState
+from catalog.errors import WrongState
 from catalog.leases.rules import lease_for
 from catalog.machines import cloud_name
 from catalog.model.ids import OrderId, ProjectId, new_id
@@ -20,9 +19,6 @@ from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
 from catalog.store import rows
-
-# A machine's name must do as a host name: 36 characters leave room for the 27 that make it unique (63 in all).
-_NAME = re.compile(r"[a-z]([a-z0-9-]{0,34}[a-z0-9])?")
 
 
 def place(
@@ -53,10 +49,8 @@ def place(
     machine fits and the grant admits no further one, BudgetExceeded when it costs too much. Whatever is raised, the
     caller's transaction must roll back.
     """
-    if name is not None and not _NAME.fullmatch(name):
-        raise InvalidValue(
-            "a name is made of a-z, 0-9 and '-'", field="name", fix="up to 36 characters, beginning with a letter"
-        )
+    if name is not None:
+        naming.host_name(name)
     chosen = machine_offer(tx, offer)
     if chosen.state is not OfferState.OFFERED:
         raise WrongState(f"the offer takes no orders, it is {chosen.state.value}: {chosen.reason}", field="offer")

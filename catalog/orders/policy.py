@@ -20,3 +20,9 @@ class RetryPolicy:
     def pause_s(self, attempts: int) -> float:
         """Return the pause after ``attempts`` (from 1) failed creations; it doubles each time up to the longest."""
         return min(self.longest_pause_s, self.first_pause_s * 2.0 ** min(attempts - 1, 30))
+
+
+def given_up(thing: str, attempts: int, reason: str) -> str:
+    """Return in a tenant's words why a ``thing`` is not tried again after so many attempts."""
+    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    return f"no {thing} could be created in {tries}: {reason}"

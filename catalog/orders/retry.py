@@ -19,8 +19,7 @@ from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.orders import fall
 from catalog.orders.choose import MACHINE
 from catalog.orders.ending import NOT_HEARD_OF, give_up, move_on_or_fail
-from catalog.orders.policy import RetryPolicy
-from catalog.orders.settle import in_words
+from catalog.orders.policy import RetryPolicy, given_up
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
 from catalog.store import orders, rows
@@ -66,7 +65,7 @@ def _unheard_of(tx: Session, order: Order, now_s: float, policy: RetryPolicy) ->
     if order.attempts < policy.attempts_limit:
         _again(tx, order, now_s, policy)
         return
-    machine, reason = rows.by_id(tx, Machine, str(order.machine_id)), in_words(order.attempts, reason)
+    machine, reason = rows.by_id(tx, Machine, str(order.machine_id)), given_up("machine", order.attempts, reason)
     give_up(tx, order, machine, code=NOT_HEARD_OF, reason=reason, now_s=now_s)
 
 

@@ -32,7 +32,7 @@ from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.obstacles import with_obstacle, without_obstacle
 from catalog.orders import fall
 from catalog.orders.ending import give_up
-from catalog.orders.policy import RetryPolicy
+from catalog.orders.policy import RetryPolicy, given_up
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint, Clock, MessageQueue
 from catalog.store import outbox, rows
@@ -140,7 +140,7 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
         record_step(tx, order.id, "order.settled", "failed", now_s, detail=f"{message.code}: {message.reason}")
         return
     if order is not None and waits:
-        reason = in_words(order.attempts, message.reason)
+        reason = given_up("machine", order.attempts, message.reason)
         give_up(tx, order, machine, code=message.code, reason=reason, now_s=now_s)
         return
     dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=message.reason)
@@ -177,9 +177,3 @@ def _note_on_pool(tx: Session, machine: Machine, now_s: float, *, failures: int,
     pool = rows.find(tx, Pool, machine.pool_id) if machine.pool_id else None
     if pool is not None and (pool.failures_in_a_row, pool.reason) != (failures, reason):
         rows.update(tx, pool, {"failures_in_a_row": failures, "reason": reason}, now_s)
-
-
-def in_words(attempts: int, reason: str) -> str:
-    """Return why an order ends after so many attempts."""
-    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    return f"no machine could be created in {tries}: {reason}"

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from catalog.errors import InvalidValue, NotFound
+from catalog.expiry import is_over
 from catalog.messages.approvals import Approval, Approvals, Quorum, approved_by, is_given
 from catalog.messages.handshake import AuthorizationRequest, GrantedCapability
 from catalog.messages.handshake_json import GrantedShape, granted_from, granted_json, shown_to_approvers
@@ -62,10 +63,9 @@ def _draft(
     row = _row(tx, request.request_id, capability)
     if row is not None:
         held = granted_from(GrantedShape.model_validate_json(row[0]))
-        is_over = held.expires_at_s is not None and held.expires_at_s <= now_s
         # Its end was counted from when it was first shown, and would be another one now.
         end_s = held.expires_at_s if rule.expires_after_s is not None else fresh.expires_at_s
-        if not is_over and replace(fresh, expires_at_s=end_s) == held:
+        if not is_over(held.expires_at_s, now_s) and replace(fresh, expires_at_s=end_s) == held:
             return held
     shown_bytes = shown_to_approvers(
         fresh, request_id=request.request_id, platform=request.platform, gateway=request.gateway

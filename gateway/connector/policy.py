@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from catalog.expiry import is_over
 from catalog.messages.approvals import Quorum
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, ServiceInformation
 from catalog.model.terms import TERMS, Terms
@@ -53,7 +54,7 @@ def decide(request: AuthorizationRequest, policy: Policy, answers: Mapping[str, 
     for capability, asked in request.wanted.items():
         rule = policy.rules.get(capability)
         verbs = tuple(verb for verb in rule.verbs if verb in asked) if rule else ()
-        if rule is None or not verbs or _is_over(rule, now_s):
+        if rule is None or not verbs or is_over(rule.expires_at_s, now_s):
             continue
         verdict = answers.get(capability, Verdict.ASK) if rule.verdict is Verdict.ASK else rule.verdict
         if verdict is Verdict.GRANT and rule.quorum is not None:
@@ -64,10 +65,6 @@ def decide(request: AuthorizationRequest, policy: Policy, answers: Mapping[str, 
         elif verdict is Verdict.ASK:
             pending.append(capability)
     return Decision(request_id=request.request_id, granted=tuple(granted), pending=tuple(pending))
-
-
-def _is_over(rule: Rule, now_s: float) -> bool:
-    return rule.expires_at_s is not None and rule.expires_at_s <= now_s
 
 
 def granted_by(rule: Rule, capability: str, verbs: tuple[str, ...], now_s: float) -> GrantedCapability:
