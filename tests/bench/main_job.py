@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 POOLED_ORDERS = 40
 COLD_ORDERS = 10

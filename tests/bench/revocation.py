@@ -13,7 +13,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from tests.support.connecting import Connecting, connecting, eager
 from tests.support.figures import Bar, Figures
 from tests.support.sshd import Sshd
 from tests.support.stores import add_platform
+from tests.support.waiting import until
 
 PLATFORMS = 200
 PATIENCE_S = 300.0
@@ -99,7 +100,7 @@ async def _revoked(world: Connecting, api: "_Api", platform: PlatformId, tasks: 
     tunnel = world.live.to_platform(platform).tunnel
     driver = await world.clouds.driver(platform)
     call = tasks.create_task(_ended(driver.create_machine(SPEC)))
-    await _until(lambda: len(world.clouds.calls) == 1)
+    await until(lambda: len(world.clouds.calls) == 1)
     others, last = grants[:-1], grants[-1]
     for grant in others:
         await api.revoke(grant)
@@ -137,12 +138,6 @@ async def _ended(call: Any) -> Exception | None:
     except CloudTimedOut as error:
         return error
     return None
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not holds():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True, slots=True)

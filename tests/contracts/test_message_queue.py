@@ -20,6 +20,7 @@ from catalog.store.database import Database
 from drivers.queues.rabbitmq import RabbitmqQueue
 from gateway.clock import SystemClock
 from tests.support.queues import Handler, message
+from tests.support.waiting import until
 
 POLICY = QueuePolicy(lease_s=30, redelivery_limit=2, first_pause_s=0.05, longest_pause_s=60, poll_s=0.01)
 PATIENCE_S = 120.0
@@ -80,12 +81,6 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
             await story()
 
     asyncio.run(go())
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until what is asked holds; the test's own timeout is the only limit."""
-    while not await holds():  # noqa: ASYNC110  # what is waited for has no event to wait on
-        await asyncio.sleep(0.02)
 
 
 def test_messages_outlive_the_process(queues: Queues) -> None:

@@ -6,7 +6,7 @@ from tests.support.openstack_cloud.places import REGION
 from tests.support.openstack_cloud.seeding import PASSWORD, SIZES
 from tests.support.openstack_world import IMAGE, PATIENCE_S, SERVICES, OpenStack, Shopper
 from tests.support.small_world import PLATFORM, SmallWorld
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

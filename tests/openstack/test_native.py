@@ -12,7 +12,7 @@ from tests.support.clouds import CLIENTS
 from tests.support.openstack_cloud.seeding import IMAGES, PASSWORD, SIZES
 from tests.support.openstack_world import PATIENCE_S, OpenStack, Shopper, openstack_world
 from tests.support.small_world import PLATFORM, ROOT, SmallWorld
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tests.support.openstack_cloud.rest import call
 from tests.support.openstack_cloud.seeding import MACHINES_QUOTA
 from tests.support.openstack_world import PATIENCE_S, OpenStack, Shopper
 from tests.support.small_world import SmallWorld
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 SHORT_S = 6  # a token's life: less than any story here lasts
 

@@ -13,7 +13,7 @@ from gateway.client.client import Client
 from gateway.client.problems import ApiProblem
 from tests.support.clouds import DEBIAN, REGION, moto_cloud
 from tests.support.small_world import GRANT_ALL, SERVICES, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 BESIDE = ("container", "zone", "balancer")
 POLICY = GRANT_ALL + "".join(f'[policy.{name}]\ndecision = "grant"\non_end = "destroy"\n' for name in BESIDE)

@@ -19,7 +19,7 @@ from tests.support.clouds import CLIENTS, DEBIAN, REGION, SECRET, moto_cloud, op
 from tests.support.openstack_process import PASSWORD, PROJECT, USER
 from tests.support.openstack_process import REGION as OPENSTACK_REGION
 from tests.support.small_world import PATIENCE_S, PLATFORM, ROOT, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 GRANTED = (
     '[policy.machine]\ndecision = "grant"\nverbs = ["list", "stop"]\n'

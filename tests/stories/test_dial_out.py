@@ -32,7 +32,8 @@ from tests.support.small_world import (
     SmallWorld,
     start,
 )
-from tests.support.sshd import Sshd, free_port, wait_until
+from tests.support.sshd import Sshd, free_port
+from tests.support.waiting import wait_until
 
 GATEWAY, RELAY, DOOR, SITE = "gateway", "relay", "door", PLATFORM
 # Answers to what the site itself began come in, and nothing else.

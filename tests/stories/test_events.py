@@ -21,7 +21,7 @@ from gateway.client.problems import ClientError
 from gateway.client.resources import Event
 from tests.support.receivers import is_genuine, receiver
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 RECORDS = 8  # enough to have something before and after the altered ones
 

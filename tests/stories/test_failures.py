@@ -19,7 +19,7 @@ from tests.support.clouds import DEBIAN, REGION
 from tests.support.lab import require_lab
 from tests.support.lab_world import GATEWAY, ONE_WAY_MS, LabWorld, lab_world
 from tests.support.small_world import PATIENCE_S, PLATFORM
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 GRANTED = '[policy.machine]\ndecision = "grant"\nverbs = ["list"]\n'
 # Links and routes are looked at every second, so that what has come back is soon seen.

@@ -11,7 +11,7 @@ from typing import Any
 
 from catalog.messages.handshake_json import AUTHORIZATIONS_PATH
 from tests.support.small_world import GRANT_ALL, PATIENCE_S, SERVICES, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 # Long enough to be accepted and put on offer, short enough to see its end.
 LASTS_S = 12

@@ -36,7 +36,8 @@ from tests.support.small_world import (
     small_world,
     start_connector,
 )
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 HOSTILE = "hostile"
 METADATA = "169.254.169.254"

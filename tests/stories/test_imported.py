@@ -13,7 +13,7 @@ from gateway.client.client import Client
 from gateway.client.resources import Order
 from tests.support.clouds import DEBIAN, REGION, moto_cloud
 from tests.support.small_world import SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 

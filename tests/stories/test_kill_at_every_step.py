@@ -14,7 +14,7 @@ from gateway.client.client import Client
 from gateway.client.problems import ServerUnreachable
 from gateway.connections.steps import CONNECT_STEPS
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 # What an order must meet so that a step is reached at all; every other step lies on the way of a cold order.
 SPECIAL = {

@@ -15,7 +15,8 @@ import pytest
 from gateway.client.client import Client
 from tests.support.relay_host import RelayHost, relay_host
 from tests.support.small_world import PATIENCE_S, Program, start
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 KEY_FILE = "/var/lib/crossway/crossway/.ssh/authorized_keys"
 

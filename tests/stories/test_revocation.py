@@ -11,7 +11,7 @@ import pytest
 from gateway.client.client import Client
 from gateway.client.problems import ApiProblem
 from tests.support.small_world import PATIENCE_S, SERVICES, SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 # Long enough for the revocation to come while the cloud is at work; the machine is made all the same, afterwards.
 CREATES_AFTER_S = 3.0

@@ -9,7 +9,7 @@ import pytest
 from catalog.clouds import MachineAction
 from tests.support.clouds import DEBIAN, REGION, moto_cloud
 from tests.support.small_world import SmallWorld, small_world
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 OPTIONS = {"image_owner": DEBIAN, "sizes": "t3.micro,t3.small"}
 

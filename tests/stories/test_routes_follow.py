@@ -13,7 +13,7 @@ from gateway.demo.cities import GATEWAY, RELAYS, rtt_ms
 from gateway.demo.estate import Estate
 from gateway.demo.story import Report, Story
 from tests.support.lab import Lab, require_lab
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 TARGET = "mumbai"
 # A review of this connection alone sends at least three packets over the link in use; the others' reviews send as many.

@@ -24,7 +24,8 @@ from gateway.relays.ssh_keys import SSH_KEY_FILE
 from tests.support.clouds import RunningCloud, simulated_cloud
 from tests.support.lab import Lab, require_lab
 from tests.support.small_world import GRANT_ALL, PATIENCE_S, ROOT, SERVICES, SmallWorld, start
-from tests.support.sshd import Sshd, wait_until
+from tests.support.sshd import Sshd
+from tests.support.waiting import wait_until
 
 GATEWAY, ALPHA, BETA, NORTH, SOUTH = "gateway", "alpha", "beta", "north", "south"
 EXITS = {NORTH: ALPHA, SOUTH: BETA}

@@ -22,7 +22,7 @@ from tests.support.clouds import simulated_cloud
 from tests.support.lab import require_lab
 from tests.support.lab_world import LabWorld, lab_world
 from tests.support.small_world import GRANT_ALL, PATIENCE_S, PLATFORM, SERVICES
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 # The owner is asked for volumes; everything that is granted is accepted.
 POLICY = GRANT_ALL.replace('[policy.volume]\ndecision = "grant"', '[policy.volume]\ndecision = "ask"')

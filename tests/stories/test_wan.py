@@ -15,7 +15,7 @@ from gateway.demo.clouds.ca import PrivateAuthority
 from gateway.demo.estate import DEMO_PLATFORMS, Estate
 from gateway.demo.story import Report, Story
 from tests.support.lab import Lab, require_lab
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 90.0
 OHIO = DEMO_PLATFORMS[0]

@@ -1,6 +1,5 @@
 """The real API over a real database on loopback, with two rivals, two platforms and one of everything else."""
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -277,12 +276,6 @@ async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict
 async def _seeded(url: str, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:
     async with Database.open(url, clock=clock) as database:
         return await database.write(lambda tx: _seed(tx, sealer, clock.now_s()))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Let everything else go on until ``holds()``; the test's own timeout is the only limit."""
-    while not holds():  # noqa: ASYNC110  # what is waited for has no event to wait on
-        await asyncio.sleep(0.001)
 
 
 def host_key() -> str:

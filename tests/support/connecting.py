@@ -47,6 +47,7 @@ from tests.support.doubles import KillingCheckpoint, MemoryCloud
 from tests.support.platform_links import InMemoryPlatformLink
 from tests.support.sshd import Sshd, free_port
 from tests.support.stores import HOST_KEY, Store, add_platform, opened_store
+from tests.support.waiting import until
 
 PATIENCE_S = 60.0
 SERVICES = ("machine", "image", "size")
@@ -242,7 +243,7 @@ class Connecting:
             found[:] = [await self.row(connection_id)]
             return found[0].state in states
 
-        await wait_for(reached)
+        await until(reached)
         return found[0]
 
     async def open_sessions(self, connection_id: ConnectionId) -> list[AccountSession]:
@@ -345,13 +346,6 @@ def eager(**changes: Any) -> KeepPolicy:
     return replace(EAGER, **changes)
 
 
-async def wait_for(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until ``holds`` returns True; fail when it does not within a generous bound."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not await holds():  # noqa: ASYNC110  # the row changes in a thread; nobody could set an event
-            await asyncio.sleep(0.01)
-
-
 async def ready(world: Connecting, connection: ConnectionId, *hops: str) -> LiveConnection:
     """Wait until the standby over ``hops`` is ready; return the connection."""
 
@@ -359,7 +353,7 @@ async def ready(world: Connecting, connection: ConnectionId, *hops: str) -> Live
         live = world.live.get(connection)
         return live is not None and live.standby is not None and live.standby.route.hops == hops
 
-    await wait_for(stands)
+    await until(stands)
     live = world.live.get(connection)
     assert live is not None
     return live

@@ -22,7 +22,8 @@ from tests.support.openstack_cloud.places import CATALOG, NAME, REGION, Places
 from tests.support.openstack_cloud.rest import Customer, log_in
 from tests.support.openstack_cloud.seeding import PASSWORD, PROJECTS
 from tests.support.small_world import PLATFORM, ROOT, SmallWorld, small_world, start_connector
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 PATIENCE_S: Final = 180.0  # a create took 10 s on two busy cores, and several may be under way
 IMAGE: Final = "debian-12-generic-amd64"

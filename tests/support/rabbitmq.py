@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 _SCRIPTS = Path("/usr/lib/rabbitmq/lib")
 _PATIENCE_S = 90.0

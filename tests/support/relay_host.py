@@ -16,7 +16,8 @@ from pathlib import Path
 
 import asyncssh
 
-from tests.support.sshd import SSHD, family, free_port, wait_until
+from tests.support.sshd import SSHD, family, free_port
+from tests.support.waiting import wait_until
 
 _PATIENCE_S = 30.0
 _OVERLAID = ("/etc", "/usr/local", "/var/lib")

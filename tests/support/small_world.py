@@ -23,7 +23,8 @@ from gateway.bootstrap import ADMIN_TOKEN_FILE, SIGNING_KEY_FILE, prepare_state_
 from gateway.client.client import Client
 from gateway.relays.ssh_keys import SSH_KEY_FILE
 from tests.support.clouds import ACCOUNT, SECRET, RunningCloud, simulated_cloud
-from tests.support.sshd import Sshd, free_port, wait_until
+from tests.support.sshd import Sshd, free_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0

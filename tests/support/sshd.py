@@ -6,18 +6,17 @@ Debian's sshd, nothing simulated. Stopped by process id; every process it forked
 import contextlib
 import os
 import pwd
-import select
 import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import asyncssh
+
+from tests.support.waiting import wait_until
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 # A generous bound on anything here; the machine may be busy.
@@ -191,14 +190,6 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(holds: Callable[[], bool], what: str, *, patience_s: float = _PATIENCE_S) -> None:
-    """Wait until ``holds()``; fail with ``what`` when it does not within a generous bound."""
-    deadline_s = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"never came true: {what}"
-        select.select([], [], [], 0.01)
 
 
 def _children(pid: int) -> list[int]:

@@ -23,6 +23,7 @@ from tests.support import rabbitmq
 from tests.support.queues import message
 from tests.support.rabbitmq import RabbitmqServer
 from tests.support.sshd import free_port
+from tests.support.waiting import until
 
 POLICY = QueuePolicy(redelivery_limit=50, first_pause_s=0.05, longest_pause_s=0.5)
 
@@ -43,12 +44,6 @@ async def confirmed(queue: RabbitmqQueue, topic: str, number: int) -> None:
             await asyncio.sleep(0.05)  # as long as the broker is away there is nothing else to wait for
         else:
             return
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until ``holds()``; the test's own timeout is the only limit."""
-    while not holds():  # noqa: ASYNC110  # what is waited for has no event to wait on
-        await asyncio.sleep(0.02)
 
 
 def connections_to(port: int) -> int:

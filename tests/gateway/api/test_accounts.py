@@ -11,7 +11,8 @@ import pytest
 from catalog import access
 from gateway.api.openapi import document
 from gateway.api.server import declared
-from tests.support.api_world import ApiWorld, Reply, api_world, until
+from tests.support.api_world import ApiWorld, Reply, api_world
+from tests.support.waiting import until
 
 ORDER = {"offer": "platform", "size": "small", "image": "debian-12"}
 

@@ -5,7 +5,8 @@ import socket
 from pathlib import Path
 
 from gateway.api.services import ApiLimits
-from tests.support.api_world import STRANGER, ApiWorld, api_world, until
+from tests.support.api_world import STRANGER, ApiWorld, api_world
+from tests.support.waiting import until
 
 SHORT = ApiLimits(head_s=0.2, body_s=0.2, keepalive_s=0.4, linger_s=0.2)
 

@@ -14,7 +14,8 @@ from gateway.api.bodies import Nothing
 from gateway.api.endpoints import Call, Routes
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits
-from tests.support.api_world import ApiWorld, Reply, api_world, until
+from tests.support.api_world import ApiWorld, Reply, api_world
+from tests.support.waiting import until
 
 
 def test_a_change_is_based_on_a_version(tmp_path: Path) -> None:

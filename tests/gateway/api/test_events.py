@@ -13,7 +13,8 @@ from catalog import access, events
 from catalog.model.access import Role
 from catalog.store.database import Tx
 from gateway.api.services import ApiLimits
-from tests.support.api_world import ApiWorld, api_world, until
+from tests.support.api_world import ApiWorld, api_world
+from tests.support.waiting import until
 
 
 @asynccontextmanager

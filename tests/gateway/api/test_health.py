@@ -11,7 +11,8 @@ import aiohttp
 from catalog.store.database import READERS
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiLimits
-from tests.support.api_world import STRANGER, ApiWorld, api_world, until
+from tests.support.api_world import STRANGER, ApiWorld, api_world
+from tests.support.waiting import until
 
 
 async def ready(world: ApiWorld) -> tuple[int, dict[str, Any]]:

@@ -26,8 +26,9 @@ from drivers.passages.answers import one_piece
 from gateway.api.services import ApiLimits
 from gateway.connections.passages import OpenPassages
 from gateway.connections.passing import Passing, PassingPolicy
-from tests.support.api_world import CANARY, ApiWorld, Reply, api_world, until
+from tests.support.api_world import CANARY, ApiWorld, Reply, api_world
 from tests.support.passage_terms import MemoryCarrier
+from tests.support.waiting import until
 
 REGION = "eu-central-1"
 LISTING = {"Action": "DescribeInstances"}

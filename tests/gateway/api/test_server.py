@@ -17,7 +17,8 @@ from gateway.api.endpoints import Door, Endpoint, Routes
 from gateway.api.problems import Problem
 from gateway.api.server import build_app, declared, listening_socket, serve_app
 from gateway.errors import InvalidSettings
-from tests.support.api_world import CANARY, PASSWORD, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key, until
+from tests.support.api_world import CANARY, PASSWORD, ROLES, STRANGER, ApiWorld, Reply, api_world, host_key
+from tests.support.waiting import until
 
 ROLE_OF = {"tenant": "member", "rival": "member", "user": "member", "neighbour": "owner", "other": "platform"}
 # What an owner may do somewhere, and not to what is tried here: found projects without an organisation, have another's

@@ -13,8 +13,8 @@ from catalog.model.access import Role, Token
 from catalog.store import rows
 from catalog.store.database import StoreUnavailable
 from gateway.background.uses import AT_ONCE, use_work
-from tests.support.api_world import until
 from tests.support.stores import Store, opened_store
+from tests.support.waiting import until
 
 
 def tokens(store: Store, number: int) -> list[str]:

@@ -17,10 +17,10 @@ from catalog.store import rows
 from catalog.store.database import Database, Tx
 from catalog.webhooks import WebhookPolicy
 from gateway.background.webhooks import Couriers
-from tests.support.api_world import until
 from tests.support.clocks import ManualClock
 from tests.support.receivers import MemorySender
 from tests.support.stores import MemoryKeys
+from tests.support.waiting import until
 
 ADMIN = Principal(role=Role.ADMIN, subject_id="", token_id=TokenId("token_1"), name="root")
 POLICY = WebhookPolicy()

@@ -15,7 +15,7 @@ from gateway.api.services import Wakes
 from gateway.bootstrap import ADMIN_TOKEN_FILE
 from gateway.compose.gateway import gateway
 from gateway.settings import ApiSettings, GatewaySettings, Settings
-from tests.support.api_world import until
+from tests.support.waiting import until
 
 
 def settings_in(directory: Path) -> Settings:

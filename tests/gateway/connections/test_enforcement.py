@@ -16,7 +16,8 @@ from catalog.model.consent import Grant, Side
 from catalog.model.terms import Scope
 from catalog.store import rows
 from gateway.connections.enforcement import Enforcement
-from tests.support.connecting import Connecting, wait_for
+from tests.support.connecting import Connecting
+from tests.support.waiting import until
 
 NEVER_S = 3600.0  # a review that only a wake can bring
 SPEC = MachineSpec(name="m", size="s1", image="i1", tags={})
@@ -174,7 +175,7 @@ def test_the_tunnel_ends_with_the_last_grant(world: Connecting, announced: bool)
             async def gone() -> bool:
                 return len(world.live) == 0
 
-            await wait_for(gone)
+            await until(gone)
             row = await world.row(connection)
             assert (row.state, row.code) == (ConnectionState.FAILED, "nothing-granted")
 

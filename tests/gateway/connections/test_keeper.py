@@ -11,9 +11,10 @@ from catalog.model.connection import ConnectionEvent, ConnectionState
 from catalog.model.ids import ConnectionId
 from catalog.network import enable_relay
 from catalog.ports import Address
-from tests.support.connecting import Connecting, eager, failing, wait_for
+from tests.support.connecting import Connecting, eager, failing
 from tests.support.sshd import Sshd
 from tests.support.stores import add_platform
+from tests.support.waiting import until
 
 _S, _E = ConnectionState, ConnectionEvent
 DIRECT, RELAYED = ("gateway", "platform/mumbai"), ("gateway", "relay")
@@ -37,7 +38,7 @@ async def gone(world: Connecting) -> None:
     async def empty() -> bool:
         return len(world.live) == 0
 
-    await wait_for(empty)
+    await until(empty)
 
 
 def test_a_lost_tunnel_is_rebuilt(world: Connecting, relay: Sshd) -> None:
@@ -75,7 +76,7 @@ def test_one_that_stood_is_tried_for_ever(world: Connecting, relay: Sshd) -> Non
             async def often() -> bool:
                 return (await world.row(connection)).attempts > 6
 
-            await wait_for(often)
+            await until(often)
             await asyncio.to_thread(relay.start)
             del world.rtt_ms[RELAYED]
             await world.wait(connection, _S.ESTABLISHED)
@@ -264,7 +265,7 @@ async def moved(world: Connecting, connection: ConnectionId, route: str) -> None
     async def there() -> bool:
         return (await world.row(connection)).route == route
 
-    await wait_for(there)
+    await until(there)
 
 
 def test_the_old_tunnel_is_drained_and_closed(world: Connecting, relay: Sshd) -> None:

@@ -6,8 +6,9 @@ from catalog.model.connection import ConnectionState
 from catalog.model.ids import ConnectionId
 from gateway.connections.tunnels import LiveConnection
 from routing.steadiness import Hold
-from tests.support.connecting import Connecting, ready, wait_for
+from tests.support.connecting import Connecting, ready
 from tests.support.sshd import Sshd
+from tests.support.waiting import until
 
 ESTABLISHED = ConnectionState.ESTABLISHED
 
@@ -18,7 +19,7 @@ async def uses(world: Connecting, connection: ConnectionId, *hops: str) -> LiveC
     async def moved() -> bool:
         return (await world.row(connection)).route == (">".join(hops) or "direct")
 
-    await wait_for(moved)
+    await until(moved)
     live = world.live.get(connection)
     assert live is not None
     assert live.route.hops == hops
@@ -90,7 +91,7 @@ def test_sockets_use_the_standby_before_anything_is_written(world: Connecting, r
             async def steered() -> bool:
                 return [way.route.hops for way in live.ways()] == [("r2",), ("r1",)]
 
-            await wait_for(steered)
+            await until(steered)
             assert live.standby is not None
             opened = live.standby.tunnel.channels_opened
             address = next(iter(live.alternatives))
@@ -101,7 +102,7 @@ def test_sockets_use_the_standby_before_anything_is_written(world: Connecting, r
             async def back() -> bool:
                 return live.ways()[0].route.hops == ("r1",)
 
-            await wait_for(back)
+            await until(back)
             assert not live.tunnel.is_lost
 
     asyncio.run(run())
@@ -122,7 +123,7 @@ def test_a_standby_that_dies_is_replaced_unnoticed(world: Connecting, relays: di
                 world.keeper.wake()
                 return live.standby is not None and live.standby.route.hops == ()
 
-            await wait_for(replaced)
+            await until(replaced)
             assert (await uses(world, connection, "r1")).tunnel is tunnel
 
     asyncio.run(run())
@@ -153,7 +154,7 @@ def test_without_a_standby_the_connection_is_lost_and_its_changes_are_not_forgot
             async def counted() -> bool:
                 return changes == ["escaped-dead", "escaped-dead"]
 
-            await wait_for(counted)
+            await until(counted)
 
     asyncio.run(run())
 
@@ -172,6 +173,6 @@ def test_a_standby_is_proven_from_end_to_end(world: Connecting, relays: dict[str
             async def dropped() -> bool:
                 return live.standby is None
 
-            await wait_for(dropped)
+            await until(dropped)
 
     asyncio.run(run())

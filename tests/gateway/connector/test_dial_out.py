@@ -20,7 +20,8 @@ from gateway.connector.dial_out import DialingOut, DialPolicy
 from gateway.connector.gateway_door import ANNOUNCEMENTS_PATH, GatewayDoor
 from gateway.connector.outward import DialOut, GatewayAccess, RelayAccess
 from tests.support.echo import Echo, echo
-from tests.support.sshd import Sshd, wait_until
+from tests.support.sshd import Sshd
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 60.0
 EAGER = DialPolicy(pause_first_s=0.05, pause_longest_s=0.2)

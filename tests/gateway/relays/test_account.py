@@ -16,7 +16,8 @@ from catalog.errors import InvalidValue
 from catalog.permits import RESTRICTIONS, key_lines
 from gateway.relays.account import account_script, caretaker_of
 from tests.support.relay_host import RelayHost, key_file, relay_host
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 TRACES = (
     "getent passwd | grep crossway; "

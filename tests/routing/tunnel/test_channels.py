@@ -11,7 +11,7 @@ from routing.tunnel.channels import BatchChannel
 from routing.tunnel.connecting import connect_lean
 from routing.tunnel.packets import LeanConnection
 from tests.routing.world import MakeWorld, World, echo_server
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 _WINDOW_BYTES = 256 * 1024
 

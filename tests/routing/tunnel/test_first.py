@@ -8,7 +8,7 @@ import pytest
 
 from routing.topology import Address
 from tests.routing.world import MakeWorld
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 
 class _Greeter:

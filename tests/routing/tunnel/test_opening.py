@@ -6,7 +6,7 @@ import asyncssh
 
 from routing.tunnel.opening import open_session
 from tests.routing.world import MakeWorld, echo_server
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 _WINDOW_BYTES = 256 * 1024
 

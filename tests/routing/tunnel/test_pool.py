@@ -17,7 +17,7 @@ from routing.tunnel.policy import PoolPolicy, TunnelPolicy
 from routing.tunnel.pool import HopPool
 from routing.tunnel.tunnel import Tunnel
 from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server, read_all, silent_server, target_at
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 _BOTH = ("r1", "r2")
 

@@ -17,7 +17,7 @@ from routing.tunnel.hops import connect_hop
 from routing.tunnel.policy import PoolPolicy
 from routing.tunnel.prompt import PromptConnection, is_understood
 from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server
-from tests.support.sshd import wait_until
+from tests.support.waiting import wait_until
 
 _LOG_IN = "our log-in is sent"
 # In asyncssh's words; every line begins with the connection's number, from 0 in each test.

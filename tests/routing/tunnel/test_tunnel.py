@@ -16,7 +16,8 @@ from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
 from tests.routing.world import MakeWorld, World, delaying_proxy, echo_server, listening_here, read_all, silent_server
 from tests.support.ssh_jump import Relay
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 _RELAY_COUNTS = [pytest.param(count, id=f"{count} relays") for count in (0, 1, 2, 3)]
 _BODY = bytes(range(256)) * (8 * 1024 * 4)  # 8 MiB
