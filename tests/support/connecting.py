@@ -49,7 +49,6 @@ from tests.support.sshd import Sshd, free_port
 from tests.support.stores import HOST_KEY, Store, add_platform, opened_store
 from tests.support.waiting import until
 
-PATIENCE_S = 60.0
 SERVICES = ("machine", "image", "size")
 EAGER = KeepPolicy(review_period_s=60, poll_period_s=0.05, drain_s=0.2, pause_first_s=0.01, pause_longest_s=0.05)
 
@@ -221,6 +220,17 @@ class Connecting:
         return self.store.write(
             lambda tx: connections.request(tx, requester=own, target=own, policy=policy, now_s=self.store.now_s)
         ).id
+
+    async def connect(self, target: PlatformId | None = None) -> LiveConnection:
+        """Ask for such a connection, and establish it."""
+        connection = await asyncio.to_thread(self.request, target)
+        await self.begin(connection)
+        return await self.establisher.run(connection)
+
+    async def disconnect(self) -> None:
+        """Take every connection down."""
+        for platform in self.live.targets():
+            await self.establisher.live_closed(self.live.to_platform(platform))
 
     async def begin(self, connection_id: ConnectionId) -> None:
         """Take a requested connection to ROUTING, as the keeper does before the saga."""

@@ -1,13 +1,13 @@
 """The provisioner at each emulated provider, through the very driver and libcloud: one machine per order there too."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from catalog.messages.contracts import CreateMachine, DestroyMachine, MachineCreated, MachineDestroyed, Message
+from catalog.messages.contracts import CreateMachine, DestroyMachine, MachineCreated, MachineDestroyed
 from catalog.model.ids import MachineId, MessageId, PlatformId
 from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
@@ -15,25 +15,10 @@ from tests.support.clocks import ManualClock
 from tests.support.doubles import KillingCheckpoint, MemoryClouds
 from tests.support.emulated import EMULATORS, IMAGES, SIZES
 from tests.support.emulated.serving import Answer, Asked, Emulator, served
+from tests.support.outlets import Outlet
 
 PLATFORM = PlatformId("platform_P")
 MACHINE = MachineId("machine_01JDN7ZK3V8X9Q2W4R6T8Y0ABC")
-
-
-class Outlet:
-    """A queue of which only publishing is used here."""
-
-    def __init__(self) -> None:
-        self.published: list[Message] = []
-
-    async def publish(self, topic: str, message: Message) -> None:
-        """Keep it."""
-        assert topic == "settle"
-        self.published.append(message)
-
-    async def consume(self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4) -> None:  # noqa: ARG002
-        """Never deliver anything."""
-        await asyncio.Event().wait()
 
 
 class Bench:
@@ -88,7 +73,9 @@ def test_an_order_whose_creation_was_not_answered_has_one_machine_and_then_none(
             await at.until_idle()
             assert at.emulator.loses is None
             (cloud_id,) = at.emulator.machines
-            assert [each.cloud_id for each in at.outlet.published if isinstance(each, MachineCreated)] == [cloud_id]
+            assert [each.cloud_id for each in at.outlet.published.values() if isinstance(each, MachineCreated)] == [
+                cloud_id
+            ]
             assert len(at.emulator.creations) == 1
             gone = DestroyMachine(
                 id=MessageId("message_D"), created_at_s=at.clock.now_s(), machine=MACHINE, platform=PLATFORM,
@@ -97,7 +84,7 @@ def test_an_order_whose_creation_was_not_answered_has_one_machine_and_then_none(
             await at.provisioner.receive(gone)
             await at.until_idle()
             assert at.emulator.present == []
-            assert any(isinstance(each, MachineDestroyed) for each in at.outlet.published)
+            assert at.outlet.results(MachineDestroyed)
 
     asyncio.run(run())
 

@@ -26,34 +26,12 @@ from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
 from tests.support.clocks import ManualClock
 from tests.support.doubles import KillingCheckpoint, Lie, MemoryCloud, MemoryClouds
+from tests.support.outlets import Outlet
 
 PLATFORM = PlatformId("platform_P")
 MACHINE = MachineId("machine_M")
 SHORT = ProvisionPolicy(lease_s=5.0, call_timeout_s=4.0)
 TAGS = {"crossway-machine": MACHINE, "crossway-order": "order_O"}
-
-
-class Outlet:
-    """A queue of which only publishing is used here; keeps what was published, once per id."""
-
-    def __init__(self) -> None:
-        self.published: dict[str, Message] = {}
-        self.created = asyncio.Event()
-
-    async def publish(self, topic: str, message: Message) -> None:
-        """Keep it."""
-        assert topic == "settle"
-        self.published[message.id] = message
-        if isinstance(message, MachineCreated):
-            self.created.set()
-
-    async def consume(self, topic: str, handle: Callable[[Message], Awaitable[None]], *, concurrency: int = 4) -> None:  # noqa: ARG002
-        """Never deliver anything."""
-        await asyncio.Event().wait()
-
-    def results(self, kind: type[Message]) -> list[Message]:
-        """Return what was published of ``kind``."""
-        return [each for each in self.published.values() if isinstance(each, kind)]
 
 
 class Bench:

@@ -24,13 +24,6 @@ def discovering(world: Connecting) -> Discover:
     )
 
 
-async def connect(world: Connecting) -> None:
-    """Establish the platform's connection."""
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    await world.establisher.run(connection)
-
-
 async def known(world: Connecting) -> dict[str, RightState]:
     """Return the state of every right by capability."""
     found = await world.store.database.read(lambda tx: rights.of_platform(tx, world.platform))
@@ -48,7 +41,7 @@ def test_each_platform_is_looked_at_once_a_period(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = discovering(world)
             for pause_s, looks in ((0.0, 1), (PERIOD_S / 2, 1), (PERIOD_S, 2)):
                 world.store.clock.advance(pause_s)
@@ -68,7 +61,7 @@ def test_what_is_not_granted_is_looked_at_on_schedule_too(world: Connecting) -> 
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task, absent = discovering(world), Proof(capability="volume", allowed=False, request="service list")
             now_s = world.store.now_s
             await world.store.database.write(lambda tx: rights.record(tx, world.platform, [absent], now_s))
@@ -96,7 +89,7 @@ def test_a_new_right_is_proposed_and_what_the_owner_denied_is_not(world: Connect
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             await forget_size()
             task = discovering(world)
             for _ in range(2):
@@ -116,7 +109,7 @@ def test_a_cloud_that_does_not_answer_is_asked_less_often(world: Connecting) -> 
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = discovering(world)
             before = await known(world)
             world.cloud.failures["rights"] = [CloudUnavailable("down")]

@@ -14,36 +14,11 @@ from catalog.model.platform import Endpoint, EndpointState, Purpose
 from catalog.ports import Address
 from catalog.store import rows
 from gateway.background.grant_work import end_what_is_over
-from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 from tests.support.rounds import one_round
+from tests.support.settling import settling
 from tests.support.stores import add_platform
-
-
-def settling(world: Connecting) -> SettleGrants:
-    """Return the task."""
-    return SettleGrants(
-        database=world.store.database,
-        clock=world.store.clock,
-        live=world.live,
-        clouds=world.clouds,
-        handshake=world.handshake,
-        publisher=world.publisher,
-    )
-
-
-async def connect(world: Connecting, platform: PlatformId | None = None) -> None:
-    """Establish a platform's connection."""
-    connection = await asyncio.to_thread(world.request, platform)
-    await world.begin(connection)
-    await world.establisher.run(connection)
-
-
-async def disconnect(world: Connecting) -> None:
-    """Take every connection down."""
-    for platform in world.live.targets():
-        await world.establisher.live_closed(world.live.to_platform(platform))
 
 
 async def states(world: Connecting, platform: PlatformId | None = None) -> set[GrantState]:
@@ -65,14 +40,14 @@ def test_an_owner_is_asked_until_the_answer_is_there(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             await one_round(settling(world))
             assert await states(world) == {GrantState.REQUESTED}
             world.link.policy = granting(Verdict.GRANT)
             await one_round(settling(world))
             assert await states(world) == {GrantState.ACCEPTED}
             assert await offered(world) == {world.platform}
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -84,8 +59,8 @@ def test_one_sick_platform_does_not_stop_the_others(world: Connecting, trouble: 
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
-            await connect(world, delhi)
+            await world.connect()
+            await world.connect(delhi)
             now_s = world.store.now_s
 
             def accept(tx: Any) -> None:
@@ -98,7 +73,7 @@ def test_one_sick_platform_does_not_stop_the_others(world: Connecting, trouble: 
             assert delhi in await offered(world) or world.platform in await offered(world)
             await one_round(settling(world))
             assert await offered(world) == {world.platform, delhi}
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -110,8 +85,8 @@ def test_what_is_over_ends_and_nobody_is_called(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
-            await disconnect(world)
+            await world.connect()
+            await world.disconnect()
             world.cloud.calls.clear()
             world.store.clock.advance(101)
             await end_what_is_over(world.store.database, world.store.clock)
@@ -133,7 +108,7 @@ def test_a_connector_that_is_approved_late_is_asked(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             await one_round(settling(world))
             assert await states(world) == set()
             dial, now_s = Address(host="10.0.0.6", port=443), world.store.now_s
@@ -142,6 +117,6 @@ def test_a_connector_that_is_approved_late_is_asked(world: Connecting) -> None:
             )
             await one_round(settling(world))
             assert await states(world) == {GrantState.GRANTED}
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())

@@ -19,32 +19,9 @@ from gateway.background.settle_grants import SettleGrants
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 from tests.support.rounds import one_round
+from tests.support.settling import settling
 
 HOUR_S = 3600.0
-
-
-def settling(world: Connecting) -> SettleGrants:
-    """Return the task."""
-    return SettleGrants(
-        database=world.store.database,
-        clock=world.store.clock,
-        live=world.live,
-        clouds=world.clouds,
-        handshake=world.handshake,
-        publisher=world.publisher,
-    )
-
-
-async def connect(world: Connecting) -> None:
-    """Establish the platform's connection, with everything accepted and on offer."""
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    await world.establisher.run(connection)
-
-
-async def disconnect(world: Connecting) -> None:
-    """Take the connection down."""
-    await world.establisher.live_closed(world.live.to_platform(world.platform))
 
 
 async def grants(world: Connecting) -> dict[str, Grant]:
@@ -69,7 +46,7 @@ def test_an_expiring_grant_is_renewed_before_its_end(world: Connecting, lifetime
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             before, task = await grants(world), settling(world)
             asked: set[str] = set()
             for _ in range(50):
@@ -81,7 +58,7 @@ def test_an_expiring_grant_is_renewed_before_its_end(world: Connecting, lifetime
             assert len(asked) <= 12
             offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
             assert {each.facts["expires_at_s"] for each in offers} == {each.expires_at_s for each in now.values()}
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -93,7 +70,7 @@ def test_an_owner_who_has_yet_to_say_is_asked_one_question(world: Connecting) ->
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             first = {each.request_id for each in (await grants(world)).values()}
             task = settling(world)
             await one_round(task)
@@ -106,7 +83,7 @@ def test_an_owner_who_has_yet_to_say_is_asked_one_question(world: Connecting) ->
                 assert {each.state for each in now.values()} == {GrantState.ACCEPTED}
                 asked |= {each.request_id for each in now.values()}
             assert len(asked - first) == 1
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -118,7 +95,7 @@ def test_what_has_expired_is_asked_again_with_growing_pauses(world: Connecting) 
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = settling(world)
             world.link.failure = CloudUnavailable("no connector")
             world.store.clock.advance(HOUR_S + 1)
@@ -129,7 +106,7 @@ def test_what_has_expired_is_asked_again_with_growing_pauses(world: Connecting) 
             world.link.failure = None
             await run_for(world, task, HOUR_S, 100.0)
             assert {each.state for each in (await grants(world)).values()} == {GrantState.ACCEPTED}
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -141,7 +118,7 @@ def test_a_revoked_grant_is_not_asked_for_again(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task, before = settling(world), await grants(world)
             now_s = world.store.now_s
             await world.store.database.write(lambda tx: consent.revoke(tx, before["image"].id, now_s))
@@ -152,7 +129,7 @@ def test_a_revoked_grant_is_not_asked_for_again(world: Connecting) -> None:
                 "size": GrantState.ACCEPTED,
                 "image": GrantState.REVOKED,
             }
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -164,7 +141,7 @@ def test_a_degraded_offer_is_proved_again_ever_more_rarely(world: Connecting) ->
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = settling(world)
             world.cloud.calls.clear()
             await run_for(world, task, HOUR_S / 2)
@@ -174,7 +151,7 @@ def test_a_degraded_offer_is_proved_again_ever_more_rarely(world: Connecting) ->
             await run_for(world, task, HOUR_S, 100.0)
             offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
             assert {each.state for each in offers} == {OfferState.OFFERED}
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -189,7 +166,7 @@ def test_a_cloud_that_does_not_answer_twice_has_nothing_on_offer(world: Connecti
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = settling(world)
             well, silent = {(OfferState.OFFERED, "")}, {(OfferState.DEGRADED, "no answer in time")}
             world.store.clock.advance(HOUR_S)
@@ -200,7 +177,7 @@ def test_a_cloud_that_does_not_answer_twice_has_nothing_on_offer(world: Connecti
                 await one_round(task)
                 seen.append(await offers())
             assert seen == [well, well, well, silent, well]
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -211,7 +188,7 @@ def test_a_cloud_that_does_not_answer_is_tried_every_minute(world: Connecting) -
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = settling(world)
             world.cloud.failures["prove"] = [CloudUnavailable("no")] * 1000
             world.store.clock.advance(HOUR_S)
@@ -220,7 +197,7 @@ def test_a_cloud_that_does_not_answer_is_tried_every_minute(world: Connecting) -
             world.cloud.calls.clear()
             await run_for(world, task, HOUR_S, 20.0)
             assert 55 <= Counter(world.cloud.calls)["prove"] <= 65
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -239,7 +216,7 @@ def test_the_inventory_is_read_again_every_hour(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = settling(world)
             world.cloud.items = items  # type: ignore[method-assign]
             world.cloud.calls.clear()
@@ -249,7 +226,7 @@ def test_the_inventory_is_read_again_every_hour(world: Connecting) -> None:
             known = await world.store.database.read(lambda tx: rows.where(tx, InventoryItem, kind="image"))
             assert [each.cloud_id for each in known] == ["i1", "i2"]
             assert Counter(world.cloud.calls)["images"] == 1
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -283,7 +260,7 @@ def test_an_endpoint_of_its_own_silences_only_what_it_serves(world: Connecting, 
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task, trouble, since = settling(world), {silent: CloudTimedOut("no answer")}, len(await told())
             fails_for(world, trouble)  # type: ignore[arg-type]
             world.store.clock.advance(HOUR_S)
@@ -303,7 +280,7 @@ def test_an_endpoint_of_its_own_silences_only_what_it_serves(world: Connecting, 
             await run_for(world, task, 60.0)
             assert await states() == well
             assert (await told())[since:] == ["offer.degraded", "offer.offered"]
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -314,7 +291,7 @@ def test_calls_that_are_used_up_close_nothing(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task, trouble = settling(world), {}
             for name in ("image", "size", "machine"):
                 trouble[name] = CallsExhausted("used up", again_s=3)
@@ -323,7 +300,7 @@ def test_calls_that_are_used_up_close_nothing(world: Connecting) -> None:
             await run_for(world, task, HOUR_S / 2)
             offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
             assert [each.state for each in offers] == [OfferState.OFFERED] * 3
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -334,7 +311,7 @@ def test_a_cloud_that_is_back_is_found_though_a_part_of_it_is_not(world: Connect
 
     async def run() -> None:
         async with world.target():
-            await connect(world)
+            await world.connect()
             task = settling(world)
             trouble: dict[str, CatalogError] = {
                 name: CloudTimedOut("no answer") for name in ("machine", "image", "size")
@@ -348,6 +325,6 @@ def test_a_cloud_that_is_back_is_found_though_a_part_of_it_is_not(world: Connect
             await run_for(world, task, 180.0)
             offers = await world.store.database.read(lambda tx: rows.where(tx, Offer))
             assert sorted(each.state.value for each in offers) == ["degraded", "offered", "offered"]
-            await disconnect(world)
+            await world.disconnect()
 
     asyncio.run(run())

@@ -49,9 +49,7 @@ async def carried(
 ) -> AsyncIterator[Carried]:
     """Give a carrier to what listens at ``dial``, over the platform's own direct tunnel."""
     async with world.target(), TunnelCarrier(world.live, policy) as carrier:
-        connection = await asyncio.to_thread(world.request)
-        await world.begin(connection)
-        live = await world.establisher.run(connection)
+        live = await world.connect()
         scheme = "http" if ca_pem is None else "https"
         endpoint = ApprovedEndpoint(url=f"{scheme}://{host}:{dial.port}", dial=dial, ca_pem=ca_pem)
         yield Carried(world, live, carrier, endpoint)

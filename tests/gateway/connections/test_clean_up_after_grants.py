@@ -48,9 +48,7 @@ async def machines_left(world: Connecting, end: str, *, reported: bool = True, *
     await asyncio.to_thread(world.accept_everything)
     policy = granting(Verdict.GRANT, expires_after_s=LIFETIME_S)
     world.link.policy = replace(policy, rules={**policy.rules, "machine": replace(policy.rules["machine"], **terms)})
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    await world.establisher.run(connection)
+    await world.connect()
     now_s = world.store.now_s
 
     def made(tx: Any) -> None:

@@ -39,9 +39,7 @@ CALLS: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
 
 async def connected(world: Connecting) -> CloudDriver:
     """Establish the platform's connection and return its driver."""
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    await world.establisher.run(connection)
+    await world.connect()
     world.cloud.calls.clear()
     return await world.clouds.driver(world.platform)
 

@@ -46,14 +46,12 @@ CALLS: dict[str, tuple[Callable[[CloudAssets], Awaitable[object]], set[str]]] = 
 async def granted(world: Connecting, verbs: tuple[str, ...] = CAPABILITY_VERBS[Capability.VOLUME]) -> CloudAssets:
     """Connect, let ``verbs`` be granted, and one of ours and one of others exist; return what the gateway would use."""
     await asyncio.to_thread(world.accept_everything)
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    await world.establisher.run(connection)
+    live = await world.connect()
     now_s = world.store.now_s
 
     def seed(tx: Any) -> None:
         grant = Grant(
-            id=GrantId("grant_V"), platform_id=world.platform, connection_id=connection, request_id="r",
+            id=GrantId("grant_V"), platform_id=world.platform, connection_id=live.connection, request_id="r",
             capability="volume", verbs=list(verbs), state=GrantState.ACCEPTED,
         )  # fmt: skip
         rows.insert(tx, grant, now_s)

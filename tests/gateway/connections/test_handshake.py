@@ -10,7 +10,6 @@ from catalog.messages.handshake import CAPABILITY_VERBS, Capability, ServiceInfo
 from catalog.model.consent import Grant, GrantState
 from catalog.store import rows
 from gateway.connections.handshake import select
-from gateway.connections.tunnels import LiveConnection
 from gateway.connector.policy import Verdict
 from gateway.errors import HandshakeRefused
 from tests.support.connecting import Connecting, granting
@@ -27,13 +26,6 @@ def test_only_what_fits_is_asked_for() -> None:
     assert wanted == {"image": CAPABILITY_VERBS[Capability.IMAGE]}
 
 
-async def live(world: Connecting) -> LiveConnection:
-    """Return the platform's connection, established; nothing has been asked yet."""
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    return await world.establisher.run(connection)
-
-
 async def grants(world: Connecting) -> dict[str, Grant]:
     """Return every grant by capability."""
     found = await world.store.database.read(lambda tx: rows.where(tx, Grant))
@@ -47,7 +39,7 @@ def test_what_the_owner_says_is_recorded(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            held = await live(world)
+            held = await world.connect()
             found = await grants(world)
             assert {name: grant.state for name, grant in found.items()} == {
                 "machine": GrantState.GRANTED,
@@ -66,7 +58,7 @@ def test_asking_again_is_the_same_request_until_it_is_answered(world: Connecting
 
     async def run() -> None:
         async with world.target():
-            held = await live(world)
+            held = await world.connect()
             first = {grant.request_id for grant in (await grants(world)).values()}
             await world.handshake.run(held, services("machine", "image", "size"))
             again = {grant.request_id for grant in (await grants(world)).values()}
@@ -85,7 +77,7 @@ def test_nothing_in_common_is_refused(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            held = await live(world)
+            held = await world.connect()
             with pytest.raises(HandshakeRefused) as refused:
                 await world.handshake.run(held, services("volume"))
             assert "volume" in str(refused.value.fix)

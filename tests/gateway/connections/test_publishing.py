@@ -15,18 +15,6 @@ from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 
 
-async def connected(world: Connecting) -> None:
-    """Establish the platform's connection; everything is accepted and published."""
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    await world.establisher.run(connection)
-
-
-async def ended(world: Connecting) -> None:
-    """Close the connection."""
-    await world.establisher.live_closed(world.live.to_platform(world.platform))
-
-
 async def offers(world: Connecting) -> dict[str, tuple[OfferState, str]]:
     """Return state and reason of every offer by capability."""
 
@@ -47,12 +35,12 @@ def test_everything_accepted_is_offered_with_its_inventory(world: Connecting) ->
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             assert await world.publisher.run(world.platform) == 3
             assert await offers(world) == {"image": OFFERED, "machine": OFFERED, "size": OFFERED}
             known = await world.store.database.read(lambda tx: rows.where(tx, InventoryItem))
             assert {(item.kind, item.name) for item in known} == {("image", "debian-12"), ("size", "small")}
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -64,14 +52,14 @@ def test_a_refused_proof_degrades_that_offer_alone(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             found = await offers(world)
             assert found.pop("size") == (OfferState.DEGRADED, "the account may not do this: Prove size")
             assert found == {"image": OFFERED, "machine": OFFERED}
             world.cloud.refused = set()
             assert await world.publisher.run(world.platform) == 3
             assert (await offers(world))["size"] == OFFERED
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -82,7 +70,7 @@ def test_a_garbled_list_degrades_that_offer_alone(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             world.cloud.failures["images"] = [CloudMisbehaved("garbage")]
             assert await world.publisher.run(world.platform) == 2
             assert await offers(world) == {
@@ -90,7 +78,7 @@ def test_a_garbled_list_degrades_that_offer_alone(world: Connecting) -> None:
                 "machine": OFFERED,
                 "size": OFFERED,
             }
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -107,7 +95,7 @@ def test_an_offer_that_stays_degraded_is_told_of_once(world: Connecting, how: st
     async def run() -> None:
         async with world.target():
             world.cloud.has_images = how != "an empty list"
-            await connected(world)
+            await world.connect()
             since = max(each.seq for each in await world.store.database.read(lambda tx: rows.where(tx, Event)))
             if how == "a refusal":
                 world.cloud.refused = {"image"}
@@ -121,7 +109,7 @@ def test_an_offer_that_stays_degraded_is_told_of_once(world: Connecting, how: st
             world.cloud.has_images = True
             assert await world.publisher.run(world.platform) == 3
             assert (await told(since))[-1] == "offer.offered"
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -132,13 +120,13 @@ def test_what_may_pass_changes_nothing(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             before = await offers(world)
             world.cloud.failures["prove"] = [CloudUnavailable("down")]
             with pytest.raises(CloudUnavailable):
                 await world.publisher.run(world.platform)
             assert await offers(world) == before
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -162,13 +150,13 @@ def test_a_grant_that_ends_meanwhile_stops_no_other(world: Connecting, how: str)
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             world.cloud.hooks["prove"] = end_image
             assert await world.publisher.run(world.platform) == 2
             found = await offers(world)
             assert (found["machine"], found["size"]) == (OFFERED, OFFERED)
             await world.publisher.run(world.platform)  # and again, with the end known from the beginning
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -186,14 +174,14 @@ def test_what_is_proved_and_what_could_be_asked_for_is_kept(world: Connecting) -
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             await world.publisher.discover(world.platform)
             assert set(await known_rights(world)) == {"image", "machine", "size"}
             assert (await known_rights(world))["image"] == "held"
             world.cloud.refused = {"image"}
             assert await world.publisher.discover(world.platform) == 1
             assert (await known_rights(world))["image"] == "lost"
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())
 
@@ -210,11 +198,11 @@ def test_a_right_that_nobody_asked_for_is_proposed_as_a_grant(world: Connecting)
 
     async def run() -> None:
         async with world.target():
-            await connected(world)
+            await world.connect()
             for _ in range(2):  # and looking again proposes nothing twice
                 await world.publisher.discover(world.platform)
                 assert await states() == {"image": "accepted", "size": "accepted", "machine": "proposed"}
             assert (await known_rights(world))["machine"] == "proposed"
-            await ended(world)
+            await world.disconnect()
 
     asyncio.run(run())

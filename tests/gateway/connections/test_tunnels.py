@@ -9,7 +9,7 @@ from catalog.errors import CloudTimedOut, CloudUnavailable
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.ports import Address
 from gateway.connections.hedging import Way
-from gateway.connections.tunnels import LiveConnection, LiveConnections, TunnelDialer
+from gateway.connections.tunnels import LiveConnections, TunnelDialer
 from routing.topology import Address as RoutedAddress
 from routing.tunnel.policy import TunnelPolicy
 from routing.tunnel.tunnel import Tunnel
@@ -19,19 +19,12 @@ from tests.support.sshd import free_port
 ANYWHERE = RoutedAddress("127.0.0.1", 1)
 
 
-async def direct(world: Connecting) -> LiveConnection:
-    """Return the platform's own connection, established."""
-    connection = await asyncio.to_thread(world.request)
-    await world.begin(connection)
-    return await world.establisher.run(connection)
-
-
 def test_its_own_connection_leads_first(world: Connecting) -> None:
     """A platform is reached over its own connection before another requester's; without any there is no way."""
 
     async def run() -> None:
         async with world.target():
-            own = await direct(world)
+            own = await world.connect()
             registry = LiveConnections()
             other = replace(own, connection=ConnectionId("connection_0"), requester=PlatformId("platform_other"))
             registry.put(other)
@@ -54,7 +47,7 @@ def test_what_stands_by_goes_with_the_connection(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            live = await direct(world)
+            live = await world.connect()
             standby = Way(live.route, Tunnel(live.route, None, target_address=ANYWHERE, policy=TunnelPolicy()), "gw")
             live.standby = standby
             moved = replace(live, standby=None)
@@ -76,7 +69,7 @@ def test_what_is_dialled_depends_on_the_exit(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            live = await direct(world)
+            live = await world.connect()
             there = live.tunnel.target_address
             real, named = Address(host=there.host, port=there.port), Address(host="192.0.2.9", port=443)
             assert live.exit_site == "gw"
@@ -93,7 +86,7 @@ def test_a_thread_dials_through_the_tunnel(world: Connecting) -> None:
 
     async def run() -> None:
         async with world.target():
-            live = await direct(world)
+            live = await world.connect()
             dialer = TunnelDialer(world.live, world.platform, asyncio.get_running_loop())
             there = live.tunnel.target_address
             good = Address(host=there.host, port=there.port)
