@@ -62,8 +62,8 @@ def begin(tx: Tx, grant: Grant, reason: str, now_s: float) -> None:
     """Do what the rule of ``grant``, which has just ended, says, and tell who holds what was made under it."""
     rule = None if grant.on_end is None else EndRule(grant.on_end)
     planned = plan(rule, expires_at_s=grant.expires_at_s, wind_down_s=grant.wind_down_s, now_s=now_s)
+    assets.begin(tx, grant, reason, now_s, ends_at_s=planned.ends_at_s, until_s=planned.until_s)
     if grant.capability != Capability.MACHINE:
-        assets.begin(tx, grant, reason, now_s, ends_at_s=planned.ends_at_s, until_s=planned.until_s)
         return
     rows.update(tx, grant, {"wind_down_until_s": planned.until_s}, now_s)
     for machine in _held(tx, grant.platform_id):

@@ -17,8 +17,8 @@ class Left:
 
     deed: str
     subject: str
+    capability: Capability
     counts: bool = True  # as a call of its own
-    capability: Capability = Capability.MACHINE
 
     @property
     def what(self) -> dict[str, str]:
