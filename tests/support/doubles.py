@@ -59,6 +59,8 @@ class MemoryCloud:
     hold_creations: asyncio.Event | None = None  # creations wait for it, as a slow cloud's do
     creations_begun: int = 0
     creation_begun: asyncio.Event = field(default_factory=asyncio.Event)
+    hold_deeds: asyncio.Event | None = None  # what is done to a machine waits for it
+    deed_begun: asyncio.Event = field(default_factory=asyncio.Event)
     last_asked: MachineSpec | None = None
     assets: MemoryAssets = field(init=False)
     _machines: dict[str, CloudMachine] = field(default_factory=dict)
@@ -154,6 +156,9 @@ class MemoryCloud:
     async def act(self, cloud_id: str, action: MachineAction) -> None:
         """Destroy at once; the other actions change nothing here."""
         self._answer()
+        self.deed_begun.set()
+        if self.hold_deeds is not None:
+            await self.hold_deeds.wait()
         if self.kept is not None and action is MachineAction.DESTROY:
             raise self.kept
         if action is MachineAction.DESTROY and self._machines.pop(cloud_id, None) is not None:

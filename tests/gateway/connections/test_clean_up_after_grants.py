@@ -9,7 +9,7 @@ import pytest
 
 from catalog import consent
 from catalog.clouds import CloudDriver, MachineAction, MachineSpec, MachineStatus
-from catalog.errors import CloudRefused
+from catalog.errors import CloudRefused, CloudTimedOut
 from catalog.model.audit import AuditRecord
 from catalog.model.consent import Grant, Side
 from catalog.model.ids import MachineId
@@ -21,6 +21,7 @@ from catalog.store.database import Tx
 from catalog.winding_down import CLEARING_S
 from gateway.background.refresh_machines import RefreshMachines
 from gateway.connections.clouds import RoutedClouds
+from gateway.connections.enforcement import Enforcement
 from gateway.connector.policy import Verdict
 from tests.support.connecting import Connecting, granting
 from tests.support.listed import listed
@@ -128,6 +129,33 @@ def test_the_session_ends_with_its_deadline(world: Connecting, call: str) -> Non
             world.store.clock.advance(1)
             with pytest.raises(CloudRefused):
                 await CLEANING[call](driver)
+            assert world.cloud.destroyed == []
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_a_destruction_that_outlasts_the_deadline_is_cut(world: Connecting) -> None:
+    """The cloud never answers: nothing speaks against the call until the deadline; then its outcome is unknown."""
+    world.cloud.hold_deeds = asyncio.Event()
+    calls, store = world.clouds.calls, world.store
+    enforcement = Enforcement(store.database, store.clock, calls, world.live, world.keeper.let_go)
+
+    async def run() -> None:
+        async with world.target():
+            driver = await machines_left(world, "revoked", on_end=EndRule.DRAIN, wind_down_s=600.0)
+
+            async def outlast() -> None:
+                await world.cloud.deed_begun.wait()
+                store.clock.advance(600.0 + CLEARING_S - 1)
+                assert await store.database.read(lambda tx: calls.verdicts(tx, store.now_s)) == {}
+                store.clock.advance(1)
+                await enforcement.review()
+
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(outlast())
+                with pytest.raises(CloudTimedOut, match="not known"):
+                    await driver.act("vm-0001", MachineAction.DESTROY)
             assert world.cloud.destroyed == []
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
