@@ -15,6 +15,7 @@ from catalog.model.machine import Machine, MachineEvent
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent
 from catalog.model.placement import Placement
 from catalog.orders import candidates
+from catalog.orders.causes import FAILED_ATTEMPT, over_platforms
 from catalog.store import rows
 
 log = logging.getLogger(__name__)
@@ -35,18 +36,28 @@ def move_on_or_fail(tx: Session, order: Order, *, code: str, reason: str, now_s:
         fail(tx, order, code, reason, now_s)
         return
     told = candidates.noted(placement.candidates, placement.position, candidates.FAILED, reason)
-    if placement.position + 1 >= len(told):
+    if not _has_next(placement):
         rows.update(tx, placement, {"candidates": told, "moving_since_s": None}, now_s)
-        fail(tx, order, code, reason, now_s)
+        fail(tx, order, code, over_platforms(told, reason), now_s)
         return
     rows.update(tx, placement, {"candidates": told, "moving_since_s": now_s}, now_s)
     rows.update(tx, order, {"code": code, "reason": reason, "next_attempt_at_s": None}, now_s)
-    record_step(tx, order.id, "order.settled", "failed", now_s, detail=f"{code}: {reason}")
+    record_step(tx, order.id, FAILED_ATTEMPT, "failed", now_s, detail=f"{code}: {reason}")
+
+
+def has_next(tx: Session, order: Order) -> bool:
+    """Return whether the order may go to a further candidate when the one in use fails it."""
+    placement = rows.find(tx, Placement, order.id)
+    return placement is not None and _has_next(placement)
+
+
+def _has_next(placement: Placement) -> bool:
+    return placement.position + 1 < len(placement.candidates)
 
 
 def fail(tx: Session, order: Order, code: str, reason: str, now_s: float) -> None:
     """End ``order`` without a machine, with ``reason`` in the tenant's words."""
     ended = {"code": code, "reason": reason, "finished_at_s": now_s, "next_attempt_at_s": None}
     rows.move(tx, order, ORDER_TRANSITIONS, OrderEvent.FAIL, now_s, ended)
-    record_step(tx, order.id, "order.settled", "failed", now_s, detail=f"{code}: {reason}")
+    record_step(tx, order.id, FAILED_ATTEMPT, "failed", now_s, detail=f"{code}: {reason}")
     log.warning("order failed", extra={"order": order.id, "code": code})

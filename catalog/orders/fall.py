@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from catalog.allowance import network_for
 from catalog.approvals.asking import ask
+from catalog.connections import record_step
 from catalog.errors import BudgetExceeded, Denied, QuotaExceeded, WrongState
 from catalog.model.machine import Machine, MachineState
 from catalog.model.offering import Offer, OfferState
@@ -16,11 +17,13 @@ from catalog.model.order import Order, OrderState
 from catalog.model.placement import Placement
 from catalog.orders import candidates
 from catalog.orders.admission import admitted, price_now
+from catalog.orders.causes import over_platforms
 from catalog.orders.ending import NOT_HEARD_OF, fail
 from catalog.orders.fulfil import fulfil
 from catalog.orders.policy import RetryPolicy
 from catalog.store import rows
 
+MOVED = "order.moved"  # the step of going to the next candidate, or of passing it over
 _REFUSALS = (BudgetExceeded, Denied, QuotaExceeded, WrongState)
 
 
@@ -73,12 +76,13 @@ def _next(tx: Session, order: Order, placement: Placement, now_s: float, policy:
             order = rows.by_id(tx, Order, order.id)  # as it was: what this candidate had written to it is undone
             code, reason = error.code, str(error)
             told = candidates.noted(told, position, candidates.REFUSED, reason)
+            record_step(tx, order.id, MOVED, "failed", now_s, detail=f"{told[position]['platform']}: {reason}")
             continue
         told = candidates.noted(told, position, candidates.CHOSEN)
         rows.update(tx, placement, {"candidates": told, "position": position, "moving_since_s": None}, now_s)
         return
     rows.update(tx, placement, {"candidates": told, "moving_since_s": None}, now_s)
-    fail(tx, order, code, reason, now_s)
+    fail(tx, order, code, over_platforms(told, reason), now_s)
 
 
 def end_moving(tx: Session, order: Order, now_s: float) -> None:
@@ -95,6 +99,7 @@ def _begin(tx: Session, order: Order, candidate: dict[str, Any], now_s: float, p
     # Days may lie between the order and this: what its candidates cost then says nothing about today.
     there["price"] = price_now(tx, offer.platform_id, there["size"], now_s)
     rows.update(tx, order, {**there, "code": "", "reason": ""}, now_s)
+    record_step(tx, order.id, MOVED, "done", now_s, detail=f"to {candidate['platform']}")
     grant = admitted(tx, order, offer.platform_id, now_s)
     rows.update(tx, order, {"network": network_for(tx, grant, None)}, now_s)
     if not ask(tx, order, offer, now_s):

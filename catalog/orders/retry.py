@@ -17,9 +17,10 @@ from catalog.model.ids import OrderId, ProjectId
 from catalog.model.machine import Machine, MachineEvent, MachineState
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.orders import fall
+from catalog.orders.causes import FAILED_ATTEMPT, over_attempts
 from catalog.orders.choose import MACHINE
 from catalog.orders.ending import NOT_HEARD_OF, give_up, move_on_or_fail
-from catalog.orders.policy import RetryPolicy, given_up
+from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint
 from catalog.store import orders, rows
@@ -63,9 +64,10 @@ def _unheard_of(tx: Session, order: Order, now_s: float, policy: RetryPolicy) ->
     log.error("order was never reported on", extra={"order": order.id, "attempts": order.attempts})
     reason = "nothing was heard of the machine within its deadline"
     if order.attempts < policy.attempts_limit:
+        record_step(tx, order.id, FAILED_ATTEMPT, "failed", now_s, detail=f"{NOT_HEARD_OF}: {reason}")
         _again(tx, order, now_s, policy)
         return
-    machine, reason = rows.by_id(tx, Machine, str(order.machine_id)), given_up("machine", order.attempts, reason)
+    machine, reason = rows.by_id(tx, Machine, str(order.machine_id)), over_attempts(tx, order, reason)
     give_up(tx, order, machine, code=NOT_HEARD_OF, reason=reason, now_s=now_s)
 
 
@@ -76,7 +78,8 @@ def _again(tx: Session, order: Order, now_s: float, policy: RetryPolicy) -> None
         refuse_outside(tx, grant, wanted(machine))
         refuse_retry_beyond(tx, grant, machine)
     except (Denied, QuotaExceeded) as error:
-        give_up(tx, order, machine, code=error.code, reason=str(error), now_s=now_s)
+        reason = over_attempts(tx, order, str(error))
+        give_up(tx, order, machine, code=error.code, reason=reason, now_s=now_s)
         return
     rows.update(tx, machine, {"attempt": machine.attempt + 1, "epoch": grant.epoch}, now_s)
     again = {"attempts": order.attempts + 1, "next_attempt_at_s": None}

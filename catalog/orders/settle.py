@@ -12,6 +12,7 @@ from catalog import parting
 from catalog.assets import using
 from catalog.assets.settle import settle as settle_asset
 from catalog.connections import record_step
+from catalog.errors import CloudQuotaExhausted
 from catalog.leases.rules import handed_over
 from catalog.machines import ask_destruction, dispose
 from catalog.messages.contracts import (
@@ -31,8 +32,9 @@ from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, Ma
 from catalog.model.order import ORDER_TRANSITIONS, Order, OrderEvent, OrderState
 from catalog.obstacles import with_obstacle, without_obstacle
 from catalog.orders import fall
-from catalog.orders.ending import give_up
-from catalog.orders.policy import RetryPolicy, given_up
+from catalog.orders.causes import FAILED_ATTEMPT, over_attempts
+from catalog.orders.ending import give_up, has_next
+from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.ports import Checkpoint, Clock, MessageQueue
 from catalog.store import outbox, rows
@@ -133,20 +135,30 @@ def _failed(tx: Session, message: MachineFailed, now_s: float, policy: RetryPoli
         return
     order = rows.find(tx, Order, machine.order_id) if machine.order_id else None
     waits = order is not None and order.state is OrderState.CREATING
-    if order is not None and waits and message.retryable and order.attempts < policy.attempts_limit:
+    if order is not None and waits and _is_tried_again(tx, order, message, policy):
         again_at_s = now_s + policy.pause_s(order.attempts)
         waiting = {"next_attempt_at_s": again_at_s, "code": message.code, "reason": message.reason}
         rows.update(tx, order, waiting, now_s)
-        record_step(tx, order.id, "order.settled", "failed", now_s, detail=f"{message.code}: {message.reason}")
+        record_step(tx, order.id, FAILED_ATTEMPT, "failed", now_s, detail=f"{message.code}: {message.reason}")
         return
     if order is not None and waits:
-        reason = given_up("machine", order.attempts, message.reason)
+        reason = over_attempts(tx, order, message.reason)
         give_up(tx, order, machine, code=message.code, reason=reason, now_s=now_s)
         return
     dispose(tx, machine, MachineEvent.BUILD_FAILED, now_s, reason=message.reason)
     if order is None:
         pool = rows.find(tx, Pool, machine.pool_id) if machine.pool_id else None
         _note_on_pool(tx, machine, now_s, failures=pool.failures_in_a_row + 1 if pool else 0, reason=message.reason)
+
+
+def _is_tried_again(tx: Session, order: Order, message: MachineFailed, policy: RetryPolicy) -> bool:
+    """Return whether there is another attempt at the same platform.
+
+    A quota that is used up there may be free again later, but the next candidate may be free now.
+    """
+    if not message.retryable or order.attempts >= policy.attempts_limit:
+        return False
+    return message.code != CloudQuotaExhausted.code or not has_next(tx, order)
 
 
 def _destroyed(tx: Session, message: MachineDestroyed, now_s: float, policy: RetryPolicy) -> None:

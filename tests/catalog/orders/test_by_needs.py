@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog import accounts, consent, quotas
-from catalog.errors import Denied, InvalidValue, QuotaExceeded
+from catalog.connections import steps
+from catalog.errors import CloudQuotaExhausted, Denied, InvalidValue, QuotaExceeded
 from catalog.holders import holder
 from catalog.messages.contracts import MachineCreated, MachineDestroyed, MachineFailed, Message
 from catalog.model.approval import Verdict
@@ -34,6 +35,7 @@ from tests.support.ordering import a_project
 from tests.support.stores import Store
 
 POLICY = RetryPolicy(attempts_limit=1)
+PATIENT = RetryPolicy(attempts_limit=3)
 NEEDS = {"os": "debian 12", "vcpu_min": "4", "memory_gib_min": "8", "prefer": "price"}
 NUMBERS = itertools.count()
 
@@ -50,9 +52,9 @@ def project(store: Store) -> ProjectId:
     return store.read(lambda tx: rows.where(tx, Project))[0].id
 
 
-def ordered(store: Store, *, name: str | None = None, **needs: str) -> Order:
+def ordered(store: Store, *, name: str | None = None, policy: RetryPolicy = POLICY, **needs: str) -> Order:
     """Order what meets NEEDS with ``needs`` in their place."""
-    return placed(store, found(store, **needs), name=name, **needs)
+    return placed(store, found(store, **needs), name=name, policy=policy, **needs)
 
 
 def found(store: Store, **needs: str) -> list[dict[str, Any]]:
@@ -61,12 +63,19 @@ def found(store: Store, **needs: str) -> list[dict[str, Any]]:
     return store.read(lambda tx: candidates_for(tx, project_id=whose, needs=asked, index=SearchIndex(), now_s=NOW_S))
 
 
-def placed(store: Store, candidates: list[dict[str, Any]], *, name: str | None = None, **needs: str) -> Order:
+def placed(
+    store: Store,
+    candidates: list[dict[str, Any]],
+    *,
+    name: str | None = None,
+    policy: RetryPolicy = POLICY,
+    **needs: str,
+) -> Order:
     """Place the order at the best of ``candidates``."""
     whose, asked = project(store), {**NEEDS, **needs}
     return store.write(
         lambda tx: place_by_needs(
-            tx, project_id=whose, needs=asked, found=candidates, name=name, now_s=NOW_S, policy=POLICY
+            tx, project_id=whose, needs=asked, found=candidates, name=name, now_s=NOW_S, policy=policy
         )
     )
 
@@ -104,9 +113,18 @@ def tell(store: Store, kind: str, held: Machine, now_s: float = NOW_S) -> None:
                 reason="no capacity",
                 retryable=False,
             )
+        case "quota":
+            message = MachineFailed(
+                **facts,  # type: ignore[arg-type]
+                platform=held.platform_id,
+                attempt=held.attempt,
+                code=CloudQuotaExhausted.code,
+                reason="the account's quota at the cloud is used up",
+                retryable=True,
+            )
         case _:
             message = MachineDestroyed(**facts, platform=held.platform_id)  # type: ignore[arg-type]
-    store.write(lambda tx: settle(tx, message, now_s, POLICY))
+    store.write(lambda tx: settle(tx, message, now_s, PATIENT if kind == "quota" else POLICY))
 
 
 def alive(tx: Tx, order: Order) -> list[Machine]:
@@ -317,8 +335,8 @@ def test_an_idle_machine_beyond_the_quota_is_passed_over(market: Store) -> None:
     assert [each["outcome"] for each in placement(market, order).candidates] == ["failed", "refused", "chosen", ""]
 
 
-def test_after_the_last_candidate_the_order_ends_with_the_last_reason(market: Store) -> None:
-    """Two candidates, both fail: FAILED, and nothing is begun any more."""
+def test_after_the_last_candidate_the_order_ends_with_the_reason_of_each(market: Store) -> None:
+    """Two candidates, both fail: FAILED, and nothing is begun any more; why, is told of both."""
     order = ordered(market, rtt_max_ms="60")
     for _ in range(2):
         held = machine(market, order)
@@ -326,7 +344,26 @@ def test_after_the_last_candidate_the_order_ends_with_the_last_reason(market: St
         tell(market, "destroyed", held)
     ended = now(market, order)
     assert (ended.state, ended.code) == (OrderState.FAILED, "cloud-refused")
+    first, second = (each["platform"] for each in placement(market, order).candidates)
+    why = "no machine could be created in 1 attempt: no capacity"
+    assert ended.reason == f"none of 2 platforms gave a machine: {first}: {why}; {second}: {why}"
     assert market.read(lambda tx: alive(tx, order)) == []
+
+
+def test_a_quota_that_is_used_up_moves_the_order_on_at_once(market: Store) -> None:
+    """No pause and no second attempt at the first platform; the last one, without a next, is tried again."""
+    order = ordered(market, rtt_max_ms="60", policy=PATIENT)
+    first = machine(market, order)
+    tell(market, "quota", first)
+    assert (machine(market, order).state, now(market, order).next_attempt_at_s) == (MachineState.DESTROYING, None)
+    tell(market, "destroyed", first)
+    second = machine(market, order)
+    assert (second.platform_id != first.platform_id, second.state) == (True, MachineState.BUILDING)
+    tell(market, "quota", second)
+    assert (machine(market, order).state, now(market, order).state) == (MachineState.BUILDING, OrderState.CREATING)
+    assert now(market, order).next_attempt_at_s == NOW_S + PATIENT.pause_s(1)
+    moved = [(each.step, each.detail) for each in market.read(lambda tx: steps(tx, order.id))]
+    assert ("order.moved", f"to {placement(market, order).candidates[1]['platform']}") in moved
 
 
 def test_a_grant_that_ends_meanwhile_moves_the_order_on(market: Store) -> None:

@@ -23,6 +23,7 @@ from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import MachineId, MessageId
 from catalog.model.machine import Machine, MachineState, Pool
 from catalog.model.order import Order, OrderState
+from catalog.orders.causes import chain
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.retry import cancel, retry_due
 from catalog.orders.settle import settle
@@ -127,6 +128,40 @@ def test_failed_creations_are_retried_with_growing_pauses_and_then_given_up(tmp_
         assert sum(isinstance(each, DestroyMachine) for each in outgoing(tx)) == 1
 
     in_tx(tmp_path, work)
+
+
+def test_a_failed_order_tells_the_whole_chain_of_causes(tmp_path: Path) -> None:
+    """Each attempt's reason in its order, equal ones in a row once; also of one of which nothing was heard."""
+
+    def work(tx: Session) -> None:
+        placed = order(tx, None, NOW_S)
+        settle(tx, failed(placed.machine_id, 1), NOW_S, POLICY)
+        retry_due(tx, NOW_S + 10, POLICY)
+        silent_s = NOW_S + 10 + POLICY.creation_deadline_s + POLICY.silence_s
+        assert retry_due(tx, silent_s, POLICY) == 1
+        last = replace(failed(placed.machine_id, 3), code="cloud-refused", reason="the image is gone", retryable=False)
+        settle(tx, last, silent_s + 1, POLICY)
+        assert placed.reason == (
+            "no machine could be created in 3 attempts: the cloud did not answer; "
+            "then nothing was heard of the machine within its deadline; then the image is gone"
+        )
+        assert placed.code == "cloud-refused"
+
+    in_tx(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [
+        pytest.param(["a"], "a", id="one"),
+        pytest.param(["a", "a"], "a", id="the same each time"),
+        pytest.param(["a", "a", "b"], "a (2 times); then b", id="twice, then another"),
+        pytest.param(["a", "b", "a"], "a; then b; then a", id="never out of its order"),
+    ],
+)
+def test_causes_in_words(reasons: list[str], words: str) -> None:
+    """The chain is told in its order."""
+    assert chain(reasons) == words
 
 
 def test_a_permanent_failure_ends_the_order_at_once(tmp_path: Path) -> None:
