@@ -8,7 +8,7 @@ from sqlmodel import and_, col, not_, or_, select, update
 
 from catalog.messages.handshake import Capability
 from catalog.model.asset import LIVE, Asset
-from catalog.model.connection import AccountSession, Connection, ConnectionState, RouteDecision
+from catalog.model.connection import AccountSession, Connection, ConnectionState, RouteDecision, StepRecord
 from catalog.model.consent import Grant, GrantState
 from catalog.model.ids import ConnectionId, PlatformId
 from catalog.model.machine import Custody, Machine, MachineState
@@ -109,3 +109,9 @@ def count_call(tx: Tx, connection_id: ConnectionId) -> int:
         .values(calls=col(AccountSession.calls) + 1, version=col(AccountSession.version) + 1)
     )
     return tx.exec(statement.execution_options(synchronize_session="evaluate")).rowcount
+
+
+def newest_step(tx: Tx, subject_id: str) -> StepRecord | None:
+    """Return the newest recorded step of ``subject_id``, None when there is none."""
+    found = select(StepRecord).where(col(StepRecord.subject_id) == subject_id).order_by(col(StepRecord.id).desc())
+    return tx.exec(found.limit(1)).first()

@@ -5,21 +5,19 @@ from typing import Any
 from pydantic import Field
 
 from catalog import tenancy
-from catalog.connections import steps
 from catalog.errors import BudgetExceeded, InvalidValue, NotFound, QuotaExceeded, WrongState
 from catalog.model.ids import OrderId
 from catalog.model.order import Order, OrderState
-from catalog.orders.by_needs import candidates_for, place_by_needs, placement_of
+from catalog.orders.by_needs import candidates_for, place_by_needs
 from catalog.orders.place import place
 from catalog.orders.retry import cancel
-from catalog.store import scoped
+from catalog.store import connections, scoped
 from catalog.store.database import Tx
-from gateway.api.bodies import Body, Lifetime, Name, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
+from gateway.api.bodies import Body, Composite, Lifetime, Name, Nothing, ProjectReference, Reference, Time, Word, stamp
 from gateway.api.endpoints import Call, Listing, Routes, one_of
-from gateway.api.needs import NeedsIn, PlacementOut, placement_out
+from gateway.api.needs import NeedsIn
 from gateway.api.prices import KeptPriceOut, kept_price_out
 from gateway.api.services import Wakes
-from gateway.api.trace import StepOut, step_out
 
 routes = Routes("orders")
 
@@ -51,7 +49,7 @@ class OrderIn(Body):
     project: ProjectReference | None = Field(default=None, description="Needed by who works in several.")
 
 
-class OrderOut(Resource):
+class OrderOut(Composite):
     """An order; it ends fulfilled, failed (with code and reason) or cancelled, and may wait for approval before."""
 
     project: str
@@ -65,6 +63,7 @@ class OrderOut(Resource):
     state: str
     machine: str | None
     served_from: str = Field(description="`pool` or `cold` once it is known.")
+    step: str = Field(description="While it is created, the newest of its steps.")
     lease_s: float | None = Field(description="How long the machine is lent; null: without an end.")
     attempts: int
     code: str
@@ -109,7 +108,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
     """Return the accepted order; it may already be fulfilled, from a pool, or wait for approval."""
     wanted = call.body
     if wanted.needs is not None:
-        return _out(_place_needed(tx, call, wanted.needs))
+        return _out(tx, _place_needed(tx, call, wanted.needs))
     order = place(
         tx,
         project_id=tenancy.working_project(tx, call.principal, call.permission, wanted.project),
@@ -127,7 +126,7 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
         policy=call.services.retry_policy,
         checkpoint=call.services.checkpoint,
     )
-    return _out(order)
+    return _out(tx, order)
 
 
 @routes.plain(
@@ -142,38 +141,13 @@ def place_order(tx: Tx, call: Call[OrderIn]) -> OrderOut:
 def list_orders(tx: Tx, call: Call[Nothing]) -> Listing:
     """Return one page of orders: a project's own, an admin's all."""
     found = scoped.page(tx, call.scope, Order, limit=call.limit, token=call.page_token, where=_wanted(tx, call))
-    return Listing(items=[_out(row) for row in found.items], next_token=found.next_token)
+    return Listing(items=[_out(tx, row) for row in found.items], next_token=found.next_token)
 
 
 @routes.plain("GET", "/v1/orders/{id}", permission="order:read", answer=OrderOut, summary="Show or watch an order")
 def get_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
     """Return the order."""
-    return _out(_own(tx, call))
-
-
-@routes.plain(
-    "GET",
-    "/v1/orders/{id}/steps",
-    permission="order:read",
-    answer=StepOut,
-    many=True,
-    summary="Show how an order went so far",
-)
-def list_order_steps(tx: Tx, call: Call[Nothing]) -> Listing:
-    """Return every step on one page."""
-    return Listing(items=[step_out(step) for step in steps(tx, _own(tx, call).id)])
-
-
-@routes.plain(
-    "GET",
-    "/v1/orders/{id}/placement",
-    permission="order:read",
-    answer=PlacementOut,
-    summary="Show why an order by needs went where it did, and where else it may go",
-)
-def get_placement(tx: Tx, call: Call[Nothing]) -> PlacementOut:
-    """Return the choice and the runners-up as they were judged; an order that named its offer has none."""
-    return placement_out(placement_of(tx, _own(tx, call)))
+    return _out(tx, own_order(tx, call))
 
 
 @routes.plain(
@@ -188,8 +162,8 @@ def get_placement(tx: Tx, call: Call[Nothing]) -> PlacementOut:
 )
 def cancel_order(tx: Tx, call: Call[Nothing]) -> OrderOut:
     """Return the cancelled order; what was begun for it is destroyed."""
-    order = _own(tx, call)
-    return _out(cancel(tx, OrderId(order.id), call.now_s, checkpoint=call.services.checkpoint))
+    order = own_order(tx, call)
+    return _out(tx, cancel(tx, OrderId(order.id), call.now_s, checkpoint=call.services.checkpoint))
 
 
 def _place_needed(tx: Tx, call: Call[OrderIn], needs: NeedsIn) -> Order:
@@ -216,7 +190,8 @@ def _named(field: str, value: str | None) -> str:
     return value
 
 
-def _own(tx: Tx, call: Call[Nothing]) -> Order:
+def own_order(tx: Tx, call: Call[Nothing]) -> Order:
+    """Return the order that the path names, if the caller may do this to it."""
     return scoped.find(tx, call.scope, Order, call.path["id"])
 
 
@@ -227,7 +202,8 @@ def _wanted(tx: Tx, call: Call[Nothing]) -> dict[str, object]:
     return wanted
 
 
-def _out(row: Order) -> OrderOut:
+def _out(tx: Tx, row: Order) -> OrderOut:
+    step = connections.newest_step(tx, row.id) if row.state is OrderState.CREATING else None
     return OrderOut(
         **stamp(row),
         project=row.project_id,
@@ -241,6 +217,7 @@ def _out(row: Order) -> OrderOut:
         state=row.state.value,
         machine=row.machine_id,
         served_from=row.served_from,
+        step="" if step is None else step.step,
         lease_s=row.lease_s,
         attempts=row.attempts,
         code=row.code,

@@ -40,7 +40,7 @@ _SESSIONS = (
     Column("ID", "id"),
     Column("PARENT", "parent_id"),
 )
-STEPS = (Column("AT", "at"), Column("STEP", "step"), Column("OUTCOME", "outcome"), Column("DETAIL", "detail"))
+_STEPS = (Column("AT", "at"), Column("STEP", "step"), Column("OUTCOME", "outcome"), Column("DETAIL", "detail"))
 
 
 @remote(connections, "request")
@@ -124,7 +124,7 @@ def sessions(door: Door, *, connection: Key) -> None:
 @remote(connections, "steps")
 def steps(door: Door, *, connection: Key) -> None:
     """Show what happened, step by step."""
-    door.show_list(door.client.connections.steps(connection), STEPS)
+    door.show_list(door.client.connections.steps(connection), _STEPS)
 
 
 @remote(connections, "consent")

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     TIMED_OUT = 6
     PARTIAL = 7
     UNREACHABLE = 8
+    INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 
 # What the gateway says there is for who writes headers.

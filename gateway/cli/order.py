@@ -1,21 +1,20 @@
 """``crossway order``: one machine for one project."""
 
-from http import HTTPStatus
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from gateway.cli.approval import COLUMNS as APPROVALS
-from gateway.cli.connection import STEPS
 from gateway.cli.door import Door, IdempotencyKey, Key, Limit, State, Timeout, Wait, remote
 from gateway.cli.durations import seconds_if_given
 from gateway.cli.exits import CliError, ExitCode
+from gateway.cli.order_steps import COLUMNS, Watched, history, view
 from gateway.cli.output import Column, Format, note
 from gateway.cli.pairs import numbers_of, pairs_of
 from gateway.cli.search import price_text, why_text
 from gateway.client.orders import ENDED
-from gateway.client.problems import ApiProblem
-from gateway.client.resources import Order, Placement
+from gateway.client.resources import Explanation, Order
 
 orders = typer.Typer(help="Machines you ordered.")
 
@@ -86,7 +85,7 @@ def create_order(
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Order a machine. It is answered at once; --wait stays until you have it."""
+    """Order a machine. It is answered at once; --wait stays until you have it, and Ctrl-C ends only the waiting."""
     missing = [what for what, given in (("offer", offer), ("size", size), ("image", image)) if given is None]
     if missing and not need:
         raise CliError(f"give {missing[0]}, or needs", fix="OFFER --size SIZE --image IMAGE, or --need vcpu=4")
@@ -117,42 +116,53 @@ def show_order(door: Door, *, order: Key, wait: Wait = False, timeout: Timeout =
     _show_ended(door, door.client.orders.get(order), wait=wait, timeout_s=timeout)
 
 
-@remote(orders, "steps")
-def steps(door: Door, *, order: Key) -> None:
-    """Show what happened, step by step."""
-    door.show_list(door.client.orders.steps(order), STEPS)
+@remote(orders, "wait")
+def wait_for(door: Door, *, order: Key, timeout: Timeout = 600.0) -> None:
+    """Wait for an order to end, and show its steps while they pass."""
+    _show_ended(door, door.client.orders.get(order), wait=True, timeout_s=timeout)
+
+
+@remote(orders, "events")
+def events(door: Door, *, order: Key) -> None:
+    """Show what happened: every step with its time, attempts that failed, and where it went next."""
+    door.show(history(list(door.client.orders.steps(order))), COLUMNS)
 
 
 @remote(orders, "explain")
 def explain(door: Door, *, order: Key) -> None:
-    """Say why an order went where it did, where else it may go, and who approved it."""
+    """Say how an order is served and what it waits for, why it went where it did, and who approved it."""
+    told = door.client.orders.explanation(order)
     asked = list(door.client.approvals.list(order=order))
-    placement = _placement(door, order, is_needed=not asked)
+    placement = door.client.orders.placement(order) if told["chosen_by"] == "needs" else None
     if door.format is not Format.TABLE:
-        door.show({**({} if placement is None else placement), "approvals": asked})
+        door.show({**({} if placement is None else placement), **told, "approvals": asked})
         return
     if placement is not None:
         door.show(placement["candidates"], _CANDIDATES)
         note("needed: " + ", ".join(f"{name} {value}" for name, value in placement["needs"].items()))
-        if placement["moving_since"]:
-            note(f"waits since {placement['moving_since']} for the end of what was begun, then goes to the next")
     if asked:
         door.show(asked, APPROVALS)
+    note(*_told(told))
 
 
-def _placement(door: Door, order: str, *, is_needed: bool) -> Placement | None:
-    """Return where an order by needs went; None for one that named its offer, if something else is known of it."""
-    try:
-        return door.client.orders.placement(order)
-    except ApiProblem as problem:
-        if is_needed or problem.status != HTTPStatus.NOT_FOUND:  # nothing was chosen for it
-            raise
-        return None
+def _told(told: Explanation) -> Iterator[str]:
+    chosen = "chosen by its needs" if told["chosen_by"] == "needs" else "named by the order"
+    yield f"platform: {told['platform']}, {chosen}"
+    if told["served_from"]:
+        where = f"the pool {told['pool']}" if told["pool"] else told["served_from"]
+        yield f"served from: {'a machine of its own' if where == 'cold' else where}"
+    waiting = told["waits_for"]
+    if waiting is None:
+        yield f"{told['state']}: {told['reason']}" if told["reason"] else told["state"]
+        return
+    since = f", since {waiting['since']}" if waiting["since"] else ""
+    until = f", until {waiting['until']}" if waiting["until"] else ""
+    yield f"waits for {waiting['what']}{since}{until}"
 
 
 @remote(orders, "cancel")
 def cancel(door: Door, *, order: Key) -> None:
-    """Cancel an order that has not ended."""
+    """Cancel an order that has not ended; what was begun for it is destroyed."""
     door.show(door.client.orders.cancel(order))
 
 
@@ -166,13 +176,26 @@ def _needs(need: list[str] | None, prefer: str | None) -> dict[str, object] | No
 
 
 def _show_ended(door: Door, order: Order, *, wait: bool, timeout_s: float) -> None:
-    if wait and order["state"] not in ENDED:
-        order = door.client.orders.wait(
-            order["id"],
-            until=lambda seen: seen["state"] in ENDED,
-            timeout_s=timeout_s,
-            on_change=lambda seen: note(f"{seen['id']}: {seen['state']}"),
-        )
+    if wait:
+        order = _followed(door, order["id"], timeout_s)
     door.show(order)
     if wait and order["state"] != "fulfilled":
         raise CliError(f"the order is {order['state']}: {order.get('reason', '')}", code=ExitCode.FAILED)
+
+
+def _followed(door: Door, order: str, timeout_s: float) -> Order:
+    """Return the order as it ended, its steps shown as they pass. An interrupt ends the waiting alone."""
+    orders = door.client.orders
+    try:
+        with view() as on_stderr:
+            watched = Watched(on_stderr)
+            return orders.wait(
+                order,
+                until=lambda seen: seen["state"] in ENDED,
+                timeout_s=timeout_s,
+                on_change=lambda seen: watched.tell(list(orders.steps(seen["id"]))),
+            )
+    except KeyboardInterrupt:
+        note(f"{order} goes on without you", f"  wait again: crossway order wait {order}")
+        note(f"  what happened: crossway order events {order}", f"  give it up: crossway order cancel {order}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None

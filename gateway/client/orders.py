@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Entry, Machine, Offer, Order, Placement, Pool, Step
+from gateway.client.resources import Entry, Explanation, Machine, Offer, Order, Placement, Pool, Step
 
 # A gateway waits so long for a cloud before it answers (api.services.ApiLimits.action_s).
 CLOUD_WAIT_S = 60.0
@@ -57,6 +57,10 @@ class Orders(Collection[Order]):
     def placement(self, key: str) -> Placement:
         """Return why an order by needs went where it did. Raises ApiProblem with status 404 for any other."""
         return body_of(self._wire.call("GET", self._at(key, "placement")), self._wire)
+
+    def explanation(self, key: str) -> Explanation:
+        """Return how an order is served, and what it waits for."""
+        return body_of(self._wire.call("GET", self._at(key, "explanation")), self._wire)
 
     def cancel(self, key: str) -> Order:
         """Cancel an order that has not ended."""

@@ -342,11 +342,33 @@ class Order(Stateful):
     network: str | None
     machine: str | None
     served_from: str
+    step: str
     lease_s: float | None
     attempts: int
     price: dict[str, Any] | None
     ordered_by: str
     finished_at: str | None
+
+
+class Waiting(TypedDict):
+    """What an order waits for, since when, and until when at the latest."""
+
+    what: str
+    since: str | None
+    until: str | None
+
+
+class Explanation(TypedDict):
+    """Why an order is where it is, and what it waits for; None once it has ended."""
+
+    order: str
+    state: str
+    chosen_by: str
+    platform: str
+    served_from: str
+    pool: str | None
+    waits_for: Waiting | None
+    reason: str
 
 
 class Placement(Resource):

@@ -102,7 +102,7 @@ def test_every_noun_has_its_verbs() -> None:
         "grant": "list show accept refuse revoke",
         "grant rule": "add list remove",
         "catalog": "entries offers offer",
-        "order": "create list show steps cancel",
+        "order": "create list show wait events explain cancel",
         "pool": "create list show set remove",
         "machine": "list show start stop reboot destroy give-back",
         "context": "add use list",

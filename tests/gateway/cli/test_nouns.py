@@ -268,7 +268,7 @@ def test_orders_pools_and_machines(run: Run, api: ServedApi) -> None:
     first = run(*words, "--idempotency-key", "k-1", role="tenant")
     assert run(*words, "--idempotency-key", "k-1", role="tenant")["id"] == first["id"]
     assert first["id"] in [each["id"] for each in run("order", "list", role="tenant")]
-    assert run("order", "steps", first["id"], role="tenant")
+    assert run("order", "events", first["id"], role="tenant")
     run("order", "show", first["id"], role="rival", code=3)
     run("order", "cancel", first["id"], role="tenant")
     assert run("order", "show", first["id"], "--wait", role="tenant", code=1)["state"] == "cancelled"

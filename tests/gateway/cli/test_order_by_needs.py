@@ -18,7 +18,7 @@ def test_needs_are_ordered_and_explained(run: Run) -> None:
     assert "os debian 12" in table
     run("explain", order["id"], role="rival", code=3)
     named = run("create", "platform", "--size", "small", "--image", "debian-12")
-    run("explain", named["id"], code=3)
+    assert (run("explain", named["id"])["chosen_by"], kept["chosen_by"]) == ("name", "needs")
     assert "without vcpu_min there would be 1" in run("create", *needs[:2], "--need", "vcpu=64", code=2)
     told = run("create", *needs[:2], "--need", "vcpus=4", code=2)
     assert "did you mean vcpu?" in told
