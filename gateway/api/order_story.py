@@ -5,13 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from catalog.connections import steps
-from catalog.model.machine import Machine, Pool
-from catalog.model.offering import Offer
-from catalog.model.placement import Placement
-from catalog.model.platform import Platform
 from catalog.orders.by_needs import placement_of
-from catalog.orders.waiting import waits_for
-from catalog.store import rows
+from catalog.orders.explain import Waiting, explain
 from catalog.store.database import Tx
 from gateway.api.bodies import Nothing, Out, Time
 from gateway.api.endpoints import Call, Listing, Routes
@@ -78,19 +73,19 @@ def get_placement(tx: Tx, call: Call[Nothing]) -> PlacementOut:
 def get_explanation(tx: Tx, call: Call[Nothing]) -> ExplanationOut:
     """Return it for any order, as things are now."""
     order = own_order(tx, call)
-    offer = rows.by_id(tx, Offer, order.offer_id)
-    machine = rows.find(tx, Machine, order.machine_id) if order.machine_id else None
-    pool = rows.find(tx, Pool, machine.pool_id) if machine is not None and machine.pool_id else None
-    waiting = waits_for(tx, order)
+    told = explain(tx, order)
+    waiting = told.waits_for
     return ExplanationOut(
         order=order.id,
         state=order.state.value,
-        chosen_by="name" if rows.find(tx, Placement, order.id) is None else "needs",
-        platform=rows.by_id(tx, Platform, offer.platform_id).name,
+        chosen_by="needs" if told.by_needs else "name",
+        platform=told.platform,
         served_from=order.served_from,
-        pool=None if pool is None else pool.name,
-        waits_for=None
-        if waiting is None
-        else WaitingOut(what=waiting.what, since=waiting.since_s, until=waiting.until_s),
+        pool=told.pool,
+        waits_for=None if waiting is None else _waiting_out(waiting),
         reason=order.reason,
     )
+
+
+def _waiting_out(waiting: Waiting) -> WaitingOut:
+    return WaitingOut(what=waiting.what, since=waiting.since_s, until=waiting.until_s)

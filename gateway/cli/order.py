@@ -186,6 +186,7 @@ def _show_ended(door: Door, order: Order, *, wait: bool, timeout_s: float) -> No
 def _followed(door: Door, order: str, timeout_s: float) -> Order:
     """Return the order as it ended, its steps shown as they pass. An interrupt ends the waiting alone."""
     orders = door.client.orders
+    note(f"waiting for {order}")
     try:
         with view() as on_stderr:
             watched = Watched(on_stderr)

@@ -76,11 +76,6 @@ def crossway(api: ServedApi, *words: str, stderr: int = subprocess.PIPE) -> Iter
         process.communicate()
 
 
-def newest(run: Run) -> str:
-    """Return the id of the tenant's newest order."""
-    return str(run("order", "list", role="tenant")[-1]["id"])
-
-
 def line_with(process: "subprocess.Popen[str]", words: str) -> str:
     """Return the next line on stderr that holds ``words``."""
     assert process.stderr is not None
@@ -90,11 +85,17 @@ def line_with(process: "subprocess.Popen[str]", words: str) -> str:
     raise AssertionError(f"ended without saying {words!r}")
 
 
-def test_every_step_is_shown_while_it_passes_and_data_is_only_on_stdout(api: ServedApi, run: Run) -> None:
+def accepted(process: "subprocess.Popen[str]") -> str:
+    """Return the id of the order that is waited for, once its first step is shown."""
+    order = line_with(process, "waiting for order_").split()[-1]
+    line_with(process, "accepted")
+    return order
+
+
+def test_every_step_is_shown_while_it_passes_and_data_is_only_on_stdout(api: ServedApi) -> None:
     """A line a step on stderr, each once, with the time since the first; stdout holds the fulfilled order alone."""
     with crossway(api, *ORDER) as process:
-        line_with(process, "accepted")
-        order = newest(run)
+        order = accepted(process)
         for step, seen in (
             ("provision.create.begin", "+1.0 s  its cloud is asked for the machine (attempt 1)"),
             ("provision.created", "+2.0 s  its cloud starts the machine (attempt 1)"),
@@ -108,11 +109,10 @@ def test_every_step_is_shown_while_it_passes_and_data_is_only_on_stdout(api: Ser
     assert (process.returncode, json.loads(stdout)["state"]) == (0, "fulfilled")
 
 
-def test_a_failure_is_shown_and_told_by_the_exit_code(api: ServedApi, run: Run) -> None:
+def test_a_failure_is_shown_and_told_by_the_exit_code(api: ServedApi) -> None:
     """Exit code 1, with the reason."""
     with crossway(api, *ORDER) as process:
-        line_with(process, "accepted")
-        report(api, newest(run), "failed", retryable=False)
+        report(api, accepted(process), "failed", retryable=False)
         stdout, rest = process.communicate(timeout=ENDS_S)
     assert (process.returncode, json.loads(stdout)["state"]) == (1, "failed")
     assert "error: the order is failed: no machine could be created in 1 attempt: the image is gone" in rest
@@ -121,28 +121,27 @@ def test_a_failure_is_shown_and_told_by_the_exit_code(api: ServedApi, run: Run) 
 def test_an_interrupt_ends_the_waiting_and_not_the_order(api: ServedApi, run: Run) -> None:
     """Ctrl-C: exit code 130, how to come back, and the order goes on; ``order wait`` takes it up and ends with it."""
     with crossway(api, *ORDER) as process:
-        line_with(process, "accepted")
+        order = accepted(process)
         process.send_signal(signal.SIGINT)
         stdout, rest = process.communicate(timeout=ENDS_S)
-    order = newest(run)
     assert (process.returncode, stdout) == (130, "")
     assert f"crossway order wait {order}" in rest
     assert f"crossway order events {order}" in rest
     assert "Traceback" not in rest
     assert run("order", "show", order, role="tenant")["state"] == "creating"
     with crossway(api, "order", "wait", order) as process:
-        line_with(process, "accepted")
+        assert accepted(process) == order
         report(api, order, "created")
         assert process.wait(timeout=ENDS_S) == 0
 
 
-def test_on_a_terminal_there_is_a_bar(api: ServedApi, run: Run) -> None:
+def test_on_a_terminal_there_is_a_bar(api: ServedApi) -> None:
     """The steps are lines there too, and a bar says how far the order is; the end leaves no bar behind."""
     near, far = pty.openpty()
     with crossway(api, *ORDER, stderr=far) as process:
         os.close(far)
         shown = until(near, "2/6")
-        report(api, newest(run), "created")
+        report(api, shown.partition("waiting for ")[2].split()[0], "created")
         shown += until(near, "the machine is yours")
         assert process.wait(timeout=ENDS_S) == 0
     os.close(near)

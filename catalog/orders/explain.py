@@ -1,11 +1,12 @@
-"""What an order waits for now, in its tenant's words."""
+"""How an order is served and what it waits for now, in its tenant's words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from catalog.approvals.asking import waiting_for as question_of
-from catalog.model.machine import Machine
+from catalog.model.machine import Machine, Pool
+from catalog.model.offering import Offer
 from catalog.model.order import Order, OrderState
 from catalog.model.placement import Placement
 from catalog.model.platform import Platform
@@ -25,11 +26,34 @@ _ELSE: Final = "its machine"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What an order waits ``for``, since when, and until when at the latest; None: not known, or without an end."""
+    """What an order waits for, since when, and until when at the latest; None: not known, or without an end."""
 
     what: str
     since_s: float | None = None
     until_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why an order is where it is: at ``platform``, chosen by its needs or named; from ``pool``, while there is one."""
+
+    by_needs: bool
+    platform: str
+    pool: str | None
+    waits_for: Waiting | None
+
+
+def explain(tx: Tx, order: Order) -> Explanation:
+    """Return why ``order`` is where it is, as things are now."""
+    offer = rows.by_id(tx, Offer, order.offer_id)
+    machine = rows.find(tx, Machine, order.machine_id) if order.machine_id else None
+    pool = rows.find(tx, Pool, machine.pool_id) if machine is not None and machine.pool_id else None
+    return Explanation(
+        by_needs=rows.find(tx, Placement, order.id) is not None,
+        platform=rows.by_id(tx, Platform, offer.platform_id).name,
+        pool=None if pool is None else pool.name,
+        waits_for=waits_for(tx, order),
+    )
 
 
 def waits_for(tx: Tx, order: Order) -> Waiting | None:
