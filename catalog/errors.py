@@ -100,13 +100,6 @@ class BudgetExceeded(CatalogError):
     code = "budget-exceeded"
 
 
-class PoolEmpty(CatalogError):
-    """No idle machine is left; a cold order is the way."""
-
-    code = "pool-empty"
-    retryable = True
-
-
 class QueueUnavailable(CatalogError):
     """The message queue cannot be reached, or has not confirmed: what was published may be there or not."""
 
@@ -119,12 +112,6 @@ class LeaseLost(CatalogError):
 
     code = "lease-lost"
     retryable = True
-
-
-class OrderFailed(CatalogError):
-    """The order ended without a machine; the text holds the reason in the tenant's words."""
-
-    code = "order-failed"
 
 
 class ReceiverUnreachable(CatalogError):

@@ -36,7 +36,6 @@ STATUS: Mapping[str, int] = {
     "wrong-state": 409,
     "quota-exceeded": 409,
     "budget-exceeded": 409,
-    "order-failed": 409,
     "handshake-refused": 409,
     "still-running": 409,
     "chain-broken": 409,
@@ -60,7 +59,6 @@ STATUS: Mapping[str, int] = {
     "invalid-settings": 500,
     "seal-broken": 500,
     "lease-lost": 503,
-    "pool-empty": 503,
     "store-unavailable": 503,
     "queue-unavailable": 503,
     # what lies beyond us: a cloud, its connector, the way there
