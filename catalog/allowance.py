@@ -83,11 +83,16 @@ def weight(tx: Tx, platform_id: PlatformId, size: str) -> Weight:
 
 def refuse_outside(tx: Tx, grant: Grant, asked: Wanted) -> None:
     """Raise Denied, naming the order's field, unless the grant's scope has a machine like ``asked``."""
-    for field, kind, cloud_id in (("size", "sizes", asked.size), ("image", "images", asked.image)):
-        item = _item(tx, grant.platform_id, field, cloud_id)
-        _refuse(grant, kind, field, (cloud_id, item.name if item else cloud_id))
+    refuse_item(tx, grant, "size", asked.size)
+    refuse_item(tx, grant, "image", asked.image)
     _refuse_network(tx, grant, asked.network)
     refuse_elsewhere(tx, grant, project=asked.project, location=asked.location)
+
+
+def refuse_item(tx: Tx, grant: Grant, kind: str, cloud_id: str) -> None:
+    """Raise Denied, naming ``kind`` ("size" or "image") as the field, unless the grant's scope has that one."""
+    item = _item(tx, grant.platform_id, kind, cloud_id)
+    _refuse(grant, f"{kind}s", kind, (cloud_id, item.name if item else cloud_id))
 
 
 def refuse_elsewhere(tx: Tx, grant: Grant, *, project: ProjectId | None, location: str | None) -> None:
@@ -128,6 +133,20 @@ def refuse_retry_beyond(tx: Tx, grant: Grant, machine: Machine) -> None:
     """
     own = Weight(vcpu=machine.vcpu, memory_mib=machine.memory_mib)
     _refuse_full(_rooms(grant, machines.taken_before(tx, machine), own))
+
+
+def refuse_over(tx: Tx, grant: Grant) -> None:
+    """Raise QuotaExceeded, naming the quota, when more is taken at the grant's platform than it admits.
+
+    For a machine that is there and has just become larger.
+    """
+    taken = machines.taken_at(tx, grant.platform_id)
+    memory_mib = None if grant.memory_gib is None else grant.memory_gib * MIB_PER_GIB
+    for what, limit, used in (("vCPU", grant.cores, taken.vcpu), ("MiB of memory", memory_mib, taken.memory_mib)):
+        if limit is not None and (used is None or used > limit):
+            would = "and not every machine's are known" if used is None else f"and it would be {used:g}"
+            message = f"the platform grants {limit:g} {what} at once, {would}"
+            raise QuotaExceeded(message, field="size", fix="a smaller size, or give a machine back")
 
 
 def room(tx: Tx, grant: Grant, size: str) -> tuple[int | None, str]:

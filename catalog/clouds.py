@@ -139,7 +139,34 @@ class MachineAction(StrEnum):
     DESTROY = "destroy"
 
 
-class CloudDriver(Protocol):
+class MachineChanges(Protocol):
+    """What of a machine that exists may become another: the part of a cloud's driver that is about that.
+
+    What ``CloudDriver`` says of deadlines and errors holds here. All may be repeated: what is as it should be stays so.
+    A cloud that cannot do it, or not to this machine now, raises CloudRefused.
+    """
+
+    async def rebuild(self, cloud_id: str, image: str) -> None:
+        """Ask for the machine's own disk to be made anew from ``image``; what was on it is lost, its marks stay.
+
+        It is asked for when this returns, and done when the machine runs again. Repeated, it is made anew once more.
+        """
+        ...
+
+    async def resize(self, cloud_id: str, size: str) -> None:
+        """Give the machine another size; what is on it stays. It has it when this returns."""
+        ...
+
+    async def rename(self, cloud_id: str, name: str) -> None:
+        """Have the machine called ``name`` at its cloud; inside of it nothing changes."""
+        ...
+
+    async def console(self, cloud_id: str) -> str:
+        """Return the newest part of what the machine has written to its console, "" when it is nothing."""
+        ...
+
+
+class CloudDriver(MachineChanges, Protocol):
     """One platform's cloud, as its primary account sees it, reached through its tunnel.
 
     Every call has a deadline and raises only: CloudUnavailable, CloudRefused, CloudCredentialsRefused,

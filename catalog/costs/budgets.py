@@ -90,13 +90,25 @@ def refuse_beyond(
 
     ``price`` is as an order keeps it, ``lease_s`` how long the machine is lent.
     """
+    ends_at_s = None if lease_s is None else now_s + lease_s
+    _refuse(tx, project_id, Use(price=price, from_s=now_s, to_s=None, lease_ends_at_s=ends_at_s), now_s)
+
+
+def refuse_over(tx: Tx, project_id: ProjectId, now_s: float) -> None:
+    """Raise BudgetExceeded when a budget that stops orders has no room until the month ends for what is there.
+
+    For a machine that is there and has just become dearer.
+    """
+    _refuse(tx, project_id, None, now_s)
+
+
+def _refuse(tx: Tx, project_id: ProjectId, more: Use | None, now_s: float) -> None:
     month = Month.at(now_s)
     for whose in holders_of(tx, project_id):
         budget = rows.find(tx, Budget, whose.id)
         if budget is None or not (budget.stops_orders or budget.stops_machines):
             continue
-        ends_at_s = None if lease_s is None else now_s + lease_s
-        wanted = estimate(budget, Use(price=price, from_s=now_s, to_s=None, lease_ends_at_s=ends_at_s), month, now_s)
+        wanted = Decimal(0) if more is None else estimate(budget, more, month, now_s)
         found = cost_of(tx, whose, month, now_s)
         if words := shortage(budget, found, wanted):
             is_known = wanted is not None and standing(budget, found).is_complete

@@ -42,7 +42,10 @@ class Capability(StrEnum):
 
 CAPABILITY_VERBS: dict[Capability, tuple[str, ...]] = {
     # "adopt": to steer machines that were there before, as far as the other verbs go.
-    Capability.MACHINE: ("create", "list", "reboot", "stop", "start", "destroy", "adopt"),
+    Capability.MACHINE: (
+        *("create", "list", "reboot", "stop", "start"),
+        *("rebuild", "resize", "rename", "console", "destroy", "adopt"),
+    ),
     Capability.IMAGE: ("list",),
     Capability.SIZE: ("list",),
     Capability.LOCATION: ("list",),

@@ -106,7 +106,7 @@ class Machine(Row, table=True):
     cloud_id: str | None = None
     addresses: list[str] = json_column(list)
     custody: str = Custody.MADE.value
-    # What an hour of an imported one cost when it was imported, as an order keeps it; None = not known.
+    # What an hour costs, as an order keeps it, of one that was imported or resized; None = not known, or as ordered.
     price: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     drift: list[dict[str, str]] = json_column(list)  # where its cloud says another thing, see ``catalog.drift``
     attempt: int = 1

@@ -46,8 +46,8 @@ def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: floa
         column(Machine, "project_id").in_(sorted(projects)), column(Machine, "custody") != Custody.OBSERVED.value
     )
     there_then = [
-        Use(price=imported_for if price is None else price, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
-        for price, imported_for, began_s, ended_s, lease_s in tx.execute(
+        Use(price=ordered_for if own is None else own, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
+        for ordered_for, own, began_s, ended_s, lease_s in tx.execute(
             found.where(whose, there, or_(ended.is_(None), ended > from_s))
         )
     ]

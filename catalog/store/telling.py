@@ -142,6 +142,9 @@ def _machine(row: Machine) -> Telling:
         facts={
             "offer": row.offer_id,
             "order": row.order_id,
+            "name": row.name,
+            "size": row.size,
+            "image": row.image,
             "custody": row.custody,
             "reason": row.reason,
             "notice": row.notice,

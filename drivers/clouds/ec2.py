@@ -333,6 +333,32 @@ class Ec2Cloud(GenericCloud):
     def _is_exhausted(self, error: BaseHTTPError) -> bool:
         return str(error.message).startswith(_EXHAUSTED)
 
+    def _rebuild(self, driver: Any, cloud_id: str, image: str) -> None:
+        del driver, cloud_id, image
+        raise CloudRefused("EC2 does not make a machine's disk anew", field="action", fix="order another machine")
+
+    def _resize(self, driver: Any, cloud_id: str, size: str, *, is_begun: bool) -> bool:
+        del is_begun
+        machine = self._one(driver, cloud_id)
+        if machine is None:
+            raise CloudRefused("the cloud does not know this machine", field="id")
+        if machine.size == size:
+            return True
+        if machine.status is not MachineStatus.STOPPED:
+            raise CloudRefused("EC2 gives only a stopped machine another size", field="state", fix="stop it first")
+        node = self._handle(driver, cloud_id)
+        if not driver.ex_modify_instance_attribute(node, {"InstanceType.Value": size}):
+            raise CloudMisbehaved("the cloud answered, but did not confirm the resize")
+        return True
+
+    def _rename(self, driver: Any, cloud_id: str, name: str) -> None:
+        # Its name is a tag like others; those that are not named stay as they are.
+        if not driver.ex_create_tags(self._handle(driver, cloud_id), {"Name": name}):
+            raise CloudMisbehaved("the cloud answered, but did not confirm the name")
+
+    def _console(self, driver: Any, cloud_id: str) -> str:
+        return str(driver.ex_get_console_output(self._handle(driver, cloud_id))["output"] or "")
+
     def _create_options(self, driver: Any, spec: MachineSpec) -> dict[str, Any]:
         options: dict[str, Any] = {"ex_metadata": dict(spec.tags), "ex_mincount": 1, "ex_maxcount": 1}
         if spec.client_token:

@@ -30,6 +30,7 @@ from catalog.listed import Batch, Listed, batches, listing
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.ports import Dialer
 from drivers.clouds.assets import CallableAssets, Shelf
+from drivers.clouds.changing import Changing
 from drivers.clouds.libcloud_bridge import Bridge
 from drivers.clouds.parsing import Parsing
 from drivers.clouds.policy import CallPolicy
@@ -52,7 +53,7 @@ _METHODS: Final[Mapping[Capability, str]] = {
 }
 
 
-class GenericCloud(Parsing, ABC):
+class GenericCloud(Parsing, Changing, ABC):
     """One platform's cloud through libcloud. Implements ``catalog.clouds.CloudDriver``."""
 
     provider: str  # a key of drivers.registry

@@ -8,7 +8,7 @@ dial allow-list.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import NodeLocation, StorageVolume
@@ -16,7 +16,7 @@ from libcloud.compute.drivers.openstack import OpenStackNetwork, OpenStackNodeDr
 
 from catalog.cloud_assets import AssetKind
 from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineSpec, MachineStatus, Proof
-from catalog.errors import CloudMisbehaved
+from catalog.errors import CloudMisbehaved, CloudRefused
 from catalog.messages.handshake import Capability, ServiceInformation
 from drivers.clouds.assets import Shelf
 from drivers.clouds.generic import GenericCloud, refuse_location
@@ -39,6 +39,9 @@ _LIMITS: Final = (
 )
 _CONFLICT: Final = 409
 _OVER_QUOTA: Final = frozenset({403, 413})
+# Nova's words for a server that is on its way to another size; what it becomes, it shows once it is there.
+_RESIZING: Final = frozenset({"RESIZE", "MIGRATING", "REVERT_RESIZE"})
+_CONSOLE_LINES: Final = 1_000
 _AFTER: Final = {MachineAction.START: MachineStatus.RUNNING, MachineAction.STOP: MachineStatus.STOPPED}
 _new_network: Any = OpenStackNetwork
 _new_driver: Any = OpenStackNodeDriver  # its constructor is untyped, and returns a subclass by API version
@@ -201,6 +204,35 @@ class OpenStackCloud(GenericCloud):
             if error.code != _CONFLICT or not self._is_already(driver, cloud_id, action):
                 raise
 
+    def _rebuild(self, driver: Any, cloud_id: str, image: str) -> None:
+        # Not by libcloud: it would send an empty name and no metadata, and take our marks off the machine.
+        self._ask(driver, cloud_id, {"rebuild": {"imageRef": image}})
+
+    def _resize(self, driver: Any, cloud_id: str, size: str, *, is_begun: bool) -> bool:
+        server = driver.connection.request(_server(cloud_id)).object["server"]
+        status, has_it = str(server["status"]), server["flavor"].get("id") == size
+        if status == "VERIFY_RESIZE" and has_it:
+            self._ask(driver, cloud_id, {"confirmResize": None})
+        elif status in _RESIZING:
+            return False
+        elif not has_it and is_begun:
+            told = self._text((server.get("fault") or {}).get("message", ""))
+            raise CloudRefused(f"the cloud did not give the machine another size{told and f': {told}'}", field="size")
+        elif not has_it:
+            self._ask(driver, cloud_id, {"resize": {"flavorRef": size}})
+            return False
+        return True
+
+    def _rename(self, driver: Any, cloud_id: str, name: str) -> None:
+        driver.ex_set_server_name(self._handle(driver, cloud_id), name)
+
+    def _console(self, driver: Any, cloud_id: str) -> str:
+        node = self._handle(driver, cloud_id)
+        return str(driver.ex_get_console_output(node, length=_CONSOLE_LINES).get("output") or "")
+
+    def _ask(self, driver: Any, cloud_id: str, action: Mapping[str, Any]) -> None:
+        driver.connection.request(f"{_server(cloud_id)}/action", method="POST", data=dict(action))
+
     def _is_already(self, driver: Any, cloud_id: str, action: MachineAction) -> bool:
         """Return whether the machine is what ``action`` would make it: Nova refuses to do it again."""
         wanted = _AFTER.get(action)
@@ -216,6 +248,10 @@ class OpenStackCloud(GenericCloud):
         if spec.network is not None:
             options["networks"] = [_new_network(spec.network, spec.network, None, None)]
         return options
+
+
+def _server(cloud_id: str) -> str:
+    return f"/servers/{quote(cloud_id, safe='')}"
 
 
 def _following(page: Mapping[str, Any], key: str) -> str | None:

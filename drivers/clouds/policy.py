@@ -23,6 +23,8 @@ class CallPolicy:
     list_deadline_s: float = 120.0  # for a whole list that is read in a process of its own
     pages_limit: int = PAGES_LIMIT  # of one list; 20,000 rows in pages of 50
     sockets_limit: int = 64  # of one call, where a cloud ends each connection with its answer
+    look_again_s: float = 1.0  # between two looks at what a cloud takes its time for
+    resize_deadline_s: float = 600.0  # a machine may be carried to another host for it
     # What a thread may bring home of a list; parsing more would hold the event loop up, see ``reading_apart``.
     short_list_rows: int = 250
     short_list_bytes: int = 256 * 1024

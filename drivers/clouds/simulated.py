@@ -145,6 +145,18 @@ class SimulatedNodeDriver(NodeDriver):
         """Reboot the machine."""
         return self._verb(node, "reboot")
 
+    def ex_rebuild(self, node: Node, image: str) -> None:
+        """Make the machine's disk anew from ``image``."""
+        self._object("POST", f"/v1/machines/{_segment(node)}/rebuild", {"image": image})
+
+    def ex_set(self, node: Node, **changes: str) -> None:
+        """Give the machine another ``size`` or ``name``."""
+        self._object("PATCH", f"/v1/machines/{_segment(node)}", changes)
+
+    def ex_console(self, node: Node) -> str:
+        """Return what the machine has written to its console."""
+        return str(self._object("GET", f"/v1/machines/{_segment(node)}/console")["text"])
+
     def ex_services(self) -> dict[str, Any]:
         """Return the service list."""
         return self._object("GET", "/v1/services")
@@ -221,6 +233,20 @@ class SimulatedCloud(GenericCloud):
 
     def _one(self, driver: Any, cloud_id: str) -> CloudMachine | None:
         return self._machine(driver.ex_get_node(identifier(cloud_id)))
+
+    def _rebuild(self, driver: Any, cloud_id: str, image: str) -> None:
+        driver.ex_rebuild(self._handle(driver, cloud_id), image)
+
+    def _resize(self, driver: Any, cloud_id: str, size: str, *, is_begun: bool) -> bool:
+        del is_begun
+        driver.ex_set(self._handle(driver, cloud_id), size=size)
+        return True
+
+    def _rename(self, driver: Any, cloud_id: str, name: str) -> None:
+        driver.ex_set(self._handle(driver, cloud_id), name=name)
+
+    def _console(self, driver: Any, cloud_id: str) -> str:
+        return str(driver.ex_console(self._handle(driver, cloud_id)))
 
     def _reason(self, node: Node) -> str:
         return str(node.extra["reason"])

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from catalog import imported
+from catalog.changing import Change
 from catalog.clouds import MachineAction
 from catalog.costs.stops import refuse_start
 from catalog.errors import BudgetExceeded, CloudRefused, CloudTimedOut, CloudUnavailable, InvalidValue, WrongState
@@ -72,13 +73,24 @@ class MachineOut(Resource):
     addresses: list[str]
     drift: list[DriftOut] = Field(description="Where its cloud says another thing, as of the newest whole list.")
     price: KeptPriceOut | None = Field(
-        description="What the size of an imported one cost when it was imported; of one made by us its order says it."
+        description="What its size cost when it was imported or resized; of one made by us its order says it."
     )
     attempt: int
     reason: str
     lease_ends_at: Time | None = Field(description="When its project loses it; null: never.")
     notice: str
     ends_at: Time | None
+    _change: Change | None = PrivateAttr(default=None)
+
+    def with_change(self, change: Change) -> "MachineOut":
+        """Return it, knowing what this very call wants changed."""
+        self._change = change
+        return self
+
+    @property
+    def change(self) -> Change | None:
+        """Return what this very call wants changed."""
+        return self._change
 
 
 @routes.plain(

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from catalog.access import Principal
 from catalog.cloud_assets import CloudAssets
-from catalog.clouds import MachineAction
+from catalog.clouds import MachineAction, MachineChanges
 from catalog.errors import NotFound, WrongState
 from catalog.last_used import LastUsed
 from catalog.model.ids import PlatformId
@@ -181,11 +181,11 @@ class NoRelays:
 class ApiServices:
     """Everything an endpoint may use. ``wake`` and ``background_status`` are the background runner's.
 
-    ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError; so do ``assets_of`` and
-    what it returns. ``check_account`` judges (provider, region, options) of a platform that enrols, and raises
-    InvalidValue. ``gateway_site`` is the name of the site where the gateway itself is. ``network_status`` returns what
-    is believed of the network now, called on the event loop: {"links_alive", "links_dead", "probes", "changes",
-    "host_key_mismatches"}, each as ``gateway.api.network_status`` reads it, any of them absent; ``network_links`` a
+    ``machine_action`` carries out start, stop or reboot at the cloud and raises CloudError; so do ``assets_of``
+    and ``machine_changes`` and what they return. ``check_account`` judges (provider, region, options) of a platform
+    that enrols, and raises InvalidValue. ``gateway_site`` is the name of the site where the gateway itself is.
+    ``network_status`` returns what is believed of the network now, called on the event loop: {"links_alive",
+    "links_dead", "probes", "changes", "host_key_mismatches"}, each as ``gateway.api.network_status`` reads it, any of them absent; ``network_links`` a
     page of links (near which node, from which row, how many), likewise. ``passing`` answers calls in passages; None in
     a process that holds none.
     ``sign`` signs with the gateway's own key. ``published_prices`` are the price lists that come with the drivers.
@@ -200,6 +200,7 @@ class ApiServices:
     background_status: Callable[[], list[dict[str, Any]]]
     machine_action: Callable[[PlatformId, str, MachineAction], Awaitable[None]]
     assets_of: Callable[[PlatformId], Awaitable[CloudAssets]]
+    machine_changes: Callable[[PlatformId], Awaitable[MachineChanges]]
     check_account: AccountCheck
     gateway_site: str
     default_weights: Mapping[str, float]

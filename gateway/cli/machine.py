@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.door import Door, Key, Keys, Limit, State, Timeout, Wait, Yes, remote
 from gateway.cli.durations import seconds_of
-from gateway.cli.output import Column, cell, note
+from gateway.cli.output import Column, Format, cell, note, printable
 from gateway.client.resources import Machine
 
 machines = typer.Typer(help="VMs at platforms.")
@@ -79,6 +79,46 @@ def stop(door: Door, *, machine: Keys) -> None:
 def reboot(door: Door, *, machine: Keys) -> None:
     """Reboot machines; it is done when this ends."""
     _act(door, machine, "reboot")
+
+
+@remote(machines, "rebuild")
+def rebuild(
+    door: Door,
+    *,
+    machine: Keys,
+    image: Annotated[
+        str | None, typer.Option(help="One of the platform's images, by id or name; else the one it has.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Make machines' disks anew from an image; what is on them is lost, addresses and names stay."""
+    door.confirm(f"rebuild {', '.join(machine)} and lose what is on it", yes=yes)
+    door.each(machine, lambda key: door.client.machines.rebuild(key, image), _MACHINES)
+
+
+@remote(machines, "resize")
+def resize(
+    door: Door, *, machine: Keys, size: Annotated[str, typer.Option(help="One of the platform's sizes, by id or name.")]
+) -> None:
+    """Give machines another size, where their cloud can (EC2: only to stopped ones); it is done when this ends."""
+    door.each(machine, lambda key: door.client.machines.resize(key, size), _MACHINES)
+
+
+@remote(machines, "rename")
+def rename(door: Door, *, machine: Key, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Call a machine otherwise, here and at its cloud."""
+    door.show(door.client.machines.rename(machine, name))
+
+
+@remote(machines, "console")
+def console(door: Door, *, machine: Key) -> None:
+    """Show what a machine wrote to its console, as far as its cloud keeps it."""
+    told = door.client.machines.console(machine)
+    if door.format is Format.TABLE:
+        for line in told["text"].splitlines():
+            print(printable(line))
+    else:
+        door.show(told)
 
 
 @remote(machines, "extend")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Entry, Explanation, Machine, Offer, Order, Placement, Pool, Step
+from gateway.client.resources import Console, Entry, Explanation, Machine, Offer, Order, Placement, Pool, Step
 
 # A gateway waits so long for a cloud before it answers (api.services.ApiLimits.action_s).
 CLOUD_WAIT_S = 60.0
@@ -126,6 +126,22 @@ class Machines(Collection[Machine]):
         The first three are done by the cloud before the answer; the machine's state tells of the others.
         """
         return self._act(key, "actions", body={"action": action}, extra_wait_s=CLOUD_WAIT_S)
+
+    def rebuild(self, key: str, image: str | None = None) -> Machine:
+        """Have a machine's disk made anew from ``image`` (None: the one it has); what is on it is lost."""
+        return self._act(key, "rebuild", body=given(image=image), extra_wait_s=CLOUD_WAIT_S)
+
+    def resize(self, key: str, size: str) -> Machine:
+        """Give a machine another size; it has it when this returns."""
+        return self._act(key, "resize", body={"size": size}, extra_wait_s=CLOUD_WAIT_S)
+
+    def rename(self, key: str, name: str) -> Machine:
+        """Call a machine otherwise."""
+        return self._act(key, "rename", body={"name": name}, extra_wait_s=CLOUD_WAIT_S)
+
+    def console(self, key: str) -> Console:
+        """Return what a machine wrote to its console."""
+        return body_of(self._wire.call("GET", self._at(key, "console"), extra_wait_s=CLOUD_WAIT_S), self._wire)
 
     def extend(self, key: str, lease_s: float | None, *, may_give_end: bool = False) -> Machine:
         """Let the lease end ``lease_s`` from now; None: as late as is allowed.

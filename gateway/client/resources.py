@@ -416,3 +416,10 @@ class Machine(Stateful):
     price: dict[str, Any] | None
     addresses: list[str]
     drift: list[dict[str, str]]
+
+
+class Console(TypedDict):
+    """What a machine wrote to its console, the newest part of it."""
+
+    machine: str
+    text: str

@@ -54,6 +54,7 @@ def api_services(
         background_status=runner.status,
         machine_action=act,
         assets_of=assets_of,
+        machine_changes=parts.clouds.driver,
         check_account=adapters.check_account,
         gateway_site=settings.gateway.site,
         default_weights=settings.routing.weights.model_dump(),

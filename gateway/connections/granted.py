@@ -84,11 +84,18 @@ class Granted:
             return await self._own(cloud_id, call)
         return await self._covered(self._looking, call)
 
-    async def act(self, verb: str, cloud_id: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def act(
+        self,
+        verb: str,
+        cloud_id: str,
+        call: Callable[[], Awaitable[T]],
+        *,
+        refuse_outside: Callable[[Tx, Grant], None] = lambda _tx, _grant: None,
+    ) -> T:
         """Do ``verb`` by ``call`` to the thing with this id while that is granted, for an imported one too."""
 
         def check(tx: Tx, now_s: float) -> None:
-            allowed(tx, self.platform, self.capability, verb, now_s)
+            refuse_outside(tx, allowed(tx, self.platform, self.capability, verb, now_s))
             if self.capability is Capability.MACHINE:
                 imported.refuse_deed(tx, self.platform, cloud_id, verb, now_s)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog.allowance import Wanted, refuse_outside
+from catalog.allowance import Wanted, refuse_item, refuse_outside
 from catalog.clouds import CloudDriver, CloudMachine, Listing, MachineAction, MachineSpec, Proof
 from catalog.messages.handshake import Capability, ServiceInformation
 from catalog.model.ids import PlatformId
@@ -70,6 +70,32 @@ class GrantedDriver:
             )
         else:
             await self._machines.act(action.value, cloud_id, lambda: self.inner.act(cloud_id, action))
+
+    async def rebuild(self, cloud_id: str, image: str) -> None:
+        """Make the machine's disk anew from an image that the grant has in its scope."""
+        await self._machines.act(
+            "rebuild",
+            cloud_id,
+            lambda: self.inner.rebuild(cloud_id, image),
+            refuse_outside=lambda tx, grant: refuse_item(tx, grant, "image", image),
+        )
+
+    async def resize(self, cloud_id: str, size: str) -> None:
+        """Give the machine a size that the grant has in its scope."""
+        await self._machines.act(
+            "resize",
+            cloud_id,
+            lambda: self.inner.resize(cloud_id, size),
+            refuse_outside=lambda tx, grant: refuse_item(tx, grant, "size", size),
+        )
+
+    async def rename(self, cloud_id: str, name: str) -> None:
+        """Have the machine called ``name``."""
+        await self._machines.act("rename", cloud_id, lambda: self.inner.rename(cloud_id, name))
+
+    async def console(self, cloud_id: str) -> str:
+        """Return what the machine has written to its console."""
+        return await self._machines.act("console", cloud_id, lambda: self.inner.console(cloud_id))
 
     @property
     def _machines(self) -> Granted:

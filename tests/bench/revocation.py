@@ -24,7 +24,7 @@ import asyncssh
 
 from catalog import access, tenancy
 from catalog.cloud_assets import CloudAssets
-from catalog.clouds import MachineSpec
+from catalog.clouds import MachineChanges, MachineSpec
 from catalog.errors import CloudTimedOut
 from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
@@ -193,6 +193,9 @@ async def _serving(world: Connecting, enforcement: Enforcement) -> AsyncIterator
     async def assets_of(*_: object) -> CloudAssets:
         raise AssertionError("nobody acts on assets here")
 
+    async def machine_changes(*_: object) -> MachineChanges:
+        raise AssertionError("nobody changes machines here")
+
     await world.store.database.write(issue)
     services = ApiServices(
         database=world.store.database,
@@ -203,6 +206,7 @@ async def _serving(world: Connecting, enforcement: Enforcement) -> AsyncIterator
         background_status=list,
         machine_action=act,
         assets_of=assets_of,
+        machine_changes=machine_changes,
         check_account=registry.check,
         gateway_site="gw",
         default_weights={},

@@ -166,6 +166,70 @@ def test_all_but_create_may_be_repeated(cloud: AnyCloud) -> None:
     on_driver(cloud, story)
 
 
+# What the driver of each cloud can change of a machine; all else it refuses.
+CHANGES = {"simulated": {"rebuild", "resize", "rename", "console"}, "ec2": {"resize", "rename", "console"}}
+OTHER_SIZES = {"simulated": "s2", "ec2": "t3.small"}
+
+
+def test_a_machine_becomes_another_where_its_cloud_can(cloud: AnyCloud) -> None:
+    """Made anew, of another size, called otherwise: the cloud tells it so, and our marks are still on it.
+
+    Each may be repeated. Where the cloud cannot, it is refused in words, and the machine is as it was.
+    """
+    can = CHANGES.get(cloud.provider, set())
+    wanted = {
+        "rebuild": IMAGES[cloud.provider],
+        "resize": OTHER_SIZES.get(cloud.provider, "larger"),
+        "rename": "crossway-renamed",
+    }
+
+    async def story(driver: CloudDriver) -> None:
+        made = await driver.create_machine(spec(cloud, "changes"))
+        await until(driver, made.cloud_id, MachineStatus.RUNNING)
+        deeds = {"rebuild": driver.rebuild, "resize": driver.resize, "rename": driver.rename}
+        if cloud.provider == "ec2":
+            with pytest.raises(CloudRefused, match="stopped") as running:
+                await driver.resize(made.cloud_id, wanted["resize"])
+            assert running.value.fix == "stop it first"
+            await driver.act(made.cloud_id, MachineAction.STOP)
+            await until(driver, made.cloud_id, MachineStatus.STOPPED)
+        for name, deed in deeds.items():
+            if name in can:
+                await deed(made.cloud_id, wanted[name])
+                await deed(made.cloud_id, wanted[name])
+                continue
+            with pytest.raises(CloudRefused) as refused:
+                await deed(made.cloud_id, wanted[name])
+            assert refused.value.field == "action"
+        now = await driver.machine(made.cloud_id)
+        assert now is not None
+        assert now.tags["crossway-order"] == "changes"
+        assert now.name == (wanted["rename"] if "rename" in can else made.name)
+        assert now.size == (wanted["resize"] if "resize" in can else made.size)
+        assert (now.image, now.addresses) == (made.image, now.addresses)
+        assert [found.cloud_id for found in await driver.find_machines({"crossway-order": "changes"})] == [now.cloud_id]
+
+    on_driver(cloud, story)
+
+
+def test_a_console_is_read_where_the_cloud_keeps_one(cloud: AnyCloud) -> None:
+    """As printable lines; one of a machine that nobody knows is refused, as is any where there are none."""
+
+    async def story(driver: CloudDriver) -> None:
+        made = await driver.create_machine(spec(cloud, "console"))
+        if "console" not in CHANGES.get(cloud.provider, set()):
+            with pytest.raises(CloudRefused):
+                await driver.console(made.cloud_id)
+            return
+        lines = (await driver.console(made.cloud_id)).splitlines()
+        assert lines
+        assert all(line.isprintable() for line in lines)
+        with pytest.raises(CloudRefused):
+            await driver.console("i-0123456789abcdef0")
+
+    on_driver(cloud, story)
+
+
 def test_find_machines_takes_tags_literally_and_all_of_them(cloud: AnyCloud) -> None:
     """Only machines with every tag are found; a wildcard in a value is a character like any other."""
 

@@ -32,7 +32,7 @@ from catalog import (
 from catalog.approvals import rules
 from catalog.approvals.rules import Terms
 from catalog.cloud_assets import AssetKind, CloudAssets
-from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineStatus
+from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, MachineChanges, MachineStatus
 from catalog.errors import CloudError, SealBroken
 from catalog.holders import holder
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
@@ -74,6 +74,7 @@ from gateway.connections.passing import Passing
 from gateway.logins.doors import Doors, Oidc
 from gateway.logins.passwords import PasswordPolicy
 from tests.support.clocks import ManualClock
+from tests.support.doubles import NotedChanges
 from tests.support.memory_assets import MemoryAssets
 
 GATEWAY_KEY = "Z2F0ZXdheS1nYXRld2F5LWdhdGV3YXktZ2F0ZXdheS0="
@@ -157,6 +158,7 @@ class ApiWorld:
     cloud_errors: list[CloudError]
     believed: dict[str, Any]
     assets: MemoryAssets
+    changes: NotedChanges
     keys: Any = field(default_factory=itertools.count)
 
     async def call(
@@ -229,6 +231,12 @@ async def api_world(
         if cloud_errors:
             raise cloud_errors.pop()
 
+    changes = NotedChanges(cloud_errors)
+
+    async def machine_changes(platform: PlatformId) -> MachineChanges:
+        del platform
+        return changes
+
     sealer = Sealer(FixedKeys())
     url = database_url or f"sqlite:///{directory / 'api.db'}"
     tokens, ids = await (_seeded(url, clock, sealer) if database_url else _prepare(directory / "api.db", clock, sealer))
@@ -243,6 +251,7 @@ async def api_world(
             background_status=lambda: [{"name": "pools", "runs": 3, "failures_in_a_row": 0, "last_error": ""}],
             machine_action=act,
             assets_of=assets_of,
+            machine_changes=machine_changes,
             check_account=registry.check,
             gateway_site="home",
             default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0, "risk": 0.0},
@@ -260,7 +269,9 @@ async def api_world(
         connector = aiohttp.UnixConnector(listen[5:]) if listen.startswith("unix:") else aiohttp.TCPConnector()
         async with serve_app(build_app(services), listen) as url, aiohttp.ClientSession(connector=connector) as http:
             base = "http://localhost" if listen.startswith("unix:") else url
-            yield ApiWorld(services, clock, http, base, tokens, ids, woken, acted, cloud_errors, believed, assets)
+            yield ApiWorld(
+                services, clock, http, base, tokens, ids, woken, acted, cloud_errors, believed, assets, changes
+            )
 
 
 async def _prepare(path: Path, clock: ManualClock, sealer: Sealer) -> tuple[dict[str, str], dict[str, str]]:

@@ -21,7 +21,7 @@ from catalog.clouds import (
     MachineStatus,
     Proof,
 )
-from catalog.errors import CatalogError, CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
+from catalog.errors import CatalogError, CloudError, CloudQuotaExhausted, CloudRefused, CloudTimedOut, CloudUnavailable
 from catalog.listed import Listed, listing
 from catalog.messages.handshake import ServiceInformation
 from catalog.model.ids import PlatformId
@@ -164,6 +164,23 @@ class MemoryCloud:
         if action is MachineAction.DESTROY and self._machines.pop(cloud_id, None) is not None:
             self.destroyed.append(cloud_id)
 
+    async def rebuild(self, cloud_id: str, image: str) -> None:
+        """Make it anew, at once."""
+        self._change(cloud_id, image=image)
+
+    async def resize(self, cloud_id: str, size: str) -> None:
+        """Give it the size."""
+        self._change(cloud_id, size=size)
+
+    async def rename(self, cloud_id: str, name: str) -> None:
+        """Give it the name."""
+        self._change(cloud_id, name=name)
+
+    async def console(self, cloud_id: str) -> str:
+        """Return that it is there."""
+        self._answer()
+        return f"{self._machines[cloud_id].name} login:"
+
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -174,6 +191,12 @@ class MemoryCloud:
     def creates_late(self, spec: MachineSpec) -> None:
         """Create ``late_s`` from now what was asked for in a call that nobody waits for any more."""
         self._coming.append((self.clock.now_s() + self.late_s, spec))
+
+    def _change(self, cloud_id: str, **changes: str) -> None:
+        self._answer()
+        if cloud_id not in self._machines:
+            raise CloudRefused("there is no such machine")
+        self._machines[cloud_id] = replace(self._machines[cloud_id], **changes)  # type: ignore[arg-type]
 
     def _answer(self) -> None:
         if self.unreachable:
@@ -228,3 +251,33 @@ class KillingCheckpoint:
             if self._left == 0:
                 self.killed = True
                 raise Crash(step)
+
+
+@dataclass
+class NotedChanges:
+    """A cloud's MachineChanges that notes what is asked, and fails with the next of ``errors``."""
+
+    errors: list[CloudError]
+    asked: list[tuple[str, str, str]] = field(default_factory=list)  # (deed, the cloud's id, what it shall be)
+
+    async def rebuild(self, cloud_id: str, image: str) -> None:
+        """Note it."""
+        self._note("rebuild", cloud_id, image)
+
+    async def resize(self, cloud_id: str, size: str) -> None:
+        """Note it."""
+        self._note("resize", cloud_id, size)
+
+    async def rename(self, cloud_id: str, name: str) -> None:
+        """Note it."""
+        self._note("rename", cloud_id, name)
+
+    async def console(self, cloud_id: str) -> str:
+        """Note it, and return two lines."""
+        self._note("console", cloud_id, "")
+        return f"{cloud_id} booted\nlogin:"
+
+    def _note(self, deed: str, cloud_id: str, wanted: str) -> None:
+        self.asked.append((deed, cloud_id, wanted))
+        if self.errors:
+            raise self.errors.pop()

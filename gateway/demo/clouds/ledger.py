@@ -73,6 +73,16 @@ class Ledger:
         )
         return changed.rowcount == 1
 
+    def change(self, machine: str, changes: Mapping[str, str], *, reboots: bool) -> bool:
+        """Write ``changes`` (size, image, name) to ``machine``; False when there is none. A reboot takes boot_s."""
+        changed = 0
+        for column in ("size", "image", "name"):
+            if column in changes:
+                ready = f"{_NOW} + ?" if reboots else "ready_at + 0 * ?"
+                statement = f"UPDATE machines SET {column} = ?, ready_at = {ready} WHERE id = ?"  # noqa: S608 - ours
+                changed += self._db.execute(statement, (changes[column], self._boot_s, machine)).rowcount
+        return changed > 0
+
     def machine(self, machine: str) -> dict[str, Any] | None:
         """Return ``machine`` as the API shows it, or None."""
         rows = self._db.execute(f"SELECT *, ready_at <= {_NOW} AS ready FROM machines WHERE id = ?", (machine,))  # noqa: S608 - ours

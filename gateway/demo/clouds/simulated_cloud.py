@@ -82,6 +82,9 @@ class SimulatedCloudServer:
                 web.post("/v1/machines", self._create),
                 web.get("/v1/machines/{id}", self._machine),
                 web.delete("/v1/machines/{id}", self._delete),
+                web.patch("/v1/machines/{id}", self._change),
+                web.post("/v1/machines/{id}/rebuild", self._rebuild),
+                web.get("/v1/machines/{id}/console", self._console),
                 web.post("/v1/machines/{id}/{verb:start|stop|reboot}", self._power),
                 web.get("/_ledger", self._entries),
                 web.get("/_faults", self._show_faults),
@@ -145,6 +148,31 @@ class SimulatedCloudServer:
     async def _delete(self, request: web.Request) -> web.Response:
         deleted = self._ledger.delete(request.match_info["id"])
         return web.json_response({}) if deleted else _error(404, "no such machine")
+
+    async def _change(self, request: web.Request) -> web.Response:
+        return await self._changed(request, size={str(size["id"]) for size in SIZES}, name=None)
+
+    async def _rebuild(self, request: web.Request) -> web.Response:
+        return await self._changed(request, image={image["id"] for image in IMAGES})
+
+    async def _changed(self, request: web.Request, **known: set[str] | None) -> web.Response:
+        """Change of the machine what is named, to one of those that are ``known`` (None: any text)."""
+        try:
+            wanted = dict(await request.json())
+        except (ValueError, TypeError):
+            return _error(400, "the body is not a change")
+        for field, value in wanted.items():
+            if field not in known or not isinstance(value, str) or value not in (known[field] or {value}):
+                return _error(400, f"no such {field}")
+        changed = self._ledger.change(request.match_info["id"], wanted, reboots="name" not in wanted)
+        return web.json_response({}) if changed else _error(404, "no such machine")
+
+    async def _console(self, request: web.Request) -> web.Response:
+        machine = self._ledger.machine(request.match_info["id"])
+        if machine is None:
+            return _error(404, "no such machine")
+        lines = (f"{machine['name']} is {machine['state']}", f"{machine['image']} on {machine['size']}", "login:")
+        return web.json_response({"text": "\n".join(lines)})
 
     async def _power(self, request: web.Request) -> web.Response:
         changed = self._ledger.set_power(request.match_info["id"], request.match_info["verb"])

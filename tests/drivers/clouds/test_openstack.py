@@ -99,9 +99,14 @@ def recorded_cloud(
 
 
 def on(
-    address: Address, story: Callable[[Any], Awaitable[Any]], dialer: LoopbackDialer | None = None, **changes: Any
+    address: Address,
+    story: Callable[[Any], Awaitable[Any]],
+    dialer: LoopbackDialer | None = None,
+    policy: CallPolicy | None = None,
+    **changes: Any,
 ) -> Any:
     """Run ``story`` with a driver of the cloud at ``address`` and return what it returns."""
+    limits = policy or CallPolicy(deadline_s=20)
     facts: dict[str, Any] = {
         "platform": PlatformId("p"), "provider": "openstack", "region": "RegionOne", "account": "demo",
         "endpoint": ApprovedEndpoint(url=f"http://keystone.example:{address.port}", dial=address),
@@ -109,7 +114,7 @@ def on(
     }  # fmt: skip
 
     async def run() -> Any:
-        driver = build(CloudAccount(**{**facts, **changes}), dialer or LoopbackDialer(), CallPolicy(deadline_s=20))
+        driver = build(CloudAccount(**{**facts, **changes}), dialer or LoopbackDialer(), limits)
         try:
             return await story(driver)
         finally:
