@@ -185,9 +185,9 @@ class ApiServices:
     and ``machine_changes`` and what they return. ``check_account`` judges (provider, region, options) of a platform
     that enrols, and raises InvalidValue. ``gateway_site`` is the name of the site where the gateway itself is.
     ``network_status`` returns what is believed of the network now, called on the event loop: {"links_alive",
-    "links_dead", "probes", "changes", "host_key_mismatches"}, each as ``gateway.api.network_status`` reads it, any of them absent; ``network_links`` a
-    page of links (near which node, from which row, how many), likewise. ``passing`` answers calls in passages; None in
-    a process that holds none.
+    "links_dead", "probes", "changes", "host_key_mismatches"}, each as ``gateway.api.network_status`` reads it, any of
+    them absent; ``network_links`` a page of links (near which node, from which row, how many), likewise. ``passing``
+    answers calls in passages; None in a process that holds none.
     ``sign`` signs with the gateway's own key. ``published_prices`` are the price lists that come with the drivers.
     """
 

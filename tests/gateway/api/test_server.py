@@ -100,6 +100,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_pool": {"name": "second", "offer": "platform", "size": "small", "image": "debian-12"},
     "change_pool": {"idle_target": 2},
     "act_on_machine": {"action": "reboot"},
+    "rebuild_machine": {"image": "debian-12"},
+    "resize_machine": {"size": "small"},
+    "rename_machine": {"name": "web"},
     "import_machine": {"platform": "platform", "machine": "found-1", "project": "bakery/tenant"},
     "change_custody": {"custody": "managed"},
     "place_asset": {"kind": "volume", "offer": "platform", "size_gib": 8},
@@ -410,10 +413,11 @@ def test_a_request_under_way_ends_well_when_the_server_stops(tmp_path: Path) -> 
         statuses: list[int] = []
         async with asyncio.TaskGroup() as tasks, api_world(tmp_path) as world:
             session = aiohttp.ClientSession()
+            seen = await world.call("tenant", "GET", f"/v1/orders/{world.ids['order']}")
 
             async def watch() -> None:
                 headers = {"Authorization": f"Bearer {world.tokens['tenant']}"}
-                headers |= {"Prefer": "wait=60", "If-None-Match": '"2"'}
+                headers |= {"Prefer": "wait=60", "If-None-Match": seen.headers["ETag"]}
                 url = f"{world.url}/v1/orders/{world.ids['order']}"
                 async with session, session.get(url, headers=headers) as response:
                     statuses.append(response.status)

@@ -104,7 +104,7 @@ def test_every_noun_has_its_verbs() -> None:
         "catalog": "entries offers offer",
         "order": "create list show wait events explain cancel",
         "pool": "create list show set remove",
-        "machine": "list show start stop reboot destroy give-back",
+        "machine": "list show start stop reboot rebuild resize rename console destroy give-back",
         "context": "add use list",
         "connector": "serve pending answer",
     }

@@ -33,6 +33,10 @@ CALLS: dict[str, Callable[[CloudDriver], Awaitable[object]]] = {
     "machine": lambda driver: driver.machine("vm-1"),
     "create_machine": lambda driver: driver.create_machine(SPEC),
     "prove": lambda driver: driver.prove("image"),
+    "rebuild": lambda driver: driver.rebuild("vm-1", "i1"),
+    "resize": lambda driver: driver.resize("vm-1", "s1"),
+    "rename": lambda driver: driver.rename("vm-1", "web"),
+    "console": lambda driver: driver.console("vm-1"),
     **{action.value: lambda driver, action=action: driver.act("vm-1", action) for action in MachineAction},
 }
 
@@ -102,6 +106,38 @@ def test_a_verb_that_was_not_granted_is_refused(world: Connecting) -> None:
             with pytest.raises(CloudRefused):
                 await driver.act(made.cloud_id, MachineAction.DESTROY)
             assert world.cloud.destroyed == []
+            await world.establisher.live_closed(world.live.to_platform(world.platform))
+
+    asyncio.run(run())
+
+
+def test_a_machine_becomes_only_what_the_grant_has(world: Connecting) -> None:
+    """Each change needs its own verb; an image or size outside of the scope is refused before the cloud hears of it."""
+    world.accept_everything()
+    policy = granting(Verdict.GRANT, "machine")
+    rule = replace(policy.rules["machine"], scope={"images": ("i1",), "sizes": ("s1",)})
+    world.link.policy = replace(policy, rules={"machine": rule})
+    allowed = (CALLS["rebuild"], CALLS["resize"], CALLS["rename"], CALLS["console"])
+    outside = (lambda driver: driver.rebuild("vm-0001", "i2"), lambda driver: driver.resize("vm-0001", "s2"))
+
+    async def run() -> None:
+        async with world.target():
+            driver = await connected(world)
+            made = await driver.create_machine(SPEC)
+            await driver.rebuild(made.cloud_id, "i1")
+            await driver.resize(made.cloud_id, "s1")
+            await driver.rename(made.cloud_id, "web")
+            assert await driver.console(made.cloud_id) == "web login:"
+            for call in outside:
+                with pytest.raises(CloudRefused, match="not granted"):
+                    await call(driver)
+            now_s = world.store.clock.now_s()
+            await world.store.database.write(lambda tx: narrowed(tx, ["create", "list", "destroy"], now_s))
+            for call in allowed:
+                with pytest.raises(CloudRefused):
+                    await call(driver)
+            [kept] = world.cloud.present
+            assert (kept.image, kept.size, kept.name) == ("i1", "s1", "web")
             await world.establisher.live_closed(world.live.to_platform(world.platform))
 
     asyncio.run(run())
