@@ -5,7 +5,7 @@ A rule is a JSON object::
     {"match": "POST /v1/machines", "kind": "lost-reply", "times": 1, "delay_s": 0}
 
 ``match`` is a shell-style pattern for what is called: ``METHOD /path`` at the simulated cloud, the Action at EC2;
-``times`` counts down, and without it the rule stays.
+``times`` counts down, and without it the rule stays. With ``every`` only each so-many-th call that fits is struck.
 """
 
 import fnmatch
@@ -36,14 +36,23 @@ class FaultKind(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class FaultRule:
-    """One rule; ``left`` is how often it still applies, None for ever."""
+    """One rule; ``left`` is how often it still applies, None for ever; ``seen`` counts the calls that fit it."""
 
     match: str
     kind: FaultKind
     left: int | None = None
+    every: int = 1
     delay_s: float = 0.0
     to: str = "http://169.254.169.254/latest/meta-data/"
+    seen: int = 0
     hits: int = 0
+
+    def strikes(self, called: str) -> bool:
+        """Return whether it applies to this call, which is counted if it fits."""
+        if self.left == 0 or not fnmatch.fnmatchcase(called, self.match):
+            return False
+        self.seen += 1
+        return self.seen % self.every == 0
 
 
 class Faults:
@@ -66,7 +75,7 @@ class Faults:
         """Return the first rule that applies to ``called``, counted as used, or None."""
         with self._lock:
             for rule in self._rules:
-                if rule.left != 0 and fnmatch.fnmatchcase(called, rule.match):
+                if rule.strikes(called):
                     rule.hits += 1
                     rule.left = None if rule.left is None else rule.left - 1
                     return rule
@@ -80,6 +89,9 @@ class Faults:
 
 def _rule(raw: Mapping[str, Any]) -> FaultRule:
     rule = FaultRule(match=raw["match"], kind=FaultKind(raw["kind"]), left=raw.get("times"))
+    rule.every = int(raw.get("every", rule.every))
+    if rule.every < 1:
+        raise ValueError("every counts from 1")
     rule.delay_s = float(raw.get("delay_s", rule.delay_s))
     rule.to = str(raw.get("to", rule.to))
     return rule

@@ -1,4 +1,4 @@
-"""The simulated cloud keeps what it answered, across SIGKILL, and ends cleanly."""
+"""The simulated cloud keeps what it answered, across SIGKILL, finds by tags, fails as it is told, and ends cleanly."""
 
 import asyncio
 import base64
@@ -7,6 +7,7 @@ import json
 import signal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -106,3 +107,28 @@ def test_a_fault_rule_counts_down_and_reports(cloud: RunningCloud) -> None:
         assert cloud.control("POST", "/_faults", '[{"kind": "no such"}]')[0] == 400
     finally:
         cloud.faults()
+
+
+def test_a_fault_rule_may_strike_now_and_then(cloud: RunningCloud) -> None:
+    """With every=3 it strikes the third and sixth call that fit; the others are the next rule's, or answered."""
+    cloud.faults(
+        {"match": "GET /v1/sizes", "kind": "unavailable", "every": 3},
+        {"match": "GET /v1/sizes", "kind": "denied", "times": 1},
+    )
+    try:
+        assert [ask(cloud, "GET", "/v1/sizes")[0] for _ in range(6)] == [403, 200, 503, 200, 200, 503]
+        assert cloud.control("POST", "/_faults", '[{"match": "*", "kind": "drop", "every": 0}]')[0] == 400
+    finally:
+        cloud.faults()
+
+
+def test_machines_are_found_by_whole_tags(cloud: RunningCloud) -> None:
+    """Every tag that is asked for has to be there as it was written, whatever letters and marks it has."""
+    kept = {"a": 'b"c', "crossway-order": "5 % Ü"}
+    wanted = {"name": "n", "size": "s1", "image": "img-web"}
+    made = ask(cloud, "POST", "/v1/machines", {**wanted, "tags": kept})[1]
+    ask(cloud, "POST", "/v1/machines", {**wanted, "tags": {"a": 'b"c"', "crossway-order": "5 % Ü2"}})
+    for tags in (kept, {"a": 'b"c'}):
+        query = urlencode({f"tag.{key}": value for key, value in tags.items()})
+        assert [each["id"] for each in ask(cloud, "GET", f"/v1/machines?{query}")[1]["items"]] == [made["id"]]
+    assert ask(cloud, "GET", "/v1/machines?tag.a=b")[1]["items"] == []
