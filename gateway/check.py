@@ -21,7 +21,9 @@ from gateway.bootstrap import SEALING_KEYS_FILE, SIGNING_KEY_FILE, declare, prep
 from gateway.clock import SystemClock
 from gateway.compose.keys import Keys
 from gateway.compose.policies import tunnel_policy
+from gateway.compose.provisioning import refuse_alone
 from gateway.compose.queues import broker
+from gateway.egress.keys import EgressKeys
 from gateway.errors import GatewayError
 from gateway.network import GATEWAY_NODE, declared_topology
 from gateway.relays.ssh_keys import AUTHORITY_KEY_FILE, SSH_KEY_FILE, ssh_key_of
@@ -49,6 +51,8 @@ async def check_all(settings: Settings) -> list[Finding]:
         _judged("database", lambda: _database(settings)),
         _judged("network", lambda: _network(settings, networks)),
     ]
+    if settings.provision.listen or settings.provision.gateway:
+        found.append(_judged("provision", lambda: _provision(settings)))
     if settings.queue.url:
         found.append(await _queue(settings))
     return [*found, *[finding for network in networks for finding in await _relays(network, settings)]]
@@ -125,6 +129,17 @@ def _database(settings: Settings) -> Finding:
     rehearse(url, lambda _tx: None)
     in_use = {"detail": "in use by a running gateway"} if is_open_elsewhere(url) else {}
     return {"url": shown(url), **in_use}
+
+
+def _provision(settings: Settings) -> Finding:
+    refuse_alone(settings)
+    path = settings.gateway.state_dir / settings.provision.secret_file
+    if path.exists():
+        EgressKeys.load(path)
+        return {"detail": str(path)}
+    if not settings.provision.listen:
+        EgressKeys.load(path)  # raises: a provisioner's is copied from its gateway
+    return {"detail": LATER}
 
 
 async def _queue(settings: Settings) -> Finding:

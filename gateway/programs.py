@@ -16,6 +16,7 @@ from gateway.bootstrap import prepare_state_dir
 from gateway.check import check_all
 from gateway.compose.adapters import Adapters
 from gateway.compose.gateway import gateway
+from gateway.compose.provisioner import provisioner
 from gateway.errors import GatewayError
 from gateway.settings import Settings, load
 from gateway.telemetry import configured_logging
@@ -58,16 +59,16 @@ def _confined(settings: Settings) -> RawSockets | None:
     return raw
 
 
-def provision(config: Path | None) -> int:
-    """Refuse, and say why: a provisioner of its own reaches its clouds over tunnels that another process holds."""
+def provision(config: Path | None, adapters: Adapters | None = None, *, confine: bool = False) -> int:
+    """Run a provisioner of its own until SIGTERM or SIGINT; print one JSON line on standard output when it is up.
 
-    def work(_settings: Settings) -> int:
-        print(  # noqa: T201  # a program's own last word
-            "`crossway serve` runs the provisioner in its own process: a provisioner of its own needs its own way to "
-            "the clouds, and in this release the tunnels are the gateway's.",
-            file=sys.stderr,
-        )
-        return FAILED
+    ``confine``, for a process that is nothing but that: every privilege is given up that it has no use for.
+    """
+
+    def work(settings: Settings) -> int:
+        if confine:
+            give_up_privileges({"dac_override"})
+        return asyncio.run(_provision(settings, adapters))
 
     return _run(config, work)
 
@@ -116,12 +117,26 @@ def _print(line: dict[str, object]) -> None:
 
 
 async def _serve(settings: Settings, adapters: Adapters | None) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _told_to_stop()
     async with gateway(settings, adapters) as running:
         _print({"listening": running.url, "gateway_key": running.public_key, "ssh_key": running.ssh_public_key})
         await stop.wait()
         log.info("gateway is going down")
     return OK
+
+
+async def _provision(settings: Settings, adapters: Adapters | None) -> int:
+    stop = _told_to_stop()
+    async with provisioner(settings, adapters):
+        _print({"provisioning": settings.provision.gateway or settings.provision.listen})
+        await stop.wait()
+        log.info("provisioner is going down")
+    return OK
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Return what is set by SIGTERM and SIGINT from now on."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -19,6 +19,7 @@ def _proxy(text: str) -> str:
 
 
 Proxy = Annotated[str, AfterValidator(_proxy)]  # a network, or "unix"
+HostPort = Annotated[str, Field(pattern=r"^((\[[0-9a-fA-F:.]+\]|[^:\s\[\]]+):[0-9]{1,5})?$")]
 
 
 class Section(BaseModel):
@@ -44,6 +45,14 @@ class QueueSettings(Section):
 
     url: str = Field("", pattern=r"^(amqps?://([^:@/]+@)?[^@]+)?$")
     password_file: Path | None = None
+
+
+class ProvisionSettings(Section):
+    """Who makes machines: the gateway itself or, where it has an address to ``listen`` at, processes of their own."""
+
+    listen: HostPort = ""
+    gateway: HostPort = ""  # where a provisioner reaches the gateway; without it, where that listens
+    secret_file: Path = Path("egress.secret")
 
 
 class OidcRoleSettings(Section):

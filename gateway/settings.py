@@ -28,6 +28,7 @@ from gateway.sections import (
     NotNegative,
     OidcSettings,
     Positive,
+    ProvisionSettings,
     Proxy,
     QueueSettings,
     Ratio,
@@ -272,6 +273,7 @@ class Settings(BaseSettings):
     oidc: OidcSettings = OidcSettings()
     database: DatabaseSettings = DatabaseSettings()
     queue: QueueSettings = QueueSettings()
+    provision: ProvisionSettings = ProvisionSettings()
     log: LogSettings = LogSettings()
     network: NetworkSettings = NetworkSettings()
     routing: RoutingSettings = RoutingSettings()

@@ -21,13 +21,21 @@ class Records(Protocol):
 
 
 def tidy_work(
-    database: Database, clock: Clock, queue: MessageQueue, records: Records, expire: Callable[[Tx, float], object]
+    database: Database, clock: Clock, queue: MessageQueue, expire: Callable[[Tx, float], object]
 ) -> BackgroundTask:
     """Return the task; ``expire`` forgets the answers that were kept for repeats."""
 
     async def run_once() -> None:
         await database.write(lambda tx: (expire(tx, clock.now_s()), tidy(tx, clock.now_s())))
         await queue.forget_done(clock.now_s() - HANDLED_KEPT_S)
-        await records.tidy(clock.now_s() - HANDLED_KEPT_S)
 
     return BackgroundTask(name="tidy", run_once=run_once, period_s=3600.0, timeout_s=60.0)
+
+
+def tidy_records_work(records: Records, clock: Clock) -> BackgroundTask:
+    """Return the task of the provisioner, wherever that runs."""
+
+    async def run_once() -> None:
+        await records.tidy(clock.now_s() - HANDLED_KEPT_S)
+
+    return BackgroundTask(name="tidy-records", run_once=run_once, period_s=3600.0, timeout_s=60.0)

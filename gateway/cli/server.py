@@ -38,7 +38,7 @@ def provision(config: Config = None) -> None:
     """Run the provisioner, the application that creates machines, until it is told to stop."""
     from gateway import programs  # noqa: PLC0415
 
-    raise typer.Exit(programs.provision(config))
+    raise typer.Exit(programs.provision(config, confine=True))
 
 
 @server.command("migrate")

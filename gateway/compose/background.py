@@ -1,4 +1,4 @@
-"""The background work of one gateway, and what it alone needs: the queue and the provisioner with its records."""
+"""The background work of one gateway, and what it alone needs: the queue, and what makes machines."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -6,9 +6,6 @@ from contextlib import asynccontextmanager
 from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
-from drivers.provisioner.journal import ProvisionPolicy
-from drivers.provisioner.records import SqliteRecords
-from drivers.provisioner.run import Provisioner
 from drivers.webhooks.http import HttpWebhookSender
 from gateway.api.idempotency import expire
 from gateway.background.grant_work import grant_work
@@ -19,18 +16,14 @@ from gateway.background.runner import BackgroundTask, Service, Work
 from gateway.background.searching import search_work
 from gateway.background.settle_grants import SettleGrants
 from gateway.background.tidying import tidy_work
-from gateway.bootstrap import owner_id
 from gateway.compose import policies
 from gateway.compose.adapters import Adapters
 from gateway.compose.connections import Connections
 from gateway.compose.keys import Keys
+from gateway.compose.provisioning import provisioning
 from gateway.compose.queues import message_queue
 from gateway.connections.enforcement import Enforcement
 from gateway.settings import Settings
-
-PROVISIONER_FILE = "provisioner.sqlite3"
-# The driver ends a call at its own deadline, with a better reason; the provisioner's is only the belt to its braces.
-OWN_CALL_GRACE_S = 10.0
 
 
 @asynccontextmanager
@@ -50,17 +43,8 @@ async def background_work(  # noqa: PLR0917 what everything is made of, then wha
     state_dir = settings.gateway.state_dir
     async with (
         message_queue(settings.queue, state_dir, database, clock) as queue,
-        SqliteRecords.open(state_dir / PROVISIONER_FILE) as records,
+        provisioning(settings, adapters, parts, queue) as making,
     ):
-        provisioner = Provisioner(
-            queue=queue,
-            clouds=parts.clouds,
-            records=records,
-            clock=clock,
-            checkpoint=checkpoint,
-            owner=owner_id(state_dir, clock),
-            policy=_provision_policy(settings),
-        )
         orders = OrderWork(
             database=database,
             queue=queue,
@@ -82,12 +66,12 @@ async def background_work(  # noqa: PLR0917 what everything is made of, then wha
             Service(name="connections", run=parts.keeper.run, wake=parts.keeper.wake),
             Service(name="passages", run=parts.passages.run, wake=parts.passages.wake),
             Service(name="enforcement", run=enforcement.run, wake=enforcement.wake),
-            Service(name="provision", run=provisioner.run),
+            *making,
             *orders.tasks(),
             *grant_work(grants, policies.grant_work_policy(settings)),
             *machine_work(database, clock, parts.clouds),
             BackgroundTask(name="reach", run_once=parts.reach.run_once, period_s=15.0, timeout_s=30.0),
-            tidy_work(database, clock, queue, records, expire),
+            tidy_work(database, clock, queue, expire),
             search_work(database, clock, search),
             *log_work(
                 database,
@@ -98,12 +82,3 @@ async def background_work(  # noqa: PLR0917 what everything is made of, then wha
                 policy=policies.log_policy(settings),
             ),
         ]
-
-
-def _provision_policy(settings: Settings) -> ProvisionPolicy:
-    call_timeout_s = settings.clouds.call_timeout_s
-    return ProvisionPolicy(
-        lease_s=2 * call_timeout_s + OWN_CALL_GRACE_S,
-        call_timeout_s=call_timeout_s + OWN_CALL_GRACE_S,
-        poll_s=settings.orders.poll_period_s,
-    )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from catalog.clouds import CloudAccount, CloudDriver
@@ -19,6 +18,7 @@ from catalog.store.database import Database, Tx
 from gateway.connections.auditing import note_wind_down
 from gateway.connections.call_rates import CallRates
 from gateway.connections.granted_machines import GrantedDriver
+from gateway.connections.held import HeldDrivers
 from gateway.connections.left import Left
 from gateway.connections.running_calls import RunningCalls
 from gateway.connections.tunnels import LiveConnections, TunnelDialer
@@ -27,12 +27,6 @@ from gateway.connections.watched import GrantedCheck
 T = TypeVar("T")
 
 BuildDriver = Callable[[CloudAccount, Dialer], CloudDriver]
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    account: CloudAccount
-    driver: CloudDriver
 
 
 class RoutedClouds:
@@ -51,12 +45,10 @@ class RoutedClouds:
         self.database = database
         self._sealer = sealer
         self._live = live
-        self._build_driver = build_driver
         self._clock = clock
         self.calls = RunningCalls()
         self.rates = CallRates()
-        self._held: dict[PlatformId, _Held] = {}
-        self._building = asyncio.Lock()
+        self._held = HeldDrivers(lambda account: build_driver(account, self._dialer(account.platform)))
 
     def now_s(self) -> float:
         """Return the time by which grants are judged."""
@@ -67,21 +59,24 @@ class RoutedClouds:
 
         Raises CloudUnavailable while no connection to the platform is established.
         """
-        self._live.to_platform(platform)  # fail now rather than in the middle of a call
-        return GrantedDriver(await self.ungranted(platform), platform, self)
+        self._live.to_platform(platform)  # before anything is built
+        return await self.granted(platform, await self.ungranted(platform))
 
     async def ungranted(self, platform: PlatformId) -> CloudDriver:
         """Return the bare driver, for the log-in that precedes any grant."""
-        async with self._building:
-            account = await self.database.read(lambda tx: cloud_account(tx, platform, self._sealer))
-            held = self._held.get(platform)
-            if held is not None and _same(held.account, account):
-                return held.driver
-            dialer = TunnelDialer(self._live, platform, asyncio.get_running_loop())
-            fresh = self._held[platform] = _Held(account, self._build_driver(account, dialer))
-            if held is not None:
-                await held.driver.close()
-            return fresh.driver
+        return await self._held.of(await self.account(platform))
+
+    async def granted(self, platform: PlatformId, inner: CloudDriver) -> CloudDriver:
+        """Return a driver that asks the grants before it calls ``inner``, which another process may make calls with.
+
+        Raises CloudUnavailable while no connection to the platform is established.
+        """
+        self._live.to_platform(platform)  # fail now rather than in the middle of a call
+        return GrantedDriver(inner, platform, self)
+
+    async def account(self, platform: PlatformId) -> CloudAccount:
+        """Return the platform's account as it is now. Raises what ``catalog.platforms.cloud_account`` does."""
+        return await self.database.read(lambda tx: cloud_account(tx, platform, self._sealer))
 
     async def covered(
         self,
@@ -130,19 +125,10 @@ class RoutedClouds:
 
     async def close(self) -> None:
         """Let go of every driver."""
-        for held in self._held.values():
-            await held.driver.close()
-        self._held.clear()
+        await self._held.close()
 
-
-def _same(one: CloudAccount, other: CloudAccount) -> bool:
-    """Tell whether a driver built for ``one`` serves ``other``: secrets compare by what they hold."""
-    return one.secret.reveal() == other.secret.reveal() and _public(one) == _public(other)
-
-
-def _public(account: CloudAccount) -> tuple[object, ...]:
-    reached = (account.endpoint, account.services)
-    return (account.provider, account.region, *reached, account.account, dict(account.options))
+    def _dialer(self, platform: PlatformId) -> TunnelDialer:
+        return TunnelDialer(self._live, platform, asyncio.get_running_loop())
 
 
 def _not_granted(reason: str) -> CloudRefused:
