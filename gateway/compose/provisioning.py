@@ -71,8 +71,7 @@ def refuse_alone(settings: Settings) -> None:
         raise InvalidSettings(
             "no gateway lets a provisioner in",
             field="provision.listen",
-            fix="the gateway's and the provisioner's settings both name it, such as \"127.0.0.1:8781\"; or leave it out "
-            "everywhere, and `crossway serve` makes machines itself",
+            fix='name it in the settings of both, such as "127.0.0.1:8781"; without it `crossway serve` makes machines',
         )
     if not settings.queue.url:
         raise InvalidSettings(
