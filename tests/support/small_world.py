@@ -5,6 +5,7 @@ Everything is a process of its own on loopback, without delays: for what must ho
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
+SECRET_FILE = "egress.secret"  # what gateway and provisioner share
 PLATFORM = "private"
 SERVICES = ("machine", "image", "size", "location", "key-pair", "volume")
 GRANT_ALL = "".join(f'[policy.{name}]\ndecision = "grant"\n' for name in SERVICES)
@@ -124,15 +126,31 @@ class SmallWorld:
             f"build_deadline_s = {build_deadline_s}\n[pools]\nperiod_s = 0.3\n"
             f"[handshake]\nask_again_period_s = 0.5\n{self.settings}"
         )
-        script = Path(__file__).with_name("killable_gateway.py")
-        more = [die_at] if die_at else []
-        self.gateway = start([sys.executable, str(script), str(config), *more], self.folder / "gateway.log")
-        self.programs.append(self.gateway)
+        self.gateway = self._start("serve", config, die_at)
         self.server = str(self.gateway.ready()["listening"])
         return self.gateway
 
+    def start_provisioner(self, die_at: str | None = None, *, settings: str = "") -> Program:
+        """Start a provisioner on the state it left, reaching the gateway as ``settings`` say; as with the gateway."""
+        state_dir = _made(self.folder / "provisioner")
+        shared = state_dir / SECRET_FILE
+        shutil.copy(self.state_dir / SECRET_FILE, shared)
+        config = self.folder / "provisioner.toml"
+        config.write_text(f'[gateway]\nstate_dir = "{state_dir}"\n[orders]\npoll_period_s = 0.1\n{settings}')
+        provisioner = self._start("provision", config, die_at)
+        provisioner.ready()
+        return provisioner
+
+    def _start(self, program: str, config: Path, die_at: str | None) -> Program:
+        script = Path(__file__).with_name("killable.py")
+        more = [die_at] if die_at else []
+        argv = [sys.executable, str(script), program, str(config), *more]
+        started = start(argv, self.folder / f"{config.stem}.log")
+        self.programs.append(started)
+        return started
+
     def stop_gateways(self) -> None:
-        """Stop every gateway that still runs, as one does that outlived the case that should have killed it."""
+        """Stop every program that still runs, as one does that outlived the case that should have killed it."""
         for program in self.programs:
             program.stop()
 

@@ -1,4 +1,4 @@
-"""A gateway that dies by SIGKILL at a named step: ``python killable_gateway.py CONFIG [STEP]``.
+"""A program of ours that dies by SIGKILL at a named step: ``python killable.py serve|provision CONFIG [STEP]``.
 
 It is the product's own program with one adapter exchanged; nothing in the product knows how to die.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gateway.compose.adapters import Adapters
-from gateway.programs import serve
+from gateway.programs import provision, serve
 
 
 class KillAt:
@@ -25,6 +25,6 @@ class KillAt:
 
 
 if __name__ == "__main__":
-    config, *step = sys.argv[1:]
+    program, config, *step = sys.argv[1:]
     adapters = Adapters(checkpoint=KillAt(step[0])) if step else Adapters()
-    sys.exit(serve(Path(config), adapters))
+    sys.exit({"serve": serve, "provision": provision}[program](Path(config), adapters))
