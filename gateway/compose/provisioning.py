@@ -69,15 +69,15 @@ def refuse_alone(settings: Settings) -> None:
     """Raise InvalidSettings unless gateway and provisioner can hear each other: both have a queue that is shared."""
     if not settings.provision.listen and not settings.provision.gateway:
         raise InvalidSettings(
-            "no gateway lets a provisioner in",
+            "no gateway lets a provisioner in: provision.listen and provision.gateway are empty",
             field="provision.listen",
             fix='name it in the settings of both, such as "127.0.0.1:8781"; without it `crossway serve` makes machines',
         )
     if not settings.queue.url:
         raise InvalidSettings(
-            "provisioners in processes of their own need a message queue that is shared with the gateway",
+            "provisioners in processes of their own need a message queue that is shared, and queue.url is empty",
             field="queue.url",
-            fix="name a RabbitMQ broker",
+            fix="name a RabbitMQ broker, the same to gateway and provisioners",
         )
 
 

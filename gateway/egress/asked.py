@@ -73,7 +73,7 @@ class AskedLine:
         write_frame(self._writer, {"version": VERSION, "owner": self._owner})
         asks: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(until_ended(self._hear(tasks, asks)), name="egress hears")
+            hearing = tasks.create_task(until_ended(lambda: self._hear(tasks, asks)), name="egress hears")
             ended = await hearing
             # What is called at the other end goes on there, or not: here its outcome is unknown.
             for task in asks:

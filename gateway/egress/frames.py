@@ -10,8 +10,9 @@ then on speaks that version, or ends the line. After that, in any order and many
     {"end": n, "result" | "error"}                     what the asking comes to               (gateway)
 """
 
+import contextlib
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import asyncssh
@@ -57,15 +58,16 @@ async def read_frame(reader: Reader) -> Frame:
 
 
 def write_frame(writer: Writer, frame: Frame) -> None:
-    """Queue one frame."""
+    """Queue one frame; dropped when the line has ended, which whoever reads from it hears."""
     body = json.dumps(frame, separators=(",", ":")).encode()
-    writer.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
+    with contextlib.suppress(OSError):
+        writer.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
 
 
-async def until_ended(hearing: Awaitable[None]) -> Exception:
-    """Wait for ``hearing``, which hears frames for ever, and return what ended it."""
+async def until_ended(hear: Callable[[], Awaitable[None]]) -> Exception:
+    """Call ``hear``, which hears frames for ever, and return what ended it."""
     try:
-        await hearing
+        await hear()
     except (EOFError, OSError, asyncssh.Error, CloudMisbehaved) as error:
         return error
     raise AssertionError("hearing ends with its line alone")

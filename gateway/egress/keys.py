@@ -4,7 +4,6 @@ Whoever has the file may call clouds as far as the grants allow, and is believed
 """
 
 import base64
-import binascii
 import os
 import secrets
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from gateway.secret_files import read_secret
 
 FIELD = "provision.secret_file"
 _SECRET_BYTES = 32
+_COPY = "copy the file of that name from the gateway's state directory, where a start makes it; mode 600"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +43,16 @@ class EgressKeys:
     @classmethod
     def load(cls, path: Path) -> "EgressKeys":
         """Read the secret. Raises InvalidSettings when it is missing, can be read by others, or is no such secret."""
+        if not path.exists():
+            raise InvalidSettings(
+                f"there is no {path}, the secret that gateway and provisioners share", field=FIELD, fix=_COPY
+            )
         try:
             secret = base64.b64decode(read_secret(path, field=FIELD).reveal(), validate=True)
-        except binascii.Error:
+        except ValueError:  # not base64, or not even ASCII
             secret = b""
         if len(secret) != _SECRET_BYTES:
-            raise InvalidSettings(
-                f"{path} does not hold what gateway and provisioners share",
-                field=FIELD,
-                fix="copy the file that the gateway made at its start",
-            )
+            raise InvalidSettings(f"{path} does not hold what gateway and provisioners share", field=FIELD, fix=_COPY)
         return cls(gateway=_derived(secret, b"gateway"), provisioner=_derived(secret, b"provisioner"))
 
 

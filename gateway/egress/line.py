@@ -54,7 +54,7 @@ class AskingLine:
         """Hear the gateway until the line ends. Raises IncompleteReadError then, CloudMisbehaved for no frame."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                ended = await tasks.create_task(until_ended(self._hear(tasks)), name="egress hears")
+                ended = await tasks.create_task(until_ended(lambda: self._hear(tasks)), name="egress hears")
                 for task in self._calls.values():
                     task.cancel()
         finally:

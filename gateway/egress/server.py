@@ -32,9 +32,10 @@ async def egress_server(
     listen: Address, keys: EgressKeys, *, clouds: GrantedClouds, live: LiveConnections, owner: str
 ) -> AsyncIterator[Address]:
     """Let provisioners in while the block lasts; return where. ``owner`` marks what they make. Raises OSError."""
+    visitors: set[asyncssh.SSHServerConnection] = set()
 
     def visitor() -> _Visitor:
-        return _Visitor(keys, clouds=clouds, live=live, owner=owner)
+        return _Visitor(keys, visitors, clouds=clouds, live=live, owner=owner)
 
     server = await asyncssh.listen(
         listen.host,
@@ -54,19 +55,36 @@ async def egress_server(
         yield Address(host=listen.host, port=server.get_port())
     finally:
         server.close()
+        for visiting in tuple(visitors):
+            visiting.abort()
         await server.wait_closed()
 
 
 class _Visitor(asyncssh.SSHServer):
     """One provisioner's connection: at most one line, and what is dialled for the calls on it."""
 
-    def __init__(self, keys: EgressKeys, *, clouds: GrantedClouds, live: LiveConnections, owner: str) -> None:
+    def __init__(
+        self,
+        keys: EgressKeys,
+        visitors: set[asyncssh.SSHServerConnection],
+        *,
+        clouds: GrantedClouds,
+        live: LiveConnections,
+        owner: str,
+    ) -> None:
         self._keys = keys
+        self._visitors = visitors
+        self._connection: asyncssh.SSHServerConnection | None = None
         self._clouds = clouds
         self._live = live
         self._owner = owner
         self._line: AskedLine | None = None
         self._bridges: dict[Bridge, PlatformId] = {}
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Be there, to be sent away when the gateway goes down."""
+        self._connection = conn
+        self._visitors.add(conn)
 
     def begin_auth(self, username: str) -> bool:
         """Nobody comes in without a key."""
@@ -96,6 +114,8 @@ class _Visitor(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         """Close what was dialled."""
         del exc
+        if self._connection is not None:
+            self._visitors.discard(self._connection)
         for bridge in tuple(self._bridges):
             bridge.abort()
 

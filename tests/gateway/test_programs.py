@@ -104,12 +104,40 @@ def test_migrate_says_what_was_and_what_is(config: Path, capsys: pytest.CaptureF
         assert (told["before"], told["now"]) == (before, "current")
 
 
-def test_a_provisioner_of_its_own_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says why, and what runs it, and exits 1."""
-    assert programs.provision(config) == FAILED
-    said = capsys.readouterr().err
-    assert "the tunnels are the gateway" in said
-    assert "crossway serve" in said
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        pytest.param("", "provision.listen", id="no gateway"),
+        pytest.param('[provision]\nlisten = "127.0.0.1:1"\n', "queue.url", id="no queue that is shared"),
+        pytest.param(
+            '[provision]\ngateway = "127.0.0.1:1"\n[queue]\nurl = "amqp://guest@127.0.0.1:1/"\n',
+            "egress.secret",
+            id="no secret",
+        ),
+        pytest.param('[provision]\nlisten = "anywhere"\n', "provision.listen", id="no address"),
+    ],
+)
+def test_a_provisioner_that_cannot_work_says_what_it_lacks(
+    config: Path, capsys: pytest.CaptureFixture[str], more: str, field: str
+) -> None:
+    """A start is refused, and names the setting; so does the check."""
+    with config.open("a") as file:
+        file.write(more)
+    assert programs.provision(config) == USAGE
+    assert field in capsys.readouterr().err
+    if more:
+        assert programs.check(config) != OK
+        assert field in "".join(capsys.readouterr())
+
+
+def test_a_gateway_that_cannot_be_heard_lets_no_provisioner_in(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a queue that is shared the gateway does not start: nobody would make its machines."""
+    with config.open("a") as file:
+        file.write('[provision]\nlisten = "127.0.0.1:1"\n')
+    assert programs.serve(config) == USAGE
+    assert "queue.url" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
