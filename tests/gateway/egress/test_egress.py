@@ -52,6 +52,11 @@ class Egress:
         self.dialers: list[Dialer] = []
         self.accounts: list[CloudAccount] = []
 
+    @property
+    def known(self) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
+        """The gateway's key, and no other, as asyncssh wants to be told."""
+        return [self.keys.gateway.convert_to_public()], [], []
+
     @asynccontextmanager
     async def gateway(self) -> AsyncIterator[None]:
         """Let provisioners in."""
@@ -286,7 +291,7 @@ def test_strangers_are_not_let_in(egress: Egress, tmp_path: Path, key: str) -> N
             keys = [other.provisioner] if key == "another secret's" else None
             with pytest.raises(asyncssh.PermissionDenied):
                 await asyncssh.connect(
-                    egress.address.host, egress.address.port, username=USER, client_keys=keys, known_hosts=None,
+                    egress.address.host, egress.address.port, username=USER, client_keys=keys, known_hosts=egress.known,
                     agent_path=None, config=None, preferred_auth=["publickey", "password", "keyboard-interactive"],
                 )  # fmt: skip
 
@@ -311,7 +316,7 @@ async def raw_line(egress: Egress) -> AsyncIterator[tuple[Any, Any]]:
     """Open the subsystem as a provisioner with the right key does; return what to read from and to write to."""
     async with asyncssh.connect(
         egress.address.host, egress.address.port, username=USER, client_keys=[egress.keys.provisioner],
-        known_hosts=None, agent_path=None, config=None,
+        known_hosts=egress.known, agent_path=None, config=None,
     ) as connection:  # fmt: skip
         writer, reader, _ = await connection.open_session(subsystem=SUBSYSTEM, encoding=None)
         yield reader, writer
