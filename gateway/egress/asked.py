@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from catalog.clouds import CloudAccount, CloudDriver
+from catalog.clouds import CloudAccount, CloudDriver, MachineAction
 from catalog.errors import CatalogError, CloudMisbehaved, CloudRefused
 from catalog.model.ids import PlatformId
 from catalog.ports import Address
@@ -109,9 +109,9 @@ class AskedLine:
     async def _outcome(self, frame: Frame) -> Any:
         name, platform = str(frame.get("method")), PlatformId(str(frame.get("platform")))
         asked = method(name)
-        if name not in ASKABLE:
-            raise CloudRefused(f"no provisioner may ask for '{name}'", field="method")
         arguments = asked.unpack(frame.get("arguments", {}))
+        if name not in ASKABLE or arguments.get("action", MachineAction.DESTROY) is not MachineAction.DESTROY:
+            raise CloudRefused(f"no provisioner may ask for '{name}' but what making and ending needs", field="method")
         account = await self._clouds.account(platform)
 
         async def call(inner: str, /, **given: Any) -> Any:

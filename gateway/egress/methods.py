@@ -134,6 +134,23 @@ class PassedOn:
         """Pass the call on."""
         await self._carry("act", cloud_id=cloud_id, action=action)
 
+    async def rebuild(self, cloud_id: str, image: str) -> None:
+        """Pass the call on."""
+        await self._carry("rebuild", cloud_id=cloud_id, image=image)
+
+    async def resize(self, cloud_id: str, size: str) -> None:
+        """Pass the call on."""
+        await self._carry("resize", cloud_id=cloud_id, size=size)
+
+    async def rename(self, cloud_id: str, name: str) -> None:
+        """Pass the call on."""
+        await self._carry("rename", cloud_id=cloud_id, name=name)
+
+    async def console(self, cloud_id: str) -> str:
+        """Pass the call on."""
+        result: str = await self._carry("console", cloud_id=cloud_id)
+        return result
+
     async def close(self) -> None:
         """Do nothing: whoever makes the calls closes what makes them."""
 

@@ -201,11 +201,14 @@ def test_a_creation_under_way_is_cut_when_its_grant_ends(egress: Egress) -> None
 
 
 def test_only_what_a_provisioner_needs_can_be_asked(egress: Egress) -> None:
-    """Lists of an account are none of its business, whatever is granted."""
+    """Lists of an account, and machines that are in use, are none of its business, whatever is granted."""
 
     async def run() -> None:
         async with egress.both() as (_, driver):
-            for call in (driver.log_in(), driver.rights(), driver.listing("size"), driver.prove("machine")):
+            for call in (
+                driver.log_in(), driver.rights(), driver.listing("size"), driver.prove("machine"),
+                driver.act("m1", MachineAction.STOP), driver.rebuild("m1", "i1"), driver.console("m1"),
+            ):  # fmt: skip
                 with pytest.raises(CloudRefused, match="no provisioner may ask"):
                     await call
 
