@@ -95,6 +95,23 @@ def test_a_pool_serves_at_once_and_fills_up_again(world: SmallWorld) -> None:
     world.admin.pools.remove(pool["id"])
 
 
+def test_a_machine_that_is_there_becomes_another(world: SmallWorld) -> None:
+    """Resized, renamed, rebuilt through tunnel and grant: its own console, read at the cloud, says that it is so."""
+    tenant, choice = world.tenant("changing"), world.machine_choice()
+    assert choice is not None
+    order = tenant.orders.create(**choice)
+    done = tenant.orders.wait(
+        order["id"], until=lambda each: each["state"] in {"fulfilled", "failed"}, timeout_s=PATIENCE_S
+    )
+    machine = str(done["machine"])
+    assert tenant.machines.resize(machine, "medium")["size"] == "s2"
+    assert tenant.machines.rebuild(machine, "img-web")["image"] == "img-web"
+    name = tenant.machines.rename(machine, "web")["name"]
+    told = tenant.machines.console(machine)["text"].splitlines()
+    assert told[0].startswith(f"{name} is ")
+    assert told[1] == "img-web on s2"
+
+
 def test_a_tenant_sees_nothing_of_another(world: SmallWorld) -> None:
     """Another tenant's order and machine do not exist for a tenant; addresses, accounts and routes never show."""
     mine, other, choice = world.tenant("mine"), world.tenant("other"), world.machine_choice()
