@@ -109,6 +109,8 @@ class Machine(Row, table=True):
     # What an hour costs, as an order keeps it, of one that was imported or resized; None = not known, or as ordered.
     price: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     drift: list[dict[str, str]] = json_column(list)  # where its cloud says another thing, see ``catalog.drift``
+    # What was asked of its cloud and is not known to be done: {"deed", "at_s", "before", "after"}; None = nothing.
+    changing: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     attempt: int = 1
     reason: str = ""
     epoch: int = 0  # of the grant under which its creation was asked for

@@ -217,3 +217,10 @@ def some_of_each_platform(found: SelectOfScalar[Machine], limit: int) -> SelectO
     place = func.row_number().over(partition_by=column(Machine, "platform_id"), order_by=id_).label("place")
     placed = found.with_only_columns(id_, place).subquery()
     return select(Machine).where(id_.in_(sql_select(placed.c.id).where(placed.c.place <= limit))).order_by(id_)
+
+
+def changing(tx: Session) -> Sequence[Machine]:
+    """Return the machines in use of which something is asked that is not known to be done, smallest id first."""
+    asked = column(Machine, "changing").is_not(None)
+    found = select(Machine).where(asked, _STATE == MachineState.IN_USE).order_by(column(Machine, "id"))
+    return tx.exec(found).all()

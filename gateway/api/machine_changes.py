@@ -1,13 +1,11 @@
 """Machines that become others: rebuilt, resized, renamed; and what they write to their consoles."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import Field
 
 from catalog import changing
 from catalog.changing import Change
-from catalog.clouds import MachineChanges
 from catalog.errors import (
     BudgetExceeded,
     CloudError,
@@ -19,10 +17,11 @@ from catalog.errors import (
     QuotaExceeded,
     WrongState,
 )
-from catalog.model.ids import MachineId, PlatformId
+from catalog.model.ids import PlatformId
+from catalog.model.machine import Machine
 from catalog.store.database import Tx
 from gateway.api.bodies import Body, Name, Nothing, Out, Word
-from gateway.api.endpoints import Call, Outside, Routes
+from gateway.api.endpoints import Call, Routes
 from gateway.api.machines import MachineOut, machine_out, own_machine
 
 routes = Routes("machines")
@@ -56,30 +55,20 @@ class ConsoleOut(Out):
     text: str = Field(description="The newest part, as far as its cloud keeps it; empty when there is nothing.")
 
 
-def _then(deed: Callable[[MachineChanges, str, Change], Awaitable[None]]) -> Outside:
-    """Return what asks the cloud for what the transaction wrote; a clear no takes that back."""
-
-    async def at_cloud(call: Call[Any], machine: MachineOut) -> None:
-        change = machine.change
-        assert isinstance(change, Change)
-        database, row = call.services.database, change.machine
-
-        async def take_back() -> None:
-            now_s = call.services.clock.now_s()
-            await database.write(lambda tx: changing.take_back(tx, MachineId(machine.id), change, now_s))
-
-        try:
-            cloud = await call.services.machine_changes(PlatformId(row.platform_id))
-        except CloudError:
-            await take_back()  # nothing was sent
-            raise
-        try:
-            await deed(cloud, str(machine.cloud_id), change)
-        except CloudRefused:
-            await take_back()
-            raise
-
-    return at_cloud
+async def _at_cloud(call: Call[Any], machine: MachineOut) -> None:
+    """Ask the cloud for what the transaction wrote; a clear no takes that back, after silence it is gone on with."""
+    change, database = machine.change, call.services.database
+    assert change is not None
+    is_sent = False
+    try:
+        cloud = await call.services.machine_changes(change.platform_id)
+        is_sent = True
+        await changing.ask(cloud, change)
+    except CloudError as error:
+        if not is_sent or isinstance(error, CloudRefused):
+            await database.write(lambda tx: changing.take_back(tx, change, call.services.clock.now_s()))
+        raise
+    await database.write(lambda tx: changing.done(tx, change, call.services.clock.now_s()))
 
 
 @routes.endpoint(
@@ -89,13 +78,14 @@ def _then(deed: Callable[[MachineChanges, str, Change], Awaitable[None]]) -> Out
     body=RebuildIn,
     answer=MachineOut,
     status=202,
-    then=_then(lambda cloud, cloud_id, change: cloud.rebuild(cloud_id, change.machine.image)),
+    then=_at_cloud,
     errors=_OF_CHANGES,
     summary="Make a machine's disk anew from an image; what is on it is lost",
 )
 def rebuild_machine(tx: Tx, call: Call[RebuildIn]) -> MachineOut:
     """Return the machine. Its cloud has been asked when this is answered; it is done when the machine runs again."""
-    return _changed(tx, changing.rebuild(tx, own_machine(tx, call), call.body.image, call.now_s))
+    machine = own_machine(tx, call)
+    return _changed(tx, machine, changing.rebuild(tx, machine, call.body.image, call.now_s))
 
 
 @routes.endpoint(
@@ -105,13 +95,14 @@ def rebuild_machine(tx: Tx, call: Call[RebuildIn]) -> MachineOut:
     body=ResizeIn,
     answer=MachineOut,
     status=202,
-    then=_then(lambda cloud, cloud_id, change: cloud.resize(cloud_id, change.machine.size)),
+    then=_at_cloud,
     errors=(*_OF_CHANGES, QuotaExceeded, BudgetExceeded),
     summary="Give a machine another size, where its cloud can",
 )
 def resize_machine(tx: Tx, call: Call[ResizeIn]) -> MachineOut:
     """Return the machine, which has its size when this is answered; after a time-out asking again goes on with it."""
-    return _changed(tx, changing.resize(tx, own_machine(tx, call), call.body.size, call.now_s))
+    machine = own_machine(tx, call)
+    return _changed(tx, machine, changing.resize(tx, machine, call.body.size, call.now_s))
 
 
 @routes.endpoint(
@@ -121,13 +112,14 @@ def resize_machine(tx: Tx, call: Call[ResizeIn]) -> MachineOut:
     body=RenameIn,
     answer=MachineOut,
     status=202,
-    then=_then(lambda cloud, cloud_id, change: cloud.rename(cloud_id, change.machine.name)),
+    then=_at_cloud,
     errors=_OF_CHANGES,
     summary="Call a machine otherwise, here and at its cloud",
 )
 def rename_machine(tx: Tx, call: Call[RenameIn]) -> MachineOut:
     """Return the machine; inside of it nothing changes."""
-    return _changed(tx, changing.rename(tx, own_machine(tx, call), call.body.name, call.now_s))
+    machine = own_machine(tx, call)
+    return _changed(tx, machine, changing.rename(tx, machine, call.body.name, call.now_s))
 
 
 @routes.probe(
@@ -150,5 +142,5 @@ async def read_console(call: Call[Nothing]) -> ConsoleOut:
     return ConsoleOut(machine=call.path["id"], text=await cloud.console(cloud_id))
 
 
-def _changed(tx: Tx, change: Change) -> MachineOut:
-    return machine_out(tx, change.machine).with_change(change)
+def _changed(tx: Tx, machine: Machine, change: Change) -> MachineOut:
+    return machine_out(tx, machine).with_change(change)

@@ -75,6 +75,7 @@ class MachineOut(Resource):
     price: KeptPriceOut | None = Field(
         description="What its size cost when it was imported or resized; of one made by us its order says it."
     )
+    changing: str = Field(description="`rebuild`, `resize` or `rename` while its cloud is asked for it; else empty.")
     attempt: int
     reason: str
     lease_ends_at: Time | None = Field(description="When its project loses it; null: never.")
@@ -229,6 +230,7 @@ def machine_out(tx: Tx, row: Machine) -> MachineOut:
         addresses=row.addresses,
         drift=[DriftOut(**each) for each in row.drift],
         price=None if row.price is None else kept_price_out(row.price),
+        changing="" if row.changing is None else str(row.changing["deed"]),
         attempt=row.attempt,
         reason=row.reason,
         lease_ends_at=row.lease_ends_at_s,

@@ -416,6 +416,7 @@ class Machine(Stateful):
     price: dict[str, Any] | None
     addresses: list[str]
     drift: list[dict[str, str]]
+    changing: str
 
 
 class Console(TypedDict):

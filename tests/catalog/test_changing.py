@@ -67,17 +67,42 @@ def test_a_resized_machine_counts_and_costs_as_what_it_is(world: Store) -> None:
     [use] = world.read(lambda tx: costs.uses(tx, [PROJECT], 0.0, world.now_s + 1))
     assert use.price is not None
     assert use.price["amount"] == "5"
-    world.write(lambda tx: changing.take_back(tx, MachineId(now.id), change, world.now_s))
+    world.write(lambda tx: changing.take_back(tx, change, world.now_s))
     back = world.read(machine)
     assert (back.size, back.vcpu, back.memory_mib, back.price) == ("s1", 1.0, 1024, None)
+    assert back.changing is None
 
 
-def test_what_was_wanted_since_is_not_taken_back(world: Store) -> None:
-    """A refusal that comes late undoes its own change and no later one."""
-    first = world.write(lambda tx: changing.rename(tx, machine(tx), "first", world.now_s))
-    world.write(lambda tx: changing.rename(tx, machine(tx), "second", world.now_s))
-    world.write(lambda tx: changing.take_back(tx, MachineId(first.machine.id), first, world.now_s))
-    assert world.read(machine).name.startswith("second-")
+def test_what_was_wanted_since_is_neither_taken_back_nor_done(world: Store) -> None:
+    """An answer that comes late ends its own change and no later one; a clear no goes back to before the first."""
+    first, second = (
+        world.write(lambda tx, name=name: changing.rename(tx, machine(tx), name, world.now_s))  # type: ignore[misc]
+        for name in ("first", "second")
+    )
+    before = world.read(machine)
+    for ending in (changing.take_back, changing.done):
+        world.write(lambda tx, ending=ending: ending(tx, first, world.now_s))  # type: ignore[misc]
+        assert world.read(machine) == before
+    world.write(lambda tx: changing.take_back(tx, second, world.now_s))
+    assert world.read(machine).name.startswith("shop-")
+
+
+def test_one_thing_at_a_time_is_asked_of_a_machine_s_cloud(world: Store) -> None:
+    """While a resize is not known to be done nothing but that may be asked for; once it is, anything."""
+    change = world.write(lambda tx: changing.resize(tx, machine(tx), "s2", world.now_s))
+    assert isinstance(refused(world, lambda tx, held: changing.rename(tx, held, "web", world.now_s)), WrongState)
+    world.write(lambda tx: changing.done(tx, change, world.now_s))
+    assert world.write(lambda tx: changing.rename(tx, machine(tx), "web", world.now_s)).deed == "rename"
+
+
+def test_what_nobody_waits_for_is_left_alone_for_a_while_first(world: Store) -> None:
+    """Two minutes after it was asked for, and not once it is done."""
+    change = world.write(lambda tx: changing.resize(tx, machine(tx), "s2", world.now_s))
+    for after_s, count in ((changing.LEFT_ALONE_S - 1, 0), (changing.LEFT_ALONE_S, 1)):
+        found = world.read(lambda tx, after_s=after_s: changing.left_alone(tx, world.now_s + after_s))  # type: ignore[misc]
+        assert len(found) == count
+    world.write(lambda tx: changing.done(tx, change, world.now_s))
+    assert world.read(lambda tx: changing.left_alone(tx, world.now_s + 1_000_000)) == []
 
 
 @pytest.mark.parametrize(
@@ -113,13 +138,13 @@ def test_a_machine_that_shrinks_needs_no_room(world: Store) -> None:
     """Over its quota by now, it may still become smaller: that is the way out."""
     world.write(lambda tx: changing.resize(tx, machine(tx), "s2", world.now_s))
     world.write(lambda tx: quotas.change(tx, holder(tx, PROJECT), {"machines": 0}, world.now_s))
-    assert world.write(lambda tx: changing.resize(tx, machine(tx), "s1", world.now_s)).machine.size == "s1"
+    assert world.write(lambda tx: changing.resize(tx, machine(tx), "s1", world.now_s)).after["size"] == "s1"
 
 
 def test_a_rebuild_takes_an_image_of_the_grant(world: Store) -> None:
     """By its own image unless another is named; one that is not there, or not granted, is refused by name."""
-    assert world.write(lambda tx: changing.rebuild(tx, machine(tx), None, world.now_s)).machine.image == "i1"
-    assert world.write(lambda tx: changing.rebuild(tx, machine(tx), "web", world.now_s)).machine.image == "i2"
+    assert world.write(lambda tx: changing.rebuild(tx, machine(tx), None, world.now_s)).after == {"image": "i1"}
+    assert world.write(lambda tx: changing.rebuild(tx, machine(tx), "web", world.now_s)).after == {"image": "i2"}
     unknown = refused(world, lambda tx, held: changing.rebuild(tx, held, "debian-99", world.now_s))
     assert (type(unknown), unknown.field) == (InvalidValue, "image")
     scope = {"scope": {"images": ["i1"]}}
@@ -130,8 +155,8 @@ def test_a_rebuild_takes_an_image_of_the_grant(world: Store) -> None:
 def test_a_renamed_machine_keeps_a_name_of_its_own(world: Store) -> None:
     """Two machines of one wanted name differ at their cloud; what no cloud takes as a name is refused."""
     held = world.read(machine)
-    renamed = world.write(lambda tx: changing.rename(tx, machine(tx), "web", world.now_s)).machine
-    assert renamed.name == f"web-{held.name.rpartition('-')[2]}"
+    renamed = world.write(lambda tx: changing.rename(tx, machine(tx), "web", world.now_s))
+    assert renamed.after["name"] == f"web-{held.name.rpartition('-')[2]}"
     assert isinstance(refused(world, lambda tx, held: changing.rename(tx, held, "Web_1", world.now_s)), InvalidValue)
 
 
@@ -144,7 +169,8 @@ def test_an_imported_machine_is_changed_only_while_it_may_be_steered(world: Stor
         "console": lambda tx, held: changing.refuse_console(tx, held, world.now_s),
     }
     if custody is Custody.MANAGED:
-        assert world.write(lambda tx: deeds["rename"](tx, machine(tx))).machine.name == "web"
+        world.write(lambda tx: changing.done(tx, deeds["rename"](tx, machine(tx)), world.now_s))
+        assert world.read(machine).name == "web"
         verbs = {"verbs": [verb for verb in VERBS if verb != "adopt"]}
         world.write(lambda tx: rows.update(tx, rows.by_id(tx, Grant, "grant_M"), verbs, world.now_s))
     for deed in deeds.values():

@@ -77,9 +77,11 @@ def test_a_change_that_the_cloud_does_not_make(
             now = (await world.call("tenant", "GET", path)).body
             assert reply.status == status, reply.text
             assert ((now["name"], now["size"]) != (before["name"], before["size"])) is stays
+            assert now["changing"] == (deed if stays else "")
             again = await world.call("tenant", "POST", f"{path}/{deed}", CHANGES[deed])
             assert again.status == 202
             assert len(world.changes.asked) == 2
+            assert (await world.call("tenant", "GET", path)).body["changing"] == ""
 
     asyncio.run(story())
 
