@@ -78,6 +78,8 @@ PERMISSIONS: Mapping[str, frozenset[Role]] = {
     "pool:write": _RUN,
     "background:read": _RUN_SEEN,
     "metrics:read": _RUN_SEEN,
+    "queue:read": _RUN_SEEN,
+    "queue:write": _RUN,
     "platform:read": _PLATFORM_SEEN,
     "platform:write": _PLATFORM,
     # Where the gateway may connect to is never the platform's own word.

@@ -22,6 +22,7 @@ from gateway.api import (
     budgets,
     connection_trace,
     connections,
+    dead_letters,
     decisions,
     enrolments,
     events,
@@ -112,6 +113,7 @@ RESOURCES = (
     passages,
     events,
     webhooks,
+    dead_letters,
     audit,
 )
 

@@ -14,7 +14,7 @@ from catalog.model.ids import PlatformId
 from catalog.orders.policy import RetryPolicy
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
-from catalog.ports import Checkpoint, Clock
+from catalog.ports import Checkpoint, Clock, MessageQueue
 from catalog.prices.ports import PublishedPriceLists, PublishedPrices
 from catalog.providers import Provider
 from catalog.refusals import Refusals
@@ -202,6 +202,7 @@ class ApiServices:
     assets_of: Callable[[PlatformId], Awaitable[CloudAssets]]
     machine_changes: Callable[[PlatformId], Awaitable[MachineChanges]]
     check_account: AccountCheck
+    queue: MessageQueue  # between order application and provisioner
     gateway_site: str
     default_weights: Mapping[str, float]
     gateway_info: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from gateway.cli import (
     pool,
     price,
     provider,
+    queue,
     quota,
     relay_bootstrap,
     relay_doctor,
@@ -121,6 +122,7 @@ for _name, _noun in {
     "passage": passage.passages,
     "audit": audit.audit,
     "webhook": webhook.webhooks,
+    "queue": queue.queue,
     "connector": server.connector,
 }.items():
     app.add_typer(_noun, name=_name, no_args_is_help=True)

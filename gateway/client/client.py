@@ -23,6 +23,7 @@ from gateway.client.people import Identity
 from gateway.client.platforms import Enrolments, Platforms
 from gateway.client.prices import Prices
 from gateway.client.problems import ApiProblem
+from gateway.client.queue import DeadLetters
 from gateway.client.quotas import Quotas
 from gateway.client.resources import BackgroundTask, Provider
 from gateway.client.schedules import Schedules
@@ -86,6 +87,7 @@ class Client:
         self.events = Events(self.wire, "/v1/events")
         self.webhooks = Webhooks(self.wire, "/v1/webhooks")
         self.audit = Audit(self.wire, "/v1/audit")
+        self.dead_letters = DeadLetters(self.wire, "/v1/queue/dead-letters")
 
     def whoami(self) -> Identity:
         """Return who the token speaks for."""

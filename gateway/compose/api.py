@@ -4,6 +4,7 @@ from catalog.cloud_assets import CloudAssets
 from catalog.clouds import MachineAction
 from catalog.messages.handshake import public_text
 from catalog.model.ids import PlatformId
+from catalog.ports import MessageQueue
 from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
@@ -34,6 +35,7 @@ def api_services(
     runner: Runner,
     noted: Noted,
     search: SearchIndex,
+    queue: MessageQueue,
 ) -> ApiServices:
     """Return what endpoints are given; whatever they reach beyond the database is in here."""
 
@@ -56,6 +58,7 @@ def api_services(
         assets_of=assets_of,
         machine_changes=parts.clouds.driver,
         check_account=adapters.check_account,
+        queue=queue,
         gateway_site=settings.gateway.site,
         default_weights=settings.routing.weights.model_dump(),
         retry_policy=policies.retry_policy(settings),

@@ -1,8 +1,9 @@
-"""The background work of one gateway, and what it alone needs: the queue, and what makes machines."""
+"""The background work of one gateway, and what it alone needs: what makes machines."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from catalog.ports import MessageQueue
 from catalog.search.index import SearchIndex
 from catalog.secrets import Sealer
 from catalog.store.database import Database
@@ -21,30 +22,27 @@ from gateway.compose.adapters import Adapters
 from gateway.compose.connections import Connections
 from gateway.compose.keys import Keys
 from gateway.compose.provisioning import provisioning
-from gateway.compose.queues import message_queue
 from gateway.connections.enforcement import Enforcement
 from gateway.settings import Settings
 
 
 @asynccontextmanager
-async def background_work(  # noqa: PLR0917 what everything is made of, then what it works on
+async def background_work(
     settings: Settings,
     adapters: Adapters,
     keys: Keys,
     database: Database,
+    *,
     parts: Connections,
     search: SearchIndex,
+    queue: MessageQueue,
 ) -> AsyncIterator[Sequence[Work]]:
-    """Return all of it but what relays and calls leave to do; the queue and the records are open while it lasts.
+    """Return all of it but what relays and calls leave to do; what makes machines is there while it lasts.
 
     Raises WrongState while another process has the records open.
     """
     clock, checkpoint = adapters.clock, adapters.checkpoint
-    state_dir = settings.gateway.state_dir
-    async with (
-        message_queue(settings.queue, state_dir, database, clock) as queue,
-        provisioning(settings, adapters, parts, queue) as making,
-    ):
+    async with provisioning(settings, adapters, parts, queue) as making:
         orders = OrderWork(
             database=database,
             queue=queue,

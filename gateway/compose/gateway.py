@@ -19,6 +19,7 @@ from gateway.compose.api import api_services
 from gateway.compose.background import background_work
 from gateway.compose.connections import connections
 from gateway.compose.keys import Keys
+from gateway.compose.queues import message_queue
 from gateway.relays.service import RelayService
 from gateway.settings import Settings
 
@@ -52,7 +53,10 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         parts = await stack.enter_async_context(connections(settings, adapters, keys, database))
         search = SearchIndex()
         relays = _relays(settings, adapters, keys, database)
-        work = await stack.enter_async_context(background_work(settings, adapters, keys, database, parts, search))
+        queue = await stack.enter_async_context(message_queue(settings.queue, state_dir, database, adapters.clock))
+        work = await stack.enter_async_context(
+            background_work(settings, adapters, keys, database, parts=parts, search=search, queue=queue)
+        )
         await parts.keeper.recover()
         await parts.passages.recover()
         noted = Noted.of(settings.background.disabled)
@@ -68,6 +72,7 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
             runner=runner,
             noted=noted,
             search=search,
+            queue=queue,
         )
         stack.push_async_callback(runner.finish)  # once nobody is served any more
         url = await stack.enter_async_context(serve_app(build_app(services), settings.api.listen))

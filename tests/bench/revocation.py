@@ -26,6 +26,7 @@ from catalog import access, tenancy
 from catalog.cloud_assets import CloudAssets
 from catalog.clouds import MachineChanges, MachineSpec
 from catalog.errors import CloudTimedOut
+from catalog.messages.in_database import InDatabaseQueue
 from catalog.model.access import Role
 from catalog.model.connection import Connection, ConnectionState
 from catalog.model.consent import Grant
@@ -208,6 +209,7 @@ async def _serving(world: Connecting, enforcement: Enforcement) -> AsyncIterator
         assets_of=assets_of,
         machine_changes=machine_changes,
         check_account=registry.check,
+        queue=InDatabaseQueue(world.store.database, world.store.clock),
         gateway_site="gw",
         default_weights={},
     )

@@ -54,6 +54,8 @@ EXPECTED = {
     "pool:write": "ar",
     "background:read": "ars",
     "metrics:read": "ars",
+    "queue:read": "ars",
+    "queue:write": "ar",
     "approval:read": "arsomv",
     "approval:write": "aom",
     "approval-rule:read": "arsomv",

@@ -36,6 +36,7 @@ from catalog.clouds import CloudItem, CloudMachine, CloudSize, MachineAction, Ma
 from catalog.errors import CloudError, SealBroken
 from catalog.holders import holder
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
+from catalog.messages.in_database import InDatabaseQueue
 from catalog.model.access import Role
 from catalog.model.approval import Approval, ApprovalState
 from catalog.model.asset import Asset, AssetState
@@ -241,6 +242,8 @@ async def api_world(
     url = database_url or f"sqlite:///{directory / 'api.db'}"
     tokens, ids = await (_seeded(url, clock, sealer) if database_url else _prepare(directory / "api.db", clock, sealer))
     async with Database.open(url, clock=clock) as database:
+        queue = InDatabaseQueue(database, clock)
+        await queue.prepare()
         services = ApiServices(
             database=database,
             clock=clock,
@@ -253,6 +256,7 @@ async def api_world(
             assets_of=assets_of,
             machine_changes=machine_changes,
             check_account=registry.check,
+            queue=queue,
             gateway_site="home",
             default_weights={"delay": 1.0, "loss": 1.0, "jitter": 1.0, "hops": 5.0, "price": 0.0, "risk": 0.0},
             gateway_info={"name": "test", "gateway_key": GATEWAY_KEY},
