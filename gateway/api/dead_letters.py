@@ -35,7 +35,7 @@ class RevivedOut(Out):
 
 
 @routes.probe(
-    "/v1/queue/dead-letters",
+    "/v1/dead-letters",
     permission="queue:read",
     answer=DeadLetterOut,
     many=True,
@@ -57,7 +57,7 @@ async def _revived(call: Call[Any], replay: RevivedOut) -> None:
 
 @routes.plain(
     "POST",
-    "/v1/queue/dead-letters/{id}/replay",
+    "/v1/dead-letters/{id}/replay",
     permission="queue:write",
     answer=RevivedOut,
     status=202,

@@ -87,7 +87,7 @@ class Client:
         self.events = Events(self.wire, "/v1/events")
         self.webhooks = Webhooks(self.wire, "/v1/webhooks")
         self.audit = Audit(self.wire, "/v1/audit")
-        self.dead_letters = DeadLetters(self.wire, "/v1/queue/dead-letters")
+        self.dead_letters = DeadLetters(self.wire, "/v1/dead-letters")
 
     def whoami(self) -> Identity:
         """Return who the token speaks for."""

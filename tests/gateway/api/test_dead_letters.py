@@ -11,7 +11,7 @@ from tests.support.api_world import ApiWorld, api_world
 from tests.support.queues import message
 from tests.support.waiting import until
 
-PATH = "/v1/queue/dead-letters"
+PATH = "/v1/dead-letters"
 
 
 async def given_up(world: ApiWorld, topic: str) -> Message:

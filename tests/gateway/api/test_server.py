@@ -129,7 +129,7 @@ def path_of(endpoint: Endpoint, ids: dict[str, str]) -> str:
     }
     named |= {"approval-rules": "approval-rule", "schedules": "tenant"}
     named |= {"quotas": "tenant", "lease-rules": "tenant", "budgets": "tenant", "costs": "tenant"}
-    thing = ids.get(named.get(kind, kind.removesuffix("s")), "")
+    thing = {"dead-letter": "message_1", **ids}.get(named.get(kind, kind.removesuffix("s")), "")
     return (
         endpoint.path.replace("{id}", thing)
         .replace("{ref}", thing)
