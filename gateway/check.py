@@ -23,6 +23,7 @@ from gateway.compose.keys import Keys
 from gateway.compose.policies import tunnel_policy
 from gateway.compose.provisioning import refuse_alone
 from gateway.compose.queues import broker
+from gateway.compose.records import check_records
 from gateway.egress.keys import EgressKeys
 from gateway.errors import GatewayError
 from gateway.network import GATEWAY_NODE, declared_topology
@@ -53,6 +54,8 @@ async def check_all(settings: Settings) -> list[Finding]:
     ]
     if settings.provision.listen or settings.provision.gateway:
         found.append(_judged("provision", lambda: _provision(settings)))
+    if settings.provision.database_url:
+        found.append(_judged("records", lambda: _records(settings)))
     if settings.queue.url:
         found.append(await _queue(settings))
     return [*found, *[finding for network in networks for finding in await _relays(network, settings)]]
@@ -140,6 +143,11 @@ def _provision(settings: Settings) -> Finding:
     if not settings.provision.listen:
         EgressKeys.load(path)  # raises: a provisioner's is copied from its gateway
     return {"detail": LATER}
+
+
+def _records(settings: Settings) -> Finding:
+    check_records(settings.provision, settings.gateway.state_dir)
+    return {"url": shown(settings.provision.database_url)}
 
 
 async def _queue(settings: Settings) -> Finding:

@@ -48,11 +48,17 @@ class QueueSettings(Section):
 
 
 class ProvisionSettings(Section):
-    """Who makes machines: the gateway itself or, where it has an address to ``listen`` at, processes of their own."""
+    """Who makes machines, and where that is written down.
+
+    The gateway itself or, where it has an address to ``listen`` at, processes of their own. Without a ``database_url``
+    the records are a file that one process has alone.
+    """
 
     listen: HostPort = ""
     gateway: HostPort = ""  # where a provisioner reaches the gateway; without it, where that listens
     secret_file: Path = Path("egress.secret")
+    database_url: str = Field("", pattern=r"^(postgresql://([^:@/]*@)?[^@]+)?$")
+    database_password_file: Path | None = None
 
 
 class OidcRoleSettings(Section):

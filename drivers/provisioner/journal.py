@@ -146,7 +146,11 @@ def subject_of(message: Creation | Destruction) -> Subject:
 
 
 class Records(Protocol):
-    """Where jobs and outgoing messages are kept. Every call is one durable transaction."""
+    """Where jobs and outgoing messages are kept. Every call is one durable transaction.
+
+    ``now_s`` is the caller's time. Records that several processes share go by a clock of their own, which their
+    callers must go by too: of a caller's times they use differences alone.
+    """
 
     async def receive_create(self, message: Creation, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""

@@ -1,4 +1,4 @@
-"""The tables of the provisioner's records, and the SQLite file that they live in."""
+"""The tables of the provisioner's records, and the SQLite file that they live in unless a server has them."""
 
 import fcntl
 import os
@@ -92,13 +92,18 @@ ASSET_COLUMNS = ("kind", "capability", "size_gib", "parent", "options")
 _ADDED = tuple(JOBS.c[each] for each in ("key_pair", "network", "written_at_s", "epoch", "told", *ASSET_COLUMNS))
 
 
-def make_ready(tx: Connection) -> None:
-    """Make what is missing of the tables, and void every lease: whoever held one is gone."""
+def make_ready(tx: Connection, schema: str | None = None) -> None:
+    """Make what is missing of the tables; ``schema``: where the engine has them instead of in the default one."""
     METADATA.create_all(tx)
-    present = {each["name"] for each in inspect(tx).get_columns(JOBS.name)}
+    present = {each["name"] for each in inspect(tx).get_columns(JOBS.name, schema=schema)}
+    where = JOBS.name if schema is None else f"{schema}.{JOBS.name}"
     for column in _ADDED:
         if column.name not in present:
-            tx.exec_driver_sql(f"ALTER TABLE {JOBS.name} ADD COLUMN {column.name} {column.type.compile(tx.dialect)}")
+            tx.exec_driver_sql(f"ALTER TABLE {where} ADD COLUMN {column.name} {column.type.compile(tx.dialect)}")
+
+
+def void_leases(tx: Connection) -> None:
+    """Void every lease: whoever held one is gone. Only for whoever has the tables alone."""
     tx.execute(update(JOBS).values(lease_until_s=0.0))
 
 
@@ -112,7 +117,9 @@ def alone(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise WrongState(
-                f"another process has the provisioner's records open ({path})", fix="stop the other process"
+                f"another process has the provisioner's records open ({path})",
+                field="provision.database_url",
+                fix="stop the other process, or name a PostgreSQL database there: its records take any number",
             ) from error
         # SQLite would make it readable for others; what it holds beside it (WAL) takes over its mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -39,7 +39,7 @@ async def background_work(
 ) -> AsyncIterator[Sequence[Work]]:
     """Return all of it but what relays and calls leave to do; what makes machines is there while it lasts.
 
-    Raises WrongState while another process has the records open.
+    Raises WrongState while another process has the records open, or the server that has them cannot be used.
     """
     clock, checkpoint = adapters.clock, adapters.checkpoint
     async with provisioning(settings, adapters, parts, queue) as making:

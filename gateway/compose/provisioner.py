@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from drivers.provisioner.records import SqliteRecords
 from gateway.background.runner import Runner, Service, Work
 from gateway.background.tidying import tidy_records_work
 from gateway.bootstrap import prepare_state_dir
 from gateway.compose import policies
 from gateway.compose.adapters import Adapters
-from gateway.compose.provisioning import PROVISIONER_FILE, address_of, made_of, refuse_alone
+from gateway.compose.provisioning import address_of, made_of, refuse_alone
 from gateway.compose.queues import broker
+from gateway.compose.records import provisioner_records
 from gateway.egress.client import egress_clouds
 from gateway.egress.keys import EgressKeys
 from gateway.settings import Settings
@@ -36,7 +37,7 @@ async def provisioner(settings: Settings, adapters: Adapters | None = None) -> A
     await queue.prepare()
     try:
         async with (
-            SqliteRecords.open(state_dir / PROVISIONER_FILE) as records,
+            provisioner_records(settings.provision, state_dir, adapters.clock) as (records, clock),
             egress_clouds(
                 address_of(settings.provision.gateway or settings.provision.listen),
                 keys,
@@ -45,15 +46,16 @@ async def provisioner(settings: Settings, adapters: Adapters | None = None) -> A
             ) as clouds,
             asyncio.TaskGroup() as tasks,
         ):
+            timed = replace(adapters, clock=clock)
 
             async def provision() -> None:
                 owner = await clouds.owner()
-                made = made_of(settings, adapters, queue=queue, clouds=clouds, records=records, owner=owner)
+                made = made_of(settings, timed, queue=queue, clouds=clouds, records=records, owner=owner)
                 await made.run()
 
             work: Sequence[Work] = [
                 Service(name="provision", run=provision),
-                tidy_records_work(records, adapters.clock),
+                tidy_records_work(records, clock),
             ]
             runner = Runner(work, clock=adapters.clock, disabled=settings.background.disabled)
             running = tasks.create_task(runner.run())

@@ -2,23 +2,23 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from catalog.clouds import Clouds
 from catalog.ports import Address, MessageQueue
 from drivers.provisioner.journal import ProvisionPolicy, Records
-from drivers.provisioner.records import SqliteRecords
 from drivers.provisioner.run import Provisioner
 from gateway.background.runner import Service, Work
 from gateway.background.tidying import tidy_records_work
 from gateway.bootstrap import owner_id
 from gateway.compose.adapters import Adapters
 from gateway.compose.connections import Connections
+from gateway.compose.records import provisioner_records
 from gateway.egress.keys import EgressKeys
 from gateway.egress.server import egress_server
 from gateway.errors import InvalidSettings
 from gateway.settings import Settings
 
-PROVISIONER_FILE = "provisioner.sqlite3"
 # The driver ends a call at its own deadline, with a better reason; the provisioner's is only the belt to its braces.
 OWN_CALL_GRACE_S = 10.0
 
@@ -40,15 +40,16 @@ async def provisioning(
         async with egress_server(listen, keys, clouds=parts.clouds, live=parts.live, owner=owner):
             yield ()
         return
-    async with SqliteRecords.open(state_dir / PROVISIONER_FILE) as records:
-        made = made_of(settings, adapters, queue=queue, clouds=parts.clouds, records=records, owner=owner)
-        yield (Service(name="provision", run=made.run), tidy_records_work(records, adapters.clock))
+    async with provisioner_records(settings.provision, state_dir, adapters.clock) as (records, clock):
+        timed = replace(adapters, clock=clock)
+        made = made_of(settings, timed, queue=queue, clouds=parts.clouds, records=records, owner=owner)
+        yield (Service(name="provision", run=made.run), tidy_records_work(records, clock))
 
 
 def made_of(
     settings: Settings, adapters: Adapters, *, queue: MessageQueue, clouds: Clouds, records: Records, owner: str
 ) -> Provisioner:
-    """Return the provisioner, wherever it runs."""
+    """Return the provisioner, wherever it runs; the clock of ``adapters`` is the one that its records go by."""
     call_timeout_s = settings.clouds.call_timeout_s
     return Provisioner(
         queue=queue,
