@@ -68,6 +68,12 @@ class PostgresqlServer:
             found = connection.execute(statement.encode())
             return found.fetchall() if found.description else []
 
+    def demand_password(self, role: str) -> None:
+        """Let ``role`` in with its password only."""
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        self.run("SELECT pg_reload_conf()")
+
     def start(self) -> None:
         """Start the server on its folder, and wait until it answers."""
         options = [part for name, value in _FAST.items() for part in ("-c", f"{name}={value}")]

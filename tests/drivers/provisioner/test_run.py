@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,12 @@ from catalog.messages.contracts import (
     Message,
 )
 from catalog.model.ids import AssetId, MachineId, MessageId, OrderId, PlatformId
-from drivers.provisioner.journal import Phase, ProvisionPolicy
-from drivers.provisioner.records import SqliteRecords
+from drivers.provisioner.journal import Phase, ProvisionPolicy, Records
 from drivers.provisioner.run import Provisioner
 from tests.support.clocks import ManualClock
 from tests.support.doubles import KillingCheckpoint, Lie, MemoryCloud, MemoryClouds
 from tests.support.outlets import Outlet
+from tests.support.records import Place
 
 PLATFORM = PlatformId("platform_P")
 MACHINE = MachineId("machine_M")
@@ -37,7 +36,7 @@ TAGS = {"crossway-machine": MACHINE, "crossway-order": "order_O"}
 class Bench:
     """One provisioner over real records and a memory cloud, moved by hand."""
 
-    def __init__(self, records: SqliteRecords, clock: ManualClock, cloud: MemoryCloud) -> None:
+    def __init__(self, records: Records, clock: ManualClock, cloud: MemoryCloud) -> None:
         self.records, self.clock, self.cloud = records, clock, cloud
         self.outlet = Outlet()
         self.provisioner = self.another()
@@ -91,12 +90,12 @@ def destroy(cloud_id: str | None = None) -> DestroyMachine:
     )
 
 
-def on_bench(folder: Path, story: Callable[[Bench], Awaitable[None]], *lies: Lie) -> Bench:
+def on_bench(place: Place, story: Callable[[Bench], Awaitable[None]], *lies: Lie) -> Bench:
     """Run ``story`` on a fresh bench whose cloud tells ``lies``, and return the bench."""
-    clock = ManualClock()
+    clock = place.clock
 
     async def run() -> Bench:
-        async with SqliteRecords.open(folder / "p.sqlite3") as records:
+        async with place.open() as records:
             bench = Bench(records, clock, MemoryCloud(clock, lies=deque(lies)))
             await story(bench)
             return bench
@@ -114,14 +113,14 @@ def on_bench(folder: Path, story: Callable[[Bench], Awaitable[None]], *lies: Lie
         pytest.param((Lie.TIMED_OUT_NOTHING, Lie.CREATED_BUT_503), id="failed, then created but 503"),
     ],
 )
-def test_a_lying_cloud_gets_exactly_one_machine(lies: tuple[Lie, ...], tmp_path: Path) -> None:
+def test_a_lying_cloud_gets_exactly_one_machine(lies: tuple[Lie, ...], place: Place) -> None:
     """Whatever the answer to a creation was, one machine is left, reported once, and it is the one reported."""
 
     async def story(bench: Bench) -> None:
         await bench.provisioner.receive(create())
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story, *lies)
+    bench = on_bench(place, story, *lies)
 
     (created,) = bench.outlet.results(MachineCreated)
     assert isinstance(created, MachineCreated)
@@ -130,7 +129,7 @@ def test_a_lying_cloud_gets_exactly_one_machine(lies: tuple[Lie, ...], tmp_path:
     assert bench.outlet.results(MachineFailed) == []
 
 
-def test_a_creation_that_happens_after_all_patience_is_swept(tmp_path: Path) -> None:
+def test_a_creation_that_happens_after_all_patience_is_swept(place: Place) -> None:
     """A machine that appears 200 s after its time-out, when another was already made, is found and destroyed."""
 
     async def story(bench: Bench) -> None:
@@ -138,7 +137,7 @@ def test_a_creation_that_happens_after_all_patience_is_swept(tmp_path: Path) -> 
         await bench.provisioner.receive(create())
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story, Lie.TIMED_OUT_CREATED_LATER)
+    bench = on_bench(place, story, Lie.TIMED_OUT_CREATED_LATER)
 
     (created,) = bench.outlet.results(MachineCreated)
     assert isinstance(created, MachineCreated)
@@ -146,7 +145,7 @@ def test_a_creation_that_happens_after_all_patience_is_swept(tmp_path: Path) -> 
     assert [each.cloud_id for each in bench.cloud.present] == [created.cloud_id]
 
 
-def test_a_message_delivered_three_times_has_one_effect(tmp_path: Path) -> None:
+def test_a_message_delivered_three_times_has_one_effect(place: Place) -> None:
     """The same message, before and after the work, creates one machine and reports it once."""
 
     async def story(bench: Bench) -> None:
@@ -154,13 +153,13 @@ def test_a_message_delivered_three_times_has_one_effect(tmp_path: Path) -> None:
             await bench.provisioner.receive(create())
             await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert len(bench.cloud.ledger) == 1
     assert len(bench.outlet.results(MachineCreated)) == 1
 
 
-def test_two_provisioners_never_create_for_one_message(tmp_path: Path) -> None:
+def test_two_provisioners_never_create_for_one_message(place: Place) -> None:
     """While one provisioner's creation is under way, another that gets the same message leaves the job alone."""
 
     async def story(bench: Bench) -> None:
@@ -176,12 +175,12 @@ def test_two_provisioners_never_create_for_one_message(tmp_path: Path) -> None:
             await first_work
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert len(bench.cloud.ledger) == 1
 
 
-def test_a_creation_that_outlives_its_holder_is_adopted(tmp_path: Path) -> None:
+def test_a_creation_that_outlives_its_holder_is_adopted(place: Place) -> None:
     """A holder that dies in the middle of a creation, whose machine comes 10 s later, is followed by no second one.
 
     The next holder finds the announced creation in the journal, creates nothing for unknown_wait_s=30, and adopts.
@@ -201,7 +200,7 @@ def test_a_creation_that_outlives_its_holder_is_adopted(tmp_path: Path) -> None:
         bench.provisioner = bench.another(SHORT)
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert len(bench.cloud.ledger) == 1
     assert len(bench.outlet.results(MachineCreated)) == 1
@@ -220,7 +219,7 @@ def test_a_failed_attempt_leaves_nothing_behind(
     lie: Lie,
     code: str,
     retryable: bool,  # noqa: FBT001
-    tmp_path: Path,
+    place: Place,
 ) -> None:
     """When an attempt fails for certain, what it left is destroyed before the failure is reported, once."""
 
@@ -228,7 +227,7 @@ def test_a_failed_attempt_leaves_nothing_behind(
         await bench.provisioner.receive(create())
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story, lie)
+    bench = on_bench(place, story, lie)
 
     (failed,) = bench.outlet.results(MachineFailed)
     assert isinstance(failed, MachineFailed)
@@ -236,7 +235,7 @@ def test_a_failed_attempt_leaves_nothing_behind(
     assert bench.cloud.present == ()
 
 
-def test_a_further_attempt_creates_again(tmp_path: Path) -> None:
+def test_a_further_attempt_creates_again(place: Place) -> None:
     """After a failure the next attempt creates anew, and an old attempt's message is ignored."""
 
     async def story(bench: Bench) -> None:
@@ -247,7 +246,7 @@ def test_a_further_attempt_creates_again(tmp_path: Path) -> None:
         await bench.provisioner.receive(create(1, id=MessageId("message_again")))
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story, Lie.ERROR_MACHINE)
+    bench = on_bench(place, story, Lie.ERROR_MACHINE)
 
     (created,) = bench.outlet.results(MachineCreated)
     assert isinstance(created, MachineCreated)
@@ -255,7 +254,7 @@ def test_a_further_attempt_creates_again(tmp_path: Path) -> None:
     assert [spec.client_token for spec in bench.cloud.ledger] == ["machine_M-1", "machine_M-2"]
 
 
-def test_a_machine_that_is_not_wanted_any_more_is_destroyed(tmp_path: Path) -> None:
+def test_a_machine_that_is_not_wanted_any_more_is_destroyed(place: Place) -> None:
     """Destroying a running machine leaves nothing and says so, once, also when asked again."""
 
     async def story(bench: Bench) -> None:
@@ -265,13 +264,13 @@ def test_a_machine_that_is_not_wanted_any_more_is_destroyed(tmp_path: Path) -> N
         await bench.provisioner.receive(replace(destroy("vm-0001"), id=MessageId("message_D2")))
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert bench.cloud.present == ()
     assert len(bench.outlet.results(MachineDestroyed)) == 1
 
 
-def test_a_destruction_that_overtakes_its_creation_prevents_it(tmp_path: Path) -> None:
+def test_a_destruction_that_overtakes_its_creation_prevents_it(place: Place) -> None:
     """Messages may arrive in any order: what is not wanted is never created."""
 
     async def story(bench: Bench) -> None:
@@ -279,13 +278,13 @@ def test_a_destruction_that_overtakes_its_creation_prevents_it(tmp_path: Path) -
         await bench.provisioner.receive(create())
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert bench.cloud.ledger == []
     assert len(bench.outlet.results(MachineDestroyed)) == 1
 
 
-def test_a_destruction_while_the_creation_is_under_way_wins(tmp_path: Path) -> None:
+def test_a_destruction_while_the_creation_is_under_way_wins(place: Place) -> None:
     """What is asked while the holder is busy is done right after: the machine is created, then destroyed."""
 
     async def story(bench: Bench) -> None:
@@ -298,14 +297,14 @@ def test_a_destruction_while_the_creation_is_under_way_wins(tmp_path: Path) -> N
             bench.cloud.hold_creations.set()
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert len(bench.cloud.ledger) == 1
     assert bench.cloud.present == ()
     assert len(bench.outlet.results(MachineDestroyed)) == 1
 
 
-def test_an_unreachable_cloud_delays_and_then_fails_the_attempt(tmp_path: Path) -> None:
+def test_an_unreachable_cloud_delays_and_then_fails_the_attempt(place: Place) -> None:
     """Without a connection nothing is begun; the attempt fails, retryable, when its 300 s are over."""
 
     async def story(bench: Bench) -> None:
@@ -313,7 +312,7 @@ def test_an_unreachable_cloud_delays_and_then_fails_the_attempt(tmp_path: Path) 
         await bench.provisioner.receive(create())
         await bench.until_idle(rest_s=400)
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     (failed,) = bench.outlet.results(MachineFailed)
     assert isinstance(failed, MachineFailed)
@@ -321,7 +320,7 @@ def test_an_unreachable_cloud_delays_and_then_fails_the_attempt(tmp_path: Path) 
     assert bench.cloud.creations_begun == 0
 
 
-def test_a_machine_that_vanishes_while_it_boots_is_a_failure(tmp_path: Path) -> None:
+def test_a_machine_that_vanishes_while_it_boots_is_a_failure(place: Place) -> None:
     """A machine that its cloud forgets is given 60 s to come back, then the attempt is over."""
 
     async def story(bench: Bench) -> None:
@@ -331,14 +330,14 @@ def test_a_machine_that_vanishes_while_it_boots_is_a_failure(tmp_path: Path) -> 
         bench.cloud.vanish("vm-0001")
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     (failed,) = bench.outlet.results(MachineFailed)
     assert isinstance(failed, MachineFailed)
     assert failed.reason == "the machine vanished from its cloud"
 
 
-def test_a_hanging_platform_does_not_take_every_worker(tmp_path: Path) -> None:
+def test_a_hanging_platform_does_not_take_every_worker(place: Place) -> None:
     """With one worker per platform, a second job of the same platform waits while another platform's is taken."""
 
     async def story(bench: Bench) -> None:
@@ -360,10 +359,10 @@ def test_a_hanging_platform_does_not_take_every_worker(tmp_path: Path) -> None:
         assert waiting is not None
         assert waiting.phase is Phase.SEEKING
 
-    on_bench(tmp_path, story)
+    on_bench(place, story)
 
 
-def test_running_for_real(tmp_path: Path) -> None:
+def test_running_for_real(place: Place) -> None:
     """``run`` receives, works and publishes by itself, woken and not told."""
 
     class OneMessage(Outlet):
@@ -382,20 +381,20 @@ def test_running_for_real(tmp_path: Path) -> None:
             await bench.outlet.created.wait()
             running.cancel()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert len(bench.cloud.present) == 1
 
 
-def test_where_and_with_which_key_is_passed_on(tmp_path: Path) -> None:
+def test_where_and_with_which_key_is_passed_on(place: Place) -> None:
     """Location, network and key pair reach the cloud as they were asked for, also after the records were closed."""
-    cloud = MemoryCloud(clock := ManualClock())
+    cloud = MemoryCloud(clock := place.clock)
 
     async def run() -> None:
-        async with SqliteRecords.open(tmp_path / "p.sqlite3") as records:
+        async with place.open() as records:
             asked = create(location="fra-1", key_pair="mine", network="n1")
             await Bench(records, clock, cloud).provisioner.receive(asked)
-        async with SqliteRecords.open(tmp_path / "p.sqlite3") as records:
+        async with place.open() as records:
             await Bench(records, clock, cloud).until_idle()
 
     asyncio.run(run())
@@ -408,7 +407,7 @@ def end_of(epoch: int, name: str = "message_E") -> EndEpoch:
 
 
 @pytest.mark.parametrize("first", ["creation", "end"])
-def test_work_of_an_ended_epoch_creates_nothing_whichever_message_comes_first(first: str, tmp_path: Path) -> None:
+def test_work_of_an_ended_epoch_creates_nothing_whichever_message_comes_first(first: str, place: Place) -> None:
     """The cloud is asked for nothing, and the failure is reported as one that no further attempt can mend."""
 
     async def story(bench: Bench) -> None:
@@ -417,7 +416,7 @@ def test_work_of_an_ended_epoch_creates_nothing_whichever_message_comes_first(fi
             await bench.provisioner.receive(message)
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     (failed,) = bench.outlet.results(MachineFailed)
     assert isinstance(failed, MachineFailed)
@@ -425,7 +424,7 @@ def test_work_of_an_ended_epoch_creates_nothing_whichever_message_comes_first(fi
     assert bench.cloud.ledger == []
 
 
-def test_a_machine_that_boots_when_its_grant_ends_is_destroyed(tmp_path: Path) -> None:
+def test_a_machine_that_boots_when_its_grant_ends_is_destroyed(place: Place) -> None:
     """Created and not yet reported: it is cleared up, and the attempt ends as failed."""
 
     async def story(bench: Bench) -> None:
@@ -435,13 +434,13 @@ def test_a_machine_that_boots_when_its_grant_ends_is_destroyed(tmp_path: Path) -
         await bench.provisioner.receive(end_of(2))
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert (len(bench.cloud.ledger), bench.cloud.present) == (1, ())
     assert len(bench.outlet.results(MachineFailed)) == 1
 
 
-def test_a_grant_that_ends_between_two_steps_of_a_worker_stops_it_before_it_creates(tmp_path: Path) -> None:
+def test_a_grant_that_ends_between_two_steps_of_a_worker_stops_it_before_it_creates(place: Place) -> None:
     """The worker has looked and is about to create; the end arrives first: nothing is sent."""
 
     async def story(bench: Bench) -> None:
@@ -458,13 +457,13 @@ def test_a_grant_that_ends_between_two_steps_of_a_worker_stops_it_before_it_crea
         assert bench.cloud.creations_begun == 0
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert bench.cloud.ledger == []
     assert len(bench.outlet.results(MachineFailed)) == 1
 
 
-def test_what_is_delivered_or_of_a_later_epoch_is_left_alone(tmp_path: Path) -> None:
+def test_what_is_delivered_or_of_a_later_epoch_is_left_alone(place: Place) -> None:
     """An end concerns what is in the making under an earlier epoch; an end that arrives late takes nothing back."""
 
     async def story(bench: Bench) -> None:
@@ -479,15 +478,15 @@ def test_what_is_delivered_or_of_a_later_epoch_is_left_alone(tmp_path: Path) -> 
         await bench.provisioner.receive(between)
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     assert len(bench.cloud.present) == 2
     assert {each.machine for each in bench.outlet.results(MachineFailed)} == {"machine_B"}  # type: ignore[attr-defined]
 
 
-def test_a_record_that_another_has_asked_for_since_is_never_swept(tmp_path: Path) -> None:
+def test_a_record_that_another_has_asked_for_since_is_never_swept(place: Place) -> None:
     """One that timed out and was given up is looked for a while; what a later order has in its place stays."""
-    clock = ManualClock()
+    clock = place.clock
     cloud = MemoryCloud(clock)
     told = {"host": "www.shop.example", "type": "A", "value": "192.0.2.1", "ttl": "60"}
 
@@ -499,7 +498,7 @@ def test_a_record_that_another_has_asked_for_since_is_never_swept(tmp_path: Path
         )  # fmt: skip
 
     async def run() -> None:
-        async with SqliteRecords.open(tmp_path / "p.db") as records:
+        async with place.open() as records:
             bench = Bench(records, clock, cloud)
             cloud.assets.lies.append("late")
             cloud.assets.late_s = 1e9
