@@ -52,7 +52,7 @@ class CreateMachine(Message):
     key_pair: str | None = None
     network: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
-    deadline_s: float = 900.0  # wall-clock allowance for creation until RUNNING, from created_at_s
+    deadline_s: float = 900.0  # allowance for creation until RUNNING, from its receipt on
     epoch: int = 0  # of the grant under which this was asked; see EndEpoch
 
 
@@ -163,7 +163,7 @@ class CreateAsset(Message):
     parent: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    deadline_s: float = 900.0  # wall-clock allowance until it can be used, from created_at_s
+    deadline_s: float = 900.0  # allowance until it can be used, from its receipt on
     epoch: int = 0  # of the grant under which this was asked; see EndEpoch
 
 

@@ -44,7 +44,8 @@ def ask_create(tx: Connection, message: Creation, tags: Mapping[str, str], now_s
     """Begin the job that ``message`` asks for, or ask for a further attempt of it."""
     asked: dict[str, Any] = {
         "asked_attempt": message.attempt,
-        "deadline_at_s": message.created_at_s + message.deadline_s,
+        # From its receipt on: whoever sent it has another clock.
+        "deadline_at_s": now_s + message.deadline_s,
         "due_at_s": now_s,
         "epoch": message.epoch,
     }

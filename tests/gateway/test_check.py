@@ -6,19 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from catalog.model.ids import CredentialId, PlatformId, SiteId
 from catalog.model.network import Site
 from catalog.model.platform import Platform, SealedCredential
 from catalog.store import rows
-from catalog.store.database import Database, Tx, is_open_elsewhere, rehearse
+from catalog.store.database import Database, Tx, is_open_elsewhere, rehearse, shown
 from gateway import programs
 from gateway.bootstrap import prepare_state_dir
 from gateway.check import check_all
 from gateway.clock import SystemClock
 from gateway.programs import FAILED
 from gateway.settings import load
+from tests.support.postgresql import PostgresqlServer
 from tests.support.stores import HOST_KEY
 
 RELAY = '[[network.relays]]\nname = "fra-1"\nsite = "gateway"\nhost = "192.0.2.1"\nuser = "relay"\nhost_key = '
@@ -78,6 +80,17 @@ def test_a_running_gateway_is_no_fault(config: Path) -> None:
     with_database(config, lambda tx: rows.insert(tx, Site(id=SiteId("site_1"), name="fra"), 1.0), look)
     assert not is_open_elsewhere(load(config).database_url)
     assert "detail" not in findings(config)["database"]
+
+
+def test_records_on_a_server_are_looked_for(config: Path, postgresql_server: PostgresqlServer) -> None:
+    """The provisioner's server is asked, and nothing made there; one that is not there is named by its setting."""
+    with postgresql_server.fresh() as url:
+        config.write_text(f'{config.read_text()}\n[provision]\ndatabase_url = "{url}"\n')
+        assert findings(config)["provision"] == {"check": "provision", "ok": True, "url": shown(url)}
+        with psycopg.connect(url) as admin:
+            assert not admin.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'provisioner'").fetchall()
+    told = findings(config)["provision"]
+    assert (told["ok"], told["field"]) == (False, "provision.database_url")
 
 
 def test_a_rehearsal_leaves_no_trace(config: Path) -> None:

@@ -19,6 +19,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             url = stack.enter_context(request.getfixturevalue("postgresql_server").fresh())
             settings += f'[database]\nurl = "{url}"\n'
         if request.param == "postgresql and rabbitmq":
+            settings += f'[provision]\ndatabase_url = "{url}"\n'
             settings += f'[queue]\nurl = "{request.getfixturevalue("rabbitmq_server").url}"\n'
         world = stack.enter_context(small_world(tmp_path_factory.mktemp("world"), settings=settings))
         world.start_gateway()

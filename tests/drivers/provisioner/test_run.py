@@ -401,6 +401,19 @@ def test_where_and_with_which_key_is_passed_on(place: Place) -> None:
     assert [(spec.location, spec.key_pair, spec.network) for spec in cloud.ledger] == [("fra-1", "mine", "n1")]
 
 
+def test_a_sender_s_clock_takes_no_time_from_an_attempt(place: Place) -> None:
+    """An order from a host whose clock is an hour behind has its whole deadline, from when it is received."""
+
+    async def story(bench: Bench) -> None:
+        await bench.provisioner.receive(create(created_at_s=bench.clock.now_s() - 3600.0))
+        await bench.until_idle()
+
+    bench = on_bench(place, story)
+
+    assert len(bench.outlet.results(MachineCreated)) == 1
+    assert bench.outlet.results(MachineFailed) == []
+
+
 def end_of(epoch: int, name: str = "message_E") -> EndEpoch:
     """Return the word that work of epochs before ``epoch`` is refused."""
     return EndEpoch(id=MessageId(name), created_at_s=1.0, platform=PLATFORM, epoch=epoch)
