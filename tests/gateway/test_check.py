@@ -86,10 +86,10 @@ def test_records_on_a_server_are_looked_for(config: Path, postgresql_server: Pos
     """The provisioner's server is asked, and nothing made there; one that is not there is named by its setting."""
     with postgresql_server.fresh() as url:
         config.write_text(f'{config.read_text()}\n[provision]\ndatabase_url = "{url}"\n')
-        assert findings(config)["provision"] == {"check": "provision", "ok": True, "url": shown(url)}
+        assert findings(config)["records"] == {"check": "records", "ok": True, "url": shown(url)}
         with psycopg.connect(url) as admin:
             assert not admin.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'provisioner'").fetchall()
-    told = findings(config)["provision"]
+    told = findings(config)["records"]
     assert (told["ok"], told["field"]) == (False, "provision.database_url")
 
 
