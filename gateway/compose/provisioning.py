@@ -37,7 +37,8 @@ async def provisioning(
         refuse_alone(settings)
         keys = EgressKeys.load_or_create(state_dir / settings.provision.secret_file)
         listen = address_of(settings.provision.listen)
-        async with egress_server(listen, keys, clouds=parts.clouds, live=parts.live, owner=owner):
+        answer_s = max(settings.clouds.call_timeout_s, settings.clouds.list_timeout_s) + OWN_CALL_GRACE_S
+        async with egress_server(listen, keys, clouds=parts.clouds, live=parts.live, owner=owner, answer_s=answer_s):
             yield ()
         return
     async with provisioner_records(settings.provision, state_dir, adapters.clock) as (records, clock):

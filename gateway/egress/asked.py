@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from catalog.clouds import CloudAccount, CloudDriver, MachineAction
-from catalog.errors import CatalogError, CloudMisbehaved, CloudRefused
+from catalog.errors import CatalogError, CloudMisbehaved, CloudRefused, CloudTimedOut
 from catalog.model.ids import PlatformId
 from catalog.ports import Address
 from gateway.background.runner import contained
-from gateway.egress.frames import VERSION, Frame, Reader, Writer, read_frame, until_ended, write_frame
+from gateway.egress.frames import VERSION, Frame, Reader, Writer, number_of, read_frame, until_ended, write_frame
 from gateway.egress.methods import PassedOn, method, perform
 from gateway.egress.told import pack_account, pack_error, unpack_error
 from gateway.errors import InternalError
@@ -51,8 +51,13 @@ class AskedLine:
         writer: Writer,
         *,
         cut_off: Callable[[PlatformId], None],
+        answer_s: float,
     ) -> None:
-        """``cut_off`` closes what this provisioner has dialled at a platform."""
+        """``cut_off`` closes what this provisioner has dialled at a platform.
+
+        A call that it has not answered for ``answer_s``, longer than its drivers take, is cut.
+        """
+        self._answer_s = answer_s
         self._clouds = clouds
         self._owner = owner
         self._reader = reader
@@ -82,31 +87,31 @@ class AskedLine:
 
     async def _hear(self, tasks: asyncio.TaskGroup, asks: set[asyncio.Task[None]]) -> None:
         while True:
-            await self._take(await read_frame(self._reader), tasks, asks)
+            self._take(await read_frame(self._reader), tasks, asks)
 
-    async def _take(self, frame: Frame, tasks: asyncio.TaskGroup, asks: set[asyncio.Task[None]]) -> None:
+    def _take(self, frame: Frame, tasks: asyncio.TaskGroup, asks: set[asyncio.Task[None]]) -> None:
         if "answer" in frame:
             # One that nobody waits for any more was cut off.
-            if (waiting := self._calls.get(frame["answer"])) is not None and not waiting.done():
+            if (waiting := self._calls.get(number_of(frame, "answer"))) is not None and not waiting.done():
                 waiting.set_result(frame)
         elif "ask" in frame:
-            await self._places.acquire()
-            task = tasks.create_task(self._asked(frame), name=f"egress {frame['ask']}")
+            task = tasks.create_task(self._asked(frame, number_of(frame, "ask")), name="egress asked")
             asks.add(task)
             task.add_done_callback(asks.discard)
-            task.add_done_callback(lambda _task: self._places.release())
 
-    async def _asked(self, frame: Frame) -> None:
-        number = frame["ask"]
+    async def _asked(self, frame: Frame, number: int) -> None:
         try:
-            end = {"end": number, "result": await contained(lambda: self._outcome(frame), (CatalogError,))}
+            # Waited for here and not where frames are read: what ends another ask comes the same way.
+            async with self._places:
+                result = await contained(lambda: self._outcome(frame, number), (CatalogError,))
+            end = {"end": number, "result": result}
         except CatalogError as error:
             end = {"end": number, "error": pack_error(error)}
         except InternalError as error:
             end = {"end": number, "error": pack_error(CloudMisbehaved(str(error)))}
         write_frame(self._writer, end)
 
-    async def _outcome(self, frame: Frame) -> Any:
+    async def _outcome(self, frame: Frame, number: int) -> Any:
         name, platform = str(frame.get("method")), PlatformId(str(frame.get("platform")))
         asked = method(name)
         arguments = asked.unpack(frame.get("arguments", {}))
@@ -115,7 +120,7 @@ class AskedLine:
         account = await self._clouds.account(platform)
 
         async def call(inner: str, /, **given: Any) -> Any:
-            return await self._called(account, frame["ask"], inner, given)
+            return await self._called(account, number, inner, given)
 
         driver = await self._clouds.granted(platform, PassedOn(call))
         return asked.pack_result(await perform(driver, name, arguments))
@@ -136,10 +141,13 @@ class AskedLine:
                     "arguments": asked.pack(arguments),
                 },
             )
-            answer = await waiting
-        except asyncio.CancelledError:
+            async with asyncio.timeout(self._answer_s):
+                answer = await waiting
+        except (asyncio.CancelledError, TimeoutError) as error:
             write_frame(self._writer, {"cut": number})
             self._cut_off(account.platform)
+            if isinstance(error, TimeoutError):
+                raise CloudTimedOut("the provisioner did not say what came of the call") from error
             raise
         finally:
             del self._calls[number]

@@ -64,6 +64,14 @@ def write_frame(writer: Writer, frame: Frame) -> None:
         writer.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
 
 
+def number_of(frame: Frame, name: str) -> int:
+    """Return the number that ``frame`` has under ``name``. Raises CloudMisbehaved where it has none."""
+    number = frame.get(name)
+    if not isinstance(number, int):
+        raise CloudMisbehaved(f"the other side of the line said no number of its '{name}'")
+    return number
+
+
 async def until_ended(hear: Callable[[], Awaitable[None]]) -> Exception:
     """Call ``hear``, which hears frames for ever, and return what ended it."""
     try:

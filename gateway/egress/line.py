@@ -9,7 +9,7 @@ from typing import Any
 from catalog.clouds import CloudAccount, CloudDriver
 from catalog.errors import CatalogError, CloudMisbehaved, CloudTimedOut, CloudUnavailable
 from catalog.model.ids import PlatformId
-from gateway.egress.frames import VERSION, Frame, Reader, Writer, read_frame, until_ended, write_frame
+from gateway.egress.frames import VERSION, Frame, Reader, Writer, number_of, read_frame, until_ended, write_frame
 from gateway.egress.methods import method, perform
 from gateway.egress.told import pack_error, unpack_account, unpack_error
 
@@ -55,7 +55,7 @@ class AskingLine:
         try:
             async with asyncio.TaskGroup() as tasks:
                 ended = await tasks.create_task(until_ended(lambda: self._hear(tasks)), name="egress hears")
-                for task in self._calls.values():
+                for task in tuple(self._calls.values()):
                     task.cancel()
         finally:
             self._broken = True
@@ -76,7 +76,7 @@ class AskingLine:
             end = await ask.ended
         finally:
             del self._asks[number]
-            for call in ask.calls:
+            for call in tuple(ask.calls):
                 self._calls[call].cancel()
         if (told := end.get("error")) is not None:
             raise unpack_error(told)
@@ -88,30 +88,30 @@ class AskingLine:
 
     def _take(self, frame: Frame, tasks: asyncio.TaskGroup) -> None:
         if "end" in frame:
-            if (ask := self._asks.get(frame["end"])) is not None and not ask.ended.done():
+            if (ask := self._asks.get(number_of(frame, "end"))) is not None and not ask.ended.done():
                 ask.ended.set_result(frame)
         elif "cut" in frame:
-            if (task := self._calls.get(frame["cut"])) is not None:
+            if (task := self._calls.get(number_of(frame, "cut"))) is not None:
                 task.cancel()
         elif "call" in frame:
-            number, ask = frame["call"], self._asks.get(frame["ask"])
+            number, ask = number_of(frame, "call"), self._asks.get(number_of(frame, "ask"))
             if ask is not None:
                 ask.begun = True
                 ask.calls.add(number)
-            self._calls[number] = tasks.create_task(self._called(frame, ask), name=f"egress {number}")
+            task = self._calls[number] = tasks.create_task(self._called(frame, number, ask), name=f"egress {number}")
+            task.add_done_callback(lambda ended: self._ended(number, ask, was_cut=ended.cancelled()))
 
-    async def _called(self, frame: Frame, ask: _Ask | None) -> None:
-        number = frame["call"]
-        try:
-            write_frame(self._writer, {"answer": number, **await self._answer(frame, ask)})
-        except asyncio.CancelledError:
+    async def _called(self, frame: Frame, number: int, ask: _Ask | None) -> None:
+        write_frame(self._writer, {"answer": number, **await self._answer(frame, ask)})
+
+    def _ended(self, number: int, ask: _Ask | None, *, was_cut: bool) -> None:
+        """Forget a call. One that was cut, perhaps before it began, is answered for all the same: somebody waits."""
+        del self._calls[number]
+        if ask is not None:
+            ask.calls.discard(number)
+        if was_cut:
             error = CloudTimedOut("the call was cut off, and its outcome is not known")
             write_frame(self._writer, {"answer": number, "error": pack_error(error)})
-            raise
-        finally:
-            del self._calls[number]
-            if ask is not None:
-                ask.calls.discard(number)
 
     async def _answer(self, frame: Frame, ask: _Ask | None) -> Mapping[str, Any]:
         try:

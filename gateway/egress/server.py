@@ -20,6 +20,7 @@ from routing.tunnel.bridge import Bridge, ChannelSession
 log = logging.getLogger(__name__)
 
 USER: Final = "provisioner"
+ANSWER_S: Final = 300.0
 _DIAL_TIMEOUT_S: Final = 30.0
 _LOGIN_TIMEOUT_S: Final = 15.0
 _CHANNELS_LIMIT: Final = 512  # of one provisioner at once
@@ -29,13 +30,22 @@ _Serve = Callable[[asyncssh.SSHReader[Any], asyncssh.SSHWriter[Any], asyncssh.SS
 
 @asynccontextmanager
 async def egress_server(
-    listen: Address, keys: EgressKeys, *, clouds: GrantedClouds, live: LiveConnections, owner: str
+    listen: Address,
+    keys: EgressKeys,
+    *,
+    clouds: GrantedClouds,
+    live: LiveConnections,
+    owner: str,
+    answer_s: float = ANSWER_S,
 ) -> AsyncIterator[Address]:
-    """Let provisioners in while the block lasts; return where. ``owner`` marks what they make. Raises OSError."""
+    """Let provisioners in while the block lasts; return where. ``owner`` marks what they make. Raises OSError.
+
+    What a provisioner calls is cut when it has not said for ``answer_s`` what came of it.
+    """
     visitors: set[asyncssh.SSHServerConnection] = set()
 
     def visitor() -> _Visitor:
-        return _Visitor(keys, visitors, clouds=clouds, live=live, owner=owner)
+        return _Visitor(keys, visitors, clouds=clouds, live=live, owner=owner, answer_s=answer_s)
 
     server = await asyncssh.listen(
         listen.host,
@@ -71,7 +81,9 @@ class _Visitor(asyncssh.SSHServer):
         clouds: GrantedClouds,
         live: LiveConnections,
         owner: str,
+        answer_s: float,
     ) -> None:
+        self._answer_s = answer_s
         self._keys = keys
         self._visitors = visitors
         self._connection: asyncssh.SSHServerConnection | None = None
@@ -126,7 +138,9 @@ class _Visitor(asyncssh.SSHServer):
         if self._line is not None or channel.get_subsystem() != SUBSYSTEM:
             channel.close()
             return
-        line = self._line = AskedLine(self._clouds, self._owner, reader, writer, cut_off=self._cut_off)
+        line = self._line = AskedLine(
+            self._clouds, self._owner, reader, writer, cut_off=self._cut_off, answer_s=self._answer_s
+        )
         log.info("a provisioner is at work")
         try:
             await line.run()

@@ -28,6 +28,7 @@ from catalog.model.consent import Grant
 from catalog.ports import Address, Dialer
 from catalog.store import rows
 from gateway.connections.enforcement import Enforcement
+from gateway.egress.asked import ASKS_LIMIT
 from gateway.egress.client import EgressClouds, egress_clouds
 from gateway.egress.frames import SUBSYSTEM, VERSION, read_frame, write_frame
 from gateway.egress.keys import EgressKeys
@@ -36,6 +37,7 @@ from gateway.errors import InvalidSettings
 from routing.tunnel.policy import TunnelPolicy
 from tests.support.connecting import Connecting
 from tests.support.sshd import free_port
+from tests.support.waiting import until
 
 SPEC = MachineSpec(name="m", size="s1", image="i1", tags={TAG_MACHINE: "machine_1", "crossway-owner": "us"})
 POLICY = TunnelPolicy(hop_timeout_s=20, keepalive_s=0.2, keepalive_count=100)
@@ -58,14 +60,16 @@ class Egress:
         return [self.keys.gateway.convert_to_public()], [], []
 
     @asynccontextmanager
-    async def gateway(self) -> AsyncIterator[None]:
+    async def gateway(self, *, answer_s: float = 60.0) -> AsyncIterator[None]:
         """Let provisioners in."""
         world = self.world
         enforcement = Enforcement(
             world.store.database, world.store.clock, world.clouds.calls, world.live, world.keeper.let_go, review_s=0.05
         )
         async with (
-            egress_server(self.address, self.keys, clouds=world.clouds, live=world.live, owner=OWNER),
+            egress_server(
+                self.address, self.keys, clouds=world.clouds, live=world.live, owner=OWNER, answer_s=answer_s
+            ),
             asyncio.TaskGroup() as tasks,
         ):
             enforcing = tasks.create_task(enforcement.run())
@@ -215,6 +219,67 @@ def test_only_what_a_provisioner_needs_can_be_asked(egress: Egress) -> None:
     asyncio.run(run())
 
 
+def test_more_questions_than_are_answered_at_once_all_are(egress: Egress) -> None:
+    """What is beyond the limit waits for its turn, and keeps no answer from being heard."""
+    most = 0
+    under_way: list[object] = []
+
+    async def finds(tags: object) -> list[Any]:
+        nonlocal most
+        under_way.append(tags)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0)
+        under_way.remove(tags)
+        return []
+
+    async def run() -> None:
+        async with egress.both() as (_, driver):
+            egress.world.cloud.find_machines = finds  # type: ignore[method-assign,assignment]
+            async with asyncio.TaskGroup() as tasks:
+                asks = [tasks.create_task(driver.find_machines({"n": str(n)})) for n in range(ASKS_LIMIT + 20)]
+            assert [list(each.result()) for each in asks] == [[]] * (ASKS_LIMIT + 20)
+            assert 1 < most <= ASKS_LIMIT
+
+    asyncio.run(run())
+
+
+def test_what_a_provisioner_gives_up_waiting_for_is_given_up(egress: Egress) -> None:
+    """Its call is stopped, the gateway waits for no answer, and nothing may be dialled for it any more."""
+    world = egress.world
+    world.cloud.hold_creations = asyncio.Event()
+
+    async def run() -> None:
+        async with egress.both() as (_, driver):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await driver.create_machine(SPEC)
+            await until(lambda: len(world.clouds.calls) == 0)
+            endpoint = egress.accounts[0].endpoint.dial
+            assert await asyncio.to_thread(outcome, egress.dialers[0], endpoint) == "refused"
+
+    asyncio.run(run())
+
+
+def test_a_provisioner_that_never_answers_is_not_waited_for(egress: Egress) -> None:
+    """Longer than any call takes nobody waits: the question ends unknown, and the call is cut."""
+
+    async def run() -> None:
+        world = egress.world
+        async with world.target():
+            await world.connect()
+            async with egress.gateway(answer_s=0.1), raw_line(egress) as (reader, writer):
+                write_frame(writer, {"reads": [VERSION]})
+                await read_frame(reader)
+                question = {"platform": world.platform, "method": "find_machines", "arguments": {"tags": {"a": "b"}}}
+                write_frame(writer, {"ask": 1, **question})
+                call = await read_frame(reader)
+                assert await read_frame(reader) == {"cut": call["call"]}
+                assert (await read_frame(reader))["error"]["code"] == CloudTimedOut.code
+            await world.disconnect()
+
+    asyncio.run(run())
+
+
 def test_addresses_are_dialled_for_calls_under_way_and_no_others(egress: Egress) -> None:
     """The platform's approved endpoint is reached during a call there; nothing else, and nothing afterwards."""
     world = egress.world
@@ -346,6 +411,7 @@ def test_versions_are_agreed_on(egress: Egress) -> None:
         pytest.param(b"\xff\xff\xff\xff", id="more than may be said at once"),
         pytest.param(b"\x00\x00\x00\x02[]", id="no object"),
         pytest.param(b"\x00\x00\x00\x02{]", id="no JSON"),
+        pytest.param(b'\x00\x00\x00\x0e{"answer": []}', id="no number"),
     ],
 )
 def test_who_speaks_no_frames_is_sent_away(egress: Egress, said: bytes) -> None:
