@@ -1,5 +1,6 @@
 """``crossway order``: one machine for one project."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from gateway.cli.output import Column, Format, note
 from gateway.cli.pairs import numbers_of, pairs_of
 from gateway.cli.search import price_text, why_text
 from gateway.client.orders import ENDED
+from gateway.client.problems import ServerUnreachable
 from gateway.client.resources import Explanation, Order
 
 orders = typer.Typer(help="Machines you ordered.")
@@ -186,6 +188,12 @@ def _show_ended(door: Door, order: Order, *, wait: bool, timeout_s: float) -> No
 def _followed(door: Door, order: str, timeout_s: float) -> Order:
     """Return the order as it ended, its steps shown as they pass. An interrupt ends the waiting alone."""
     orders = door.client.orders
+
+    def show_steps() -> None:
+        # A gateway that is away for a moment ends nobody's wait: what is missed is shown with the next change.
+        with contextlib.suppress(ServerUnreachable):
+            watched.tell(list(orders.steps(order)))
+
     note(f"waiting for {order}")
     try:
         with view() as on_stderr:
@@ -194,7 +202,7 @@ def _followed(door: Door, order: str, timeout_s: float) -> Order:
                 order,
                 until=lambda seen: seen["state"] in ENDED,
                 timeout_s=timeout_s,
-                on_change=lambda seen: watched.tell(list(orders.steps(seen["id"]))),
+                on_change=lambda _: show_steps(),
             )
     except KeyboardInterrupt:
         note(f"{order} goes on without you", f"  wait again: crossway order wait {order}")

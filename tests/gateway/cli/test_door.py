@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.contexts import Context, Contexts, save
+from gateway.client.wire import ATTEMPTS
 from tests.gateway.cli.conftest import Crossway
 from tests.support.api_stub import HangUp, Played, page, playing, problem
 from tests.support.network_status import network
@@ -12,6 +13,7 @@ from tests.support.network_status import network
 TOKEN = "cw_member_from-the-file"
 ORDERS = page([{"id": "order_1", "state": "placed", "name": "web"}])
 ORDER = Played(status=202, headers={"ETag": '"1"'}, body={"id": "order_1", "state": "creating", "reason": ""})
+STEPS = page([{"step": "order.placed", "outcome": "done", "detail": "", "at": "2026-01-01T00:00:00Z"}])
 UNCHANGED = Played(status=304, headers={"ETag": '"1"'})
 CREATE = ("order", "create", "offer_1", "--size", "s", "--image", "i")
 
@@ -101,18 +103,28 @@ def test_what_cannot_come_is_not_waited_for(crossway: Crossway) -> None:
 
 
 def test_waiting_for_an_order(crossway: Crossway) -> None:
-    """--wait stays until the order has ended; the states on the way are told on stderr, the end is data."""
-    with playing(ORDER, ORDER, ended("fulfilled")) as stage:
+    """--wait stays until the order has ended; the steps on the way are told on stderr, the end is data."""
+    with playing(ORDER, ORDER, STEPS, ended("fulfilled"), STEPS) as stage:
         result = crossway(*CREATE, "--wait", "-o", "json", "--server", stage.server)
 
     assert result.exit_code == 0
     assert '"state": "fulfilled"' in result.stdout
-    assert result.stderr.splitlines() == ["order_1: creating", "order_1: fulfilled"]
+    assert result.stderr.splitlines() == ["waiting for order_1", "2026-01-01T00:00:00Z  +0.0 s  accepted"]
+
+
+def test_a_gateway_that_is_away_for_a_moment_ends_no_wait(crossway: Crossway) -> None:
+    """It hangs up while it is asked for the steps: they are shown with the next change."""
+    away = [HangUp()] * ATTEMPTS
+    with playing(ORDER, ORDER, *away, ended("fulfilled"), STEPS) as stage:
+        result = crossway(*CREATE, "--wait", "-o", "json", "--server", stage.server)
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.splitlines()[-1].endswith("accepted")
 
 
 def test_waiting_for_what_fails(crossway: Crossway) -> None:
     """An order that ends without a machine is data all the same, and exit code 1."""
-    with playing(ORDER, ORDER, ended("failed")) as stage:
+    with playing(ORDER, ORDER, STEPS, ended("failed"), STEPS) as stage:
         result = crossway(*CREATE, "--wait", "-o", "json", "--server", stage.server)
 
     assert result.exit_code == 1
@@ -122,7 +134,7 @@ def test_waiting_for_what_fails(crossway: Crossway) -> None:
 
 def test_waiting_in_vain_exits_6(crossway: Crossway) -> None:
     """What is not there in time exits 6; the time may come from the environment."""
-    with playing(ORDER, ORDER) as stage:
+    with playing(ORDER, ORDER, STEPS) as stage:
         result = crossway(*CREATE, "--wait", CROSSWAY_ORDER_CREATE_TIMEOUT="0", CROSSWAY_SERVER=stage.server)
 
     assert result.exit_code == 6
