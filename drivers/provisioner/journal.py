@@ -176,7 +176,10 @@ class Records(Protocol):
         ...
 
     async def unsent(self, limit: int) -> Sequence[tuple[MessageId, str]]:
-        """Return ids and bodies of up to ``limit`` results that the queue has not confirmed, oldest first."""
+        """Return ids and bodies of up to ``limit`` results that the queue has not confirmed, oldest first.
+
+        Of records that are shared, those of this process and those that nobody has sent for a while.
+        """
         ...
 
     async def mark_sent(self, message: MessageId, now_s: float) -> None:

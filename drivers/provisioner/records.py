@@ -31,6 +31,7 @@ class SqlRecords:
         """Take the engine, and as many threads as it has connections."""
         self._engine = engine
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="provision-records")
+        self._name: str | None = None  # of the process, where others share the tables
 
     async def receive_create(self, message: Creation, tags: Mapping[str, str], now_s: float) -> bool:
         """Note what is asked; False when the message was received before."""
@@ -53,13 +54,13 @@ class SqlRecords:
 
         def work(tx: Connection) -> Job:
             here_s = self._now_s(tx, now_s)
-            return statements.write(tx, _moved(job, here_s - now_s), results, here_s, release=release)
+            return statements.write(tx, _moved(job, here_s - now_s), results, here_s, self._name, release=release)
 
         return await self._run(work)
 
     async def unsent(self, limit: int) -> Sequence[tuple[MessageId, str]]:
         """Return ids and bodies of unconfirmed results, oldest first."""
-        return await self._run(lambda tx: statements.unsent(tx, limit))
+        return await self._run(lambda tx: statements.unsent(tx, limit, self._name, self._left_before_s(tx)))
 
     async def mark_sent(self, message: MessageId, now_s: float) -> None:
         """Note that the queue confirmed the result."""
@@ -80,6 +81,10 @@ class SqlRecords:
     def _now_s(self, tx: Connection, now_s: float) -> float:  # noqa: ARG002  # for records with a clock of their own
         """Return what time it is; the caller's clock shows ``now_s``."""
         return now_s
+
+    def _left_before_s(self, tx: Connection) -> float | None:  # noqa: ARG002  # for records that others share
+        """Return since when a result that is not sent counts as left lying; None: every one is ours to send."""
+        return None
 
     async def _receive(self, message: Message, now_s: float, note: Callable[[Connection, float], None]) -> bool:
         def work(tx: Connection) -> bool:

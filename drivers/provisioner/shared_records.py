@@ -7,6 +7,7 @@ often as it takes: every unit of work may be repeated, and without its records a
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self, TypeVar
@@ -31,6 +32,7 @@ CONNECTIONS: Final = 4  # of a process, whatever it does: servers run out of the
 CONNECT_TIMEOUT_S: Final = 10
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 3.0
+LEFT_AFTER_S: Final = 10.0  # whoever wrote a result sends it at once; after that anybody does
 FIELD: Final = "provision.database_url"
 _SETTINGS: Final = {
     # What was written must survive a power cut, whatever the server's default is: a create may follow it.
@@ -77,6 +79,7 @@ class PostgresqlRecords(SqlRecords):
         """Prepare the threads; use ``open``."""
         super().__init__(engine, threads=CONNECTIONS)
         self.clock = ServerClock(clock)
+        self._name = secrets.token_hex(8)
 
     @classmethod
     @asynccontextmanager
@@ -105,6 +108,9 @@ class PostgresqlRecords(SqlRecords):
 
     def _now_s(self, tx: Connection, now_s: float) -> float:  # noqa: ARG002  # a host's, which another's never meets
         return self.clock.look(tx)
+
+    def _left_before_s(self, tx: Connection) -> float:
+        return self.clock.look(tx) - LEFT_AFTER_S
 
     async def _run(self, work: Work[T]) -> T:
         pause_s = FIRST_PAUSE_S

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, func, select, update
+from sqlalchemy import Connection, Table, and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from catalog.errors import LeaseLost
@@ -117,8 +117,8 @@ def take(tx: Connection, now_s: float, lease_s: float, busy: Collection[Platform
     return None if subject is None else job_of(tx, subject)
 
 
-def write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *, release: bool) -> Job:
-    """Write how far ``job`` got, with its results; raises LeaseLost when another holder has it.
+def write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, by: str | None, *, release: bool) -> Job:
+    """Write how far ``job`` got, with its results, as the process ``by``; raises LeaseLost when another has it.
 
     May be repeated with the same results: nobody knows of a commit that was not answered whether it happened.
     """
@@ -142,14 +142,23 @@ def write(tx: Connection, job: Job, results: Sequence[Message], now_s: float, *,
     }
     tx.execute(update(JOBS).where(_J.subject == job.subject, _J.fence == job.fence).values(values))
     for result in results:
-        tx.execute(_insert(tx, OUTBOX).values(id=result.id, body=result.to_json()).on_conflict_do_nothing())
+        told = {"id": result.id, "body": result.to_json(), "by": by, "written_at_s": now_s}
+        tx.execute(_insert(tx, OUTBOX).values(told).on_conflict_do_nothing())
     return now
 
 
-def unsent(tx: Connection, limit: int) -> Sequence[tuple[MessageId, str]]:
-    """Return ids and bodies of results that the queue has not confirmed, oldest first."""
-    query = select(OUTBOX.c.id, OUTBOX.c.body).where(OUTBOX.c.sent_at_s.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
-    return tuple((MessageId(id_), body) for id_, body in tx.execute(query))
+def unsent(
+    tx: Connection, limit: int, by: str | None, left_before_s: float | None = None
+) -> Sequence[tuple[MessageId, str]]:
+    """Return ids and bodies of results that the queue has not confirmed, oldest first.
+
+    To the process ``by`` its own, and what others have left lying since before ``left_before_s``.
+    """
+    query = select(OUTBOX.c.id, OUTBOX.c.body).where(OUTBOX.c.sent_at_s.is_(None))
+    if left_before_s is not None:
+        query = query.where(or_(OUTBOX.c.by == by, OUTBOX.c.written_at_s < left_before_s))
+    found = tx.execute(query.order_by(OUTBOX.c.seq).limit(limit))
+    return tuple((MessageId(id_), body) for id_, body in found)
 
 
 def mark_sent(tx: Connection, message: MessageId, now_s: float) -> None:

@@ -77,6 +77,9 @@ OUTBOX = Table(
     Column("id", String, nullable=False, unique=True),
     Column("body", String, nullable=False),
     Column("sent_at_s", Float),
+    # Which of the processes that share the tables wrote it, and when: that one sends it, as long as it lives.
+    Column("by", String),
+    Column("written_at_s", Float),
     Index("ix_outbox_unsent", "sent_at_s", "seq"),
 )
 # Below which epoch of its grant a platform's work is refused. For machines "platform" holds the platform alone, for
@@ -89,17 +92,22 @@ ENDED = Table(
 )
 # What this release added to files of earlier ones; in those its values are null.
 ASSET_COLUMNS = ("kind", "capability", "size_gib", "parent", "options")
-_ADDED = tuple(JOBS.c[each] for each in ("key_pair", "network", "written_at_s", "epoch", "told", *ASSET_COLUMNS))
+_ADDED = {
+    JOBS: ("key_pair", "network", "written_at_s", "epoch", "told", *ASSET_COLUMNS),
+    OUTBOX: ("by", "written_at_s"),
+}
 
 
 def make_ready(tx: Connection, schema: str | None = None) -> None:
     """Make what is missing of the tables; ``schema``: where the engine has them instead of in the default one."""
     METADATA.create_all(tx)
-    present = {each["name"] for each in inspect(tx).get_columns(JOBS.name, schema=schema)}
-    where = JOBS.name if schema is None else f"{schema}.{JOBS.name}"
-    for column in _ADDED:
-        if column.name not in present:
-            tx.exec_driver_sql(f"ALTER TABLE {where} ADD COLUMN {column.name} {column.type.compile(tx.dialect)}")
+    for table, added in _ADDED.items():
+        present = {each["name"] for each in inspect(tx).get_columns(table.name, schema=schema)}
+        where = table.name if schema is None else f"{schema}.{table.name}"
+        for name in added:
+            if name not in present:
+                kind = table.c[name].type.compile(tx.dialect)
+                tx.exec_driver_sql(f'ALTER TABLE {where} ADD COLUMN "{name}" {kind}')
 
 
 def void_leases(tx: Connection) -> None:

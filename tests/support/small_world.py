@@ -130,12 +130,12 @@ class SmallWorld:
         self.server = str(self.gateway.ready()["listening"])
         return self.gateway
 
-    def start_provisioner(self, die_at: str | None = None, *, settings: str = "") -> Program:
+    def start_provisioner(self, die_at: str | None = None, *, settings: str = "", name: str = "provisioner") -> Program:
         """Start a provisioner on the state it left, reaching the gateway as ``settings`` say; as with the gateway."""
-        state_dir = _made(self.folder / "provisioner")
+        state_dir = _made(self.folder / name)
         shared = state_dir / SECRET_FILE
         shutil.copy(self.state_dir / SECRET_FILE, shared)
-        config = self.folder / "provisioner.toml"
+        config = self.folder / f"{name}.toml"
         config.write_text(f'[gateway]\nstate_dir = "{state_dir}"\n[orders]\npoll_period_s = 0.1\n{settings}')
         provisioner = self._start("provision", config, die_at)
         provisioner.ready()

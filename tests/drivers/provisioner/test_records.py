@@ -98,10 +98,10 @@ def test_a_job_and_its_results_outlive_the_process(place: Place) -> None:
         await records.write(replace(job, due_at_s=NOW_S), [CREATED], NOW_S, release=False)
 
     async def after(records: SqlRecords) -> None:
+        clock.advance(90.0)
         assert [message_id for message_id, _ in await records.unsent(10)] == [CREATED.id]
         await records.mark_sent(CREATED.id, NOW_S)
         assert await records.unsent(10) == ()
-        clock.advance(90.0)
         job = await taken(records, clock)
         assert (job.phase, job.cloud_id, job.fence) == (Phase.BOOTING, "vm-1", 2)
         assert job.failure == Failure(code="c", reason="r", retryable=True)

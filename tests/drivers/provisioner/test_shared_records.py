@@ -137,6 +137,7 @@ def test_two_provisioners_with_clocks_apart_create_once(served: ServerPlace) -> 
             while await second.work_one() or await first.work_one():
                 pass
             served.clock.advance(5.0)
+        await first.publish_results()
         await second.publish_results()
 
     together(served, story)
@@ -247,6 +248,24 @@ def test_ends_of_epochs_that_race_leave_the_latest(served: ServerPlace) -> None:
     together(served, story)
 
 
+def test_a_result_is_sent_by_whoever_wrote_it_as_long_as_that_lives(served: ServerPlace) -> None:
+    """Two processes do not send everything twice; what one left lying the other sends after a while."""
+
+    async def story(one: PostgresqlRecords, other: PostgresqlRecords) -> None:
+        await one.receive_create(create("m", 1.0), {}, 1.0)
+        job = await one.take(1.0, 90.0, ())
+        assert job is not None
+        await one.write(job, [created(job)], one.clock.now_s(), release=True)
+        assert [message for message, _ in await one.unsent(10)] == ["created_m"]
+        assert await other.unsent(10) == ()
+        served.clock.advance(11.0)
+        assert [message for message, _ in await other.unsent(10)] == ["created_m"]
+        await other.mark_sent(MessageId("created_m"), other.clock.now_s())
+        assert await one.unsent(10) == ()
+
+    together(served, story)
+
+
 def test_tables_of_an_earlier_release_are_brought_up_to_date(served: ServerPlace) -> None:
     """A column that is missing is added at the start, also while a process of the earlier release is at work."""
 
@@ -255,9 +274,12 @@ def test_tables_of_an_earlier_release_are_brought_up_to_date(served: ServerPlace
             await earlier.receive_create(create("m", 1.0), {}, 1.0)
             with psycopg.connect(served.url, autocommit=True) as admin:
                 admin.execute(f"ALTER TABLE {SCHEMA}.job DROP COLUMN told".encode())
+                admin.execute(f'ALTER TABLE {SCHEMA}.outbox DROP COLUMN "by"'.encode())
             async with served.open() as later:
                 job = await later.take(1.0, 90.0, ())
                 assert job is not None
                 assert (job.subject, job.told) == ("m", None)
+                await later.write(job, [created(job)], 1.0, release=True)
+                assert len(await later.unsent(1)) == 1
 
     asyncio.run(story())
