@@ -28,6 +28,7 @@ from tests.support.sshd import Sshd, free_port
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+KILLABLE = Path(__file__).with_name("killable.py")
 PATIENCE_S = 60.0
 SECRET_FILE = "egress.secret"  # what gateway and provisioner share
 PLATFORM = "private"
@@ -95,6 +96,7 @@ class SmallWorld:
     gateway: Program | None = None
     settings: str = ""
     listen: str = ""  # "": a unix socket in the folder
+    program: Path = KILLABLE
     platform_token: str = ""
     server: str = ""
     programs: list[Program] = field(default_factory=list)
@@ -142,9 +144,8 @@ class SmallWorld:
         return provisioner
 
     def _start(self, program: str, config: Path, die_at: str | None) -> Program:
-        script = Path(__file__).with_name("killable.py")
         more = [die_at] if die_at else []
-        argv = [sys.executable, str(script), program, str(config), *more]
+        argv = [sys.executable, str(self.program), program, str(config), *more]
         started = start(argv, self.folder / f"{config.stem}.log")
         self.programs.append(started)
         return started
