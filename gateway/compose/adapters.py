@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from catalog.clouds import CloudAccount, CloudDriver
 from catalog.orders.steps import UNWATCHED
 from catalog.platforms import AccountCheck
-from catalog.ports import Checkpoint, Clock, Dialer
+from catalog.ports import Checkpoint, Clock, Dialer, MessageQueue
 from catalog.prices.ports import PublishedPriceLists
 from drivers import registry
 from drivers.clouds.policy import CallPolicy
 from gateway.clock import SystemClock
 from gateway.connections.passing import OpenNative
 from routing.probe.probers import RawSockets
+
+
+def _as_it_is(queue: MessageQueue) -> MessageQueue:
+    return queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,5 +29,6 @@ class Adapters:
     providers: tuple[str, ...] = field(default_factory=registry.providers)
     check_account: AccountCheck = registry.check
     open_native: OpenNative = registry.native_passage
+    over_queue: Callable[[MessageQueue], MessageQueue] = _as_it_is  # what speaks to the queue that the settings name
     published_prices: PublishedPriceLists = registry.published_prices
     raw_sockets: RawSockets | None = None  # opened before the process gave up the right to; None: opened when needed

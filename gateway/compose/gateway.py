@@ -53,7 +53,9 @@ async def gateway(settings: Settings, adapters: Adapters | None = None) -> Async
         parts = await stack.enter_async_context(connections(settings, adapters, keys, database))
         search = SearchIndex()
         relays = _relays(settings, adapters, keys, database)
-        queue = await stack.enter_async_context(message_queue(settings.queue, state_dir, database, adapters.clock))
+        queue = adapters.over_queue(
+            await stack.enter_async_context(message_queue(settings.queue, state_dir, database, adapters.clock))
+        )
         work = await stack.enter_async_context(
             background_work(settings, adapters, keys, database, parts=parts, search=search, queue=queue)
         )

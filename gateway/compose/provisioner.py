@@ -33,7 +33,7 @@ async def provisioner(settings: Settings, adapters: Adapters | None = None) -> A
     prepare_state_dir(state_dir)
     keys = EgressKeys.load(state_dir / settings.provision.secret_file)
     calls = policies.call_policy(settings)
-    queue = broker(settings.queue, state_dir)
+    queue = adapters.over_queue(broker(settings.queue, state_dir))
     await queue.prepare()
     try:
         async with (

@@ -1,10 +1,11 @@
 """Orders from request to machine: ``python -m tests.bench.orders [--json] [--orders N]``.
 
-One JSON object a line: name, value, unit, bar, ok. One gateway process, real sshd relays, and a cloud process that
-answers each call in 5 to 30 ms; its machines boot at once. ``sqlite``: everything in SQLite with synchronous=FULL.
-``postgresql``: the catalog in PostgreSQL and the messages in RabbitMQ, both private. Throughput is that of 64 tenants
-who each order again when the last order has ended. Answers are timed from the moment at which an order was due to
-be sent, at 100 of them a second, whether or not earlier ones were answered.
+One JSON object a line: name, value, unit, bar, ok. Real sshd relays, and a cloud process that answers each call in 5 to
+30 ms; its machines boot at once. ``sqlite``: one process, everything in SQLite with synchronous=FULL. ``postgresql``:
+gateway and provisioner in a process each, the catalog in PostgreSQL and the messages in RabbitMQ, both private.
+
+Throughput is that of 64 tenants who each order again when the last order has ended. Answers are timed from the moment
+at which an order was due to be sent, at 100 of them a second, whether or not earlier ones were answered.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from tests.bench.chaos.worlds import OrderingWorld, ordering_world
 from tests.support import postgresql, rabbitmq
 from tests.support.figures import Figures
+from tests.support.sshd import free_port
 
 TENANTS = 64
 ANSWERS_PER_S = 100.0
@@ -60,8 +62,10 @@ def _on_servers() -> Iterator[OrderingWorld]:
         broker = stack.enter_context(rabbitmq.running())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         url = stack.enter_context(database.fresh(postgresql.MIGRATED))
-        settings = f'[database]\nurl = "{url}"\n[queue]\nurl = "{broker.url}"\n'
-        yield stack.enter_context(ordering_world(folder, settings=settings))
+        shared = f'[queue]\nurl = "{broker.url}"\n[provision]\nlisten = "127.0.0.1:{free_port()}"\n'
+        ordering = stack.enter_context(ordering_world(folder, settings=f'[database]\nurl = "{url}"\n{shared}'))
+        ordering.world.start_provisioner(settings=shared)
+        yield ordering
 
 
 if __name__ == "__main__":

@@ -74,6 +74,11 @@ class PostgresqlServer:
         rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
         self.run("SELECT pg_reload_conf()")
 
+    @property
+    def is_up(self) -> bool:
+        """Return whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the server on its folder, and wait until it answers."""
         options = [part for name, value in _FAST.items() for part in ("-c", f"{name}={value}")]

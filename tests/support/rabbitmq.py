@@ -82,6 +82,11 @@ class RabbitmqServer:
         """Return where it takes connections, on loopback."""
         return self._node.port
 
+    @property
+    def is_up(self) -> bool:
+        """Return whether its process runs."""
+        return self._broker is not None and self._broker.poll() is None
+
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         if not self._programs:

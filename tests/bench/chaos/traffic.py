@@ -28,6 +28,7 @@ class Traffic:
     accepted: dict[str, str] = field(default_factory=dict)  # order ids by key
     answers_s: list[float] = field(default_factory=list)
     ended: int = 0
+    more_ended: asyncio.Condition = field(default_factory=asyncio.Condition)
     _waiting: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def flow(self, count: int, *, under_way: int, within_s: float) -> None:
@@ -37,7 +38,9 @@ class Traffic:
         async def one_after_another(http: aiohttp.ClientSession) -> None:
             for number in keys:
                 await self._end_of(await self._order(http, f"flow-{number}"))
-                self.ended += 1
+                async with self.more_ended:
+                    self.ended += 1
+                    self.more_ended.notify_all()
 
         async with asyncio.timeout(within_s), self._session() as http, asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(self._look_for_ever(http))
@@ -45,6 +48,11 @@ class Traffic:
                 for _ in range(under_way):
                     tenants.create_task(one_after_another(http))
             looking.cancel()
+
+    async def until_ended(self, count: float) -> None:
+        """Wait until ``count`` orders of the flow have ended."""
+        async with self.more_ended:
+            await self.more_ended.wait_for(lambda: self.ended >= count)
 
     async def arrive(self, count: int, *, per_s: float, within_s: float) -> None:
         """Order ``count`` machines at the moments of an even rate, whether or not the earlier ones are answered."""

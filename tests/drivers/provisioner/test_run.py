@@ -206,6 +206,40 @@ def test_a_creation_that_outlives_its_holder_is_adopted(place: Place) -> None:
     assert len(bench.outlet.results(MachineCreated)) == 1
 
 
+def test_a_holder_that_was_stopped_for_twice_its_lease_leaves_no_second_machine(tmp_path: Path) -> None:
+    """Stopped with its creation on its lips, it creates when it goes on: no cloud can fence that, so it is swept.
+
+    Its lease of 5 s is over after 10 s, and another holder made and reported a machine within 100 s more; whatever the
+    first one writes then is refused, and only the reported machine is left.
+    """
+
+    async def story(bench: Bench) -> None:
+        stopped = bench.cloud.hold_creations = asyncio.Event()
+        first, second = bench.another(SHORT), bench.another(SHORT)
+        await first.receive(create())
+        async with asyncio.TaskGroup() as tasks:
+            holder = tasks.create_task(first.work_one())
+            await bench.cloud.creation_begun.wait()
+            bench.cloud.hold_creations = None
+            bench.clock.advance(2 * SHORT.lease_s)
+            for _ in range(20):
+                while await second.work_one():
+                    """Go on with what is due."""
+                bench.clock.advance(5.0)
+            await second.publish_results()
+            assert len(bench.outlet.results(MachineCreated)) == 1
+            stopped.set()
+            await holder
+        assert len(bench.cloud.present) == 2
+        await bench.until_idle()
+
+    bench = on_bench(tmp_path, story)
+
+    (created,) = bench.outlet.results(MachineCreated)
+    assert isinstance(created, MachineCreated)
+    assert [each.cloud_id for each in bench.cloud.present] == [created.cloud_id]
+
+
 @pytest.mark.parametrize(
     ("lie", "code", "retryable"),
     [
