@@ -206,7 +206,7 @@ def test_a_creation_that_outlives_its_holder_is_adopted(place: Place) -> None:
     assert len(bench.outlet.results(MachineCreated)) == 1
 
 
-def test_a_holder_that_was_stopped_for_twice_its_lease_leaves_no_second_machine(tmp_path: Path) -> None:
+def test_a_holder_that_was_stopped_for_twice_its_lease_leaves_no_second_machine(place: Place) -> None:
     """Stopped with its creation on its lips, it creates when it goes on: no cloud can fence that, so it is swept.
 
     Its lease of 5 s is over after 10 s, and another holder made and reported a machine within 100 s more; whatever the
@@ -233,7 +233,7 @@ def test_a_holder_that_was_stopped_for_twice_its_lease_leaves_no_second_machine(
         assert len(bench.cloud.present) == 2
         await bench.until_idle()
 
-    bench = on_bench(tmp_path, story)
+    bench = on_bench(place, story)
 
     (created,) = bench.outlet.results(MachineCreated)
     assert isinstance(created, MachineCreated)
