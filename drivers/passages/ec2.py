@@ -32,6 +32,7 @@ ACTIONS: Final[Mapping[str, tuple[Capability, str]]] = {
     "StartInstances": (Capability.MACHINE, "start"),
     "StopInstances": (Capability.MACHINE, "stop"),
     "RebootInstances": (Capability.MACHINE, "reboot"),
+    "GetConsoleOutput": (Capability.MACHINE, "console"),
     "TerminateInstances": (Capability.MACHINE, "destroy"),
     "DescribeImages": (Capability.IMAGE, "list"),
     "DescribeInstanceTypes": (Capability.SIZE, "list"),

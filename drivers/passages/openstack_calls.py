@@ -61,7 +61,12 @@ TABLES: Final[Mapping[str, tuple[_Row, ...]]] = {
     "image": _IMAGE,
     **dict.fromkeys(_VOLUMES, _VOLUME),
 }
-ACTIONS: Final[Mapping[str, str]] = {"os-start": "start", "os-stop": "stop", "reboot": "reboot"}
+ACTIONS: Final[Mapping[str, str]] = {
+    "os-start": "start",
+    "os-stop": "stop",
+    "reboot": "reboot",
+    "os-getConsoleOutput": "console",
+}
 _ACTION: Final = re.compile(rf"{_VERSION}{_PROJECT}/servers/{_ID}/action")
 _VERSIONS: Final = re.compile(rf"({_VERSION}{_PROJECT})?/?")
 # What a new machine may say of itself. Volumes made along with it are not among it: nobody granted them.

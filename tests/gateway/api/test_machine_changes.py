@@ -41,6 +41,9 @@ def test_what_is_wanted_is_asked_of_the_cloud(tmp_path: Path) -> None:
             cloud_id = before["cloud_id"]
             wanted = [("rebuild", cloud_id, "i1"), ("resize", cloud_id, "s2"), ("rename", cloud_id, now["name"])]
             assert world.changes.asked == wanted
+            told = (await world.call("tenant", "GET", f"/v1/events?subject={before['id']}")).body["items"]
+            assert [each["data"]["size"] for each in told][-3:] == ["s1", "s2", "s2"]
+            assert told[-1]["data"]["name"] == now["name"]
             done = (await world.call("admin", "GET", "/v1/audit?limit=200")).body["items"]
             deeds = [(each["action"], each["result"]) for each in done if each["subject"] == before["id"]]
             for deed in CHANGES:
