@@ -127,7 +127,8 @@ class Proof:
     request: str  # such as "DescribeImages" or "DryRun RunInstances"
     detail: str = ""
     request_id: str = ""  # "" where the cloud gives none
-    lacking: tuple[str, ...] = ()  # verbs of an allowed capability that are proved not to be; ``detail`` says by what
+    # Verbs of an allowed capability that are proved not to be, ``detail`` says by what; or that its kind of cloud has not.
+    lacking: tuple[str, ...] = ()
 
 
 class MachineAction(StrEnum):

@@ -6,9 +6,12 @@ not overridden is refused.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from catalog.clouds import Proof
 from catalog.errors import CloudRefused, CloudTimedOut
+from catalog.messages.handshake import Capability
 from drivers.clouds.policy import CallPolicy
 
 T = TypeVar("T")
@@ -21,6 +24,14 @@ class Changing:
     """One account's changes of machines. Implements ``catalog.clouds.MachineChanges``."""
 
     policy: CallPolicy
+
+    def told_lacking(self, proof: Proof) -> Proof:
+        """Return ``proof``; one of machines says which changes there is no way to make here: they are on no offer."""
+        if proof.capability != Capability.MACHINE or not proof.allowed:
+            return proof
+        deeds = ("rebuild", "resize", "rename", "console")
+        cannot = [deed for deed in deeds if getattr(type(self), f"_{deed}") is getattr(Changing, f"_{deed}")]
+        return replace(proof, lacking=(*proof.lacking, *cannot))
 
     async def rebuild(self, cloud_id: str, image: str) -> None:
         """Ask for the machine's own disk to be made anew from ``image``."""

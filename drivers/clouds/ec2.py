@@ -333,10 +333,6 @@ class Ec2Cloud(GenericCloud):
     def _is_exhausted(self, error: BaseHTTPError) -> bool:
         return str(error.message).startswith(_EXHAUSTED)
 
-    def _rebuild(self, driver: Any, cloud_id: str, image: str) -> None:
-        del driver, cloud_id, image
-        raise CloudRefused("EC2 does not make a machine's disk anew", field="action", fix="order another machine")
-
     def _resize(self, driver: Any, cloud_id: str, size: str, *, is_begun: bool) -> bool:
         del is_begun
         machine = self._one(driver, cloud_id)

@@ -90,13 +90,14 @@ class GenericCloud(Parsing, Changing, ABC):
         wanted = _known(capability)
         try:
             return await self._bridge.call(
-                lambda: self._witnessed(self._prove(self._driver(), wanted)),
+                lambda: self.told_lacking(self._witnessed(self._prove(self._driver(), wanted))),
                 repeatable=True,
                 body_limit_bytes=self.policy.short_list_bytes,
             )
         except AnswerTooLong:
             # It was answered, and at length; no more is asked of a proof.
-            return Proof(capability=wanted, allowed=True, request=f"list {wanted}s", detail="a long list")
+            proof = Proof(capability=wanted, allowed=True, request=f"list {wanted}s", detail="a long list")
+            return self.told_lacking(proof)
 
     async def rights(self) -> Sequence[Proof]:
         """Return what the account could do, as far as that is told without reading anything of it."""

@@ -168,15 +168,18 @@ def test_all_but_create_may_be_repeated(cloud: AnyCloud) -> None:
 
 # What the driver of each cloud can change of a machine; all else it refuses.
 CHANGES = {"simulated": {"rebuild", "resize", "rename", "console"}, "ec2": {"resize", "rename", "console"}}
+EVERY_CHANGE = CHANGES["simulated"]
 OTHER_SIZES = {"simulated": "s2", "ec2": "t3.small"}
 
 
 def test_a_machine_becomes_another_where_its_cloud_can(cloud: AnyCloud) -> None:
     """Made anew, of another size, called otherwise: the cloud tells it so, and our marks are still on it.
 
-    Each may be repeated. Where the cloud cannot, it is refused in words, and the machine is as it was.
+    Each may be repeated. Where the cloud cannot, it is refused in words, the machine is as it was, and the proof of
+    what the account may do says so: what is lacking is on no offer.
     """
     can = CHANGES.get(cloud.provider, set())
+    assert set(on_driver(cloud, lambda driver: driver.prove("machine")).lacking) == EVERY_CHANGE - can
     wanted = {
         "rebuild": IMAGES[cloud.provider],
         "resize": OTHER_SIZES.get(cloud.provider, "larger"),
