@@ -38,6 +38,8 @@ _SETTINGS: Final = {
     # What was written must survive a power cut, whatever the server's default is: a create may follow it.
     "synchronous_commit": "on",
     "lock_timeout": "5s",
+    # A process that is held up in the middle of a transaction holds up the others for no longer than that.
+    "idle_in_transaction_session_timeout": "5s",
     # A dead peer's locks are let go within half a minute, not two hours.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

@@ -4,7 +4,8 @@ Each opening of the records is what a process of its own has: an engine with con
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator, KeysView
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -244,6 +245,45 @@ def test_ends_of_epochs_that_race_leave_the_latest(served: ServerPlace) -> None:
         job = await one.job(MachineId("m"))
         assert job is not None
         assert job.refused_below == RIVALS - 1
+
+    together(served, story)
+
+
+class HeldUp(dict[str, str]):
+    """Tags that are read in the middle of a transaction, and hold up whoever reads them there until let go."""
+
+    def __init__(self) -> None:
+        super().__init__({"held": "up"})
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def keys(self) -> KeysView[str]:
+        """Return the names, when it is time."""
+        self.reached.set()
+        self.go_on.wait()
+        return super().keys()
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names, when it is time."""
+        return iter(self.keys())
+
+
+def test_a_process_that_is_held_up_in_a_transaction_holds_up_no_other(served: ServerPlace) -> None:
+    """Stopped with a message half noted: the server ends that, the other notes it, and once awake the first knows."""
+
+    async def story(stopped: PostgresqlRecords, other: PostgresqlRecords) -> None:
+        tags = HeldUp()
+        async with asyncio.TaskGroup() as tasks:
+            held_up = tasks.create_task(stopped.receive_create(create("m", 1.0), tags, 1.0))
+            try:
+                await asyncio.to_thread(tags.reached.wait)
+                assert await other.receive_create(create("m", 1.0), {"noted": "once"}, 1.0)
+                assert not held_up.done()
+            finally:
+                tags.go_on.set()
+        assert not held_up.result()
+        job = await stopped.job(MachineId("m"))
+        assert job is not None
+        assert job.tags == {"noted": "once"}
 
     together(served, story)
 
