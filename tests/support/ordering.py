@@ -46,10 +46,11 @@ from catalog.ports import Checkpoint
 from catalog.store import machines, outbox, rows
 from catalog.store.database import Database
 from drivers.provisioner.journal import ProvisionPolicy
-from drivers.provisioner.records import SqliteRecords
+from drivers.provisioner.records import SqliteRecords, SqlRecords
 from drivers.provisioner.run import Provisioner
 from tests.support.clocks import ManualClock
 from tests.support.doubles import KillingCheckpoint, MemoryCloud, MemoryClouds
+from tests.support.records import Place
 
 PLATFORM = PlatformId("platform_P")
 OFFER = OfferId("offer_P")
@@ -145,7 +146,7 @@ class Life:
     """One process: both applications over the queue."""
 
     database: Database
-    records: SqliteRecords
+    records: SqlRecords
     queue: InDatabaseQueue
     provisioner: Provisioner
     settler: Settler
@@ -219,12 +220,13 @@ async def life(
     checkpoint: KillingCheckpoint | None = None,
     quota: int | None = None,
     policy: ProvisionPolicy | None = None,
+    place: Place | None = None,
 ) -> AsyncIterator[Life]:
-    """Start both applications with fresh objects on the files of ``folder``."""
+    """Start both applications with fresh objects on the files of ``folder``, or the provisioner's at ``place``."""
     watched = checkpoint or KillingCheckpoint()
     async with (
         seeded_database(folder, clock, quota=quota) as database,
-        SqliteRecords.open(folder / "provisioner.sqlite3") as records,
+        place.open() if place else SqliteRecords.open(folder / "provisioner.sqlite3") as records,
     ):
         queue = InDatabaseQueue(database, clock, QueuePolicy())
         await queue.prepare()

@@ -17,6 +17,7 @@ from drivers.provisioner.steps import PROVISION_STEPS
 from tests.support.clocks import ManualClock
 from tests.support.doubles import Crash, KillingCheckpoint, Lie, MemoryCloud
 from tests.support.ordering import OWNER, Life, life
+from tests.support.records import Place, ServerPlace
 
 STEPS = ORDER_STEPS + PROVISION_STEPS
 
@@ -37,11 +38,13 @@ async def client(alive: Life) -> None:
         await alive.database.write(lambda tx: cancel(tx, unwanted.id, alive.clock.now_s(), checkpoint=alive.checkpoint))
 
 
-async def story(folder: Path, clock: ManualClock, cloud: MemoryCloud, checkpoint: KillingCheckpoint) -> bool:
+async def story(
+    folder: Path, clock: ManualClock, cloud: MemoryCloud, checkpoint: KillingCheckpoint, place: Place | None = None
+) -> bool:
     """Live until everything has ended; False when the checkpoint killed us on the way."""
     ended = False
     try:
-        async with life(folder, clock, cloud, checkpoint=checkpoint) as alive:
+        async with life(folder, clock, cloud, checkpoint=checkpoint, place=place) as alive:
             await alive.database.write(lambda tx: build_pool(tx, clock.now_s()))
             if not await alive.orders():
                 await alive.settled()
@@ -91,6 +94,20 @@ def test_dying_at_any_step_leaves_one_machine_per_order(step: str, nth: int, tmp
     assert checkpoint.killed, f"the story never reaches {step}"
     assert not ended
     assert asyncio.run(story(tmp_path, clock, cloud, KillingCheckpoint()))
+
+
+@pytest.mark.parametrize("step", PROVISION_STEPS)
+def test_dying_with_records_that_others_share_leaves_one_machine_per_order(
+    step: str, tmp_path: Path, served: ServerPlace
+) -> None:
+    """On a server nobody voids the dead one's leases, nor sends its results at once: its next life ends all the same."""
+    cloud = lying_cloud(served.clock)
+    checkpoint = KillingCheckpoint(step)
+
+    assert not asyncio.run(story(tmp_path, served.clock, cloud, checkpoint, served))
+
+    assert checkpoint.killed, f"the story never reaches {step}"
+    assert asyncio.run(story(tmp_path, served.clock, cloud, KillingCheckpoint(), served))
 
 
 def test_dying_again_and_again(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_a_process_that_is_held_up_in_a_transaction_holds_up_no_other(served: Se
 
     async def story(stopped: PostgresqlRecords, other: PostgresqlRecords) -> None:
         tags = HeldUp()
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             held_up = tasks.create_task(stopped.receive_create(create("m", 1.0), tags, 1.0))
             try:
                 await asyncio.to_thread(tags.reached.wait)
