@@ -127,7 +127,7 @@ class Proof:
     request: str  # such as "DescribeImages" or "DryRun RunInstances"
     detail: str = ""
     request_id: str = ""  # "" where the cloud gives none
-    # Verbs of an allowed capability that are proved not to be (``detail`` says by what), or that its kind of cloud lacks.
+    # Verbs of an allowed capability that are proved not to be, as ``detail`` says; or for which the cloud has no way.
     lacking: tuple[str, ...] = ()
 
 
