@@ -1,30 +1,27 @@
 """Carry messages from the outbox to the queue, and mark them only after the queue confirmed (S4)."""
 
-from catalog.messages.contracts import from_json
+from collections.abc import Sequence
+
+from catalog.messages.publishing import BATCH, publish_batch
 from catalog.model.ids import MessageId
 from catalog.ports import Checkpoint, Clock, MessageQueue
 from catalog.store import outbox
 from catalog.store.database import Database
 
-BATCH = 100
-
 
 async def dispatch_outbox(database: Database, queue: MessageQueue, clock: Clock, checkpoint: Checkpoint) -> int:
-    """Publish every unsent message, oldest first, and return how many. May be repeated and interrupted anywhere.
+    """Publish every unsent message, begun oldest first, and return how many. May be repeated and interrupted anywhere.
 
     Dying between the queue's confirmation and our mark publishes a message twice; its id makes that harmless.
     """
+
+    async def mark(confirmed: Sequence[MessageId]) -> None:
+        now_s = clock.now_s()
+        await database.write(lambda tx: outbox.mark_sent(tx, confirmed, now_s))
+
     published = 0
     while batch := await database.read(lambda tx: outbox.unsent(tx, BATCH)):
-        for row in batch:
-            checkpoint.reached("order.publish.begin")
-            await queue.publish(row.topic, from_json(row.body))
-            checkpoint.reached("order.publish.end")
-            await _mark(database, row.id, clock.now_s())
-            checkpoint.reached("order.marked")
-            published += 1
+        outgoing = [(row.id, row.topic, row.body) for row in batch]
+        await publish_batch(queue, outgoing, mark, checkpoint=checkpoint, application="order")
+        published += len(batch)
     return published
-
-
-async def _mark(database: Database, message_id: MessageId, now_s: float) -> None:
-    await database.write(lambda tx: outbox.mark_sent(tx, message_id, now_s))

@@ -40,11 +40,11 @@ def unsent(tx: Session, limit: int) -> Sequence[OutboxMessage]:
     ).all()
 
 
-def mark_sent(tx: Session, message_id: MessageId, now_s: float) -> None:
-    """Note that the queue confirmed the message. May be repeated."""
+def mark_sent(tx: Session, messages: Sequence[MessageId], now_s: float) -> None:
+    """Note that the queue confirmed the messages. May be repeated."""
     tx.execute(
         update(OutboxMessage)
-        .where(rows.column(OutboxMessage, "id") == message_id)
+        .where(rows.column(OutboxMessage, "id").in_(messages))
         .values(sent_at_s=now_s, updated_at_s=now_s)
         .execution_options(synchronize_session=False)
     )

@@ -182,8 +182,8 @@ class Records(Protocol):
         """
         ...
 
-    async def mark_sent(self, message: MessageId, now_s: float) -> None:
-        """Note that the queue confirmed the result. May be repeated."""
+    async def mark_sent(self, messages: Sequence[MessageId], now_s: float) -> None:
+        """Note that the queue confirmed the results. May be repeated."""
         ...
 
     async def tidy(self, before_s: float) -> int:

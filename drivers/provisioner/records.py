@@ -62,9 +62,9 @@ class SqlRecords:
         """Return ids and bodies of unconfirmed results, oldest first."""
         return await self._run(lambda tx: statements.unsent(tx, limit, self._name, self._left_before_s(tx)))
 
-    async def mark_sent(self, message: MessageId, now_s: float) -> None:
-        """Note that the queue confirmed the result."""
-        await self._run(lambda tx: statements.mark_sent(tx, message, self._now_s(tx, now_s)))
+    async def mark_sent(self, messages: Sequence[MessageId], now_s: float) -> None:
+        """Note that the queue confirmed the results."""
+        await self._run(lambda tx: statements.mark_sent(tx, messages, self._now_s(tx, now_s)))
 
     async def tidy(self, before_s: float) -> int:
         """Forget messages received or sent before ``before_s`` and jobs that were over before it; return how many."""

@@ -7,6 +7,7 @@ restart the journal alone says what is left to do.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 from catalog.clouds import Clouds
 from catalog.messages.bell import Bell
@@ -21,16 +22,14 @@ from catalog.messages.contracts import (
     DestroyMachine,
     EndEpoch,
     Message,
-    from_json,
 )
-from catalog.model.ids import PlatformId
+from catalog.messages.publishing import BATCH, publish_batch
+from catalog.model.ids import MessageId, PlatformId
 from catalog.ports import Checkpoint, Clock, MessageQueue
 from drivers.provisioner.journal import TAG_OWNER, ProvisionPolicy, Records
 from drivers.provisioner.work import Work
 
 log = logging.getLogger(__name__)
-
-BATCH = 100
 
 
 class Provisioner:
@@ -111,15 +110,15 @@ class Provisioner:
 
     async def publish_results(self) -> int:
         """Publish every result that the queue has not confirmed, and return how many. May be interrupted anywhere."""
+
+        async def mark(confirmed: Sequence[MessageId]) -> None:
+            await self._records.mark_sent(confirmed, self._clock.now_s())
+
         published = 0
         while batch := await self._records.unsent(BATCH):
-            for message_id, body in batch:
-                self._checkpoint.reached("provision.publish.begin")
-                await self._queue.publish(TO_ORDERS, from_json(body))
-                self._checkpoint.reached("provision.publish.end")
-                await self._records.mark_sent(message_id, self._clock.now_s())
-                self._checkpoint.reached("provision.marked")
-                published += 1
+            outgoing = [(message_id, TO_ORDERS, body) for message_id, body in batch]
+            await publish_batch(self._queue, outgoing, mark, checkpoint=self._checkpoint, application="provision")
+            published += len(batch)
         return published
 
     async def _work_for_ever(self) -> None:

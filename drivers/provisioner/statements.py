@@ -161,9 +161,9 @@ def unsent(
     return tuple((MessageId(id_), body) for id_, body in found)
 
 
-def mark_sent(tx: Connection, message: MessageId, now_s: float) -> None:
-    """Note that the queue confirmed the result."""
-    tx.execute(update(OUTBOX).where(OUTBOX.c.id == message).values(sent_at_s=now_s))
+def mark_sent(tx: Connection, messages: Sequence[MessageId], now_s: float) -> None:
+    """Note that the queue confirmed the results."""
+    tx.execute(update(OUTBOX).where(OUTBOX.c.id.in_(messages)).values(sent_at_s=now_s))
 
 
 def held_by_others(tx: Connection, job: Job) -> Collection[str]:

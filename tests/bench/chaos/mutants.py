@@ -81,8 +81,7 @@ async def without_outbox(applications: Applications) -> Order:
         tx.flush()
         told = outbox.unsent(tx, 100)
         messages = [(each.topic, from_json(each.body)) for each in told]
-        for each in told:
-            outbox.mark_sent(tx, each.id, applications.clock.now_s())
+        outbox.mark_sent(tx, [each.id for each in told], applications.clock.now_s())
         return order, messages
 
     order, messages = await applications.database.write(work)

@@ -100,7 +100,7 @@ def test_a_job_and_its_results_outlive_the_process(place: Place) -> None:
     async def after(records: SqlRecords) -> None:
         clock.advance(90.0)
         assert [message_id for message_id, _ in await records.unsent(10)] == [CREATED.id]
-        await records.mark_sent(CREATED.id, NOW_S)
+        await records.mark_sent([CREATED.id], NOW_S)
         assert await records.unsent(10) == ()
         job = await taken(records, clock)
         assert (job.phase, job.cloud_id, job.fence) == (Phase.BOOTING, "vm-1", 2)
@@ -215,7 +215,7 @@ def test_what_is_over_is_forgotten_after_a_while(place: Place) -> None:
             over = replace(job, phase=Phase.GONE, due_at_s=unsure_until_s, unsure_until_s=unsure_until_s)
             results = [replace(CREATED, id=MessageId(f"result_{ended.machine}"), machine=ended.machine)]
             await records.write(over, results, NOW_S, release=True)
-        await records.mark_sent(MessageId(f"result_{MACHINE}"), NOW_S)
+        await records.mark_sent([MessageId(f"result_{MACHINE}")], NOW_S)
 
         assert await records.tidy(NOW_S) == 0
         assert await records.tidy(NOW_S + 1.0) == 6  # four messages in, one out, one job
