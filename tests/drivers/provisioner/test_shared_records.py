@@ -300,7 +300,7 @@ def test_a_result_is_sent_by_whoever_wrote_it_as_long_as_that_lives(served: Serv
         assert await other.unsent(10) == ()
         served.clock.advance(11.0)
         assert [message for message, _ in await other.unsent(10)] == ["created_m"]
-        await other.mark_sent(MessageId("created_m"), other.clock.now_s())
+        await other.mark_sent([MessageId("created_m")], other.clock.now_s())
         assert await one.unsent(10) == ()
 
     together(served, story)
