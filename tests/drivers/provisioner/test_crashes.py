@@ -100,7 +100,7 @@ def test_dying_at_any_step_leaves_one_machine_per_order(step: str, nth: int, tmp
 def test_dying_with_records_that_others_share_leaves_one_machine_per_order(
     step: str, tmp_path: Path, served: ServerPlace
 ) -> None:
-    """On a server nobody voids the dead one's leases, nor sends its results at once: its next life ends all the same."""
+    """On a server nobody voids the dead one's leases, nor sends its results at once: its next life ends all."""
     cloud = lying_cloud(served.clock)
     checkpoint = KillingCheckpoint(step)
 
