@@ -328,3 +328,26 @@ def test_a_cloud_that_is_back_is_found_though_a_part_of_it_is_not(world: Connect
             await world.disconnect()
 
     asyncio.run(run())
+
+
+def test_a_cloud_that_is_slow_and_well_is_read_as_often_as_any(world: Connecting) -> None:
+    """Its first proof is out of date when the last one is made: that is no failure, and makes no pause grow."""
+    world.accept_everything()
+    usual = world.cloud.prove
+
+    async def slow(capability: str) -> Proof:
+        world.store.clock.advance(HOUR_S)
+        return await usual(capability)
+
+    async def run() -> None:
+        async with world.target():
+            await world.connect()
+            task = settling(world)
+            world.cloud.prove = slow  # type: ignore[method-assign]
+            world.store.clock.advance(HOUR_S)
+            world.cloud.calls.clear()
+            await run_for(world, task, 100.0)
+            assert Counter(world.cloud.calls)["prove"] == 3 * 10
+            await world.disconnect()
+
+    asyncio.run(run())
