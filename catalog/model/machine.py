@@ -118,6 +118,8 @@ class Machine(Row, table=True):
     notice: str = ""  # what its holder should know of the grant behind it: that it has ended, and what follows
     lease_ends_at_s: float | None = Field(default=None, index=True)  # when its project loses it; None = never
     lease_set_at_s: float | None = None  # when somebody last said so
+    idle_from_s: float | None = None  # since when it has waited in its pool; None: it never did
+    fence: int = 0  # the fencing token of its newest claim from a pool: an older one gives no right to it any more
     used_from_s: float | None = None  # when it was handed over: from then on it costs its project ...
     used_to_s: float | None = None  # ... until nothing was left of it
     budget_stop_s: float | None = None  # when it was stopped because a budget was spent
@@ -126,7 +128,11 @@ class Machine(Row, table=True):
 
 
 class Pool(Row, table=True):
-    """Keep ``idle_target`` machines of one offer, size and image ready; more idle than ``idle_limit`` are destroyed."""
+    """Keep ``idle_target`` machines of one offer, size and image ready; more idle than ``idle_limit`` are destroyed.
+
+    In each of ``hours``, windows by the clock of ``zone``, another ``idle_target`` counts. It never has more than
+    ``machine_limit`` machines in all, and replaces those that have been idle for ``idle_age_limit_s``; None: no limit.
+    """
 
     id: PoolId = Field(primary_key=True, sa_type=String)
     name: str = Field(unique=True)
@@ -136,6 +142,19 @@ class Pool(Row, table=True):
     idle_target: int = 1
     idle_limit: int = 2
     building_limit: int = 2
+    machine_limit: int | None = None
+    idle_age_limit_s: float | None = None
+    zone: str = "UTC"
+    hours: list[dict[str, object]] = json_column(list)
     enabled: bool = True
     failures_in_a_row: int = 0
     reason: str = ""
+
+
+class PoolProject(Row, table=True):
+    """A project that a pool serves; one without any serves everybody."""
+
+    __tablename__ = "pool_project"
+
+    pool_id: PoolId = Field(primary_key=True, foreign_key="pool.id", sa_type=String)
+    project_id: ProjectId = Field(primary_key=True, foreign_key="project.id", sa_type=String)

@@ -113,7 +113,7 @@ def _created(tx: Session, message: MachineCreated, now_s: float) -> None:
         return
     order = rows.find(tx, Order, machine.order_id) if machine.order_id else None
     if order is None:
-        rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.BUILT, now_s, found)
+        rows.move(tx, machine, MACHINE_TRANSITIONS, MachineEvent.BUILT, now_s, {**found, "idle_from_s": now_s})
         _note_on_pool(tx, machine, now_s, failures=0, reason="")
         return
     if order.state is not OrderState.CREATING:

@@ -1,4 +1,4 @@
-"""Carry a pool's plan out: rows and messages in one transaction; may be repeated at any moment.
+"""Carry a pool's plan out: rows and messages in one transaction; may be repeated at any moment, by several at once.
 
 Run when a machine was claimed (so the pool refills at once) and on a timer.
 """
@@ -15,6 +15,7 @@ from catalog.model.ids import MachineId, PoolId, new_id
 from catalog.model.machine import Machine, MachineEvent, MachineState, Pool
 from catalog.model.offering import Offer, OfferState
 from catalog.orders.policy import RetryPolicy
+from catalog.pool import hours
 from catalog.pool.plan import PoolCensus, PoolPlan, PoolPolicy, plan
 from catalog.store import machines, rows
 
@@ -34,36 +35,52 @@ def apply(
 ) -> PoolPlan:
     """Bring the pool towards what its admin asked, return what was done, and keep on the pool why it could not.
 
-    Raises NotFound only. What hinders creation (grant revoked, quota used up, too many failures) is the pool's
+    While another transaction does the same nothing is done here: it begins with what is there now, or the next one
+    does. Raises NotFound only. What hinders creation (grant revoked, quota used up, too many failures) is the pool's
     ``reason``, never an error: the caller may be an order that a pool has no right to fail.
     """
     pool = rows.by_id(tx, Pool, pool_id)
+    if not machines.hold_pool(tx, pool.id):
+        return PoolPlan()
     offer = rows.by_id(tx, Offer, pool.offer_id)
     left, hindrance = _room(tx, pool, offer, now_s)
-    census = PoolCensus(
-        idle=tuple(machines.idle_of(tx, pool.id)),
-        building=machines.counts_of(tx, pool.id).get(MachineState.BUILDING, 0),
-        failures_in_a_row=pool.failures_in_a_row,
-        room=left,
-    )
     wanted = PoolPolicy(
-        idle_target=pool.idle_target,
+        idle_target=hours.idle_target(pool.idle_target, pool.zone, pool.hours, now_s),
         idle_limit=pool.idle_limit,
         building_limit=pool.building_limit,
         enabled=pool.enabled,
         failure_limit=failure_limit,
+        machine_limit=pool.machine_limit,
     )
-    decided = plan(census, wanted)
+    decided = plan(_census(tx, pool, left, now_s), wanted)
     for _ in range(decided.create):
         _build(tx, pool, offer, now_s, policy or RetryPolicy())
-    for surplus in decided.destroy:
-        dispose(tx, rows.by_id(tx, Machine, surplus), MachineEvent.RETIRE, now_s, reason="surplus of its pool")
+    # One that an order is taking at this moment is that order's.
+    for surplus in machines.held_idle(tx, decided.destroy):
+        dispose(tx, surplus, MachineEvent.RETIRE, now_s, reason="surplus of its pool")
     if not pool.failures_in_a_row and pool.reason != hindrance:
         rows.update(tx, pool, {"reason": hindrance}, now_s)
     if decided != PoolPlan():
         facts = {"pool": pool.id, "create": decided.create, "destroy": len(decided.destroy)}
         log.info("pool plan applied", extra=facts)
     return decided
+
+
+def _census(tx: Session, pool: Pool, room_left: int | None, now_s: float) -> PoolCensus:
+    by_state = machines.counts_of(tx, pool.id)
+    idle = tuple(machines.idle_of(tx, pool.id))
+    aged = 0 if pool.idle_age_limit_s is None else machines.idle_since(tx, pool.id, now_s - pool.idle_age_limit_s)
+    alive = sum(count for state, count in by_state.items() if state is not MachineState.GONE)
+    building = by_state.get(MachineState.BUILDING, 0)
+    return PoolCensus(
+        idle=idle,
+        aged=aged,
+        building=building,
+        others=alive - len(idle) - building,
+        ending=by_state.get(MachineState.DESTROYING, 0),
+        failures_in_a_row=pool.failures_in_a_row,
+        room=room_left,
+    )
 
 
 def _room(tx: Session, pool: Pool, offer: Offer, now_s: float) -> tuple[int | None, str]:

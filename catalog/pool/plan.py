@@ -10,24 +10,33 @@ from catalog.model.ids import MachineId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
-    """What an admin asked of one pool; ``failure_limit`` failed creations in a row stop it from creating."""
+    """What an admin asked of one pool, by the hour that it is; ``failure_limit`` failures in a row stop its creations.
+
+    It never has more than ``machine_limit`` machines in all; None = no limit.
+    """
 
     idle_target: int
     idle_limit: int
     building_limit: int
     enabled: bool = True
     failure_limit: int = 5
+    machine_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolCensus:
     """What a pool has: idle machines oldest first, how many are being built, and what stands in the way.
 
-    ``room`` is how many more machines the grant's quota admits at the platform; None = no quota.
+    ``aged`` of them, the first ones, have been idle for too long. ``others`` counts what is in tenants' hands or being
+    destroyed, ``ending`` the latter alone. ``room`` is how many more machines the grant's quota admits at the
+    platform; None = no quota.
     """
 
     idle: tuple[MachineId, ...] = ()
+    aged: int = 0
     building: int = 0
+    others: int = 0
+    ending: int = 0
     failures_in_a_row: int = 0
     room: int | None = None
 
@@ -43,14 +52,28 @@ class PoolPlan:
 def plan(census: PoolCensus, policy: PoolPolicy) -> PoolPlan:
     """Return the work that brings ``census`` towards ``policy``.
 
-    A disabled pool, or one whose creations keep failing, creates nothing but still sheds its surplus: surplus
-    costs money whatever else is wrong.
+    What has been idle for too long is destroyed once its replacement is ready; where nothing more may be created it
+    makes room first, a few at a time. A disabled pool, or one whose creations keep failing, creates nothing and
+    replaces nothing but still sheds its surplus: surplus costs money whatever else is wrong.
     """
     # The oldest go first: they are the furthest behind in patches.
-    surplus = census.idle[: max(0, len(census.idle) - policy.idle_limit)]
+    surplus = max(0, len(census.idle) - policy.idle_limit)
     if not policy.enabled or census.failures_in_a_row >= policy.failure_limit:
-        return PoolPlan(destroy=surplus)
-    missing = min(policy.idle_target, policy.idle_limit) - len(census.idle) - census.building
-    may_start = policy.building_limit - census.building
-    room = missing if census.room is None else census.room
-    return PoolPlan(create=max(0, min(missing, may_start, room)), destroy=surplus)
+        return PoolPlan(destroy=census.idle[:surplus])
+    aged = max(0, census.aged - surplus)
+    kept = len(census.idle) - surplus
+    target = min(policy.idle_target, policy.idle_limit)
+    missing = max(0, min(target - (kept - aged) - census.building, policy.building_limit - census.building))
+    room = _room(census, policy)
+    create = missing if room is None else max(0, min(missing, room))
+    in_the_way = 0 if create else max(0, missing - census.ending)
+    replaced = min(aged, max(0, kept - target, in_the_way))
+    return PoolPlan(create=create, destroy=census.idle[: surplus + replaced])
+
+
+def _room(census: PoolCensus, policy: PoolPolicy) -> int | None:
+    """Return how many more machines there may be, by the quota and by the pool's own limit; None: any number."""
+    limits = [] if census.room is None else [census.room]
+    if policy.machine_limit is not None:
+        limits.append(policy.machine_limit - len(census.idle) - census.building - census.others)
+    return min(limits, default=None)

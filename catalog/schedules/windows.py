@@ -57,6 +57,11 @@ def plan(zone: str, windows: Iterable[Mapping[str, object]]) -> Plan:
     return Plan(zone=_zone(zone), windows=found)
 
 
+def is_within(planned: Plan, now_s: float) -> bool:
+    """Return whether one of the windows is open now."""
+    return any(begin_s <= now_s < end_s for begin_s, end_s in _spans(planned, now_s))
+
+
 def last_edge(planned: Plan, now_s: float) -> Edge | None:
     """Return the newest edge up to ``now_s``; None when the windows leave nothing out, or there are none."""
     spans = _spans(planned, now_s)

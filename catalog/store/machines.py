@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, update
+from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from catalog.model.ids import MachineId, OfferId, OrderId, PlatformId, PoolId, ProjectId
 from catalog.model.lifecycle import next_state
-from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState, Pool
+from catalog.model.machine import MACHINE_TRANSITIONS, Custody, Machine, MachineEvent, MachineState, Pool, PoolProject
 from catalog.model.order import Order
 from catalog.model.rows import Row
 from catalog.store import events
@@ -22,6 +22,8 @@ HELD = (MachineState.IDLE, MachineState.IN_USE, MachineState.RETURNED)
 _STATE = column(Machine, "state")
 _ID = column(Machine, "id")
 _COUNTED = column(Machine, "custody").in_((Custody.MADE, Custody.MANAGED))
+# One that was idle before that was kept has waited since it was made, as far as anybody knows.
+_IDLE_FROM = func.coalesce(column(Machine, "idle_from_s"), column(Machine, "created_at_s"))
 # Named one by one, so that the index finds them: what is gone stays in the table for ever.
 _LIVE = tuple(state for state in MachineState if state is not MachineState.GONE)
 
@@ -39,7 +41,7 @@ def claim_idle(
 ) -> Machine | None:
     """Take the idle machine that has waited longest for ``order``, in one statement; None when there is none.
 
-    Only one that its cloud says nothing against: ``reason`` is empty.
+    Only one that its cloud says nothing against (``reason`` is empty), of a pool that serves the project.
     """
     waiting = (
         sql_select(_ID)
@@ -50,6 +52,7 @@ def claim_idle(
             column(Machine, "image") == image,
             column(Machine, "network").is_not_distinct_from(network),
             column(Machine, "reason") == "",
+            _serves(project),
         )
         .order_by(column(Machine, "created_at_s"), _ID)
         .limit(1)
@@ -63,6 +66,7 @@ def claim_idle(
             state=next_state(MACHINE_TRANSITIONS, MachineState.IDLE, MachineEvent.CLAIM),
             order_id=order,
             project_id=project,
+            fence=column(Machine, "fence") + 1,
             version=column(Machine, "version") + 1,
             updated_at_s=now_s,
         )
@@ -74,6 +78,12 @@ def claim_idle(
     machine = by_id(tx, Machine, claimed)
     events.tell_moved(tx, machine, MachineState.IDLE, now_s, moved_by=MachineEvent.CLAIM)
     return machine
+
+
+def _serves(project: ProjectId) -> ColumnElement[bool]:
+    """Return the condition that the pool of a machine serves ``project``."""
+    named = sql_select(literal(1)).where(column(PoolProject, "pool_id") == column(Machine, "pool_id"))
+    return or_(~named.exists(), named.where(column(PoolProject, "project_id") == project).exists())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,13 +207,44 @@ def counts_of(tx: Session, pool: PoolId) -> Mapping[MachineState, int]:
 
 
 def idle_of(tx: Session, pool: PoolId) -> Sequence[MachineId]:
-    """Return the idle machines of ``pool`` that can be claimed, oldest first."""
-    waiting = (
-        sql_select(_ID)
-        .where(column(Machine, "pool_id") == pool, _STATE == MachineState.IDLE, column(Machine, "reason") == "")
-        .order_by(column(Machine, "created_at_s"), _ID)
-    )
+    """Return the idle machines of ``pool`` that can be claimed, those first that have waited longest."""
+    waiting = sql_select(_ID).where(*_claimable(pool)).order_by(_IDLE_FROM, _ID)
     return tuple(tx.execute(waiting).scalars())
+
+
+def idle_since(tx: Session, pool: PoolId, since_s: float) -> int:
+    """Return how many of ``idle_of`` have waited at least since ``since_s``."""
+    counted = sql_select(func.count()).select_from(Machine).where(*_claimable(pool), since_s >= _IDLE_FROM)
+    return int(tx.execute(counted).scalar_one())
+
+
+def _claimable(pool: PoolId) -> tuple[ColumnElement[bool], ...]:
+    return column(Machine, "pool_id") == pool, _STATE == MachineState.IDLE, column(Machine, "reason") == ""
+
+
+def held_idle(tx: Session, found: Collection[MachineId]) -> Sequence[Machine]:
+    """Return those of ``found`` that are idle still and that no claim is taking, held so until the transaction ends."""
+    held = select(Machine).where(_ID.in_(sorted(found)), _STATE == MachineState.IDLE).order_by(_ID)
+    return tx.exec(held.with_for_update(skip_locked=True).execution_options(populate_existing=True)).all()
+
+
+def held_unclaimed(tx: Session, pool: PoolId) -> Sequence[Machine]:
+    """Return the machines of ``pool`` that are in nobody's hands, held so until the transaction ends."""
+    unclaimed = _STATE.in_((MachineState.BUILDING, MachineState.IDLE))
+    held = select(Machine).where(column(Machine, "pool_id") == pool, unclaimed).order_by(_ID)
+    return tx.exec(held.with_for_update().execution_options(populate_existing=True)).all()
+
+
+def hold_pool(tx: Session, pool: PoolId) -> bool:
+    """Have the pool to oneself until the transaction ends; False, at once, where another transaction has it."""
+    held = sql_select(column(Pool, "id")).where(column(Pool, "id") == pool)
+    return tx.execute(held.with_for_update(skip_locked=True, key_share=True)).one_or_none() is not None
+
+
+def projects_of(tx: Session, pool: PoolId) -> Sequence[ProjectId]:
+    """Return the projects that ``pool`` serves; none: it serves everybody."""
+    named = sql_select(column(PoolProject, "project_id")).where(column(PoolProject, "pool_id") == pool)
+    return tuple(tx.execute(named.order_by(column(PoolProject, "project_id"))).scalars())
 
 
 def pools(tx: Session) -> Sequence[Pool]:

@@ -1,18 +1,50 @@
 """Pools: machines kept ready, so that an order need not wait for a creation."""
 
+from typing import Annotated
+
 from pydantic import Field
 
+from catalog import tenancy
 from catalog.errors import AlreadyExists, InvalidValue
+from catalog.model.ids import PoolId, ProjectId
 from catalog.model.machine import Pool
 from catalog.pool import manage
-from catalog.store import rows
+from catalog.schedules.windows import DAYS, WINDOWS_LIMIT
+from catalog.store import machines, rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
-from gateway.api.bodies import Body, Composite, Count, Name, Nothing, Out, Reference, Word, absent, stamp
+from gateway.api.bodies import (
+    Body,
+    Composite,
+    Count,
+    Lifetime,
+    Name,
+    Nothing,
+    Out,
+    ProjectReference,
+    Reference,
+    Word,
+    absent,
+    stamp,
+)
 from gateway.api.endpoints import Call, Listing, Routes
+from gateway.api.schedules import Clock, Day, WindowOut, Zone
 from gateway.api.services import Wakes
 
 routes = Routes("pools")
+
+
+class HoursIn(Body):
+    """Time in which so many machines are kept ready instead; a stop not later than the start is on the next day."""
+
+    days: Annotated[list[Day], Field(min_length=1, max_length=len(DAYS))]
+    start: Clock
+    stop: Clock
+    idle_target: Count
+
+
+Hours = Annotated[list[HoursIn], Field(max_length=WINDOWS_LIMIT)]
+Projects = Annotated[list[ProjectReference], Field(max_length=256)]
 
 
 class PoolIn(Body):
@@ -25,6 +57,11 @@ class PoolIn(Body):
     idle_target: Count = Field(default=1, description="So many machines are kept ready.")
     idle_limit: Count = Field(default=2, description="More idle machines than this are destroyed.")
     building_limit: Count = Field(default=2, description="At most so many are created at once.")
+    machine_limit: Count | None = Field(default=None, description="At most so many in all, those in use included.")
+    idle_age_limit_s: Lifetime | None = Field(default=None, description="What is idle for longer is replaced.")
+    zone: Zone = "UTC"
+    hours: Hours = Field(default=[], description="By the clock of the zone; of several windows the most counts.")
+    projects: Projects = Field(default=[], description="The pool serves these alone; empty: everybody.")
     enabled: bool = True
 
 
@@ -35,7 +72,18 @@ class PoolChange(Body):
     idle_target: Count = absent()
     idle_limit: Count = absent()
     building_limit: Count = absent()
+    machine_limit: Count | None = absent()
+    idle_age_limit_s: Lifetime | None = absent()
+    zone: Zone = absent()
+    hours: Hours = absent()
+    projects: Projects = absent()
     enabled: bool = absent()
+
+
+class HoursOut(WindowOut):
+    """Time in which so many machines are kept ready instead."""
+
+    idle_target: int
 
 
 class CensusOut(Out):
@@ -56,6 +104,11 @@ class PoolOut(Composite):
     idle_target: int
     idle_limit: int
     building_limit: int
+    machine_limit: int | None
+    idle_age_limit_s: float | None
+    zone: str
+    hours: list[HoursOut]
+    projects: list[str]
     enabled: bool
     failures_in_a_row: int
     reason: str
@@ -76,7 +129,9 @@ class PoolOut(Composite):
 )
 def create_pool(tx: Tx, call: Call[PoolIn]) -> PoolOut:
     """Return the new pool; it fills in the background."""
-    return _out(tx, manage.create_pool(tx, **dict(call.body), now_s=call.now_s))
+    terms = call.body.model_dump()
+    terms["projects"] = _projects(tx, call, call.body.projects)
+    return _out(tx, manage.create_pool(tx, **terms, now_s=call.now_s))
 
 
 @routes.plain("GET", "/v1/pools", permission="pool:read", answer=PoolOut, many=True, summary="List the pools")
@@ -106,7 +161,10 @@ def change_pool(tx: Tx, call: Call[PoolChange]) -> PoolOut:
     """Return the pool with the given fields changed."""
     pool = rows.by_name_or_id(tx, Pool, call.path["ref"])
     call.precondition.check(pool)
-    return _out(tx, manage.update_pool(tx, pool, call.body.model_dump(exclude_unset=True), call.now_s))
+    changes = call.body.model_dump(exclude_unset=True)
+    projects = _projects(tx, call, call.body.projects) if "projects" in changes else None
+    changes.pop("projects", None)
+    return _out(tx, manage.update_pool(tx, pool, changes, call.now_s, projects=projects))
 
 
 @routes.plain(
@@ -124,6 +182,10 @@ def remove_pool(tx: Tx, call: Call[Nothing]) -> None:
     manage.remove_pool(tx, pool, call.now_s)
 
 
+def _projects(tx: Tx, call: Call[PoolIn] | Call[PoolChange], named: list[str]) -> list[ProjectId]:
+    return [tenancy.visible_project(tx, call.scope, each).id for each in named]
+
+
 def _out(tx: Tx, row: Pool) -> PoolOut:
     census = manage.counts(tx, row)
     return PoolOut(
@@ -135,6 +197,11 @@ def _out(tx: Tx, row: Pool) -> PoolOut:
         idle_target=row.idle_target,
         idle_limit=row.idle_limit,
         building_limit=row.building_limit,
+        machine_limit=row.machine_limit,
+        idle_age_limit_s=row.idle_age_limit_s,
+        zone=row.zone,
+        hours=[HoursOut.model_validate(each) for each in row.hours],
+        projects=list(machines.projects_of(tx, PoolId(row.id))),
         enabled=row.enabled,
         failures_in_a_row=row.failures_in_a_row,
         reason=row.reason,

@@ -70,35 +70,16 @@ class Orders(Collection[Order]):
 class Pools(Collection[Pool]):
     """Machines kept ready."""
 
-    def create(
-        self,
-        *,
-        name: str,
-        offer: str,
-        size: str,
-        image: str,
-        idle_target: int | None = None,
-        idle_limit: int | None = None,
-        building_limit: int | None = None,
-        enabled: bool | None = None,
-    ) -> Pool:
-        """Keep ``idle_target`` machines of one offer, size and image ready."""
-        fields = given(name=name, offer=offer, size=size, image=image, idle_target=idle_target)
-        return self._create({**fields, **given(idle_limit=idle_limit, building_limit=building_limit, enabled=enabled)})
+    def create(self, *, name: str, offer: str, size: str, image: str, **terms: object) -> Pool:
+        """Keep machines of one offer, size and image ready, on these ``terms``: those of the API by their names.
 
-    def set(
-        self,
-        key: str,
-        *,
-        idle_target: int | None = None,
-        idle_limit: int | None = None,
-        building_limit: int | None = None,
-        enabled: bool | None = None,
-        if_match: str | None = None,
-    ) -> Pool:
-        """Change what is named and keep the rest."""
-        body = given(idle_target=idle_target, idle_limit=idle_limit, building_limit=building_limit, enabled=enabled)
-        return self._change("PATCH", key, body=body, if_match=if_match)
+        Such as ``idle_target``; what is left out or None is the gateway's to choose.
+        """
+        return self._create({"name": name, "offer": offer, "size": size, "image": image, **given(**terms)})
+
+    def set(self, key: str, **terms: object) -> Pool:
+        """Change the ``terms`` that are named and keep the rest; None takes a limit off."""
+        return self._change("PATCH", key, body=terms, if_match=None)
 
     def remove(self, key: str) -> None:
         """Stop keeping machines ready; the idle ones are destroyed."""

@@ -389,6 +389,11 @@ class Pool(Named):
     idle_target: int
     idle_limit: int
     building_limit: int
+    machine_limit: int | None
+    idle_age_limit_s: float | None
+    zone: str
+    hours: list[dict[str, Any]]
+    projects: list[str]
     enabled: bool
     failures_in_a_row: int
     reason: str

@@ -535,6 +535,28 @@ def test_a_pool_tells_its_census_and_keeps_sensible_limits(tmp_path: Path) -> No
     asyncio.run(story())
 
 
+def test_a_pools_terms_are_kept_as_they_were_said(tmp_path: Path) -> None:
+    """Limits, age, hours and projects come back; a change keeps the rest, and null takes a limit off."""
+    hours = [{"days": ["mon"], "start": "08:00", "stop": "18:00", "idle_target": 2}]
+
+    async def story() -> None:
+        async with api_world(tmp_path) as world:
+            project = (await world.call("admin", "GET", "/v1/projects")).body["items"][0]["id"]
+            terms = {"machine_limit": 4, "idle_age_limit_s": 3600.0, "zone": "Europe/Berlin", "hours": hours}
+            wanted = {"name": "office", "offer": world.ids["offer-machine"], "size": "small", "image": "debian-12"}
+            made = await world.call("admin", "POST", "/v1/pools", {**wanted, **terms, "projects": [project]})
+            assert made.status == 201
+            assert {name: made.body[name] for name in terms} == terms
+            assert made.body["projects"] == [project]
+            changed = await world.call("admin", "PATCH", "/v1/pools/office", {"machine_limit": None, "projects": []})
+            assert {name: changed.body[name] for name in terms} == {**terms, "machine_limit": None}
+            assert changed.body["projects"] == []
+            refused = await world.call("admin", "PATCH", "/v1/pools/office", {"projects": ["nobody/here"]})
+            assert refused.status == 404
+
+    asyncio.run(story())
+
+
 def test_what_is_in_use_is_not_removed(tmp_path: Path) -> None:
     """A site with relays stays, with a 409 that says what to do."""
 

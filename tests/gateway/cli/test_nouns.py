@@ -277,6 +277,16 @@ def test_orders_pools_and_machines(run: Run, api: ServedApi) -> None:
     assert run(*pool, "--idle-target", "0")["census"] == {"idle": 0, "building": 0, "in_use": 0}
     assert run("pool", "set", "spare", "--disabled", "--idle-limit", "4")["enabled"] is False
     assert "spare" in [each["name"] for each in run("pool", "list")]
+    terms = ("--hours", "weekdays 8:00-18:00=3", "--zone", "Europe/Berlin", "--machine-limit", "9")
+    set_ = run("pool", "set", "spare", *terms, "--idle-age-limit", "7d")
+    assert set_["hours"] == [
+        {"days": ["mon", "tue", "wed", "thu", "fri"], "start": "08:00", "stop": "18:00", "idle_target": 3}
+    ]
+    assert (set_["zone"], set_["machine_limit"], set_["idle_age_limit_s"]) == ("Europe/Berlin", 9, 604800.0)
+    off = run("pool", "set", "spare", "--hours", "none", "--machine-limit", "none", "--idle-age-limit", "none")
+    assert (off["hours"], off["machine_limit"], off["idle_age_limit_s"]) == ([], None, None)
+    run("pool", "set", "spare", "--machine-limit", "many", code=2)
+    run("pool", "set", "spare", code=2)
     run("pool", "remove", "spare", "--yes")
 
     machine = api.ids["machine"]
