@@ -66,8 +66,10 @@ def plan(census: PoolCensus, policy: PoolPolicy) -> PoolPlan:
     missing = max(0, min(target - (kept - aged) - census.building, policy.building_limit - census.building))
     room = _room(census, policy)
     create = missing if room is None else max(0, min(missing, room))
-    in_the_way = 0 if create else max(0, missing - census.ending)
-    replaced = min(aged, max(0, kept - target, in_the_way))
+    spare = max(0, kept - target)
+    # Whatever goes anyway makes room by itself.
+    in_the_way = 0 if create or surplus or spare or census.ending else missing
+    replaced = min(aged, spare + in_the_way)
     return PoolPlan(create=create, destroy=census.idle[: surplus + replaced])
 
 
