@@ -8,7 +8,7 @@ import typer
 from gateway.cli.door import Door, Key, Keys, Limit, State, Timeout, Wait, Yes, remote
 from gateway.cli.durations import seconds_of
 from gateway.cli.output import Column, Format, cell, note, printable
-from gateway.client.resources import Machine
+from gateway.client.ordered import Machine
 
 machines = typer.Typer(help="VMs at platforms.")
 

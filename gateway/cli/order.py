@@ -14,9 +14,9 @@ from gateway.cli.order_steps import COLUMNS, Watched, history, view
 from gateway.cli.output import Column, Format, note
 from gateway.cli.pairs import numbers_of, pairs_of
 from gateway.cli.search import price_text, why_text
+from gateway.client.ordered import Explanation, Order
 from gateway.client.orders import ENDED
 from gateway.client.problems import ServerUnreachable
-from gateway.client.resources import Explanation, Order
 
 orders = typer.Typer(help="Machines you ordered.")
 

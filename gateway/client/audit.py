@@ -1,9 +1,30 @@
 """The audit log through the API (admins only)."""
 
 from collections.abc import Iterator
+from typing import TypedDict
 
 from gateway.client.collection import Collection, body_of
-from gateway.client.resources import AuditCheckpoint, AuditRecord
+
+
+class AuditRecord(TypedDict):
+    """One deed: who did what to what, and what came of it."""
+
+    seq: int
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    result: str
+    digest: str
+
+
+class AuditCheckpoint(TypedDict):
+    """The gateway's signed word that record ``seq`` was the newest, and which digest it had."""
+
+    seq: int
+    at_ms: int
+    digest: str
+    signature: str
 
 
 class Audit(Collection[AuditRecord]):

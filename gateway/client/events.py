@@ -3,14 +3,26 @@
 import json
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Any, TypedDict
 
 from gateway.client.collection import LOOK_PAUSE_S, Collection, given
 from gateway.client.problems import AnswerUnreadable, ApiProblem, ServerUnreachable
-from gateway.client.resources import Event
 
 # A line of a feed is one event at most; whatever is longer is not ours.
 LINE_LIMIT_BYTES = 1024 * 1024
 _AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+
+
+class Event(TypedDict):
+    """One thing that happened; ``seq`` is its place in the one order of all."""
+
+    seq: int
+    kind: str
+    subject: str
+    platform: str | None
+    project: str | None
+    at: str
+    data: dict[str, Any]
 
 
 class Events(Collection[Event]):

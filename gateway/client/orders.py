@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.client.collection import Collection, body_of, given
-from gateway.client.resources import Console, Entry, Explanation, Machine, Offer, Order, Placement, Pool, Step
+from gateway.client.ordered import Console, Entry, Explanation, Machine, Offer, Order, Placement, Pool
+from gateway.client.resources import Step
 
 # A gateway waits so long for a cloud before it answers (api.services.ApiLimits.action_s).
 CLOUD_WAIT_S = 60.0

@@ -3,7 +3,7 @@
 Times are ISO 8601 in UTC. A gateway that is newer than this client may add fields, so nothing here is closed.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Resource(TypedDict):
@@ -36,39 +36,6 @@ class BackgroundTask(TypedDict):
     enabled: bool
     failures_in_a_row: int
     last_error: str
-
-
-class Event(TypedDict):
-    """One thing that happened; ``seq`` is its place in the one order of all."""
-
-    seq: int
-    kind: str
-    subject: str
-    platform: str | None
-    project: str | None
-    at: str
-    data: dict[str, Any]
-
-
-class AuditRecord(TypedDict):
-    """One deed: who did what to what, and what came of it."""
-
-    seq: int
-    at_ms: int
-    actor: str
-    action: str
-    subject: str
-    result: str
-    digest: str
-
-
-class AuditCheckpoint(TypedDict):
-    """The gateway's signed word that record ``seq`` was the newest, and which digest it had."""
-
-    seq: int
-    at_ms: int
-    digest: str
-    signature: str
 
 
 class Endpoint(TypedDict):
@@ -301,131 +268,3 @@ class GrantRule(Resource):
 
     platform: str
     capability: str
-
-
-class Entry(Resource):
-    """One service of the catalog."""
-
-    capability: str
-    title: str
-    platforms: int
-
-
-class Offer(Stateful):
-    """An entry at one platform; a single one carries its sizes, images and networks."""
-
-    capability: str
-    title: str
-    platform: str
-    provider: str
-    region: str
-    verbs: list[str]
-    labels: dict[str, str]
-    reachability: dict[str, Any] | None
-    size_count: int
-    image_count: int
-    sizes: NotRequired[list[dict[str, Any]]]
-    images: NotRequired[list[dict[str, Any]]]
-    networks: NotRequired[list[dict[str, Any]]]
-
-
-class Order(Stateful):
-    """A project's order for one machine."""
-
-    project: str
-    offer: str
-    name: str
-    size: str
-    image: str
-    location: str | None
-    key_pair: str | None
-    network: str | None
-    machine: str | None
-    served_from: str
-    step: str
-    lease_s: float | None
-    attempts: int
-    price: dict[str, Any] | None
-    ordered_by: str
-    finished_at: str | None
-
-
-class Waiting(TypedDict):
-    """What an order waits for, since when, and until when at the latest."""
-
-    what: str
-    since: str | None
-    until: str | None
-
-
-class Explanation(TypedDict):
-    """Why an order is where it is, and what it waits for; None once it has ended."""
-
-    order: str
-    state: str
-    chosen_by: str
-    platform: str
-    served_from: str
-    pool: str | None
-    waits_for: Waiting | None
-    reason: str
-
-
-class Placement(Resource):
-    """Why an order by needs went where it did: the candidates, best first, and what became of each."""
-
-    needs: dict[str, Any]
-    position: int
-    moving_since: str | None
-    candidates: list[dict[str, Any]]
-
-
-class Pool(Named):
-    """Machines kept ready, and how many there are now."""
-
-    offer: str
-    size: str
-    image: str
-    idle_target: int
-    idle_limit: int
-    building_limit: int
-    machine_limit: int | None
-    idle_age_limit_s: float | None
-    zone: str
-    hours: list[dict[str, Any]]
-    projects: list[str]
-    enabled: bool
-    failures_in_a_row: int
-    reason: str
-    census: dict[str, int]
-
-
-class Machine(Stateful):
-    """One VM at a platform."""
-
-    name: str
-    platform: str
-    offer: str
-    pool: str | None
-    order: str | None
-    project: str | None
-    size: str
-    image: str
-    location: str | None
-    key_pair: str | None
-    network: str | None
-    cloud_id: str | None
-    lease_ends_at: str | None
-    custody: str
-    is_released: bool
-    price: dict[str, Any] | None
-    addresses: list[str]
-    drift: list[dict[str, str]]
-    changing: str
-
-
-class Console(TypedDict):
-    """What a machine wrote to its console, the newest part of it."""
-
-    machine: str
-    text: str

@@ -17,8 +17,8 @@ from catalog.messages.signing_key import load_or_create_key
 from gateway.bootstrap import SIGNING_KEY_FILE
 from gateway.cli.app import app
 from gateway.client.client import Client
+from gateway.client.events import Event
 from gateway.client.problems import ClientError
-from gateway.client.resources import Event
 from tests.support.receivers import is_genuine, receiver
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
 from tests.support.waiting import wait_until

@@ -10,7 +10,7 @@ import pytest
 from catalog.clouds import CloudDriver, CloudMachine, MachineSpec, MachineStatus
 from gateway.client import ApiProblem
 from gateway.client.client import Client
-from gateway.client.resources import Order
+from gateway.client.ordered import Order
 from tests.support.clouds import DEBIAN, REGION, moto_cloud
 from tests.support.small_world import SmallWorld, small_world
 from tests.support.waiting import wait_until
