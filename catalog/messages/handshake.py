@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from catalog.errors import CloudMisbehaved
-from catalog.messages.approvals import Approvals
+from catalog.messages.quorum import Approvals
 from catalog.model.terms import OF_MACHINES, OF_WHAT_IS_MADE, Scope, Terms
 
 DOMAIN = b"crossway-handshake-v1\n"

@@ -14,7 +14,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from catalog.destinations import destinations
 from catalog.errors import CloudMisbehaved, InvalidValue
-from catalog.messages.approvals import Approval, Approvals, Quorum, approval_bytes, is_key, require
 from catalog.messages.handshake import (
     AuthorizationRequest,
     Decision,
@@ -23,6 +22,7 @@ from catalog.messages.handshake import (
     terms_of_others,
     verified,
 )
+from catalog.messages.quorum import Approval, Approvals, Quorum, approval_bytes, is_key, require
 from catalog.model.terms import TERMS, EndRule, Scope, terms_json
 
 INFORMATION_PATH = "/v1/service-information"
@@ -173,7 +173,7 @@ class _ApprovalShape(_Shape):
 
 
 class ApprovalsShape(_Shape):
-    """How many approvals it takes, whose, and which were given; see ``catalog.messages.approvals``."""
+    """How many approvals it takes, whose, and which were given; see ``catalog.messages.quorum``."""
 
     need: Annotated[int, Field(ge=1, le=16)]
     of: Annotated[list[Key], Field(min_length=1, max_length=16)]

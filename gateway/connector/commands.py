@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from catalog.errors import CatalogError, InvalidValue
-from catalog.messages.approvals import Approval
-from catalog.messages.approvals import approve as sign_approval
 from catalog.messages.handshake import public_text
+from catalog.messages.quorum import Approval
+from catalog.messages.quorum import approve as sign_approval
 from catalog.messages.signing_key import load_key, load_or_create_key
 from gateway.clock import SystemClock
 from gateway.connector import first_file

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from catalog.expiry import is_over
-from catalog.messages.approvals import Quorum
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability, ServiceInformation
+from catalog.messages.quorum import Quorum
 from catalog.model.terms import TERMS, Terms
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.errors import InvalidValue, NotFound, WrongState
-from catalog.messages.approvals import Approval
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability
 from catalog.messages.handshake_json import GrantedShape, granted_from, granted_json
+from catalog.messages.quorum import Approval
 from catalog.messages.signing_key import refuse_wide_mode
 from gateway.connector import drafts
 from gateway.connector.policy import Policy, Verdict, decide

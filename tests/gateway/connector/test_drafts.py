@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog.errors import InvalidValue, NotFound
-from catalog.messages.approvals import Approval, approve
 from catalog.messages.handshake import Decision, public_text
+from catalog.messages.quorum import Approval, approve
 from gateway.connector import commands
 from gateway.connector.policy import Policy, Verdict
 from gateway.connector.settings import read_settings

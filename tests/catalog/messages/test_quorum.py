@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog import grant_proof
 from catalog.errors import CloudMisbehaved
-from catalog.messages.approvals import Approval, Approvals, Quorum, approve, approved_by, is_key
 from catalog.messages.handshake import (
     AuthorizationRequest,
     GrantedCapability,
@@ -19,6 +18,7 @@ from catalog.messages.handshake import (
     sign,
 )
 from catalog.messages.handshake_json import granted_json, read_decision, shown_to_approvers
+from catalog.messages.quorum import Approval, Approvals, Quorum, approve, approved_by, is_key
 
 PEOPLE = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(1, 4)]
 STRANGER = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
