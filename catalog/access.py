@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from catalog import naming
 from catalog.errors import Denied, InvalidValue
 from catalog.expiry import is_over
-from catalog.model.access import Account, Login, Role, Token
+from catalog.model.access import ADMIN_KEY, Account, Login, Role, Token, account_key
 from catalog.model.ids import AccountId, OrganisationId, ProjectId, TokenId, new_id
 from catalog.model.platform import Platform
 from catalog.model.tenancy import Project
@@ -136,8 +136,8 @@ class Principal:
     def key(self) -> str:
         """Return under which name its deeds are kept; all admins' tokens share theirs."""
         if self.account_id is not None:
-            return f"account:{self.account_id}"
-        return "admin" if self.role is Role.ADMIN else f"{self.role.value}:{self.subject_id}"
+            return account_key(self.account_id)
+        return ADMIN_KEY if self.role is Role.ADMIN else f"{self.role.value}:{self.subject_id}"
 
     @property
     def is_gateway_wide(self) -> bool:

@@ -1,6 +1,6 @@
 """What a token or a log-in is beside whom it speaks for: when it ends, and whose deed it is what is done with it."""
 
-from catalog.model.access import Account, AccountKind, Login, Token
+from catalog.model.access import Account, AccountKind, Login, Token, account_of_key
 from catalog.store import rows
 from catalog.store.database import Tx
 
@@ -20,7 +20,8 @@ def behind(tx: Tx, key: str, proof_id: str) -> str:
     A program's token is in the hands of whoever had it issued: of the person at the beginning, however many tokens
     were issued with one another. "" where nobody knows.
     """
-    account = rows.find(tx, Account, key.removeprefix("account:")) if key.startswith("account:") else None
+    account_id = account_of_key(key)
+    account = None if account_id is None else rows.find(tx, Account, account_id)
     if account is None or account.kind is not AccountKind.SERVICE:
         return key
     token = rows.find(tx, Token, proof_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from catalog import access, tokens
 from catalog.access import Principal
 from catalog.approvals import rules
-from catalog.model.access import Account, AccountKind, Role
+from catalog.model.access import ADMIN_KEY, Account, AccountKind, Role, account_of_key
 from catalog.model.approval import Approval, ApprovalRule, ApprovalState, ApprovalVote, Verdict
 from catalog.model.ids import TokenId
 from catalog.model.offering import Offer
@@ -20,7 +20,6 @@ from catalog.store import rows
 from catalog.store.database import Tx
 
 PERMISSION = "approval:write"
-_ACCOUNT, _ADMIN = "account:", "admin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ def is_own(tx: Tx, order: Order, who: Principal) -> bool:
     deed = tokens.behind(tx, order.ordered_by, order.ordered_with)
     if who.key == order.ordered_by or deed in {who.key, tokens.behind(tx, who.key, who.token_id)} - {""}:
         return True
-    is_persons = deed == _ADMIN or deed.startswith(_ACCOUNT)
+    is_persons = deed == ADMIN_KEY or account_of_key(deed) is not None
     if is_persons or not (order.ordered_by and order.project_id in who.works_in):
         return False
     return who.role is not Role.ADMIN and rows.by_id(tx, Project, order.project_id).organisation_id not in who.owned
@@ -103,9 +102,10 @@ def is_somebody(who: Principal) -> bool:
 
 def known(tx: Tx, key: str) -> Principal | None:
     """Return whoever has this key, with what he may do now; None for one who is let in nowhere any more."""
-    if key == _ADMIN:
-        return Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name=_ADMIN)
-    account = rows.find(tx, Account, key.removeprefix(_ACCOUNT)) if key.startswith(_ACCOUNT) else None
+    if key == ADMIN_KEY:
+        return Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name=ADMIN_KEY)
+    account_id = account_of_key(key)
+    account = None if account_id is None else rows.find(tx, Account, account_id)
     return access.of_account(tx, account, TokenId("")) if account is not None and account.enabled else None
 
 

@@ -8,6 +8,19 @@ from sqlmodel import Field
 from catalog.model.ids import AccountId, LoginId, MembershipId, OrganisationId, ProjectId, TokenId
 from catalog.model.rows import Row, enum_column, json_column, optional_enum_column
 
+ADMIN_KEY = "admin"  # under which the deeds of all admins' own tokens are kept
+_ACCOUNT_KEY = "account:"
+
+
+def account_key(account_id: str) -> str:
+    """Return under which key the deeds of this account are kept."""
+    return f"{_ACCOUNT_KEY}{account_id}"
+
+
+def account_of_key(key: str) -> AccountId | None:
+    """Return the account whose deeds are kept under ``key``, None when they are no account's."""
+    return AccountId(key.removeprefix(_ACCOUNT_KEY)) if key.startswith(_ACCOUNT_KEY) else None
+
 
 class Role(StrEnum):
     """What somebody is to the gateway, or in one project; what each may do stands in ``catalog.access``."""

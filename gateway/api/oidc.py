@@ -5,7 +5,7 @@ from typing import Any
 from catalog import audit, external, logins
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import NotFound
-from catalog.model.access import Login
+from catalog.model.access import Login, account_key
 from catalog.store.database import Tx
 from gateway.api import cookies
 from gateway.api.bodies import Nothing
@@ -77,7 +77,7 @@ def _welcome(tx: Tx, call: Call[Nothing], oidc: Oidc, claims: Any) -> tuple[Logi
         now_s=call.now_s,
     )
     deed = Deed(
-        actor=Actor(key=f"account:{account.id}", name=account.name, token_id=None),
+        actor=Actor(key=account_key(account.id), name=account.name, token_id=None),
         action="end_oidc",
         subject=login.id,
         result=Result.DONE,

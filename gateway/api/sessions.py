@@ -8,7 +8,7 @@ from catalog import access, accounts, audit, logins
 from catalog.access import Principal
 from catalog.audit import Actor, Deed, Result
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
-from catalog.model.access import Account, AccountKind, Login
+from catalog.model.access import Account, AccountKind, Login, account_key
 from catalog.secrets import Secret
 from catalog.store import rows
 from catalog.store.database import Tx
@@ -241,7 +241,7 @@ def _keep(tx: Tx, call: Call[PasswordIn], account_id: str, fresh: str) -> None:
 
 def _deed(call: Call[LogInIn], account: Account | None, result: Result, code: str = "", *, subject: str = "") -> Deed:
     """Return what is noted of a log-in; of nobody's not the name, which may be a password in the wrong field."""
-    who = ("nobody", "") if account is None else (f"account:{account.id}", account.name)
+    who = ("nobody", "") if account is None else (account_key(account.id), account.name)
     return Deed(
         actor=Actor(key=who[0], name=who[1], token_id=None),
         action="log_in",
