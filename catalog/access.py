@@ -3,23 +3,16 @@
 A token's text is random and shown once; only its SHA-256 is kept, which is enough because nobody guesses 256 bits.
 """
 
-import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from catalog import naming
-from catalog.errors import Denied, InvalidValue
+from catalog.errors import Denied
 from catalog.expiry import is_over
 from catalog.model.access import ADMIN_KEY, Account, Login, Role, Token, account_key
-from catalog.model.ids import AccountId, OrganisationId, ProjectId, TokenId, new_id
-from catalog.model.platform import Platform
-from catalog.model.tenancy import Project
+from catalog.model.ids import AccountId, OrganisationId, ProjectId, TokenId
 from catalog.store import principals, rows
 from catalog.store.database import Tx
-
-_TOKEN_BYTES = 32  # 43 URL-safe characters
-LOGIN_PREFIX = "cw_login_"
+from catalog.token_text import LOGIN_PREFIX, digest
 
 _EVERYONE = frozenset(Role)
 _ALL = _EVERYONE - {Role.GUEST}
@@ -217,73 +210,6 @@ def owns(principal: Principal, *subject_ids: str | None) -> bool:
     return principal.is_gateway_wide or not mine.isdisjoint(subject_ids)
 
 
-def issue_token(
-    tx: Tx,
-    *,
-    role: Role,
-    name: str,
-    subject_id: str = "",
-    ttl_s: float | None = None,
-    scopes: Sequence[str] | None = None,
-    now_s: float,
-) -> tuple[Token, str]:
-    """Return a new token with a role of its own, and its text, which nobody can show again.
-
-    ``ttl_s`` None means until revoked, ``scopes`` None whatever the role may. Raises NotFound when ``subject_id`` is no
-    project (or platform) for that role, InvalidValue for a bad ttl, name or scope.
-    """
-    _check_subject(tx, role, subject_id)
-    holder = Principal(role=role, subject_id=subject_id, token_id=TokenId(""), name=name)
-    token = Token(
-        id=TokenId(new_id("token", now_s)),
-        digest="",
-        role=role,
-        name=naming.label(name, field="name"),
-        subject_id=subject_id,
-        scopes=checked_scopes(holder, scopes),
-        expires_at_s=None if ttl_s is None else now_s + positive(ttl_s),
-    )
-    return _issued(tx, token, role.value, now_s)
-
-
-def issue_account_token(
-    tx: Tx,
-    account: Account,
-    *,
-    name: str,
-    ttl_s: float | None,
-    scopes: Sequence[str] | None,
-    issued_by: str = "",
-    now_s: float,
-) -> tuple[Token, str]:
-    """Return a new token that acts for ``account`` with whatever it may do at each use, and its text.
-
-    ``issued_by`` is as ``catalog.tokens.behind`` has it. Raises InvalidValue for a scope that the account does not have
-    now, a bad ttl or name.
-    """
-    token = Token(
-        id=TokenId(new_id("token", now_s)),
-        digest="",
-        name=naming.label(name, field="name"),
-        account_id=account.id,
-        issued_by=issued_by,
-        scopes=checked_scopes(of_account(tx, account, TokenId("")), scopes),
-        expires_at_s=None if ttl_s is None else now_s + positive(ttl_s),
-    )
-    return _issued(tx, token, account.kind.value, now_s)
-
-
-def checked_scopes(holder: Principal, scopes: Sequence[str] | None) -> list[str] | None:
-    """Return ``scopes`` in order, each once. Raises InvalidValue for one that the holder does not have now."""
-    if scopes is None:
-        return None
-    for wanted in scopes:
-        if not may(holder, wanted):
-            have = ", ".join(sorted(each for each in PERMISSIONS if may(holder, each)))
-            raise InvalidValue("its holder does not have this permission", field="scopes", fix=f"some of {have}")
-    return sorted(set(scopes))
-
-
 def authenticate(tx: Tx, text: str, now_s: float) -> Principal | None:
     """Return who ``text`` speaks for; None when it is unknown, expired or revoked, without saying which."""
     if text.startswith(LOGIN_PREFIX):
@@ -350,49 +276,3 @@ def _of_token(tx: Tx, token: Token, now_s: float) -> Principal | None:
 def _of_login(tx: Tx, login: Login, now_s: float) -> Principal | None:
     account = rows.by_id(tx, Account, login.account_id)
     return of_account(tx, account, TokenId(login.id)) if account.enabled and is_open(login, now_s) else None
-
-
-def _issued(tx: Tx, token: Token, kind: str, now_s: float) -> tuple[Token, str]:
-    text = new_text(kind)
-    token.digest = digest(text)
-    return rows.insert(tx, token, now_s), text
-
-
-def revoke_token(tx: Tx, token_id: str, now_s: float) -> Token:
-    """Make the token worthless from now on, and return it; revoking again changes nothing. Raises NotFound."""
-    token = rows.by_id(tx, Token, token_id)
-    if token.revoked_at_s is not None:
-        return token
-    return rows.update(tx, token, {"revoked_at_s": now_s}, now_s)
-
-
-def digest(text: str) -> str:
-    """Return the hex SHA-256 under which a token's text is found."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def new_text(kind: str) -> str:
-    """Return the text of a new token, log-in or enrolment."""
-    return f"cw_{kind}_{secrets.token_urlsafe(_TOKEN_BYTES)}"
-
-
-def positive(ttl_s: float) -> float:
-    """Return a time to live. Raises InvalidValue for one that is none."""
-    if not 0 < ttl_s < float("inf"):
-        raise InvalidValue("a time to live is a positive number of seconds", field="ttl_s", fix="such as 86400")
-    return ttl_s
-
-
-def _check_subject(tx: Tx, role: Role, subject_id: str) -> None:
-    match role:
-        case Role.OWNER | Role.MEMBER | Role.VIEWER:
-            rows.by_id(tx, Project, subject_id)
-        case Role.PLATFORM:
-            rows.by_id(tx, Platform, subject_id)
-        case Role.GUEST:
-            raise InvalidValue("a token has a role", field="role")
-        case Role.ADMIN | Role.OPERATOR | Role.AUDITOR:
-            if subject_id:
-                raise InvalidValue(
-                    "a gateway-wide token speaks for no project or platform", field="subject_id", fix="''"
-                )

@@ -5,13 +5,14 @@ digest is kept, a new link ends the one before, and any other change of the gran
 """
 
 from catalog import consent
-from catalog.access import digest, new_text, still_may
+from catalog.access import still_may
 from catalog.errors import NotFound
 from catalog.expiry import is_over
 from catalog.model.consent import AnswerLink, Grant
 from catalog.model.ids import AnswerLinkId, TokenId, new_id
 from catalog.store import rows
 from catalog.store.database import Tx
+from catalog.token_text import digest, new_text
 
 LASTS_S = 3 * 86_400.0
 

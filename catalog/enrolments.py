@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from catalog import addresses, naming
-from catalog.access import digest, new_text, positive
 from catalog.errors import Denied, InvalidValue
 from catalog.expiry import is_over
 from catalog.model.access import Enrolment
@@ -11,6 +10,7 @@ from catalog.model.ids import TokenId, new_id
 from catalog.model.platform import Platform, Purpose
 from catalog.store import principals, rows
 from catalog.store.database import Tx
+from catalog.token_text import digest, new_text, positive
 
 ENROLMENT_TTL_S = 24 * 3600.0
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from catalog.access import LOGIN_PREFIX, digest, is_open, new_text
+from catalog.access import is_open
 from catalog.model.access import Account, AccountKind, Login
 from catalog.model.ids import LoginId, new_id
 from catalog.store import rows
 from catalog.store.database import Tx
+from catalog.token_text import LOGIN_PREFIX, digest, new_text
 
 CURRENT = "current"
 _AGENT_LENGTH = 200

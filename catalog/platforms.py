@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from catalog import access, addresses, enrolments, naming
+from catalog import addresses, enrolments, naming
 from catalog.clouds import CloudAccount
 from catalog.errors import Denied, InvalidValue, NotFound, WrongState
 from catalog.model.access import Enrolment, Role
@@ -21,6 +21,7 @@ from catalog.ports import Address, ApprovedEndpoint
 from catalog.secrets import SealedValue, Sealer, Secret
 from catalog.store import connections, platforms, principals, rows
 from catalog.store.database import Tx
+from catalog.tokens import issue_token
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +105,7 @@ def enrol(
     for named in _named(platform, request):
         rows.insert(tx, _as_approved(named, enrolment), now_s)
     _put_secret(tx, platform.id, request.secret, sealer, now_s)
-    _, text = access.issue_token(
-        tx, role=Role.PLATFORM, name=f"platform {platform.name}", subject_id=platform.id, now_s=now_s
-    )
+    _, text = issue_token(tx, role=Role.PLATFORM, name=f"platform {platform.name}", subject_id=platform.id, now_s=now_s)
     log.info("platform enrolled", extra={"platform": platform.name, "provider": platform.provider})
     return platform, text
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from catalog import naming
-from catalog.access import issue_token
 from catalog.errors import AlreadyExists, CatalogError, InvalidValue
 from catalog.grant_rules import ANY, rules
 from catalog.messages.handshake import Capability
@@ -20,6 +19,7 @@ from catalog.network import add_link, add_relay, add_site
 from catalog.ports import Clock
 from catalog.store.database import Database, Tx
 from catalog.store.rows import first, insert
+from catalog.tokens import issue_token
 from gateway.errors import InvalidSettings
 from gateway.settings import Settings
 

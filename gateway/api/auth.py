@@ -8,10 +8,11 @@ import re
 
 from aiohttp import web
 
-from catalog.access import LOGIN_PREFIX, Principal, authenticate, require
+from catalog.access import Principal, authenticate, require
 from catalog.messages.signed_request import SCHEME
 from catalog.proofs import prove
 from catalog.secrets import Secret
+from catalog.token_text import LOGIN_PREFIX
 from gateway.api import cookies
 from gateway.api.endpoints import Door, Endpoint
 from gateway.api.parse import read_raw

@@ -16,6 +16,7 @@ from catalog.model.platform import Platform
 from catalog.store import rows
 from catalog.store.database import Tx
 from catalog.store.paging import page
+from catalog.tokens import issue_account_token, issue_token
 from gateway.api.accounts import AccountReference
 from gateway.api.bodies import Body, Lifetime, Nothing, ProjectReference, Reference, Resource, Time, Word, stamp
 from gateway.api.dispatch import SHOWN_ONCE
@@ -125,7 +126,7 @@ def revoke_token(tx: Tx, call: Call[Nothing]) -> None:
     if row is None or not _may_revoke(tx, call, row):
         raise NotFound(f"there is no token '{call.path['id']}'")
     call.precondition.check(row)
-    access.revoke_token(tx, row.id, call.now_s)
+    tokens.revoke_token(tx, row.id, call.now_s)
 
 
 def _with_role(tx: Tx, call: Call[TokenIn]) -> tuple[Token, str]:
@@ -133,7 +134,7 @@ def _with_role(tx: Tx, call: Call[TokenIn]) -> tuple[Token, str]:
     wanted = call.body
     if wanted.account is not None:
         raise InvalidValue("a token acts for an account or has a role of its own", field="account", fix="leave one out")
-    return access.issue_token(
+    return issue_token(
         tx,
         role=Role(wanted.role or ""),
         name=wanted.name,
@@ -151,7 +152,7 @@ def _for_account(tx: Tx, call: Call[TokenIn]) -> tuple[Token, str]:
         raise InvalidValue("this token acts for no account", field="account", fix="name the account, or a role")
     account = _steered(tx, call, wanted.account or accounts.ME, "account:write")
     scopes = _within(who, wanted.scopes)
-    return access.issue_account_token(
+    return issue_account_token(
         tx,
         account,
         name=wanted.name,

@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 import asyncssh
 
-from catalog import access, tenancy
+from catalog import tenancy
 from catalog.cloud_assets import CloudAssets
 from catalog.clouds import MachineChanges, MachineSpec
 from catalog.errors import CloudTimedOut
@@ -33,6 +33,7 @@ from catalog.model.consent import Grant
 from catalog.model.ids import PlatformId
 from catalog.model.offering import Offer
 from catalog.store import rows
+from catalog.tokens import issue_token
 from drivers import registry
 from gateway.api.server import build_app, serve_app
 from gateway.api.services import ApiServices, Wakes
@@ -183,10 +184,10 @@ async def _serving(world: Connecting, enforcement: Enforcement) -> AsyncIterator
     now_s, tokens = world.store.now_s, {}
 
     def issue(tx: Any) -> None:
-        _, tokens["admin"] = access.issue_token(tx, role=Role.ADMIN, name="root", now_s=now_s)
+        _, tokens["admin"] = issue_token(tx, role=Role.ADMIN, name="root", now_s=now_s)
         tenancy.create_organisation(tx, name="acme", now_s=now_s)
         project = tenancy.create_project(tx, organisation="acme", name="shop", now_s=now_s)
-        _, tokens["member"] = access.issue_token(tx, role=Role.MEMBER, name="acme", subject_id=project.id, now_s=now_s)
+        _, tokens["member"] = issue_token(tx, role=Role.MEMBER, name="acme", subject_id=project.id, now_s=now_s)
 
     async def act(*_: object) -> None:
         raise AssertionError("nobody acts on machines here")

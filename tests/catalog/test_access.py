@@ -11,6 +11,8 @@ from catalog.errors import AlreadyExists, Denied, InvalidValue, NotFound
 from catalog.model.access import Enrolment, Role, Token
 from catalog.model.ids import TokenId
 from catalog.store import rows
+from catalog.token_text import digest
+from catalog.tokens import issue_token, revoke_token
 from tests.support.ordering import a_project
 from tests.support.stores import Store, add_platform
 
@@ -133,12 +135,10 @@ def test_a_tokens_text_is_shown_once_and_only_its_digest_is_kept(store: Store) -
     """The text has the promised form, is nowhere in the database, and finds its principal."""
     project = store.write(lambda tx: a_project(tx, store.now_s))
     token, text = store.write(
-        lambda tx: access.issue_token(
-            tx, role=Role.MEMBER, name="ci", subject_id=project.id, ttl_s=60, now_s=store.now_s
-        )
+        lambda tx: issue_token(tx, role=Role.MEMBER, name="ci", subject_id=project.id, ttl_s=60, now_s=store.now_s)
     )
     assert re.fullmatch(r"cw_member_[A-Za-z0-9_-]{43}", text)
-    assert token.digest == access.digest(text)
+    assert token.digest == digest(text)
     assert text.encode() not in store.at_rest()
     found = store.read(lambda tx: access.authenticate(tx, text, store.now_s))
     assert found == access.Principal(role=Role.MEMBER, subject_id=project.id, token_id=token.id, name="ci")
@@ -148,7 +148,7 @@ def test_a_token_ends_at_its_second_or_when_revoked(store: Store) -> None:
     """A token of 60 s works at 59 s and not at 60 s; a revoked one works no more; a stranger's text never did."""
 
     def issue(ttl_s: float | None) -> tuple[Token, str]:
-        return store.write(lambda tx: access.issue_token(tx, role=Role.ADMIN, name="a", ttl_s=ttl_s, now_s=store.now_s))
+        return store.write(lambda tx: issue_token(tx, role=Role.ADMIN, name="a", ttl_s=ttl_s, now_s=store.now_s))
 
     (_, short), (kept, lasting) = issue(60), issue(None)
 
@@ -161,8 +161,8 @@ def test_a_token_ends_at_its_second_or_when_revoked(store: Store) -> None:
     assert not works(short)
     store.clock.advance(1e9)
     assert works(lasting)
-    revoked = store.write(lambda tx: access.revoke_token(tx, kept.id, store.now_s))
-    again = store.write(lambda tx: access.revoke_token(tx, kept.id, store.now_s + 5))
+    revoked = store.write(lambda tx: revoke_token(tx, kept.id, store.now_s))
+    again = store.write(lambda tx: revoke_token(tx, kept.id, store.now_s + 5))
     assert revoked.revoked_at_s == again.revoked_at_s == store.now_s
     assert not any(map(works, [lasting, "", "cw_admin_" + "A" * 43, short[:-1], lasting.upper(), "\ud800"]))
 
@@ -185,9 +185,7 @@ def test_a_token_for_nobody_or_no_time_is_not_issued(
 ) -> None:
     """The subject must exist and fit the role, and a time to live is positive and finite."""
     with pytest.raises(error):
-        store.write(
-            lambda tx: access.issue_token(tx, role=role, name="x", subject_id=subject_id, ttl_s=ttl_s, now_s=1.0)
-        )
+        store.write(lambda tx: issue_token(tx, role=role, name="x", subject_id=subject_id, ttl_s=ttl_s, now_s=1.0))
     assert store.read(lambda tx: rows.where(tx, Token)) == []
 
 
@@ -219,7 +217,7 @@ def test_an_enrolment_ends(store: Store) -> None:
         lambda tx: enrolments.create_enrolment(tx, platform_name="mumbai", endpoints=[API], ttl_s=10, now_s=store.now_s)
     )
     assert re.fullmatch(r"cw_enrol_[A-Za-z0-9_-]{43}", text)
-    assert enrolment.digest == access.digest(text)
+    assert enrolment.digest == digest(text)
     with pytest.raises(Denied, match="not valid"):
         store.write(lambda tx: enrolments.use_enrolment(tx, text, store.now_s + 10))
     store.write(lambda tx: enrolments.use_enrolment(tx, text, store.now_s + 9.9))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog import access, connections, events
+from catalog import connections, events
 from catalog.access import Principal
 from catalog.errors import EventsForgotten, InvalidValue
 from catalog.model.access import Role
@@ -10,6 +10,7 @@ from catalog.model.event import Event
 from catalog.model.ids import PlatformId, ProjectId, TokenId
 from catalog.store import events as log
 from catalog.store.telling import Telling
+from catalog.tokens import issue_token
 from tests.support.stores import Store, add_platform
 
 LIMIT = 1000
@@ -67,7 +68,7 @@ def test_a_noun_is_all_its_kinds_and_no_other_noun_s(store: Store) -> None:
 def test_going_on_from_the_number_read_up_to_misses_nothing(store: Store) -> None:
     """A reader for whom nothing was written advances too: its number is the newest, not its last event's."""
     for _ in range(3):
-        store.write(lambda tx: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=1.0))
+        store.write(lambda tx: issue_token(tx, role=Role.ADMIN, name="x", now_s=1.0))
     nobody = events.reader(who(Role.MEMBER, "project_a"))
     batch = store.read(lambda tx: events.read(tx, nobody, since=1, limit=LIMIT))
     assert (list(batch.events), batch.upto) == ([], 3)
@@ -78,7 +79,7 @@ def test_going_on_from_the_number_read_up_to_misses_nothing(store: Store) -> Non
 def test_what_is_forgotten_is_told_with_what_to_do(store: Store) -> None:
     """A reader that stands before the oldest kept event is refused; one that stands just before it is not."""
     for at_s in (1.0, 2.0, 100.0):
-        store.write(lambda tx, at_s=at_s: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=at_s))
+        store.write(lambda tx, at_s=at_s: issue_token(tx, role=Role.ADMIN, name="x", now_s=at_s))
     assert store.write(lambda tx: events.forget(tx, 100.0, kept_s=50.0)) == 2
     admin = who(Role.ADMIN)
     with pytest.raises(EventsForgotten, match="events after 1") as refused:

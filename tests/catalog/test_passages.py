@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog import access, passages
+from catalog import passages
 from catalog.access import Principal
 from catalog.errors import Denied, InvalidValue, WrongState
 from catalog.model.access import Role
@@ -11,6 +11,7 @@ from catalog.model.ids import ConnectionId, PlatformId, TokenId, new_id
 from catalog.model.passage import Passage, PassageKind
 from catalog.model.platform import Platform
 from catalog.store import rows
+from catalog.tokens import issue_token, revoke_token
 from tests.support.stores import Store, add_platform
 
 DAY_S = 86_400.0
@@ -32,9 +33,7 @@ def principal(store: Store, role: Role, subject: str = "") -> Principal:
     """Return a principal with a token of its own."""
     if role is Role.MEMBER:
         return Principal(role=role, subject_id="project_1", token_id=TokenId("token_1"), name="tenant")
-    token, _ = store.write(
-        lambda tx: access.issue_token(tx, role=role, name="who", subject_id=subject, now_s=store.now_s)
-    )
+    token, _ = store.write(lambda tx: issue_token(tx, role=role, name="who", subject_id=subject, now_s=store.now_s))
     return Principal(role=role, subject_id=subject, token_id=token.id, name="who")
 
 
@@ -115,7 +114,7 @@ def test_each_of_five_things_ends_a_passage(store: Store) -> None:
     assert [over(store, each) for each in every] == [None] * 4
 
     store.write(lambda tx: passages.end(tx, closed.id, "enough", store.now_s))
-    store.write(lambda tx: access.revoke_token(tx, owner.token_id, store.now_s))
+    store.write(lambda tx: revoke_token(tx, owner.token_id, store.now_s))
     assert over(store, closed) == "enough"
     assert "token" in str(over(store, by_token))
     store.clock.advance(60)

@@ -15,6 +15,7 @@ from catalog.ports import Address
 from catalog.secrets import Secret
 from catalog.store import rows
 from catalog.store.database import Tx
+from catalog.token_text import digest
 from tests.support.authority import Authority
 from tests.support.stores import CANARY, Store, add_platform, enrolment_request
 
@@ -178,7 +179,7 @@ def test_a_duplicate_name_leaves_the_token_unused(store: Store, token: str) -> N
         enrol(store, token)
     assert refused.value.field == "name"
     unused = [each for each in store.read(lambda tx: rows.where(tx, Enrolment)) if each.used_at_s is None]
-    assert [each.digest for each in unused] == [access.digest(token)]
+    assert [each.digest for each in unused] == [digest(token)]
 
 
 def test_a_url_that_nobody_approved_is_not_dialled(store: Store, token: str) -> None:

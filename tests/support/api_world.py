@@ -64,6 +64,7 @@ from catalog.search import saved
 from catalog.secrets import Sealer, Secret
 from catalog.store import rows
 from catalog.store.database import Database, Tx
+from catalog.tokens import issue_account_token, issue_token
 from catalog.webhooks import WebhookPolicy
 from drivers import registry
 from gateway.api.proxies import Proxies
@@ -302,12 +303,12 @@ def host_key() -> str:
 def _seed(tx: Tx, sealer: Sealer, now_s: float) -> tuple[dict[str, str], dict[str, str]]:
     tokens: dict[str, str] = {}
     ids: dict[str, str] = {}
-    _, tokens["admin"] = access.issue_token(tx, role=Role.ADMIN, name="root", now_s=now_s)
+    _, tokens["admin"] = issue_token(tx, role=Role.ADMIN, name="root", now_s=now_s)
     for role, organisation in (("tenant", "bakery"), ("rival", "foundry")):
         ids[organisation] = tenancy.create_organisation(tx, name=organisation, now_s=now_s).id
         project = tenancy.create_project(tx, organisation=organisation, name=role, now_s=now_s)
         ids[role] = project.id
-        token, tokens[role] = access.issue_token(tx, role=Role.MEMBER, name=role, subject_id=project.id, now_s=now_s)
+        token, tokens[role] = issue_token(tx, role=Role.MEMBER, name=role, subject_id=project.id, now_s=now_s)
         ids[f"{role}-token"] = token.id
     _seed_people(tx, tokens, ids, now_s)
     who = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
@@ -334,7 +335,7 @@ def _seed_people(tx: Tx, tokens: dict[str, str], ids: dict[str, str], now_s: flo
     """Everybody else around the tenant's project, one of each role, and the same around its neighbours."""
     admin = access.Principal(role=Role.ADMIN, subject_id="", token_id=TokenId(""), name="root")
     for role in (Role.OPERATOR, Role.AUDITOR):
-        _, tokens[role.value] = access.issue_token(tx, role=role, name=role.value, now_s=now_s)
+        _, tokens[role.value] = issue_token(tx, role=role, name=role.value, now_s=now_s)
     ids["neighbour"] = tenancy.create_project(tx, organisation="bakery", name="next", now_s=now_s).id
     for role, name, project in (
         (Role.OWNER, "owner", "tenant"),
@@ -342,7 +343,7 @@ def _seed_people(tx: Tx, tokens: dict[str, str], ids: dict[str, str], now_s: flo
         (Role.OWNER, "neighbour", "neighbour"),
         (Role.OWNER, "rival-owner", "rival"),
     ):
-        _, tokens[name] = access.issue_token(tx, role=role, name=name, subject_id=ids[project], now_s=now_s)
+        _, tokens[name] = issue_token(tx, role=role, name=name, subject_id=ids[project], now_s=now_s)
     mara, guest = (accounts.create_user(tx, name=name, now_s=now_s) for name in ("mara@bakery.example", "guest"))
     ids["mara"] = mara.id
     hasher = PasswordHasher(memory_cost=CHEAP.memory_kib, time_cost=CHEAP.passes, parallelism=CHEAP.lanes)
@@ -354,9 +355,9 @@ def _seed_people(tx: Tx, tokens: dict[str, str], ids: dict[str, str], now_s: flo
     # An auditor of the gateway who also owns a project: what one role gives does not widen what the other does.
     both = accounts.create_user(tx, name="both", gateway_role="auditor", now_s=now_s)
     accounts.join(tx, admin, account=both.id, role="owner", project="bakery/next", now_s=now_s)
-    _, tokens["both"] = access.issue_account_token(tx, both, name="both", ttl_s=None, scopes=None, now_s=now_s)
+    _, tokens["both"] = issue_account_token(tx, both, name="both", ttl_s=None, scopes=None, now_s=now_s)
     for account, name in ((mara, "user"), (guest, "guest")):
-        token, tokens[name] = access.issue_account_token(tx, account, name=name, ttl_s=None, scopes=None, now_s=now_s)
+        token, tokens[name] = issue_account_token(tx, account, name=name, ttl_s=None, scopes=None, now_s=now_s)
         ids[f"{name}-token"] = token.id
     for role, project in (("member", "bakery/tenant"), ("viewer", "bakery/next")):
         joined = accounts.join(tx, admin, account=mara.id, role=role, project=project, now_s=now_s)

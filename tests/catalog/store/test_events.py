@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog import access, passages
+from catalog import passages
 from catalog.errors import AlreadyExists, WrongState
 from catalog.model.access import Role
 from catalog.model.connection import CONNECTION_TRANSITIONS, Connection, ConnectionEvent
@@ -13,6 +13,7 @@ from catalog.model.platform import Platform
 from catalog.platforms import retire
 from catalog.store import events, rows
 from catalog.store.database import Tx
+from catalog.tokens import issue_token
 from tests.support.ordering import a_project
 from tests.support.stores import Store, add_connection, add_platform
 
@@ -130,7 +131,7 @@ def test_a_commit_with_news_rings_and_one_without_does_not(store: Store) -> None
         ticket = database.told.ticket()
         await database.write(lambda tx: a_project(tx, 1.0))
         assert not ticket.is_set()
-        await database.write(lambda tx: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=1.0))
+        await database.write(lambda tx: issue_token(tx, role=Role.ADMIN, name="x", now_s=1.0))
         await ticket.wait()
 
     store._runner.run(story())
@@ -139,10 +140,10 @@ def test_a_commit_with_news_rings_and_one_without_does_not(store: Store) -> None
 def test_forgetting_takes_the_oldest_and_never_makes_a_hole(store: Store) -> None:
     """What is older goes, up to the newest that is too old, and numbers go on from where they were."""
     for at_s in (1.0, 9.0, 2.0, 10.0):
-        store.write(lambda tx, at_s=at_s: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=at_s))
+        store.write(lambda tx, at_s=at_s: issue_token(tx, role=Role.ADMIN, name="x", now_s=at_s))
     assert store.write(lambda tx: events.forget(tx, 5.0)) == 3
     assert [event.seq for event in told(store)] == [4]
     assert store.write(lambda tx: events.forget(tx, 50.0)) == 1
     assert (store.read(events.oldest), newest(store)) == (5, 4)
-    store.write(lambda tx: access.issue_token(tx, role=Role.ADMIN, name="x", now_s=60.0))
+    store.write(lambda tx: issue_token(tx, role=Role.ADMIN, name="x", now_s=60.0))
     assert [event.seq for event in told(store)] == [5]

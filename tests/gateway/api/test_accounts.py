@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog import access
+from catalog.tokens import revoke_token
 from gateway.api.openapi import document
 from gateway.api.server import declared
 from tests.support.api_world import ApiWorld, Reply, api_world
@@ -356,7 +357,7 @@ def test_a_change_is_judged_by_what_its_caller_may_do_when_it_is_made(tmp_path: 
 
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(database.write(lambda _tx: release.wait(30)))
-                tasks.create_task(database.write(lambda tx: access.revoke_token(tx, str(token), world.clock.now_s())))
+                tasks.create_task(database.write(lambda tx: revoke_token(tx, str(token), world.clock.now_s())))
                 late = tasks.create_task(call())
                 while database._writer._work_queue.qsize() < 2:
                     await world.call("nobody", "GET", "/healthz")  # until both stand behind the first

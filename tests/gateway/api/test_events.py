@@ -9,9 +9,10 @@ from typing import Any
 
 import aiohttp
 
-from catalog import access, events
+from catalog import events
 from catalog.model.access import Role
 from catalog.store.database import Tx
+from catalog.tokens import issue_token, revoke_token
 from gateway.api.services import ApiLimits
 from tests.support.api_world import ApiWorld, api_world
 from tests.support.waiting import until
@@ -53,7 +54,7 @@ async def some(answer: aiohttp.ClientResponse, count: int) -> list[dict[str, Any
 
 def issue(tx: Tx) -> None:
     """Do something that is told."""
-    access.issue_token(tx, role=Role.ADMIN, name="news", now_s=1.0)
+    issue_token(tx, role=Role.ADMIN, name="news", now_s=1.0)
 
 
 def test_the_log_is_read_by_pages_from_a_number_on(tmp_path: Path) -> None:
@@ -135,14 +136,14 @@ def test_a_feed_ends_with_its_token(tmp_path: Path) -> None:
         async with api_world(tmp_path) as world:
             async with watching(world, "rival") as answer:
                 await anext(following(answer))
-                await world.write(lambda tx: access.revoke_token(tx, world.ids["rival-token"], 1.0))
+                await world.write(lambda tx: revoke_token(tx, world.ids["rival-token"], 1.0))
                 [ended] = [fields async for fields in following(answer)]
                 assert (ended["event"], json.loads(ended["data"])["code"]) == ("end", "unauthenticated")
             async with watching(world, "rival") as answer:
                 assert answer.status == 401
             ttl_s = 0.1
             _, text = await world.write(
-                lambda tx: access.issue_token(tx, role=Role.ADMIN, name="x", ttl_s=ttl_s, now_s=world.clock.now_s())
+                lambda tx: issue_token(tx, role=Role.ADMIN, name="x", ttl_s=ttl_s, now_s=world.clock.now_s())
             )
             world.tokens["short"] = text
             async with watching(world, "short") as answer:
@@ -205,7 +206,7 @@ def test_a_reader_that_takes_nothing_holds_nobody_up_and_is_cut_off(tmp_path: Pa
 
             def flood(tx: Tx) -> None:
                 for _ in range(much):
-                    access.issue_token(tx, role=Role.ADMIN, name="n" * 190, now_s=1.0)
+                    issue_token(tx, role=Role.ADMIN, name="n" * 190, now_s=1.0)
 
             for _ in range(30):
                 await world.write(flood)

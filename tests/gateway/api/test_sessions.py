@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from catalog import access
 from catalog.model.access import Login
 from catalog.store import rows
+from catalog.token_text import digest
 from gateway.api.cookies import NAME
 from gateway.background.uses import use_work
 from tests.support.api_world import PASSWORD, ApiWorld, Reply, api_world
@@ -33,7 +33,7 @@ def test_whoever_logs_in_is_who_the_account_is(tmp_path: Path) -> None:
             who = (await world.call("session", "GET", "/v1/whoami")).body
             assert (who["account"], who["projects"][world.ids["tenant"]]) == (world.ids["mara"], "member")
             login = await world.services.database.read(lambda tx: rows.by_id(tx, Login, reply.body["id"]))
-            assert login.digest == access.digest(world.tokens["session"])
+            assert login.digest == digest(world.tokens["session"])
             kept = (tmp_path / "api.db").read_bytes() + (tmp_path / "api.db-wal").read_bytes()
             assert world.tokens["session"].encode() not in kept
             assert PASSWORD.encode() not in kept

@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from catalog import access
 from catalog.model.access import Token
 from catalog.store import rows
+from catalog.token_text import digest
+from catalog.tokens import revoke_token
 from gateway.streams.wire import ENDED, EOF
 from tests.support.streaming import HOST, PORT, StreamingWorld, streaming_world
 
@@ -101,8 +102,8 @@ def test_a_revoked_token_cuts_its_streams_and_says_why(tmp_path: Path) -> None:
     async def story(world: StreamingWorld, http: aiohttp.ClientSession) -> None:
         async with http.ws_connect(f"{world.url}/v1/streams", params=GOOD, headers=bearer(world, "admin")) as client:
             reader, writer = await world.tunnel.program()
-            digest = access.digest(world.api.tokens["admin"])
-            await world.write(lambda tx: access.revoke_token(tx, rows.where(tx, Token, digest=digest)[0].id, 1.0))
+            kept = digest(world.api.tokens["admin"])
+            await world.write(lambda tx: revoke_token(tx, rows.where(tx, Token, digest=kept)[0].id, 1.0))
             end = await client.receive()
             assert (end.type, end.data) == (WSMsgType.CLOSE, ENDED)
             assert "token" in str(end.extra)

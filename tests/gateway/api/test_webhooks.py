@@ -3,10 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from catalog import access, deliveries
+from catalog import deliveries
 from catalog.deliveries import Outcome
 from catalog.model.access import Role
 from catalog.store.database import Tx
+from catalog.tokens import issue_token
 from catalog.webhooks import WebhookPolicy
 from tests.support.api_world import ApiWorld, api_world
 
@@ -18,7 +19,7 @@ async def deliver(world: ApiWorld, webhook: str, outcome: Outcome) -> None:
 
     def work(tx: Tx) -> None:
         now_s = world.clock.now_s()
-        access.issue_token(tx, role=Role.ADMIN, name="x", now_s=now_s)
+        issue_token(tx, role=Role.ADMIN, name="x", now_s=now_s)
         deliveries.plan(tx, webhook, now_s)  # type: ignore[arg-type]
         made = deliveries.next_attempt(tx, webhook, world.services.sealer, now_s)  # type: ignore[arg-type]
         assert made is not None

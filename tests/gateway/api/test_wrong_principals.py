@@ -16,6 +16,8 @@ from catalog.model.access import Account, Role, Token
 from catalog.model.ids import TokenId
 from catalog.store import rows
 from catalog.store.database import Tx
+from catalog.token_text import digest
+from catalog.tokens import issue_account_token, issue_token, revoke_token
 from catalog.webhooks import WebhookPolicy
 from gateway.api.endpoints import Door, Endpoint
 from tests.gateway.api.test_server import BODIES, gentlest_first, path_of
@@ -62,17 +64,15 @@ async def prepare(world: ApiWorld) -> dict[str, str]:
 
     def work(tx: Tx) -> None:
         for name, ttl_s in (("revoked", None), ("expired", 0.001)):
-            token, world.tokens[name] = access.issue_token(
+            token, world.tokens[name] = issue_token(
                 tx, role=Role.OWNER, name=name, subject_id=ids["tenant"], ttl_s=ttl_s, now_s=now_s - 1
             )
             if name == "revoked":
-                access.revoke_token(tx, token.id, now_s)
+                revoke_token(tx, token.id, now_s)
         gone = accounts.create_user(tx, name="gone", gateway_role="admin", now_s=now_s)
-        _, world.tokens["disabled"] = access.issue_account_token(
-            tx, gone, name="gone", ttl_s=None, scopes=None, now_s=now_s
-        )
+        _, world.tokens["disabled"] = issue_account_token(tx, gone, name="gone", ttl_s=None, scopes=None, now_s=now_s)
         accounts.change(tx, gone, {"enabled": False}, now_s)
-        _, world.tokens["limited"] = access.issue_token(
+        _, world.tokens["limited"] = issue_token(
             tx, role=Role.OWNER, name="limited", subject_id=ids["tenant"], scopes=["catalog:read"], now_s=now_s
         )
         who = access.Principal(role=Role.OWNER, subject_id=ids["tenant"], token_id=TokenId(""), name="o")
@@ -257,7 +257,7 @@ def test_rows_of_impostors_are_what_they_should_be(tmp_path: Path) -> None:
     async def story() -> None:
         async with api_world(tmp_path) as world:
             await prepare(world)
-            digests = {name: access.digest(world.tokens[name]) for name in ("revoked", "expired", "disabled")}
+            digests = {name: digest(world.tokens[name]) for name in ("revoked", "expired", "disabled")}
             found = await world.services.database.read(
                 lambda tx: {name: rows.first(tx, Token, digest=each) for name, each in digests.items()}
             )

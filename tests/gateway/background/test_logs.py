@@ -6,11 +6,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import select
 
-from catalog import access, audit, events
+from catalog import audit, events
 from catalog.audit import Actor, Deed, Result
 from catalog.model.access import Role
 from catalog.model.audit import AuditCheckpoint
 from catalog.store.database import Tx
+from catalog.tokens import issue_token
 from gateway.background.logs import LogPolicy, log_work
 from gateway.background.runner import BackgroundTask
 from tests.support.receivers import MemorySender
@@ -23,7 +24,7 @@ def test_both_logs_are_looked_after(tmp_path: Path) -> None:
 
         def seed(tx: Tx) -> None:
             for age_s in (100.0, 1.0):
-                access.issue_token(tx, role=Role.ADMIN, name="x", now_s=store.now_s - age_s)
+                issue_token(tx, role=Role.ADMIN, name="x", now_s=store.now_s - age_s)
             done = Deed(actor=Actor(key="admin"), action="x", subject="y", result=Result.DONE)
             audit.record(tx, done, store.now_s)
 

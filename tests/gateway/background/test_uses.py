@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from catalog import access
 from catalog.last_used import LastUsed
 from catalog.model.access import Role, Token
 from catalog.store import rows
 from catalog.store.database import StoreUnavailable
+from catalog.tokens import issue_token
 from gateway.background.uses import AT_ONCE, use_work
 from tests.support.stores import Store, opened_store
 from tests.support.waiting import until
@@ -20,7 +20,7 @@ from tests.support.waiting import until
 def tokens(store: Store, number: int) -> list[str]:
     """Return the ids of so many new tokens."""
     return store.write(
-        lambda tx: [access.issue_token(tx, role=Role.ADMIN, name="x", now_s=store.now_s)[0].id for _ in range(number)]
+        lambda tx: [issue_token(tx, role=Role.ADMIN, name="x", now_s=store.now_s)[0].id for _ in range(number)]
     )
 
 

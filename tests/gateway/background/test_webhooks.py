@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlmodel import col, select
 
-from catalog import access, deliveries, webhooks
+from catalog import deliveries, webhooks
 from catalog.access import Principal
 from catalog.model.access import Role
 from catalog.model.ids import TokenId, WebhookId
@@ -15,6 +15,7 @@ from catalog.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from catalog.secrets import Sealer
 from catalog.store import rows
 from catalog.store.database import Database, Tx
+from catalog.tokens import issue_token
 from catalog.webhooks import WebhookPolicy
 from gateway.background.webhooks import Couriers
 from tests.support.clocks import ManualClock
@@ -29,7 +30,7 @@ SEALER = Sealer(MemoryKeys())
 
 def issue(tx: Tx) -> None:
     """Do something that is told."""
-    access.issue_token(tx, role=Role.ADMIN, name="news", now_s=1.0)
+    issue_token(tx, role=Role.ADMIN, name="news", now_s=1.0)
 
 
 class World:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import access, consent, passages
+from catalog import consent, passages, tokens
 from catalog.access import Principal
 from catalog.errors import PassageEnded, WrongState
 from catalog.messages.handshake import CAPABILITY_VERBS, Capability, Decision, GrantedCapability
@@ -17,6 +17,7 @@ from catalog.model.ids import ConnectionId, PlatformId, new_id
 from catalog.model.passage import Passage, PassageKind
 from catalog.store import rows
 from catalog.store.database import Database, Tx
+from catalog.tokens import issue_token
 from gateway.connections.passages import OpenPassage, OpenPassages
 from gateway.connections.watched import Watched
 from tests.support.clocks import ManualClock
@@ -37,7 +38,7 @@ class World:
 
         def work(tx: Tx) -> Passage:
             now_s = self.clock.now_s()
-            token, _ = access.issue_token(tx, role=Role.ADMIN, name="who", now_s=now_s)
+            token, _ = issue_token(tx, role=Role.ADMIN, name="who", now_s=now_s)
             who = Principal(role=Role.ADMIN, subject_id="", token_id=token.id, name="who")
             return passages.open_passage(
                 tx,
@@ -119,7 +120,7 @@ async def close(world: World, passage: OpenPassage) -> None:
 
 async def revoke_token(world: World, passage: OpenPassage) -> None:
     """Revoke the token that opened it."""
-    await world.write(lambda tx: access.revoke_token(tx, str(passage.row.token_id), world.clock.now_s()))
+    await world.write(lambda tx: tokens.revoke_token(tx, str(passage.row.token_id), world.clock.now_s()))
 
 
 async def revoke_grant(world: World, passage: OpenPassage) -> None:
