@@ -8,9 +8,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from catalog.destinations import destinations
 from catalog.errors import CloudMisbehaved, InvalidValue
@@ -22,8 +22,15 @@ from catalog.messages.handshake import (
     terms_of_others,
     verified,
 )
-from catalog.messages.quorum import Approval, Approvals, Quorum, approval_bytes, is_key, require
-from catalog.model.terms import TERMS, EndRule, Scope, terms_json
+from catalog.messages.handshake_shapes import (
+    AnswerShape,
+    DecisionAnswer,
+    GrantedShape,
+    InformationAnswer,
+    ScopeShape,
+)
+from catalog.messages.quorum import Approvals, approval_bytes, require
+from catalog.model.terms import TERMS, EndRule, terms_json
 
 INFORMATION_PATH = "/v1/service-information"
 AUTHORIZATIONS_PATH = "/v1/authorizations"
@@ -60,158 +67,6 @@ REFUSALS: dict[Refusal, tuple[int, str]] = {
     Refusal.TOO_LARGE: (413, f"the body is larger than {BODY_LIMIT_BYTES} bytes"),
     Refusal.BUSY: (503, "the connector cannot decide durably now; ask again"),
 }
-
-
-def _printable(text: str) -> str:
-    # isprintable is false for every control, format (bidi, zero width), surrogate and line-breaking character.
-    if not text.isprintable():
-        raise ValueError("holds unprintable characters")
-    return text
-
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
-OptionalText = Annotated[str, StringConstraints(max_length=500), AfterValidator(_printable)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Nonce = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,128}$")]
-RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
-Names = Annotated[list[Name], Field(max_length=64)]
-Verbs = Annotated[list[Name], Field(min_length=1, max_length=64)]
-Serial = Annotated[int, Field(ge=1, lt=2**53)]  # so that every JSON reader takes it whole
-Instant = Annotated[float, Field(gt=0, lt=1e11)]  # epoch seconds, before the year 5138
-
-
-class _Shape(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _InformationShape(_Shape):
-    provider: Text
-    region: OptionalText
-    services: Names
-    facts: Annotated[dict[Text, OptionalText], Field(max_length=64)] = {}
-
-
-class _RequestShape(_Shape):
-    request_id: RequestId
-    platform: Text
-    gateway: Text
-    service_information: _InformationShape
-    wanted: Annotated[dict[Name, Verbs], Field(min_length=1, max_length=64)]
-
-
-class Question(_Shape):
-    """What the gateway signs to ask for the service information."""
-
-    nonce: Nonce
-    gateway: Text
-    platform: Text
-    issued_at_s: Instant
-
-
-class AuthorizationQuestion(Question):
-    """What the gateway signs to ask for capabilities."""
-
-    request: _RequestShape
-
-    def authorization_request(self) -> AuthorizationRequest:
-        """Return the request as the value that policies decide on."""
-        shape = self.request
-        return AuthorizationRequest(
-            request_id=shape.request_id,
-            platform=shape.platform,
-            gateway=shape.gateway,
-            service_information=_information(shape.service_information),
-            wanted={capability: tuple(verbs) for capability, verbs in shape.wanted.items()},
-        )
-
-
-class _Answer(BaseModel):
-    # Unknown fields of an answer are ignored, so that a newer connector can speak to an older gateway.
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
-
-    nonce: Nonce
-
-
-class _InformationAnswer(_Answer):
-    service_information: _InformationShape
-
-
-Patterns = Annotated[list[Text], Field(max_length=64)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-# Fewer would not let an offer be proved and read.
-Calls = Annotated[int, Field(ge=10, le=1_000_000)]
-Lasting = Annotated[float, Field(gt=0, le=10 * 366 * 86_400.0)]  # ten years
-
-
-class ScopeShape(_Shape):
-    """Which machines a grant is for, see ``catalog.model.terms.Scope``."""
-
-    regions: Patterns = []
-    sizes: Patterns = []
-    images: Patterns = []
-    networks: Patterns = []
-    projects: Patterns = []
-
-    def scope(self) -> Scope:
-        """Return the scope as the value that orders are held against."""
-        return Scope(**{kind: tuple(patterns) for kind, patterns in self})
-
-
-def _key(text: str) -> str:
-    if not is_key(text):
-        raise ValueError("must be the base64 of a 32-byte Ed25519 public key, as `approver-key` prints it")
-    return text
-
-
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$"), AfterValidator(_key)]
-Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
-
-
-class _ApprovalShape(_Shape):
-    key: Key
-    signature: Signature
-
-
-class ApprovalsShape(_Shape):
-    """How many approvals it takes, whose, and which were given; see ``catalog.messages.quorum``."""
-
-    need: Annotated[int, Field(ge=1, le=16)]
-    of: Annotated[list[Key], Field(min_length=1, max_length=16)]
-    given: Annotated[list[_ApprovalShape], Field(max_length=16)] = []
-
-    def approvals(self) -> Approvals:
-        """Return the value."""
-        given = tuple(Approval(key=each.key, signature=each.signature) for each in self.given)
-        return Approvals(quorum=Quorum(need=self.need, of=tuple(self.of)), given=given)
-
-
-class GrantedShape(_Shape):
-    """One granted capability as it is signed; its terms are ``catalog.model.terms.Terms``."""
-
-    capability: Name
-    verbs: Verbs
-    quota: Count | None = None
-    expires_at_s: Instant | None = None
-    destinations: Annotated[list[Text], Field(max_length=64)] = []
-    # An older gateway knows none of these and refuses an answer that has one: it could not keep to it.
-    scope: ScopeShape = ScopeShape()
-    cores: Count | None = None
-    memory_gib: Count | None = None
-    calls_per_minute: Calls | None = None
-    on_end: Literal["keep", "drain", "destroy"] | None = None
-    wind_down_s: Lasting | None = None
-    approvals: ApprovalsShape | None = None
-
-
-class _DecisionAnswer(_Answer):
-    request_id: RequestId
-    granted: Annotated[list[GrantedShape], Field(max_length=64)]
-    pending: Names
-    # Told together or, by an older connector, not at all: whose answer this is, to whom, when and after which.
-    platform: Text | None = None
-    gateway: Text | None = None
-    issued_at_s: Instant | None = None
-    serial: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,9 +119,9 @@ def read(shape: type[M], payload: dict[str, Any]) -> M:
 
 def read_information(payload: dict[str, Any], *, nonce: str) -> ServiceInformation:
     """Return the service information that answers the question ``nonce``. Raises CloudMisbehaved."""
-    answer = read(_InformationAnswer, payload)
+    answer = read(InformationAnswer, payload)
     _same_nonce(answer, nonce)
-    return _information(answer.service_information)
+    return answer.service_information.information()
 
 
 def read_decision(payload: dict[str, Any], *, nonce: str, request: AuthorizationRequest, signed: str) -> Decision:
@@ -275,7 +130,7 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
     Raises CloudMisbehaved, also when the answer goes beyond what was asked: another request, platform or gateway, a
     capability or verb nobody asked for, or the same capability twice.
     """
-    answer = read(_DecisionAnswer, payload)
+    answer = read(DecisionAnswer, payload)
     _same_nonce(answer, nonce)
     if answer.request_id != request.request_id:
         raise CloudMisbehaved("the decision answers another request", field="request_id")
@@ -301,7 +156,7 @@ def read_decision(payload: dict[str, Any], *, nonce: str, request: Authorization
 
 def read_evidence(payload: dict[str, Any]) -> Evidence:
     """Return the decision that was signed as ``payload``, whatever was asked. Raises CloudMisbehaved."""
-    answer = read(_DecisionAnswer, payload)
+    answer = read(DecisionAnswer, payload)
     if answer.platform is None or answer.gateway is None or answer.issued_at_s is None or answer.serial is None:
         raise CloudMisbehaved("the decision does not say whose it is, for whom, and when", field="serial")
     granted = tuple(granted_from(grant) for grant in answer.granted)
@@ -342,7 +197,7 @@ def _limits(term: object) -> bool:
     return bool(term) and term != ScopeShape()
 
 
-def _same_nonce(answer: _Answer, nonce: str) -> None:
+def _same_nonce(answer: AnswerShape, nonce: str) -> None:
     if answer.nonce != nonce:
         raise CloudMisbehaved("the answer repeats another question's nonce", field="nonce")
 
@@ -392,9 +247,3 @@ def _require_approved(granted: Sequence[GrantedCapability], request_id: str, pla
         if each.approvals is not None:
             shown = shown_to_approvers(each, request_id=request_id, platform=platform, gateway=gateway)
             require(each.approvals, shown)
-
-
-def _information(shape: _InformationShape) -> ServiceInformation:
-    return ServiceInformation(
-        provider=shape.provider, region=shape.region, services=tuple(shape.services), facts=dict(shape.facts)
-    )

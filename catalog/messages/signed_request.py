@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from catalog.errors import CloudMisbehaved
 from catalog.messages import handshake_json
 from catalog.messages.handshake import sign
-from catalog.messages.handshake_json import Instant, Nonce, Text
+from catalog.messages.handshake_shapes import Instant, Nonce, Text
 
 SCHEME = "Crossway-Signed"
 _PROOF_BYTES = 8192

@@ -7,7 +7,8 @@ from pydantic import Field
 from catalog import consent, grant_rules
 from catalog.errors import CloudMisbehaved, InvalidValue, WrongState
 from catalog.messages.handshake import BY_NAME_ONLY
-from catalog.messages.handshake_json import GrantedShape, granted_from
+from catalog.messages.handshake_json import granted_from
+from catalog.messages.handshake_shapes import GrantedShape
 from catalog.model.consent import Grant, GrantState
 from catalog.model.terms import Terms
 from catalog.store.database import Tx

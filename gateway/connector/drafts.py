@@ -13,7 +13,8 @@ from dataclasses import replace
 from catalog.errors import InvalidValue, NotFound
 from catalog.expiry import is_over
 from catalog.messages.handshake import AuthorizationRequest, GrantedCapability
-from catalog.messages.handshake_json import GrantedShape, granted_from, granted_json, shown_to_approvers
+from catalog.messages.handshake_json import granted_from, granted_json, shown_to_approvers
+from catalog.messages.handshake_shapes import GrantedShape
 from catalog.messages.quorum import Approval, Approvals, Quorum, approved_by, is_given
 from gateway.connector.policy import Policy, Rule, granted_by
 

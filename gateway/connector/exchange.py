@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from catalog.errors import CloudMisbehaved, Denied
 from catalog.messages import handshake_json
 from catalog.messages.handshake import Decision, ServiceInformation, sign
-from catalog.messages.handshake_json import CLOCK_WINDOW_S, REFUSALS, Question, Refusal
+from catalog.messages.handshake_json import CLOCK_WINDOW_S, REFUSALS, Refusal
+from catalog.messages.handshake_shapes import Question
 
 log = logging.getLogger(__name__)
 

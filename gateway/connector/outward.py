@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from catalog import addresses
 from catalog.errors import InvalidValue
-from catalog.messages.handshake_json import Text
+from catalog.messages.handshake_shapes import Text
 from catalog.ports import Address
 from gateway.client.address import AddressInvalid, ServerAddress, parse_address
 

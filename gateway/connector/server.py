@@ -14,15 +14,8 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from catalog.errors import InvalidValue
-from catalog.messages.handshake_json import (
-    AUTHORIZATIONS_PATH,
-    BODY_LIMIT_BYTES,
-    INFORMATION_PATH,
-    REFUSALS,
-    AuthorizationQuestion,
-    Question,
-    Refusal,
-)
+from catalog.messages.handshake_json import AUTHORIZATIONS_PATH, BODY_LIMIT_BYTES, INFORMATION_PATH, REFUSALS, Refusal
+from catalog.messages.handshake_shapes import AuthorizationQuestion, Question
 from catalog.messages.signing_key import load_or_create_key
 from gateway.connector.exchange import Exchange, QuestionRefused
 from gateway.connector.going_out import go_out, load_dial_key

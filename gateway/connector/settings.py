@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from catalog.destinations import destinations
 from catalog.errors import InvalidValue
 from catalog.messages.handshake import BY_NAME_ONLY, CAPABILITY_VERBS, OF_ASSETS, Capability, ServiceInformation
-from catalog.messages.handshake_json import Calls, Count, Key, Lasting, OptionalText, ScopeShape, Text
+from catalog.messages.handshake_shapes import Calls, Count, Key, Lasting, OptionalText, ScopeShape, Text
 from catalog.messages.quorum import Quorum
 from catalog.model.terms import EndRule, Scope
 from gateway.connector.outward import DialOutTable, GatewayTable, JoinTable, Outward, Table, outward

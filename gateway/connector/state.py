@@ -14,7 +14,8 @@ from pathlib import Path
 
 from catalog.errors import InvalidValue, NotFound, WrongState
 from catalog.messages.handshake import AuthorizationRequest, Decision, GrantedCapability
-from catalog.messages.handshake_json import GrantedShape, granted_from, granted_json
+from catalog.messages.handshake_json import granted_from, granted_json
+from catalog.messages.handshake_shapes import GrantedShape
 from catalog.messages.quorum import Approval
 from catalog.messages.signing_key import refuse_wide_mode
 from gateway.connector import drafts

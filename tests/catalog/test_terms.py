@@ -7,7 +7,8 @@ import pytest
 
 from catalog import publish, terms_kept
 from catalog.messages.handshake import GrantedCapability
-from catalog.messages.handshake_json import GrantedShape, ScopeShape, granted_from, granted_json
+from catalog.messages.handshake_json import granted_from, granted_json
+from catalog.messages.handshake_shapes import GrantedShape, ScopeShape
 from catalog.model.consent import Grant
 from catalog.model.ids import ConnectionId, GrantId, PlatformId
 from catalog.model.terms import NO_TERMS, TERMS, EndRule, Scope, Terms, terms_json

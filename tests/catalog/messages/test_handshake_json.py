@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from catalog.errors import CloudMisbehaved
 from catalog.messages import handshake_json as wire
 from catalog.messages.handshake import AuthorizationRequest, GrantedCapability, ServiceInformation
+from catalog.messages.handshake_shapes import AuthorizationQuestion, Question
 from catalog.model.terms import Scope
 
 NONCE = "n" * 32
@@ -62,7 +63,7 @@ def test_what_was_written_is_read_back() -> None:
         "issued_at_s": 1.0,
         "request": wire.request_json(REQUEST),
     }
-    question = wire.read(wire.AuthorizationQuestion, json.loads(json.dumps(envelope)))
+    question = wire.read(AuthorizationQuestion, json.loads(json.dumps(envelope)))
     assert question.authorization_request() == REQUEST
 
     within = Scope(regions=("eu-*",), sizes=("s1",))
@@ -90,7 +91,7 @@ def test_a_limit_that_nobody_would_keep_to_is_refused(limit: dict[str, Any]) -> 
 def test_an_error_never_repeats_a_foreign_name() -> None:
     """A field that the other side invented is called unknown, not by the name it was given."""
     with pytest.raises(CloudMisbehaved) as caught:
-        wire.read(wire.Question, {"nonce": NONCE, "gateway": "g", "platform": "p", "issued_at_s": 1.0, "evil\n": 1})
+        wire.read(Question, {"nonce": NONCE, "gateway": "g", "platform": "p", "issued_at_s": 1.0, "evil\n": 1})
     assert "evil" not in f"{caught.value}{caught.value.field}{caught.value.detail}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog.messages.handshake import Decision, GrantedCapability, public_text
-from catalog.messages.handshake_json import Question
+from catalog.messages.handshake_shapes import Question
 from gateway.connector.exchange import Exchange
 from tests.gateway.cli.conftest import Crossway
 

@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from catalog.messages.handshake import public_text, sign
-from catalog.messages.handshake_json import AuthorizationQuestion, Question, Refusal, request_json
+from catalog.messages.handshake_json import Refusal, request_json
+from catalog.messages.handshake_shapes import AuthorizationQuestion, Question
 from gateway.connector.exchange import Exchange, Nonces, QuestionRefused
 from tests.support.platform_links import GATEWAY, GATEWAY_KEY, PLATFORM, STRANGER_KEY, request
 
