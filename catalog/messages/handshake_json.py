@@ -1,6 +1,6 @@
-"""The JSON shapes of the handshake over HTTP, and their limits: one truth for connector and gateway (S1 steps 9-12).
+"""The handshake in JSON over HTTP, read and written: one truth for connector and gateway (S1 steps 9-12).
 
-Pure. What comes from the other side passes these strict models before anything looks at it: exact types, lengths,
+Pure. What comes from the other side passes the strict models of ``handshake_shapes`` before anything looks at it: exact types, lengths,
 no control or other unprintable characters, known names. Errors never repeat what the other side sent.
 """
 
