@@ -1,7 +1,8 @@
 """The handshake in JSON over HTTP, read and written: one truth for connector and gateway (S1 steps 9-12).
 
-Pure. What comes from the other side passes the strict models of ``handshake_shapes`` before anything looks at it: exact types, lengths,
-no control or other unprintable characters, known names. Errors never repeat what the other side sent.
+Pure. What comes from the other side passes the strict models of ``handshake_shapes`` before anything looks at it:
+exact types, lengths, no control or other unprintable characters, known names. Errors never repeat what the other side
+sent.
 """
 
 import json
