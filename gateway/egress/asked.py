@@ -15,7 +15,7 @@ from catalog.errors import CatalogError, CloudMisbehaved, CloudRefused, CloudTim
 from catalog.model.ids import PlatformId
 from catalog.ports import Address
 from gateway.background.runner import contained
-from gateway.egress.frames import VERSION, Frame, Reader, Writer, number_of, read_frame, until_ended, write_frame
+from gateway.egress.frames import READS, Frame, Reader, Writer, number_of, read_frame, until_ended, write_frame
 from gateway.egress.methods import PassedOn, method, perform
 from gateway.egress.told import pack_account, pack_error, unpack_error
 from gateway.errors import InternalError
@@ -71,11 +71,13 @@ class AskedLine:
     async def run(self) -> None:
         """Serve until the other side ends. Raises IncompleteReadError then, CloudMisbehaved for what is no frame."""
         greeting = await read_frame(self._reader)
-        if VERSION not in greeting.get("reads", ()):
+        offered = greeting.get("reads")
+        both = set(READS) & set(offered if isinstance(offered, list) else ())
+        if not both:
             fix = "upgrade whichever of gateway and provisioner is older by more than one release"
             write_frame(self._writer, {"error": pack_error(CloudRefused("no version in common", fix=fix))})
             return
-        write_frame(self._writer, {"version": VERSION, "owner": self._owner})
+        write_frame(self._writer, {"version": max(both), "owner": self._owner})
         asks: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as tasks:
             hearing = tasks.create_task(until_ended(lambda: self._hear(tasks, asks)), name="egress hears")

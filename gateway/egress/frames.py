@@ -1,7 +1,7 @@
 """How gateway and provisioner speak over a line: frames of four bytes of length, big-endian, and one JSON object.
 
-The provisioner begins with ``{"reads": [VERSION, …]}``; the gateway answers ``{"version": …, "owner": …}`` and from
-then on speaks that version, or ends the line. After that, in any order and many at once:
+The provisioner begins with ``{"reads": READS}``; the gateway answers ``{"version": …, "owner": …}``, the highest that
+both read, and from then on both speak that version; or it ends the line. After that, in any order and many at once:
 
     {"ask": n, "platform", "method", "arguments"}      may this be called?                    (provisioner)
     {"call": k, "ask": n, "account", "method", "arguments"}    yes: call this, and say what came of it    (gateway)
@@ -20,6 +20,7 @@ import asyncssh
 from catalog.errors import CloudMisbehaved
 
 VERSION: Final = 1
+READS: Final = (VERSION,)  # with the next version: that and this one
 SUBSYSTEM: Final = "crossway-egress"
 FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
 _LENGTH_BYTES: Final = 4

@@ -9,7 +9,7 @@ from typing import Any
 from catalog.clouds import CloudAccount, CloudDriver
 from catalog.errors import CatalogError, CloudMisbehaved, CloudTimedOut, CloudUnavailable
 from catalog.model.ids import PlatformId
-from gateway.egress.frames import VERSION, Frame, Reader, Writer, number_of, read_frame, until_ended, write_frame
+from gateway.egress.frames import READS, Frame, Reader, Writer, number_of, read_frame, until_ended, write_frame
 from gateway.egress.methods import method, perform
 from gateway.egress.told import pack_error, unpack_account, unpack_error
 
@@ -42,11 +42,11 @@ class AskingLine:
     @classmethod
     async def greet(cls, reader: Reader, writer: Writer, driver_of: DriverOf) -> "AskingLine":
         """Return the line once the gateway has answered. Raises what it says no by, IncompleteReadError."""
-        write_frame(writer, {"reads": [VERSION]})
+        write_frame(writer, {"reads": READS})
         answer = await read_frame(reader)
         if (told := answer.get("error")) is not None:
             raise unpack_error(told)
-        if answer.get("version") != VERSION:
+        if answer.get("version") not in READS:
             raise CloudMisbehaved("the gateway speaks a version that it was not offered")
         return cls(reader, writer, owner=str(answer["owner"]), driver_of=driver_of)
 

@@ -55,6 +55,12 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "gateway.settings": "compose builds policies from settings",
         "gateway.compose": "composition is the outermost ring",
     },
+    "gateway.egress": {
+        "drivers": "what crosses the line are the calls of the port",
+        "gateway.api": "work does not know how it was asked for",
+        "gateway.settings": "compose builds policies from settings",
+        "gateway.compose": "composition is the outermost ring",
+    },
     "gateway.relays": {
         "drivers": "relays are hosts, not clouds",
         "gateway.api": "work does not know how it was asked for",

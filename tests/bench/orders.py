@@ -4,9 +4,11 @@ One JSON object a line: name, value, unit, bar, ok. Real sshd relays, and a clou
 30 ms; its machines boot at once. ``sqlite``: one process, everything in SQLite with synchronous=FULL. ``postgresql``:
 gateway and provisioner in a process each, the catalog in PostgreSQL and the messages in RabbitMQ, both private.
 
+PostgreSQL writes through to the disk (fsync), as SQLite does.
+
 Throughput is from the first request to the last machine, of orders that 16 tenants place as fast as they are answered.
-Answers are timed from the moment
-at which an order was due to be sent, at 100 of them a second, whether or not earlier ones were answered.
+Answers are timed from the moment at which an order was due to be sent, at 100 of them a second, whether or not earlier
+ones were answered.
 """
 
 import argparse
@@ -59,7 +61,7 @@ def _measure(figures: Figures, ordering: OrderingWorld, name: str, count: int, *
 @contextmanager
 def _on_servers() -> Iterator[OrderingWorld]:
     with contextlib.ExitStack() as stack:
-        database = stack.enter_context(postgresql.running())
+        database = stack.enter_context(postgresql.running(is_durable=True))
         broker = stack.enter_context(rabbitmq.running())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         url = stack.enter_context(database.fresh(postgresql.MIGRATED))

@@ -11,7 +11,8 @@ import pytest
 from tests.support.postgresql import ADMIN, PostgresqlServer
 from tests.support.rabbitmq import RabbitmqServer
 from tests.support.small_world import PATIENCE_S, SmallWorld, small_world
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 ROLES = Path(__file__).parents[2] / "config" / "roles.sql"
 ENDED = {"fulfilled", "failed"}
@@ -46,7 +47,7 @@ def made_for(world: SmallWorld, orders: list[str]) -> list[str]:
     return sorted(order for order in made if order in orders)
 
 
-def test_two_provisioners_share_the_work(shared: tuple[SmallWorld, str]) -> None:
+def test_one_machine_comes_of_each_order_while_two_provisioners_are_up(shared: tuple[SmallWorld, str]) -> None:
     """Twenty orders at once, while two provisioners are up: each has one machine."""
     world, settings = shared
     tenant, choice = world.tenant("many"), world.machine_choice()

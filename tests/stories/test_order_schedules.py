@@ -1,7 +1,7 @@
 """Exactly one machine per order in the worst moments that were found, and proof that these moments are the worst.
 
-Faults 1, 2, 3, 6 and 12 of those that orders survive: death between cloud and commit, a message twice, two workers on
-one order, death before the outbox is marked, an answer that says nothing was made. The applications are the product's,
+Death between cloud and commit, a message twice, two workers on one order, death before the outbox is marked, an answer
+that says nothing was made. The applications are the product's,
 the cloud a process of its own, and what happened is read from that process's ledger.
 """
 

@@ -13,7 +13,8 @@ from drivers.provisioner.steps import PROVISION_STEPS
 from tests.support.clouds import SECRET
 from tests.support.rabbitmq import RabbitmqServer
 from tests.support.small_world import PATIENCE_S, Program, SmallWorld, small_world
-from tests.support.sshd import free_port, wait_until
+from tests.support.sshd import free_port
+from tests.support.waiting import wait_until
 
 ENDED = {"fulfilled", "failed"}
 # What an order that begins and ends well goes through.
@@ -42,6 +43,11 @@ class Apart:
         """Order a machine."""
         return self.tenant.orders.create(**self.choice)
 
+    def dispatched(self) -> int:
+        """Return how often the gateway has looked for messages to send."""
+        (task,) = [each for each in self.world.admin.background() if each["name"] == "dispatch"]
+        return int(task["runs"])
+
     def ended(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the order once it has ended."""
         return self.tenant.orders.wait(order["id"], until=lambda each: each["state"] in ENDED, timeout_s=2 * PATIENCE_S)
@@ -63,6 +69,8 @@ def apart(rabbitmq_server: RabbitmqServer, tmp_path_factory: pytest.TempPathFact
 def test_an_order_waits_for_a_provisioner_and_is_fulfilled_once(apart: Apart) -> None:
     """Without one it waits, and costs nothing; with one there is exactly one machine, which can be given back."""
     order = apart.order()
+    looks = apart.dispatched()
+    wait_until(lambda: apart.dispatched() >= looks + 2, "what is asked for is with the queue", patience_s=PATIENCE_S)
     assert apart.tenant.orders.get(order["id"])["state"] not in ENDED
     assert apart.world.created() == []
     provisioner = apart.start_provisioner()
@@ -93,10 +101,12 @@ def test_an_order_survives_a_kill_of_its_provisioner_at(apart: Apart, step: str)
 
 
 def test_a_gateway_that_dies_in_the_middle_finds_its_order_made(apart: Apart) -> None:
-    """The provisioner waits for the next gateway, and asks it; the machine is made once."""
+    """It dies while the provisioner asks the cloud through it; the next gateway is asked, and the machine made once."""
     before = len(apart.world.created())
     provisioner = apart.start_provisioner()
+    apart.world.cloud.faults({"match": "POST /v1/machines", "kind": "latency", "delay_s": 3.0, "times": 1})
     order = apart.order()
+    wait_until(lambda: apart.world.cloud.hits() == [1], "the call is under way", patience_s=PATIENCE_S)
     assert apart.world.gateway is not None
     apart.world.gateway.process.kill()
     apart.world.gateway.wait_killed()

@@ -104,6 +104,10 @@ class RunningCloud:
         """Put ``rules`` in force instead of the present ones."""
         assert self.control("POST", "/_faults", json.dumps(rules))[0] == 200
 
+    def hits(self) -> list[int]:
+        """Return how often each of the rules in force was met."""
+        return [int(rule["hits"]) for rule in json.loads(self.control("GET", "/_faults")[1])]
+
     def ledger(self) -> list[dict[str, Any]]:
         """Return every create and delete that the simulated cloud carried out."""
         entries: list[dict[str, Any]] = json.loads(self.control("GET", "/_ledger")[1])

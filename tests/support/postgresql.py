@@ -22,14 +22,16 @@ STARTED_IN_S = 60.0
 ADMIN = "crossway_tests"
 MIGRATED = "migrated"
 # Nothing of a test's database has to outlive the machine.
-_FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "100"}
+_SMALL = {"shared_buffers": "32MB", "max_connections": "100"}
+_FAST = {"fsync": "off", "full_page_writes": "off"}
 
 
 class PostgresqlServer:
     """A running server that makes databases."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool) -> None:
         """Take the folder of its socket and data; use ``running`` instead."""
+        self._options = _SMALL if is_durable else _SMALL | _FAST
         self._folder = folder
         self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,7 +83,7 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Start the server on its folder, and wait until it answers."""
-        options = [part for name, value in _FAST.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
         log = (self._folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen(
@@ -110,10 +112,13 @@ class PostgresqlServer:
 
 
 @contextmanager
-def running() -> Iterator[PostgresqlServer]:
-    """Run a server of its own until the block ends; its database ``MIGRATED`` has this release's tables."""
+def running(*, is_durable: bool = False) -> Iterator[PostgresqlServer]:
+    """Run a server of its own until the block ends; its database ``MIGRATED`` has this release's tables.
+
+    One that ``is_durable`` writes through to the disk, as one in production does.
+    """
     folder = Path(tempfile.mkdtemp(prefix="crossway-pg-"))
-    server = PostgresqlServer(folder)
+    server = PostgresqlServer(folder, is_durable=is_durable)
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", "postgres")
