@@ -13,12 +13,14 @@ from catalog import consent, imported, naming, quotas
 from catalog.allowance import Weight, refuse_item, refuse_over, weight
 from catalog.clouds import MachineChanges
 from catalog.costs import budgets
+from catalog.costs.tally import hourly
 from catalog.errors import InvalidValue, WrongState
 from catalog.machines import cloud_name
 from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, OrderId, PlatformId
 from catalog.model.machine import Custody, Machine, MachineState
 from catalog.model.offering import Offer
+from catalog.model.order import Order
 from catalog.orders.admission import price_now
 from catalog.orders.choose import MACHINE, inventory_item
 from catalog.store import machines, rows
@@ -69,7 +71,7 @@ def rebuild(tx: Tx, machine: Machine, image: str | None, now_s: float) -> Change
 def resize(tx: Tx, machine: Machine, size: str, now_s: float) -> Change:
     """Give the machine another size (id or name), which counts and costs as such from now on.
 
-    Raises as ``rebuild``, and where it grows QuotaExceeded and BudgetExceeded.
+    Raises as ``rebuild``, where it grows QuotaExceeded and where it may cost more BudgetExceeded.
     """
     grant = _granted(tx, machine, "resize", now_s)
     wanted = _item(tx, machine, "size", size)
@@ -77,12 +79,14 @@ def resize(tx: Tx, machine: Machine, size: str, now_s: float) -> Change:
     held, fresh = Weight(vcpu=machine.vcpu, memory_mib=machine.memory_mib), weight(tx, machine.platform_id, wanted)
     price = price_now(tx, machine.platform_id, wanted, now_s)
     after = {"size": wanted, "vcpu": fresh.vcpu, "memory_mib": fresh.memory_mib, "price": price}
+    is_dearer = _is_dearer(tx, machine, price)
     _written(tx, machine, RESIZE, after, now_s)
     assert machine.project_id is not None
     if _grows(held.vcpu, fresh.vcpu) or _grows(held.memory_mib, fresh.memory_mib):
         refuse_over(tx, grant)
         quotas.refuse_over(tx, machine.project_id)
-    budgets.refuse_over(tx, machine.project_id, now_s)
+    if is_dearer:
+        budgets.refuse_over(tx, machine.project_id, now_s)
     return change_of(machine)
 
 
@@ -157,6 +161,14 @@ def _written(tx: Tx, machine: Machine, deed: str, after: Mapping[str, Any], now_
     before = {name: getattr(machine, name) for name in after} if asked is None else asked["before"]
     changing = {"deed": deed, "at_s": now_s, "before": before, "after": dict(after)}
     return change_of(rows.update(tx, machine, {**after, "changing": changing}, now_s))
+
+
+def _is_dearer(tx: Tx, machine: Machine, price: Mapping[str, Any] | None) -> bool:
+    """Tell whether ``price`` may be more than the machine costs now: what nobody knows may be."""
+    made_for = None if machine.order_id is None else rows.find(tx, Order, machine.order_id)
+    held, currency = hourly(machine.price or (None if made_for is None else made_for.price))
+    fresh, of = hourly(price)
+    return held is None or fresh is None or of != currency or fresh > held
 
 
 def _grows(held: float | None, fresh: float | None) -> bool:

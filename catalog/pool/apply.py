@@ -11,6 +11,7 @@ from catalog import consent
 from catalog.allowance import Wanted, network_for, refuse_outside, room, weight
 from catalog.errors import Denied
 from catalog.machines import ask_creation, cloud_name, dispose
+from catalog.model.consent import Grant
 from catalog.model.ids import MachineId, PoolId, new_id
 from catalog.model.machine import Machine, MachineEvent, MachineState, Pool
 from catalog.model.offering import Offer, OfferState
@@ -43,12 +44,13 @@ def apply(
     if not machines.hold_pool(tx, pool.id):
         return PoolPlan()
     offer = rows.by_id(tx, Offer, pool.offer_id)
-    left, hindrance = _room(tx, pool, offer, now_s)
+    closed = _closed(tx, pool, offer, now_s)
+    left, hindrance = (0, closed) if closed else room(tx, _granted(tx, offer, now_s), pool.size)
     wanted = PoolPolicy(
         idle_target=hours.idle_target(pool.idle_target, pool.zone, pool.hours, now_s),
         idle_limit=pool.idle_limit,
         building_limit=pool.building_limit,
-        enabled=pool.enabled,
+        enabled=pool.enabled and not closed,
         failure_limit=failure_limit,
         machine_limit=pool.machine_limit,
     )
@@ -83,23 +85,27 @@ def _census(tx: Session, pool: Pool, room_left: int | None, now_s: float) -> Poo
     )
 
 
-def _room(tx: Session, pool: Pool, offer: Offer, now_s: float) -> tuple[int | None, str]:
-    """Return how many more machines may be created, and what hinders, in words ("" = nothing)."""
+def _closed(tx: Session, pool: Pool, offer: Offer, now_s: float) -> str:
+    """Return why no machine of the pool may be made now, whatever quotas say, in words ("" = nothing)."""
     if offer.state is not OfferState.OFFERED:
-        return 0, f"the offer is {offer.state.value}: {offer.reason}"
+        return f"the offer is {offer.state.value}: {offer.reason}"
     try:
-        grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
+        grant = _granted(tx, offer, now_s)
         network = network_for(tx, grant, None)
         refuse_outside(tx, grant, Wanted(size=pool.size, image=pool.image, network=network))
     except Denied as error:
-        return 0, str(error)
-    return room(tx, grant, pool.size)
+        return str(error)
+    return ""
+
+
+def _granted(tx: Session, offer: Offer, now_s: float) -> Grant:
+    return consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
 
 
 def _build(tx: Session, pool: Pool, offer: Offer, now_s: float, policy: RetryPolicy) -> None:
     machine_id = MachineId(new_id("machine", now_s))
     counts_for = weight(tx, offer.platform_id, pool.size)
-    grant = consent.allowed(tx, offer.platform_id, "machine", "create", now_s)
+    grant = _granted(tx, offer, now_s)
     machine = Machine(
         id=machine_id,
         platform_id=offer.platform_id,

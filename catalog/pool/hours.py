@@ -12,8 +12,8 @@ def idle_target(usual: int, zone: str, hours: Sequence[Mapping[str, object]], no
     return max(open_now, default=usual)
 
 
-def refuse_odd(zone: str, hours: Sequence[Mapping[str, object]], idle_limit: int) -> None:
-    """Raise InvalidValue, naming the field, unless these are windows of ``zone`` with targets up to ``idle_limit``."""
+def refuse_odd(zone: str, hours: Sequence[Mapping[str, object]], limit: int) -> None:
+    """Raise InvalidValue, naming the field, unless these are windows of ``zone`` with targets up to ``limit``."""
     plan(zone, [])
     if len(hours) > WINDOWS_LIMIT:
         raise InvalidValue("these are too many windows", field="hours", fix=f"at most {WINDOWS_LIMIT}")
@@ -22,11 +22,11 @@ def refuse_odd(zone: str, hours: Sequence[Mapping[str, object]], idle_limit: int
             plan(zone, [each])
         except InvalidValue as error:
             raise InvalidValue(str(error), field="hours", fix=error.fix) from error
-        if not 0 <= _target(each) <= idle_limit:
+        if not 0 <= _target(each) <= limit:
             raise InvalidValue(
-                f"the target of a window ({_target(each)}) must lie between 0 and idle_limit ({idle_limit})",
+                f"the target of a window ({_target(each)}) must lie between 0 and the pool's limit ({limit})",
                 field="hours",
-                fix=f"a greater idle_limit, or {idle_limit} at most",
+                fix=f"a greater idle_limit or machine_limit, or {limit} at most",
             )
 
 

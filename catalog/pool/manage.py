@@ -147,4 +147,4 @@ def _refuse_odd(terms: Mapping[str, Any]) -> None:
             field="machine_limit",
             fix=f"{idle_target} or more, or none",
         )
-    refuse_odd(terms["zone"], terms["hours"], idle_limit)
+    refuse_odd(terms["zone"], terms["hours"], idle_limit if machine_limit is None else min(idle_limit, machine_limit))

@@ -36,7 +36,7 @@ def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: floa
     # One that is being built is not lent yet: its lease will begin some minutes after it was asked for.
     lent = func.coalesce(column(Machine, "lease_ends_at_s"), column(Machine, "created_at_s") + column(Order, "lease_s"))
     until = case((begun.is_(None), lent), else_=column(Machine, "lease_ends_at_s"))
-    prices = (column(Order, "price"), column(Machine, "price"))
+    prices = (column(Order, "price"), column(Machine, "price"), column(Order, "size"), column(Machine, "size"))
     found = sql_select(*prices, begun, ended, until).join_from(
         Machine, Order, column(Order, "id") == column(Machine, "order_id"), isouter=True
     )
@@ -46,8 +46,14 @@ def uses(tx: Session, projects: Collection[ProjectId], from_s: float, to_s: floa
         column(Machine, "project_id").in_(sorted(projects)), column(Machine, "custody") != Custody.OBSERVED.value
     )
     there_then = [
-        Use(price=ordered_for if own is None else own, from_s=began_s, to_s=ended_s, lease_ends_at_s=lease_s)
-        for ordered_for, own, began_s, ended_s, lease_s in tx.execute(
+        # What was agreed holds for what was ordered: of another size it says nothing.
+        Use(
+            price=ordered_for if own is None and size == ordered_size else own,
+            from_s=began_s,
+            to_s=ended_s,
+            lease_ends_at_s=lease_s,
+        )
+        for ordered_for, own, ordered_size, size, began_s, ended_s, lease_s in tx.execute(
             found.where(whose, there, or_(ended.is_(None), ended > from_s))
         )
     ]

@@ -94,7 +94,8 @@ class Changing:
 
 def newest(text: str) -> str:
     """Return the end of a console's text that is worth showing, whole lines alone where it was cut."""
-    return text if len(text) <= CONSOLE_LENGTH else text[-CONSOLE_LENGTH:].partition("\n")[2]
+    cut = text[-CONSOLE_LENGTH:]
+    return text if len(text) <= CONSOLE_LENGTH else cut.partition("\n")[2] or cut
 
 
 def _cannot(words: str) -> CloudRefused:

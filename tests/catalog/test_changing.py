@@ -115,13 +115,13 @@ def test_what_nobody_waits_for_is_left_alone_for_a_while_first(world: Store) -> 
     ],
 )
 def test_a_resize_keeps_to_the_grant(world: Store, terms: dict[str, Any], error: type[CatalogError]) -> None:
-    """Its verb, its scope and its quotas; a smaller size needs no room."""
+    """Its verb, its scope and its quotas."""
     world.write(lambda tx: rows.update(tx, rows.by_id(tx, Grant, "grant_M"), terms, world.now_s))
     assert type(refused(world, lambda tx, held: changing.resize(tx, held, "s2", world.now_s))) is error
 
 
 def test_a_resize_keeps_to_quotas_and_budgets_of_its_project(world: Store) -> None:
-    """4 vCPU do not fit into 3, nor 5 EUR an hour into 10 a month; the size it has always fits."""
+    """4 vCPU do not fit into 3, nor 5 EUR an hour into 10 a month."""
 
     def limits(tx: Tx) -> None:
         quotas.change(tx, holder(tx, PROJECT), {"cores": 3}, world.now_s)
@@ -132,6 +132,26 @@ def test_a_resize_keeps_to_quotas_and_budgets_of_its_project(world: Store) -> No
     spent = {"amount": "10", "currency": "EUR", "stops_orders": True}
     world.write(lambda tx: budgets.change(tx, holder(tx, PROJECT), spent, world.now_s))
     assert isinstance(refused(world, lambda tx, held: changing.resize(tx, held, "s2", world.now_s)), BudgetExceeded)
+
+
+def test_a_size_that_costs_less_needs_no_money(world: Store) -> None:
+    """A project over its budget gets out of it by a smaller machine; what nobody knows the price of is no way out."""
+    world.write(lambda tx: changing.done(tx, changing.resize(tx, machine(tx), "s2", world.now_s), world.now_s))
+    spent = {"amount": "10", "currency": "EUR", "stops_orders": True}
+    world.write(lambda tx: budgets.change(tx, holder(tx, PROJECT), spent, world.now_s))
+    unpriced = InventoryItem(platform_id=world.read(machine).platform_id, kind="size", cloud_id="s3", name="other")
+    world.write(lambda tx: rows.insert(tx, unpriced, world.now_s))
+    assert isinstance(refused(world, lambda tx, held: changing.resize(tx, held, "s3", world.now_s)), BudgetExceeded)
+    assert world.write(lambda tx: changing.resize(tx, machine(tx), "s1", world.now_s)).after["size"] == "s1"
+
+
+def test_a_size_without_a_price_does_not_cost_what_was_ordered(world: Store) -> None:
+    """Nobody knows what it costs, so that a budget has no room for it."""
+    spent = {"amount": "1000", "currency": "EUR", "stops_orders": True}
+    world.write(lambda tx: budgets.change(tx, holder(tx, PROJECT), spent, world.now_s))
+    unpriced = InventoryItem(platform_id=world.read(machine).platform_id, kind="size", cloud_id="s3", name="other")
+    world.write(lambda tx: rows.insert(tx, unpriced, world.now_s))
+    assert isinstance(refused(world, lambda tx, held: changing.resize(tx, held, "s3", world.now_s)), BudgetExceeded)
 
 
 def test_a_machine_that_shrinks_needs_no_room(world: Store) -> None:

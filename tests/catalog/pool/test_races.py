@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import text
 from sqlmodel import Session, create_engine
 
 from catalog.errors import CatalogError
@@ -23,8 +22,7 @@ from catalog.pool.manage import create_pool, remove_pool, update_pool
 from catalog.store import machines, rows
 from catalog.store.database import Tx
 from tests.support.ordering import OFFER, PLATFORM, PROJECT, order, seed
-from tests.support.postgresql import PostgresqlServer
-from tests.support.stores import Store, store_at
+from tests.support.stores import Store
 
 T = TypeVar("T")
 NOW_S = 1_800_000_000.0
@@ -35,11 +33,6 @@ WRITERS = 12
 @pytest.fixture
 def pool(store: Store) -> Pool:
     """Return a pool with idle machines enough for half of those who come."""
-    return made_pool(store)
-
-
-def made_pool(store: Store) -> Pool:
-    """Make the pool and its machines."""
 
     def work(tx: Tx) -> Pool:
         seed(tx)
@@ -160,22 +153,3 @@ def test_a_machine_is_claimed_or_destroyed_and_never_both(
     assert len(others) == IDLE - len(from_pool)
     states = {each.state for each in placed if isinstance(each, Order)}
     assert states <= {OrderState.FULFILLED, OrderState.CREATING}
-
-
-def test_a_machine_that_is_being_claimed_is_no_surplus(postgresql_server: PostgresqlServer) -> None:
-    """While a claim is not committed the pool's surplus is destroyed without it, and without waiting for it."""
-    with store_at(postgresql_server.emptied()) as store:
-        pool = made_pool(store)
-        store.write(lambda tx: update_pool(tx, rows.by_id(tx, Pool, pool.id), {"idle_limit": 0}, NOW_S))
-        engine = create_engine(store.url.replace("postgresql://", "postgresql+psycopg://"))
-        with Session(engine) as ordering, Session(engine) as pooling:
-            pooling.execute(text("SET lock_timeout = '5s'"))
-            taken = claim(ordering, 1)
-            apply(pooling, pool.id, NOW_S)
-            pooling.commit()
-            ordering.commit()
-        engine.dispose()
-        states = {each.id: each.state for each in store.read(lambda tx: rows.where(tx, Machine, pool_id=pool.id))}
-    assert taken is not None
-    assert states.pop(taken) is MachineState.IN_USE
-    assert Counter(states.values()) == {MachineState.DESTROYING: IDLE - 1}

@@ -8,6 +8,7 @@ import pytest
 from catalog.errors import InvalidValue
 from catalog.model.ids import MachineId
 from catalog.model.machine import MACHINE_TRANSITIONS, Machine, MachineEvent, MachineState, Pool
+from catalog.model.offering import Offer, OfferState
 from catalog.pool.apply import apply
 from catalog.pool.manage import counts, create_pool, remove_pool, update_pool
 from catalog.store import machines, rows
@@ -87,6 +88,21 @@ def test_what_was_idle_for_too_long_is_replaced(world: Store) -> None:
     assert world.write(work) == ([2, 0, 2, 2], {MachineState.DESTROYING})
 
 
+def test_what_was_idle_for_too_long_stays_while_nothing_can_be_made(world: Store) -> None:
+    """A platform that is out of reach for a while costs no pool its machines, however old they are."""
+
+    def work(tx: Tx) -> tuple[int, str]:
+        pool = a_pool(tx, idle_age_limit_s=2 * DAY_S)
+        apply(tx, pool.id, NOON_S)
+        built(tx, pool, NOON_S)
+        (offer,) = rows.where(tx, Offer, id=pool.offer_id)
+        rows.update(tx, offer, {"state": OfferState.DEGRADED, "reason": "no connection"}, NOON_S)
+        apply(tx, pool.id, NOON_S + 3 * DAY_S)
+        return counts(tx, pool).idle, rows.by_id(tx, Pool, pool.id).reason
+
+    assert world.write(work) == (2, "the offer is degraded: no connection")
+
+
 def test_more_are_kept_ready_in_the_hours_that_say_so(world: Store) -> None:
     """On Mondays from noon on four are ready instead of one; afterwards what is too much for the limit is destroyed."""
     hours = [{"days": ["mon"], "start": "12:00", "stop": "13:00", "idle_target": 4}]
@@ -152,6 +168,15 @@ def test_each_claim_has_a_greater_fencing_token(world: Store) -> None:
     ("terms", "field"),
     [
         pytest.param({"machine_limit": 1}, "machine_limit", id="it could never be full"),
+        pytest.param(
+            {
+                "idle_limit": 4,
+                "machine_limit": 3,
+                "hours": [{"days": ["mon"], "start": "12:00", "stop": "13:00", "idle_target": 4}],
+            },
+            "hours",
+            id="it could not be full in an hour",
+        ),
         pytest.param({"zone": "Mars/Base"}, "zone", id="zone"),
         pytest.param({"hours": [{"days": ["mon"], "start": "1", "stop": "2", "idle_target": 1}]}, "hours", id="hours"),
     ],
