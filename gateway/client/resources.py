@@ -34,7 +34,6 @@ class BackgroundTask(TypedDict):
 
     name: str
     enabled: bool
-    runs: int
     failures_in_a_row: int
     last_error: str
 
