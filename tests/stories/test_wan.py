@@ -48,11 +48,14 @@ def test_every_step_held(story: Story) -> None:
 
 
 def test_relays_are_probed_by_icmp(story: Story) -> None:
-    """As root in a namespace raw sockets are allowed, so links from the gateway to relays were measured by ICMP."""
+    """As root in a namespace raw sockets are allowed, so links from the gateway to relays were probed by ICMP.
+
+    What the keepalives of a tunnel that stands already show of a link is no probe, and may be the newest of it.
+    """
     for decision in story.report.facts["connections"]:
         links = [link for candidate in decision["candidates"] for link in candidate["links"]]
         to_relays = {link["method"] for link in links if link["source"] == "gateway" and "/" not in link["target"]}
-        assert to_relays == {"icmp"}
+        assert to_relays - {"passive"} == {"icmp"}
 
 
 def test_no_cloud_traffic_leaves_outside_the_tunnel(story: Story, lab: Lab) -> None:
